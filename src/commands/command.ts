@@ -1,0 +1,83 @@
+import { type ArgsDef, type CommandContext, type CommandDef, defineCommand, type ParsedArgs } from 'citty';
+
+/** The user's words were wrong: one line on stderr, exit status 2. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+interface StrictCommand<Args extends ArgsDef> {
+  readonly meta: { readonly name: string; readonly description: string };
+  readonly args: Args;
+  /** How many words may follow that are no options; more are refused. Any number if absent. */
+  readonly maxPositionals?: number;
+  readonly run: (args: ParsedArgs<Args>, positionals: readonly string[]) => Promise<void> | void;
+}
+
+/** A citty command that refuses what citty lets pass: unknown options, options without their value. */
+export function strictCommand<Args extends ArgsDef>(command: StrictCommand<Args>): CommandDef {
+  const definition = defineCommand({
+    meta: command.meta,
+    args: command.args,
+    async run({ args }: CommandContext<Args>) {
+      const { _: positionals, ...options } = args as ParsedArgs;
+      refuseUnknown(options, command.args);
+      const surplus = positionals[command.maxPositionals ?? Number.POSITIVE_INFINITY];
+      if (surplus !== undefined) {
+        throw new UsageError(`unexpected argument ${surplus}`);
+      }
+      await command.run(args, positionals);
+    },
+  });
+  // Its arguments are its own affair: a table of commands has no one type for them.
+  return definition as unknown as CommandDef;
+}
+
+function refuseUnknown(options: Readonly<Record<string, unknown>>, declared: ArgsDef): void {
+  const byName = new Map(
+    Object.entries(declared).flatMap(([name, definition]) =>
+      [name, camelCase(name)].map((spelling) => [spelling, definition.type] as const),
+    ),
+  );
+  for (const [name, value] of Object.entries(options)) {
+    const type = byName.get(name);
+    if (type === undefined) {
+      throw new UsageError(`unknown option ${name.length === 1 ? '-' : '--'}${name}`);
+    }
+    if (type !== 'boolean' && type !== 'positional' && (value === '' || typeof value === 'boolean')) {
+      throw new UsageError(`option --${name} needs a value`);
+    }
+  }
+}
+
+function camelCase(name: string): string {
+  return name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
+}
+
+/** An option that is one of a few words. @throws UsageError */
+export function oneOf<Word extends string>(option: string, words: readonly Word[], value: string): Word {
+  const word = words.find((candidate) => candidate === value);
+  if (word === undefined) {
+    throw new UsageError(`option --${option}: expected one of ${words.join(', ')}, got ${value}`);
+  }
+  return word;
+}
+
+/** An option that is a whole number. @throws UsageError */
+export function wholeNumber(option: string, minimum: number, maximum: number, value: string): number {
+  const number = Number(value);
+  if (!/^\d+$/.test(value) || number < minimum || number > maximum) {
+    throw new UsageError(
+      `option --${option}: expected a whole number from ${minimum} to ${maximum}, got ${value}`,
+    );
+  }
+  return number;
+}
+
+/** Turns what a parser throws into a mistake of the user's. */
+export function usage<Result>(parse: () => Result): Result {
+  try {
+    return parse();
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}

@@ -1,0 +1,2 @@
+import { strictCommand } from './command.ts';
+export default strictCommand({ meta: { name: 'doctor', description: 'x' }, args: {}, run() {} });

@@ -1,0 +1,99 @@
+import { Buffer } from 'node:buffer';
+import {
+  type DerivationName,
+  defaultAdditional,
+  defaultDerivation,
+  derivationNames,
+  type KeyScheme,
+  shortSeedBytes,
+} from '../keys/derivation.ts';
+import { parseSeed, readSeedFile } from '../keys/seed.ts';
+import { decodeBase64 } from '../wireguard/base64.ts';
+import type { Secret } from '../wireguard/secret.ts';
+import { oneOf, UsageError } from './command.ts';
+
+/** The options of the commands that derive keys. */
+export const keyOptions = {
+  'seed-file': {
+    type: 'string',
+    valueHint: 'FILE',
+    description: 'File that holds the seed in base64; - is stdin',
+  },
+  seed: {
+    type: 'string',
+    valueHint: 'BASE64',
+    description: 'The seed itself, for all to see in the list of processes; else WGDRIVER_SEED, else stdin',
+  },
+  additional: {
+    type: 'string',
+    default: defaultAdditional,
+    valueHint: 'BASE64',
+    description: 'The public value that is changed when a key has leaked',
+  },
+  derivation: {
+    type: 'string',
+    default: defaultDerivation,
+    valueHint: derivationNames.join('|'),
+    description: 'How a key comes of seed, additional and address',
+  },
+} as const;
+
+interface KeyArguments {
+  readonly 'seed-file'?: string | undefined;
+  readonly seed?: string | undefined;
+  readonly additional: string;
+  readonly derivation: string;
+}
+
+/** Everything that derives keys, from the options, WGDRIVER_SEED or stdin. @throws UsageError */
+export async function keySchemeOf(args: KeyArguments): Promise<KeyScheme> {
+  const derivation: DerivationName = oneOf('derivation', derivationNames, args.derivation);
+  const additional = decodeBase64(args.additional);
+  if (additional === undefined) {
+    throw new UsageError('option --additional: expected base64');
+  }
+  const seed = await seedOf(args);
+  if (seed.reveal().length < shortSeedBytes) {
+    process.stderr.write(
+      `wgdriver: warning: the seed has under ${shortSeedBytes} bytes and may be guessed; ` +
+        '`wgdriver keys seed` makes a good one\n',
+    );
+  }
+  return { seed, additional, derivation };
+}
+
+async function seedOf(args: KeyArguments): Promise<Secret> {
+  const file = args['seed-file'];
+  if (file !== undefined && args.seed !== undefined) {
+    throw new UsageError('expected one of --seed and --seed-file, got both');
+  }
+  if (file !== undefined && file !== '-') {
+    return readSeedFile(file);
+  }
+  const [source, text] = await seedText(args.seed, file);
+  const seed = parseSeed(text);
+  if (seed === undefined) {
+    throw new UsageError(`${source}: expected a seed in base64`);
+  }
+  return seed;
+}
+
+async function seedText(
+  option: string | undefined,
+  file: string | undefined,
+): Promise<[source: string, text: string]> {
+  if (option !== undefined) {
+    return ['option --seed', option];
+  }
+  if (file === undefined && process.env.WGDRIVER_SEED !== undefined) {
+    return ['WGDRIVER_SEED', process.env.WGDRIVER_SEED];
+  }
+  if (file === undefined && process.stdin.isTTY) {
+    throw new UsageError('no seed: give --seed-file, WGDRIVER_SEED or stdin');
+  }
+  const chunks: Buffer[] = [];
+  for await (const chunk of process.stdin) {
+    chunks.push(Buffer.from(chunk as Buffer));
+  }
+  return ['stdin', Buffer.concat(chunks).toString('utf8')];
+}

@@ -1,0 +1,27 @@
+import * as v from 'valibot';
+
+/**
+ * Decodes input from outside with a schema.
+ * @throws Error of one line that names `what`, the place in it and what was expected there; never the
+ *   value that was found, which may be a secret
+ */
+export function decode<Schema extends v.GenericSchema>(
+  schema: Schema,
+  input: unknown,
+  what: string,
+): v.InferOutput<Schema> {
+  const result = v.safeParse(schema, input, { abortEarly: true });
+  if (result.success) {
+    return result.output;
+  }
+  const [issue] = result.issues;
+  const place = v.getDotPath(issue) ?? '';
+  throw new Error(`${[what, place].filter(Boolean).join('.')}: ${expectation(issue)}`);
+}
+
+/** A schema's own message, or what valibot's type says; its default message would quote the value. */
+function expectation(issue: v.BaseIssue<unknown>): string {
+  return issue.message.startsWith('Invalid ')
+    ? `expected ${issue.expected === 'never' ? 'nothing of that name' : issue.expected}`
+    : issue.message;
+}

@@ -1,0 +1,241 @@
+import { derivePrivateKey } from '../keys/derivation.ts';
+import { readSeedFile } from '../keys/seed.ts';
+import { LinkError, type Links, type NewLink } from '../links/links.ts';
+import type { Log } from '../log.ts';
+import type { CreateEndpointRequest } from '../plugin/api.ts';
+import type { Driver } from '../plugin/driver.ts';
+import { type Address, formatPrefix, parsePrefix, sameAddress } from '../wireguard/address.ts';
+import type { Device } from '../wireguard/device.ts';
+import type { PrivateKey } from '../wireguard/key.ts';
+import { Secret } from '../wireguard/secret.ts';
+import { containerLinkPrefix, linkName } from './names.ts';
+import { type Network, networkOf, recordOf, subnetOfAddress } from './network.ts';
+import { optionPrefix, ourOptions } from './options.ts';
+import { createQueue } from './queue.ts';
+import { allowedIps, routing } from './routing.ts';
+import type { Endpoint, Store } from './store.ts';
+import { endpointWarnings, networkWarnings } from './warnings.ts';
+
+export interface DriverDependencies {
+  readonly store: Store;
+  readonly links: Links;
+  /** The address of a host name, or of an address itself. */
+  readonly resolveHost: (host: string) => Promise<Address>;
+  readonly log: Log;
+}
+
+/** The behaviour of the driver: WireGuard links for endpoints, remembered in a store. */
+export function createDriver({ store, links, resolveHost, log }: DriverDependencies): Driver {
+  // One endpoint's calls in order; different endpoints' beside one another.
+  const inOrder = createQueue();
+
+  return {
+    getCapabilities: () => ({ Scope: 'local', ConnectivityScope: 'local', GwAllocChecker: true }),
+
+    // The gateway's address is the hub's inside the tunnel, so the engine must not give it away.
+    gwAllocCheck: () => ({ SkipIPv4: false, SkipIPv6: false }),
+
+    allocateNetwork({ NetworkID, Options, IPv4Data, IPv6Data }) {
+      // On a manager the options are not wrapped as in CreateNetwork, and all are text.
+      networkOf(
+        recordOf({ NetworkID, IPv4Data, IPv6Data, Options: { 'com.docker.network.generic': Options } }),
+      );
+      return {
+        Options: Object.fromEntries(Object.entries(Options).map(([name, value]) => [name, String(value)])),
+      };
+    },
+
+    freeNetwork() {},
+
+    createNetwork: (request) =>
+      inOrder(request.NetworkID, async () => {
+        const started = performance.now();
+        const network = networkOf(recordOf(request));
+        const seed = await seedOf(network);
+        await store.putNetwork(network);
+        log.info('network created', {
+          network: network.networkId,
+          ...subnetFields(network),
+          ms: since(started),
+        });
+        for (const warning of await networkWarnings(network, seed)) {
+          log.warn(warning, { network: network.networkId });
+        }
+      }),
+
+    deleteNetwork: ({ NetworkID }) =>
+      inOrder(NetworkID, async () => {
+        const started = performance.now();
+        // The engine deletes no network in use: an endpoint that is left is one it has forgotten.
+        for (const endpoint of store.endpointsOf(NetworkID)) {
+          await inOrder(endpoint.endpointId, () => removeEndpoint(endpoint.endpointId));
+        }
+        const known = store.network(NetworkID) !== undefined;
+        await store.removeNetwork(NetworkID);
+        if (known) {
+          log.info('network deleted', { network: NetworkID, ms: since(started) });
+        }
+      }),
+
+    createEndpoint: (request) =>
+      inOrder(request.EndpointID, async () => {
+        const started = performance.now();
+        const endpoint = endpointOf(request, knownNetwork(request.NetworkID));
+        const holder = store.endpointAt(endpoint.networkId, endpoint.address);
+        if (holder !== undefined && holder.endpointId !== endpoint.endpointId) {
+          // The engine gave the address away again, so it has forgotten the holder, as after a crash. Two
+          // links with one key would pull the hub to and fro.
+          log.warn('a forgotten endpoint held the address', fieldsOf(holder));
+          await inOrder(holder.endpointId, () => removeEndpoint(holder.endpointId));
+        }
+        await store.putEndpoint(endpoint);
+        log.info('endpoint created', { ...fieldsOf(endpoint), ms: since(started) });
+        for (const warning of endpointWarnings(request.Options)) {
+          log.warn(warning, fieldsOf(endpoint));
+        }
+        return { Interface: {} };
+      }),
+
+    deleteEndpoint: ({ EndpointID }) =>
+      inOrder(EndpointID, async () => {
+        const started = performance.now();
+        const endpoint = store.endpoint(EndpointID);
+        await removeEndpoint(EndpointID);
+        if (endpoint !== undefined) {
+          log.info('endpoint deleted', { ...fieldsOf(endpoint), ms: since(started) });
+        }
+      }),
+
+    endpointOperInfo: () => ({ Value: {} }),
+
+    join: ({ NetworkID, EndpointID }) =>
+      inOrder(EndpointID, async () => {
+        const started = performance.now();
+        const network = knownNetwork(NetworkID);
+        const endpoint = store.endpoint(EndpointID);
+        const subnet = endpoint && subnetOfAddress(network, endpoint.address);
+        if (endpoint === undefined || endpoint.networkId !== NetworkID || subnet === undefined) {
+          throw new Error(`endpoint ${EndpointID} is not known in network ${NetworkID}`);
+        }
+        const link = { name: linkName(EndpointID), mtu: network.options.mtu, endpointId: EndpointID };
+        const device = await deviceOf(network, endpoint);
+        await makeLink(link);
+        try {
+          await links.configure(link.name, device);
+        } catch (error) {
+          await links.delete(link.name);
+          throw error;
+        }
+        log.info('link handed over', { ...fieldsOf(endpoint), link: link.name, ms: since(started) });
+        return {
+          InterfaceName: { SrcName: link.name, DstPrefix: containerLinkPrefix },
+          ...routing(network, subnet),
+          DisableGatewayService: true,
+        };
+      }),
+
+    // The link is still in the container, and the engine brings it back for DeleteEndpoint.
+    leave() {},
+
+    programExternalConnectivity() {},
+    revokeExternalConnectivity() {},
+    discoverNew() {},
+    discoverDelete() {},
+  };
+
+  function knownNetwork(networkId: string): Network {
+    const network = store.network(networkId);
+    if (network === undefined) {
+      throw new Error(
+        `network ${networkId} is not known to this driver: was it made with another --state-dir? ` +
+          'Remove it and create it again',
+      );
+    }
+    return network;
+  }
+
+  async function makeLink(link: NewLink): Promise<void> {
+    try {
+      await links.create(link);
+    } catch (error) {
+      if (!(error instanceof LinkError && error.code === 'EEXIST')) {
+        throw error;
+      }
+      // Left by a Join that a crash cut short, or somebody else's: then delete refuses.
+      await links.delete(link.name);
+      await links.create(link);
+    }
+  }
+
+  async function removeEndpoint(endpointId: string): Promise<void> {
+    await links.delete(linkName(endpointId));
+    await store.removeEndpoint(endpointId);
+  }
+
+  async function deviceOf(network: Network, endpoint: Endpoint): Promise<Device> {
+    const { peer, peerkey, keepalive } = network.options;
+    return {
+      privateKey: await privateKeyOf(network, endpoint),
+      peers: [
+        {
+          publicKey: peerkey,
+          endpoint: { address: await resolveHost(peer.host), port: peer.port },
+          persistentKeepaliveInterval: keepalive,
+          allowedIps: allowedIps(network),
+        },
+      ],
+    };
+  }
+}
+
+async function seedOf({ options: { seed } }: Network): Promise<Secret> {
+  return seed instanceof Secret ? seed : readSeedFile(seed.file);
+}
+
+async function privateKeyOf(network: Network, { address }: Endpoint): Promise<PrivateKey> {
+  const { additional, derivation } = network.options;
+  return derivePrivateKey({ seed: await seedOf(network), additional, derivation }, address.address);
+}
+
+/** @throws Error that says what the user must change */
+function endpointOf(
+  { NetworkID, EndpointID, Interface, Options }: CreateEndpointRequest,
+  network: Network,
+): Endpoint {
+  const [option] = ourOptions(Options);
+  if (option !== undefined) {
+    throw new Error(
+      `option ${optionPrefix}${option[0]} is not supported on an endpoint yet: give it to the network`,
+    );
+  }
+  if (Interface?.MacAddress) {
+    throw new Error('a WireGuard link has no MAC address: start the container without --mac-address');
+  }
+  if (Interface?.AddressIPv6) {
+    throw new Error('IPv6 addresses are not supported yet: start the container without --ip6');
+  }
+  const address = parsePrefix(Interface?.Address ?? '');
+  const subnet = address && subnetOfAddress(network, address);
+  if (address === undefined || subnet === undefined) {
+    throw new Error('Interface.Address: expected an IPv4 address of the network, with its prefix length');
+  }
+  if (sameAddress(address.address, subnet.gateway.address)) {
+    throw new Error(`${address.address.toString()} is the hub’s address: choose another --ip`);
+  }
+  return { endpointId: EndpointID, networkId: NetworkID, address };
+}
+
+function fieldsOf({ networkId, endpointId, address }: Endpoint) {
+  return { network: networkId, endpoint: endpointId, address: address.address.toString() };
+}
+
+function subnetFields({ subnets, internal }: Network) {
+  return {
+    subnet: subnets.map(({ pool }) => formatPrefix(pool)).join(','),
+    internal: internal ? 'yes' : undefined,
+  };
+}
+
+function since(started: number): number {
+  return Math.round((performance.now() - started) * 10) / 10;
+}

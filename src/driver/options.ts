@@ -1,0 +1,159 @@
+import { isAbsolute } from 'node:path';
+import * as v from 'valibot';
+import { decode } from '../decode.ts';
+import {
+  type DerivationName,
+  defaultAdditional,
+  defaultDerivation,
+  derivationNames,
+} from '../keys/derivation.ts';
+import { parseSeed } from '../keys/seed.ts';
+import { masked, type Prefix, parseAddress, parsePrefix } from '../wireguard/address.ts';
+import { decodeBase64 } from '../wireguard/base64.ts';
+import { type PublicKey, parsePublicKey } from '../wireguard/key.ts';
+import type { Secret } from '../wireguard/secret.ts';
+
+/** What the names of our options begin with, in `docker network create -o`. */
+export const optionPrefix = 'io.bestov.wg.';
+
+/** The other end of the tunnel: a host name or address, and a UDP port. */
+export interface Hub {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** The options of a network, decoded. */
+export interface NetworkOptions {
+  readonly peer: Hub;
+  readonly peerkey: PublicKey;
+  /** The seed itself, or the absolute path of the file that holds it. */
+  readonly seed: Secret | { readonly file: string };
+  readonly additional: Uint8Array;
+  readonly derivation: DerivationName;
+  /** Seconds between keepalives; 0 is off. */
+  readonly keepalive: number;
+  /** Bytes. */
+  readonly mtu: number;
+  /** Masked; undefined if not given, which means everything. */
+  readonly allowedips?: readonly Prefix[];
+}
+
+const schema = v.strictObject({
+  peer: v.pipe(
+    v.string('expected host:port, the hub’s address and UDP port'),
+    parsed(
+      parseHub,
+      'expected host:port, such as vpn.example.org:51820, 192.0.2.1:51820 or [2001:db8::1]:51820',
+    ),
+  ),
+  peerkey: v.pipe(
+    v.string('expected the hub’s public key'),
+    parsed(parsePublicKey, 'expected a public key, 32 bytes in base64, as `wg pubkey` prints it'),
+  ),
+  seed: v.optional(v.pipe(v.string(), parsed(parseSeed, 'expected base64 of at least one byte'))),
+  seedfile: v.optional(
+    v.pipe(
+      v.string(),
+      v.check(isAbsolute, 'expected the absolute path of a file on this host that holds the seed in base64'),
+    ),
+  ),
+  additional: v.optional(v.pipe(v.string(), parsed(decodeBase64, 'expected base64')), defaultAdditional),
+  derivation: v.optional(
+    v.picklist(derivationNames, `expected one of ${derivationNames.join(', ')}`),
+    defaultDerivation,
+  ),
+  keepalive: v.optional(integer(0, 65535, 'seconds, 0 for off'), '25'),
+  mtu: v.optional(integer(576, 65535, 'bytes'), '1420'),
+  allowedips: v.optional(
+    v.pipe(
+      v.string(),
+      parsed(parsePrefixes, 'expected CIDR prefixes separated by commas, such as 10.0.0.0/8,192.168.5.0/24'),
+    ),
+  ),
+});
+
+const optionNames = Object.keys(schema.entries);
+
+/**
+ * Decodes the options of a network: those whose names begin with `io.bestov.wg.`; others are not ours.
+ * @throws Error that names the option and what was expected, never its value
+ */
+export function decodeNetworkOptions(options: Readonly<Record<string, unknown>>): NetworkOptions {
+  const ours = Object.fromEntries(ourOptions(options));
+  for (const name of Object.keys(ours)) {
+    if (!optionNames.includes(name)) {
+      throw new Error(`unknown option ${optionPrefix}${name}; there are ${optionNames.join(', ')}`);
+    }
+  }
+  for (const name of ['peer', 'peerkey']) {
+    if (ours[name] === undefined) {
+      throw new Error(
+        `option ${optionPrefix}${name} is missing: give it with \`-o ${optionPrefix}${name}=…\``,
+      );
+    }
+  }
+  const { seed, seedfile, allowedips, ...rest } = decode(schema, ours, `option ${optionPrefix.slice(0, -1)}`);
+  if ((seed === undefined) === (seedfile === undefined)) {
+    const both = seed === undefined ? 'is missing: give it, or' : 'was given beside';
+    throw new Error(`option ${optionPrefix}seed ${both} ${optionPrefix}seedfile; expected one of the two`);
+  }
+  return {
+    ...rest,
+    seed: seed ?? { file: seedfile ?? '' },
+    ...(allowedips === undefined ? {} : { allowedips }),
+  };
+}
+
+/** Our options by their names less the prefix, as they were given. */
+export function ourOptions(options: Readonly<Record<string, unknown>>): [name: string, value: unknown][] {
+  return Object.entries(options)
+    .filter(([name]) => name.toLowerCase().startsWith(optionPrefix))
+    .map(([name, value]) => [name.slice(optionPrefix.length), value]);
+}
+
+/** A step of a pipe that parses text by a function that gives undefined for what it does not take. */
+function parsed<Output>(parse: (text: string) => Output | undefined, message: string) {
+  return v.rawTransform<string, Output>(({ dataset, addIssue, NEVER }) => {
+    const output = parse(dataset.value);
+    if (output === undefined) {
+      addIssue({ message });
+      return NEVER;
+    }
+    return output;
+  });
+}
+
+function integer(minimum: number, maximum: number, unit: string) {
+  const message = `expected an integer from ${minimum} to ${maximum} (${unit})`;
+  return v.pipe(
+    v.string(message),
+    v.regex(/^\d{1,5}$/, message),
+    v.transform(Number),
+    v.minValue(minimum, message),
+    v.maxValue(maximum, message),
+  );
+}
+
+function parseHub(text: string): Hub | undefined {
+  const match = /^(?:\[(?<bracketed>[^\]]+)\]|(?<plain>[^:[\]]+)):(?<port>\d{1,5})$/.exec(text);
+  const { bracketed, plain, port } = match?.groups ?? {};
+  const host = bracketed ?? plain;
+  if (host === undefined || Number(port) < 1 || Number(port) > 65535) {
+    return undefined;
+  }
+  const kind = parseAddress(host)?.kind();
+  const fits = bracketed === undefined ? kind === 'ipv4' || isHostName(host) : kind === 'ipv6';
+  return fits ? { host, port: Number(port) } : undefined;
+}
+
+/** RFC 1123 section 2.1; a last label of digits alone would be a mistyped address. */
+function isHostName(text: string): boolean {
+  const label = /^[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$/;
+  const labels = text.replace(/\.$/, '').split('.');
+  return text.length <= 253 && labels.every((part) => label.test(part)) && !/^\d+$/.test(labels.at(-1) ?? '');
+}
+
+function parsePrefixes(text: string): Prefix[] | undefined {
+  const prefixes = text.split(',').map((part) => parsePrefix(part.trim()));
+  return prefixes.every((prefix) => prefix !== undefined) ? prefixes.map(masked) : undefined;
+}

@@ -1,0 +1,63 @@
+import type { StaticRoute } from '../plugin/api.ts';
+import { covers, formatPrefix, masked, type Prefix, parsePrefix, plus } from '../wireguard/address.ts';
+import type { Network, Subnet } from './network.ts';
+
+/** What the container routes into its tunnel, as a part of the answer to Join. */
+export interface Routing {
+  readonly Gateway?: string;
+  readonly StaticRoutes: readonly StaticRoute[];
+}
+
+const everywhere = prefixOf('0.0.0.0/0');
+const everything = [everywhere, prefixOf('::/0')];
+const halves = [prefixOf('0.0.0.0/1'), prefixOf('128.0.0.0/1')];
+
+/** The hub's allowed IPs: from whom the tunnel takes packets, and for whom it has a way. */
+export function allowedIps({ internal, options, subnets }: Network): readonly Prefix[] {
+  const asked = internal ? [] : (options.allowedips ?? everything);
+  // The subnet always: its other containers are reached through the hub.
+  const missing = subnets
+    .map(({ pool }) => masked(pool))
+    .filter((pool) => !asked.some((prefix) => covers(prefix, pool)));
+  return [...asked, ...missing];
+}
+
+/**
+ * The routes of a container. Where the allowed IPs are everything, the default route by the gateway: a
+ * connected default would not start beside a bridge on engines up to 27. Else one connected route for
+ * each prefix that the address's own subnet does not hold, which is connected by itself.
+ */
+export function routing(network: Network, { pool, gateway }: Subnet): Routing {
+  const prefixes = allowedIps(network).filter(({ address }) => address.kind() === 'ipv4');
+  if (coversEverything(prefixes)) {
+    return { Gateway: gateway.address.toString(), StaticRoutes: [] };
+  }
+  return {
+    StaticRoutes: prefixes
+      .filter((prefix) => !covers(pool, prefix))
+      .flatMap(withoutHalves)
+      .map((prefix) => ({ Destination: formatPrefix(prefix), RouteType: 1, NextHop: '' })),
+  };
+}
+
+function coversEverything(prefixes: readonly Prefix[]): boolean {
+  return (
+    prefixes.some((prefix) => covers(prefix, everywhere)) ||
+    halves.every((half) => prefixes.some((prefix) => covers(prefix, half)))
+  );
+}
+
+/** Engines from 28 on drop a route to 0.0.0.0/1 without a word, so a half goes as two quarters. */
+function withoutHalves({ address, length }: Prefix): Prefix[] {
+  return length === 1
+    ? [address, plus(address, 1n << 30n)].map((quarter) => ({ address: quarter, length: 2 }))
+    : [{ address, length }];
+}
+
+function prefixOf(text: string): Prefix {
+  const prefix = parsePrefix(text);
+  if (prefix === undefined) {
+    throw new RangeError(`not a prefix: ${text}`);
+  }
+  return prefix;
+}

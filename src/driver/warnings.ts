@@ -1,0 +1,34 @@
+import { stat } from 'node:fs/promises';
+import { shortSeedBytes } from '../keys/derivation.ts';
+import { Secret } from '../wireguard/secret.ts';
+import type { Network } from './network.ts';
+import { optionPrefix } from './options.ts';
+
+/** libnetwork's label for what `docker run -p` asks of an endpoint. */
+const PortMap = 'com.docker.network.portmap';
+
+/** What works, but not as safely as it could, in a network that was just created. */
+export async function networkWarnings({ options }: Network, seed: Secret): Promise<string[]> {
+  const warnings: string[] = [];
+  if (seed.reveal().length < shortSeedBytes) {
+    warnings.push(
+      `the seed has under ${shortSeedBytes} bytes and may be guessed; \`wgdriver keys seed\` makes a good one`,
+    );
+  }
+  if (options.seed instanceof Secret) {
+    warnings.push(
+      `the seed shows in \`docker network inspect\`; with ${optionPrefix}seedfile it would stay in a file`,
+    );
+  } else if (((await stat(options.seed.file)).mode & 0o077) !== 0) {
+    warnings.push(`the seed file ${options.seed.file} is open to others than root; \`chmod 600\` it`);
+  }
+  return warnings;
+}
+
+/** What a user asked of an endpoint that it cannot give. */
+export function endpointWarnings(options: Readonly<Record<string, unknown>>): string[] {
+  const ports = options[PortMap];
+  return Array.isArray(ports) && ports.length > 0
+    ? ['ports published with -p are not reachable on this network: the container is reached through the hub']
+    : [];
+}

@@ -1,0 +1,81 @@
+import {
+  type Address,
+  type AddressRange,
+  bits,
+  compareAddresses,
+  countOf,
+  formatPrefix,
+  masked,
+  type Prefix,
+  parseAddress,
+  parsePrefix,
+  plus,
+  rangeOf,
+  sameAddress,
+} from '../wireguard/address.ts';
+
+/** As many keys as anybody needs at once; a mistyped IPv6 prefix asks for more than there is time. */
+const maxAddresses = 2n ** 20n;
+
+/**
+ * Parses addresses as users write them: one (`192.168.5.2`), a prefix (`192.168.5.0/24`: the addresses
+ * that containers can have in it) or a range (`192.168.5.10-192.168.5.19`).
+ * @throws Error that says what was expected
+ */
+export function parseRange(text: string): AddressRange {
+  const range = singleAddress(text) ?? fromPrefix(text) ?? fromTo(text);
+  if (range === undefined) {
+    throw new Error(
+      `${text}: expected an address, a prefix (192.168.5.0/24) or a range (192.168.5.2-192.168.5.9)`,
+    );
+  }
+  if (countOf(range) > maxAddresses) {
+    throw new Error(`${text}: expected at most ${maxAddresses} addresses, got ${countOf(range)}`);
+  }
+  return range;
+}
+
+/**
+ * The addresses of a subnet that can be a container's or the hub's: of IPv4 without the network and the
+ * broadcast address, where there are such (RFC 3021: not in a /31).
+ */
+export function hostsOf(subnet: Prefix): AddressRange {
+  const { first, last } = rangeOf(subnet);
+  return subnet.address.kind() === 'ipv4' && bits(subnet.address) - subnet.length >= 2
+    ? { first: plus(first, 1n), last: plus(last, -1n) }
+    : { first, last };
+}
+
+function singleAddress(text: string): AddressRange | undefined {
+  const address = parseAddress(text);
+  return address && { first: address, last: address };
+}
+
+function fromPrefix(text: string): AddressRange | undefined {
+  const prefix = parsePrefix(text);
+  return prefix && hostsOf(requireMasked(prefix));
+}
+
+function fromTo(text: string): AddressRange | undefined {
+  const [first, last, ...rest] = text
+    .split('-')
+    .map((part): Address | undefined => parseAddress(part.trim()));
+  if (first === undefined || last === undefined || rest.length > 0 || first.kind() !== last.kind()) {
+    return undefined;
+  }
+  if (compareAddresses(first, last) > 0) {
+    throw new Error(`${text}: expected the lower address first`);
+  }
+  return { first, last };
+}
+
+/** `192.168.5.2/24` may mean the address or the subnet, so it is neither. @throws Error */
+export function requireMasked(prefix: Prefix): Prefix {
+  if (!sameAddress(prefix.address, masked(prefix).address)) {
+    const { address } = prefix;
+    throw new Error(
+      `${formatPrefix(prefix)}: expected ${formatPrefix(masked(prefix))} for the subnet or ${address.toString()} for the address`,
+    );
+  }
+  return prefix;
+}

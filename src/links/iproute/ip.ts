@@ -1,0 +1,87 @@
+import * as v from 'valibot';
+import { decode } from '../../decode.ts';
+import { LinkError, type OwnedLink } from '../links.ts';
+import type { Mark } from '../mark.ts';
+import { type Failure, type Outcome, run } from './run.ts';
+
+/** What `ip -json link show` says of a link, as far as it is used. */
+const shownLinks = v.array(v.object({ ifname: v.optional(v.string()), ifalias: v.optional(v.string()) }));
+type ShownLink = v.InferOutput<typeof shownLinks>[number];
+
+/** Runs commands of ip-link(8), one a line, all in one process; the first that fails ends it. */
+export function ipBatch(commands: readonly string[]): Promise<Outcome> {
+  return run('ip', ['-batch', '-'], `${commands.join('\n')}\n`);
+}
+
+/** The line of a batch that failed, counted from 1. */
+export function failedLine({ cause }: Failure): number {
+  return Number(/Command failed -:(\d+)/.exec(cause)?.[1] ?? 1);
+}
+
+/** Deletes a link that this process has just made and could not mark. */
+export async function deleteUnmarked(name: string): Promise<void> {
+  await run('ip', ['link', 'delete', 'dev', name]);
+}
+
+/** Deletes a link that carries the mark; one that is not there is no error. */
+export async function deleteMarked(name: string, mark: Mark): Promise<void> {
+  const link = await showLink(name);
+  if (link === undefined) {
+    return;
+  }
+  if (mark.read(link.ifalias) === undefined) {
+    throw new LinkError('delete', name, 'it is not this driver’s: its alias says otherwise');
+  }
+  const outcome = await run('ip', ['link', 'delete', 'dev', name]);
+  // Gone in between: with its namespace, or by another call.
+  if (!outcome.ok && errnoOf(outcome.cause) !== 'ENODEV') {
+    throw failure('delete', name, outcome);
+  }
+}
+
+/** A link of this namespace, or undefined if there is none of that name. */
+export async function showLink(name: string): Promise<ShownLink | undefined> {
+  const outcome = await run('ip', ['-json', 'link', 'show', 'dev', name]);
+  if (outcome.ok) {
+    return parseLinks(outcome.stdout)[0];
+  }
+  if (errnoOf(outcome.cause) === 'ENODEV') {
+    return undefined;
+  }
+  throw failure('show', name, outcome);
+}
+
+/** The links of this namespace that carry the mark. */
+export async function listMarked(mark: Mark): Promise<OwnedLink[]> {
+  const outcome = await run('ip', ['-json', 'link', 'show']);
+  if (!outcome.ok) {
+    throw failure('list', 'all', outcome);
+  }
+  return parseLinks(outcome.stdout).flatMap(({ ifname, ifalias }) => {
+    const endpointId = mark.read(ifalias);
+    return ifname === undefined || endpointId === undefined ? [] : [{ name: ifname, endpointId }];
+  });
+}
+
+function parseLinks(json: string): ShownLink[] {
+  return decode(shownLinks, json.trim() === '' ? [] : JSON.parse(json), 'ip -json link show');
+}
+
+/** The error behind a failed run of `ip`, in the kernel's words. */
+export function failure(operation: string, link: string, { cause }: Failure): LinkError {
+  // Without `ip`'s framing: the words become part of one line.
+  const text = cause
+    .split('\n')
+    .filter((line) => !line.startsWith('Command failed'))
+    .map((line) => line.replace(/^(RTNETLINK answers|Error): /, ''))
+    .join('; ');
+  return new LinkError(operation, link, text, errnoOf(cause));
+}
+
+/** The errno behind the text, for those that are told apart. */
+function errnoOf(text: string): string | undefined {
+  if (/File exists/.test(text)) {
+    return 'EEXIST';
+  }
+  return /does not exist|Cannot find device|No such device/.test(text) ? 'ENODEV' : undefined;
+}

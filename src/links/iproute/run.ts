@@ -1,0 +1,35 @@
+import { execFile } from 'node:child_process';
+
+/** Why a program failed: what it said on stderr, without keys, or how it ended. */
+export interface Failure {
+  readonly ok: false;
+  readonly cause: string;
+}
+
+export type Outcome = { readonly ok: true; readonly stdout: string } | Failure;
+
+/** Runs a program with text on its stdin. Does not reject: a failure is an outcome. */
+export function run(file: string, args: readonly string[], stdin = ''): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const options = { env: { ...process.env, LC_ALL: 'C' }, maxBuffer: 64 * 1024 * 1024 };
+    const child = execFile(file, args, options, (error, stdout, stderr) => {
+      if (error === null) {
+        resolve({ ok: true, stdout });
+      } else if (error.code === 'ENOENT') {
+        resolve({ ok: false, cause: `the program ${file} was not found; install it` });
+      } else {
+        const how =
+          error.signal === undefined || error.signal === null ? `exit status ${error.code}` : error.signal;
+        resolve({ ok: false, cause: withoutKeys(stderr).trim() || `${file}: ${how}` });
+      }
+    });
+    // A program that ended without reading its input: its exit status tells why.
+    child.stdin?.on('error', () => {});
+    child.stdin?.end(stdin);
+  });
+}
+
+/** `wg` quotes a line that it cannot parse, and a key may be on it. */
+function withoutKeys(text: string): string {
+  return text.replaceAll(/[A-Za-z0-9+/]{43}=|\b[0-9a-f]{64}\b/g, '[key]');
+}

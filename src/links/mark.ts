@@ -1,0 +1,17 @@
+/**
+ * The mark on a link is its ifalias, `wgdriver:<owner>:<endpoint id>`. The owner is the driver's name,
+ * so that two drivers on one host do not take each other's links for orphans.
+ */
+export interface Mark {
+  write(endpointId: string): string;
+  /** The endpoint's id, or undefined if the alias is not this owner's mark. */
+  read(alias: string | undefined): string | undefined;
+}
+
+export function markOf(owner: string): Mark {
+  const prefix = `wgdriver:${owner}:`;
+  return {
+    write: (endpointId) => prefix + endpointId,
+    read: (alias) => (alias?.startsWith(prefix) ? alias.slice(prefix.length) : undefined),
+  };
+}

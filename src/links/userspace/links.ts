@@ -1,0 +1,75 @@
+import { connect } from 'node:net';
+import { deleteMarked, deleteUnmarked, failure, ipBatch, listMarked, showLink } from '../iproute/ip.ts';
+import { run } from '../iproute/run.ts';
+import { LinkError, type Links } from '../links.ts';
+import type { Mark } from '../mark.ts';
+import { decodeErrno, encodeSet } from './uapi.ts';
+
+/** Where every userspace implementation puts its configuration socket, by the link's first name. */
+const socketFolder = '/var/run/wireguard';
+/** An implementation answers within milliseconds, or something is wrong with it. */
+const answerTimeoutMs = 10_000;
+
+/** The userspace implementation to use, as wg-quick(8) chooses it. */
+export function userspaceProgram(env: NodeJS.ProcessEnv): string {
+  return env.WG_USERSPACE_IMPLEMENTATION ?? 'wireguard-go';
+}
+
+/**
+ * Links of a userspace WireGuard: one process for each, which makes itself a daemon and so outlives this
+ * one. It ends when its link does, be it deleted or gone with its container's namespace.
+ */
+export function userspaceLinks(mark: Mark, program: string): Links {
+  return {
+    async create({ name, mtu, endpointId }) {
+      // The program would attach itself to somebody else's TUN device of that name without a word.
+      if ((await showLink(name)) !== undefined) {
+        throw new LinkError('create', name, 'File exists', 'EEXIST');
+      }
+      const outcome = await run(program, [name]);
+      if (!outcome.ok) {
+        throw new LinkError('create', name, outcome.cause);
+      }
+      // The program gives its device an MTU of its own, so ours comes after it.
+      const marked = await ipBatch([`link set dev ${name} mtu ${mtu} alias ${mark.write(endpointId)}`]);
+      if (!marked.ok) {
+        await deleteUnmarked(name);
+        throw failure('create', name, marked);
+      }
+    },
+
+    async configure(name, device) {
+      const answer = await exchange(`${socketFolder}/${name}.sock`, encodeSet(device)).catch(
+        (error: Error) => {
+          throw new LinkError('configure', name, `its configuration socket: ${error.message}`);
+        },
+      );
+      const errno = decodeErrno(answer);
+      if (errno !== 0) {
+        throw new LinkError('configure', name, `${program} refused it (errno ${errno ?? 'missing'})`);
+      }
+    },
+
+    delete: (name) => deleteMarked(name, mark),
+    list: () => listMarked(mark),
+  };
+}
+
+/** Sends one request and reads the answer up to the empty line that ends it. */
+function exchange(path: string, request: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let answer = '';
+    const socket = connect(path, () => socket.write(request));
+    socket.setEncoding('utf8');
+    socket.setTimeout(answerTimeoutMs, () => socket.destroy(new Error('no answer')));
+    socket.on('error', reject);
+    socket.on('data', (text: string) => {
+      answer += text;
+      if (answer.endsWith('\n\n')) {
+        socket.end();
+        resolve(answer);
+      }
+    });
+    socket.on('close', () => reject(new Error('closed before it answered')));
+  });
+}

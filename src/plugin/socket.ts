@@ -1,0 +1,68 @@
+import { chmod, mkdir, unlink } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { dirname } from 'node:path';
+
+/** A unix socket to make at a path, or one that is already listening, inherited from systemd. */
+export type SocketSource = { readonly path: string } | { readonly fd: number };
+
+/** sd_listen_fds(3): the first descriptor that a service manager passes. */
+const SD_LISTEN_FDS_START = 3;
+
+/** The socket that a service manager passed to this process (sd_listen_fds(3)), or undefined. */
+export function inheritedSocket(env: NodeJS.ProcessEnv, pid: number): SocketSource | undefined {
+  if (env.LISTEN_PID !== String(pid) || env.LISTEN_FDS === undefined) {
+    return undefined;
+  }
+  if (env.LISTEN_FDS !== '1') {
+    throw new Error(`LISTEN_FDS: expected one socket, got ${env.LISTEN_FDS}`);
+  }
+  return { fd: SD_LISTEN_FDS_START };
+}
+
+/**
+ * Makes way for a socket at `path`: its folder exists, and a socket that a crash left there is gone.
+ * @throws Error if somebody answers on it, or if it is something else than a socket
+ */
+export async function claimSocket(path: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  switch (await knock(path)) {
+    case 'answered':
+      throw new Error(
+        `socket ${path}: another process answers on it; stop that one, or choose another --socket`,
+      );
+    case 'ENOENT':
+      return;
+    case 'ECONNREFUSED':
+      await unlink(path);
+      return;
+    case 'ENOTSOCK':
+      throw new Error(
+        `socket ${path}: something else than a socket is there; remove it, or choose another --socket`,
+      );
+  }
+}
+
+/** Root's alone. Its folder is, too, or the process's umask has been: there is no moment in between. */
+export async function secureSocket(path: string): Promise<void> {
+  await chmod(path, 0o600);
+}
+
+type Knock = 'answered' | 'ENOENT' | 'ECONNREFUSED' | 'ENOTSOCK';
+
+function knock(path: string): Promise<Knock> {
+  return new Promise((resolve, reject) => {
+    const connection = connect(path);
+    connection.once('connect', () => {
+      connection.destroy();
+      resolve('answered');
+    });
+    connection.once('error', (error: NodeJS.ErrnoException) => {
+      const { code } = error;
+      if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTSOCK') {
+        resolve(code);
+      } else {
+        reject(new Error(`socket ${path}: ${code ?? error.message}`));
+      }
+    });
+  });
+}

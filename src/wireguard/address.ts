@@ -1,0 +1,122 @@
+import ipaddr from 'ipaddr.js';
+
+export type Address = ipaddr.IPv4 | ipaddr.IPv6;
+
+/** An address and its prefix length; host bits may be set (`192.168.5.2/24`) unless masked. */
+export interface Prefix {
+  readonly address: Address;
+  readonly length: number;
+}
+
+/** First and last address, both included, of one family. */
+export interface AddressRange {
+  readonly first: Address;
+  readonly last: Address;
+}
+
+/**
+ * Parses `192.168.5.2` or `fd00::2`; undefined if it is neither. Strict: the octal, hexadecimal and
+ * short forms that inet_aton accepts are refused, since a typing error must not become another key.
+ */
+export function parseAddress(text: string): Address | undefined {
+  if (ipaddr.IPv4.isValidFourPartDecimal(text)) {
+    return ipaddr.IPv4.parse(text);
+  }
+  return text.includes(':') && !text.includes('%') && ipaddr.IPv6.isValid(text)
+    ? ipaddr.IPv6.parse(text)
+    : undefined;
+}
+
+/** Parses `192.168.5.0/24` or `fd00::/64`; undefined if it is neither. Host bits are kept. */
+export function parsePrefix(text: string): Prefix | undefined {
+  const [addressText, lengthText, ...rest] = text.split('/');
+  const address = parseAddress(addressText ?? '');
+  if (address === undefined || rest.length > 0 || !/^\d{1,3}$/.test(lengthText ?? '')) {
+    return undefined;
+  }
+  const length = Number(lengthText);
+  return length <= bits(address) ? { address, length } : undefined;
+}
+
+export function formatPrefix({ address, length }: Prefix): string {
+  return `${address.toString()}/${length}`;
+}
+
+/** Number of bits of an address: 32 or 128. */
+export function bits(address: Address): 32 | 128 {
+  return address.kind() === 'ipv4' ? 32 : 128;
+}
+
+/** The address in network byte order: 4 or 16 bytes. */
+export function addressBytes(address: Address): Uint8Array {
+  return Uint8Array.from(address.toByteArray());
+}
+
+export function sameAddress(a: Address, b: Address): boolean {
+  return a.kind() === b.kind() && toNumber(a) === toNumber(b);
+}
+
+/** The prefix with its host bits cleared: `10.1.0.5/16` becomes `10.1.0.0/16`. */
+export function masked(prefix: Prefix): Prefix {
+  return { address: rangeOf(prefix).first, length: prefix.length };
+}
+
+/** Does `outer` hold every address of `inner`? */
+export function covers(outer: Prefix, inner: Prefix): boolean {
+  return (
+    outer.address.kind() === inner.address.kind() &&
+    outer.length <= inner.length &&
+    sameAddress(masked(outer).address, masked({ address: inner.address, length: outer.length }).address)
+  );
+}
+
+/** A prefix that holds one address alone. */
+export function hostPrefix(address: Address): Prefix {
+  return { address, length: bits(address) };
+}
+
+/** First and last address of a prefix, network and broadcast address included. */
+export function rangeOf({ address, length }: Prefix): AddressRange {
+  const hostBits = BigInt(bits(address) - length);
+  const first = (toNumber(address) >> hostBits) << hostBits;
+  return {
+    first: fromNumber(first, address.kind()),
+    last: fromNumber(first + (1n << hostBits) - 1n, address.kind()),
+  };
+}
+
+/** How many addresses a range holds. */
+export function countOf(range: AddressRange): bigint {
+  return toNumber(range.last) - toNumber(range.first) + 1n;
+}
+
+/** The addresses of a range, in order, made one at a time: an IPv6 prefix holds more than memory does. */
+export function* addressesOf(range: AddressRange): Generator<Address> {
+  const last = toNumber(range.last);
+  for (let value = toNumber(range.first); value <= last; value += 1n) {
+    yield fromNumber(value, range.first.kind());
+  }
+}
+
+/** The address `offset` after `address`. */
+export function plus(address: Address, offset: bigint): Address {
+  return fromNumber(toNumber(address) + offset, address.kind());
+}
+
+/** -1, 0 or 1, as for Array.sort; both of one family. */
+export function compareAddresses(a: Address, b: Address): number {
+  const difference = toNumber(a) - toNumber(b);
+  return difference === 0n ? 0 : difference < 0n ? -1 : 1;
+}
+
+function toNumber(address: Address): bigint {
+  return address.toByteArray().reduce((value, byte) => (value << 8n) | BigInt(byte), 0n);
+}
+
+function fromNumber(value: bigint, kind: 'ipv4' | 'ipv6'): Address {
+  const length = kind === 'ipv4' ? 4 : 16;
+  const bytes = Array.from({ length }, (_, index) =>
+    Number((value >> BigInt(8 * (length - 1 - index))) & 0xffn),
+  );
+  return ipaddr.fromByteArray(bytes);
+}

@@ -1,0 +1,19 @@
+import type { Address, Prefix } from '../address.ts';
+import type { Peer } from '../device.ts';
+import type { PrivateKey } from '../key.ts';
+
+/** The hub's end of the tunnels, as its configuration files tell it. */
+export interface Hub {
+  /** What the files are for, one line, without secrets. */
+  readonly comment: string;
+  readonly interfaceName: string;
+  /** The hub's address in the subnet. */
+  readonly address: Address;
+  readonly subnet: Prefix;
+  readonly listenPort: number;
+  /** Absent: the file leaves the key out, and the hub needs one before it works. */
+  readonly privateKey?: PrivateKey;
+  /** Where the key is, absolute. */
+  readonly privateKeyFile?: string;
+  readonly peers: readonly Peer[];
+}

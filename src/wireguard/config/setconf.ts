@@ -1,0 +1,32 @@
+import { formatPrefix } from '../address.ts';
+import { type Device, formatEndpoint, type Peer } from '../device.ts';
+import type { PrivateKey } from '../key.ts';
+
+/** A configuration file as `wg setconf` reads it (wg(8)). Holds the private key. */
+export function setconf(device: Device): string {
+  return [interfaceSection(device), ...device.peers.map(peerSection)].join('\n');
+}
+
+export function interfaceSection(
+  { privateKey, listenPort }: { readonly privateKey?: PrivateKey; readonly listenPort?: number },
+  more: readonly string[] = [],
+): string {
+  return section('Interface', [
+    privateKey && `PrivateKey = ${privateKey.toBase64()}`,
+    listenPort !== undefined && `ListenPort = ${listenPort}`,
+    ...more,
+  ]);
+}
+
+export function peerSection({ publicKey, endpoint, persistentKeepaliveInterval, allowedIps }: Peer): string {
+  return section('Peer', [
+    `PublicKey = ${publicKey}`,
+    endpoint && `Endpoint = ${formatEndpoint(endpoint)}`,
+    persistentKeepaliveInterval !== undefined && `PersistentKeepalive = ${persistentKeepaliveInterval}`,
+    `AllowedIPs = ${allowedIps.map(formatPrefix).join(', ')}`,
+  ]);
+}
+
+function section(title: string, lines: readonly (string | false | undefined)[]): string {
+  return `[${title}]\n${lines.filter((line) => typeof line === 'string').join('\n')}\n`;
+}

@@ -1,0 +1,55 @@
+import { x25519 } from '@noble/curves/ed25519.js';
+import { decodeBase64, encodeBase64 } from './base64.ts';
+import { Secret } from './secret.ts';
+
+/** Length in bytes of WireGuard's Curve25519 keys: `WG_KEY_LEN` in linux/wireguard.h. */
+export const WG_KEY_LEN = 32;
+
+declare const publicKey: unique symbol;
+
+/** A public key as `wg` writes it: 32 bytes in base64, 44 characters. */
+export type PublicKey = string & { readonly [publicKey]: true };
+
+/** A private key: 32 bytes that do not print. */
+export class PrivateKey extends Secret {
+  constructor(bytes: Uint8Array) {
+    if (bytes.length !== WG_KEY_LEN) {
+      throw new RangeError(`private key: expected ${WG_KEY_LEN} bytes, got ${bytes.length}`);
+    }
+    super(bytes);
+  }
+
+  /** The key as `wg genkey` writes it. A secret: only for a file or pipe that root alone can read. */
+  toBase64(): string {
+    return encodeBase64(this.reveal());
+  }
+}
+
+/** Parses a private key as `wg genkey` writes it; undefined if it is none. */
+export function parsePrivateKey(text: string): PrivateKey | undefined {
+  const bytes = decodeBase64(text);
+  return bytes?.length === WG_KEY_LEN ? new PrivateKey(bytes) : undefined;
+}
+
+/** Parses a public key as `wg pubkey` writes it; undefined if it is none. */
+export function parsePublicKey(text: string): PublicKey | undefined {
+  return decodeBase64(text)?.length === WG_KEY_LEN ? (text as PublicKey) : undefined;
+}
+
+/** The public key of a private key, as `wg pubkey` computes it. */
+export function publicKeyOf(privateKey: PrivateKey): PublicKey {
+  return encodeBase64(x25519.getPublicKey(privateKey.reveal())) as PublicKey;
+}
+
+/**
+ * Makes any 32 bytes a Curve25519 scalar (RFC 7748 section 5, decodeScalar25519), as `wg genkey` does.
+ * Works on a copy.
+ */
+export function clamp(bytes: Uint8Array): Uint8Array {
+  const scalar = Uint8Array.from(bytes);
+  // "set the three least significant bits of the first byte and the most significant bit of the last to
+  // zero, set the second most significant bit of the last byte to 1"
+  scalar[0] = (scalar[0] ?? 0) & 0b1111_1000;
+  scalar[31] = ((scalar[31] ?? 0) & 0b0111_1111) | 0b0100_0000;
+  return scalar;
+}
