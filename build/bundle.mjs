@@ -4,6 +4,13 @@ import { build } from 'esbuild';
 
 const outfile = 'dist/wgdriver';
 
+// Node runs a file without extension as a module if it looks like one, from 20.19 on. Some libraries are
+// CommonJS and expect what a module has to make for itself.
+const banner = `#!/usr/bin/env node
+import { createRequire } from 'node:module';
+const require = createRequire(import.meta.url);
+const __filename = import.meta.filename;`;
+
 await build({
   entryPoints: ['src/cli.ts'],
   outfile,
@@ -13,10 +20,6 @@ await build({
   format: 'esm',
   minifySyntax: true,
   legalComments: 'eof',
-  // Node runs a file without extension as a module if it looks like one, from 20.19 on. Some libraries
-  // are CommonJS and call require() for Node's own modules, which a module has to make for itself.
-  banner: {
-    js: "#!/usr/bin/env node\nimport { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);",
-  },
+  banner: { js: banner },
 });
 await chmod(outfile, 0o755);

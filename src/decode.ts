@@ -21,6 +21,9 @@ export function decode<Schema extends v.GenericSchema>(
 
 /** A schema's own message, or what valibot's type says; its default message would quote the value. */
 function expectation(issue: v.BaseIssue<unknown>): string {
+  if (issue.received === 'undefined') {
+    return 'expected a value, got none';
+  }
   return issue.message.startsWith('Invalid ')
     ? `expected ${issue.expected === 'never' ? 'nothing of that name' : issue.expected}`
     : issue.message;

@@ -51,14 +51,14 @@ export function createDriver({ store, links, resolveHost, log }: DriverDependenc
       inOrder(request.NetworkID, async () => {
         const started = performance.now();
         const network = networkOf(recordOf(request));
-        const seed = await seedOf(network);
+        const warnings = await networkWarnings(network, await seedOf(network));
         await store.putNetwork(network);
         log.info('network created', {
           network: network.networkId,
           ...subnetFields(network),
           ms: since(started),
         });
-        for (const warning of await networkWarnings(network, seed)) {
+        for (const warning of warnings) {
           log.warn(warning, { network: network.networkId });
         }
       }),
@@ -123,7 +123,9 @@ export function createDriver({ store, links, resolveHost, log }: DriverDependenc
         try {
           await links.configure(link.name, device);
         } catch (error) {
-          await links.delete(link.name);
+          await links.delete(link.name).catch((cause: unknown) => {
+            log.warn('a half-made link could not be deleted', { cause: String(cause), link: link.name });
+          });
           throw error;
         }
         log.info('link handed over', { ...fieldsOf(endpoint), link: link.name, ms: since(started) });

@@ -8,7 +8,7 @@ import {
   derivationNames,
 } from '../keys/derivation.ts';
 import { parseSeed } from '../keys/seed.ts';
-import { masked, type Prefix, parseAddress, parsePrefix } from '../wireguard/address.ts';
+import { formatPrefix, masked, type Prefix, parseAddress, parsePrefix } from '../wireguard/address.ts';
 import { decodeBase64 } from '../wireguard/base64.ts';
 import { type PublicKey, parsePublicKey } from '../wireguard/key.ts';
 import type { Secret } from '../wireguard/secret.ts';
@@ -155,5 +155,10 @@ function isHostName(text: string): boolean {
 
 function parsePrefixes(text: string): Prefix[] | undefined {
   const prefixes = text.split(',').map((part) => parsePrefix(part.trim()));
-  return prefixes.every((prefix) => prefix !== undefined) ? prefixes.map(masked) : undefined;
+  if (!prefixes.every((prefix) => prefix !== undefined)) {
+    return undefined;
+  }
+  // Once each: the engine fails to start a container with the same route twice.
+  const byText = new Map(prefixes.map(masked).map((prefix) => [formatPrefix(prefix), prefix]));
+  return [...byText.values()];
 }

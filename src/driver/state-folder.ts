@@ -23,12 +23,13 @@ export async function openStateFolder(path: string): Promise<StateFolder> {
   return {
     async readAll() {
       const names = (await readdir(path)).filter((name) => name.endsWith(suffix));
-      return Promise.all(
-        names.map(async (name): Promise<[string, unknown]> => {
-          const id = name.slice(0, -suffix.length);
-          return [id, await readJson(fileOf(id))];
-        }),
-      );
+      const records: [string, unknown][] = [];
+      // One after the other: thousands at once would run out of file descriptors, and look unreadable.
+      for (const name of names) {
+        const id = name.slice(0, -suffix.length);
+        records.push([id, await readJson(fileOf(id))]);
+      }
+      return records;
     },
 
     async write(id, record) {
@@ -50,10 +51,17 @@ export async function openStateFolder(path: string): Promise<StateFolder> {
 }
 
 async function readJson(path: string): Promise<unknown> {
+  let text: string;
   try {
-    return JSON.parse(await readFile(path, 'utf8'));
+    text = await readFile(path, 'utf8');
   } catch (error) {
     return error instanceof Error ? error : new Error(String(error));
+  }
+  try {
+    return JSON.parse(text);
+  } catch {
+    // JSON.parse's own message quotes the text, and a seed may be in it.
+    return new Error('expected JSON');
   }
 }
 

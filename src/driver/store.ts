@@ -67,7 +67,18 @@ export async function openStore(folder: string, log: Log): Promise<Store> {
   const endpoints = new Map<string, Endpoint>();
   const byNetwork = new Map<string, Map<string, Endpoint>>();
 
+  const forgetEndpoint = (endpointId: string) => {
+    const endpoint = endpoints.get(endpointId);
+    const ofNetwork = endpoint && byNetwork.get(endpoint.networkId);
+    const address = endpoint?.address.address.toString() ?? '';
+    endpoints.delete(endpointId);
+    // The address may be another's by now.
+    if (ofNetwork?.get(address) === endpoint) {
+      ofNetwork?.delete(address);
+    }
+  };
   const addEndpoint = (endpoint: Endpoint) => {
+    forgetEndpoint(endpoint.endpointId);
     endpoints.set(endpoint.endpointId, endpoint);
     const ofNetwork = byNetwork.get(endpoint.networkId) ?? new Map<string, Endpoint>();
     byNetwork.set(endpoint.networkId, ofNetwork.set(endpoint.address.address.toString(), endpoint));
@@ -105,11 +116,7 @@ export async function openStore(folder: string, log: Log): Promise<Store> {
 
     async removeEndpoint(endpointId) {
       await endpointFolder.remove(endpointId);
-      const endpoint = endpoints.get(endpointId);
-      if (endpoint !== undefined) {
-        endpoints.delete(endpointId);
-        byNetwork.get(endpoint.networkId)?.delete(endpoint.address.address.toString());
-      }
+      forgetEndpoint(endpointId);
     },
   };
 }

@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Log } from '../log.ts';
 import type { Driver } from './driver.ts';
 import { type Route, routesOf } from './routes.ts';
@@ -21,7 +22,15 @@ export interface PluginServer {
 export async function servePlugin(driver: Driver, socket: SocketSource, log: Log): Promise<PluginServer> {
   const routes = routesOf(driver);
   const server = createServer({ keepAliveTimeout: 0, requestTimeout: 0, requireHostHeader: false });
+  const connections = new Set<Socket>();
+  const unanswered = new Set<IncomingMessage>();
+  server.on('connection', (connection: Socket) => {
+    connections.add(connection);
+    connection.once('close', () => connections.delete(connection));
+  });
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    unanswered.add(request);
+    response.once('close', () => unanswered.delete(request));
     void answer(routes, request, log).then((reply) => {
       if (reply !== undefined) {
         send(response, reply, server.listening);
@@ -41,7 +50,14 @@ export async function servePlugin(driver: Driver, socket: SocketSource, log: Log
       new Promise((resolve) => {
         // libuv unlinks the socket that it bound, and only that.
         server.close(() => resolve());
-        server.closeIdleConnections();
+        // Node waits for a client that has sent half a request or nothing yet, and with no time limit on
+        // requests it would wait for ever. Only whole calls are under way.
+        const busy = new Set([...unanswered].filter(({ complete }) => complete).map(({ socket }) => socket));
+        for (const connection of connections) {
+          if (!busy.has(connection)) {
+            connection.destroy();
+          }
+        }
       }),
   };
 }

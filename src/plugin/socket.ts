@@ -1,4 +1,4 @@
-import { chmod, mkdir, unlink } from 'node:fs/promises';
+import { chmod, lstat, mkdir, unlink } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 
@@ -33,12 +33,13 @@ export async function claimSocket(path: string): Promise<void> {
     case 'ENOENT':
       return;
     case 'ECONNREFUSED':
+      // Linux refuses a connection to a file or folder with the same words.
+      if (!(await lstat(path)).isSocket()) {
+        throw new Error(
+          `socket ${path}: something else than a socket is there; remove it, or choose another --socket`,
+        );
+      }
       await unlink(path);
-      return;
-    case 'ENOTSOCK':
-      throw new Error(
-        `socket ${path}: something else than a socket is there; remove it, or choose another --socket`,
-      );
   }
 }
 
@@ -47,7 +48,7 @@ export async function secureSocket(path: string): Promise<void> {
   await chmod(path, 0o600);
 }
 
-type Knock = 'answered' | 'ENOENT' | 'ECONNREFUSED' | 'ENOTSOCK';
+type Knock = 'answered' | 'ENOENT' | 'ECONNREFUSED';
 
 function knock(path: string): Promise<Knock> {
   return new Promise((resolve, reject) => {
@@ -58,7 +59,7 @@ function knock(path: string): Promise<Knock> {
     });
     connection.once('error', (error: NodeJS.ErrnoException) => {
       const { code } = error;
-      if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTSOCK') {
+      if (code === 'ENOENT' || code === 'ECONNREFUSED') {
         resolve(code);
       } else {
         reject(new Error(`socket ${path}: ${code ?? error.message}`));

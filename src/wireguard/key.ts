@@ -27,13 +27,19 @@ export class PrivateKey extends Secret {
 
 /** Parses a private key as `wg genkey` writes it; undefined if it is none. */
 export function parsePrivateKey(text: string): PrivateKey | undefined {
-  const bytes = decodeBase64(text);
-  return bytes?.length === WG_KEY_LEN ? new PrivateKey(bytes) : undefined;
+  const bytes = keyBytes(text);
+  return bytes && new PrivateKey(bytes);
 }
 
 /** Parses a public key as `wg pubkey` writes it; undefined if it is none. */
 export function parsePublicKey(text: string): PublicKey | undefined {
-  return decodeBase64(text)?.length === WG_KEY_LEN ? (text as PublicKey) : undefined;
+  return keyBytes(text) && (text as PublicKey);
+}
+
+/** As `wg` reads a key: it refuses the other spellings that base64 has for the last two bits. */
+function keyBytes(text: string): Uint8Array | undefined {
+  const bytes = decodeBase64(text);
+  return bytes?.length === WG_KEY_LEN && encodeBase64(bytes) === text ? bytes : undefined;
 }
 
 /** The public key of a private key, as `wg pubkey` computes it. */

@@ -17,6 +17,8 @@ export function run(file: string, args: readonly string[], stdin = ''): Promise<
         resolve({ ok: true, stdout });
       } else if (error.code === 'ENOENT') {
         resolve({ ok: false, cause: `the program ${file} was not found; install it` });
+      } else if (typeof error.code === 'string') {
+        resolve({ ok: false, cause: `the program ${file} could not be started: ${error.code}` });
       } else {
         const how =
           error.signal === undefined || error.signal === null ? `exit status ${error.code}` : error.signal;

@@ -10,9 +10,9 @@ const socketFolder = '/var/run/wireguard';
 /** An implementation answers within milliseconds, or something is wrong with it. */
 const answerTimeoutMs = 10_000;
 
-/** The userspace implementation to use, as wg-quick(8) chooses it. */
+/** The userspace implementation to use; an empty variable is as good as none, as in wg-quick(8). */
 export function userspaceProgram(env: NodeJS.ProcessEnv): string {
-  return env.WG_USERSPACE_IMPLEMENTATION ?? 'wireguard-go';
+  return env.WG_USERSPACE_IMPLEMENTATION || 'wireguard-go';
 }
 
 /**

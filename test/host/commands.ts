@@ -1,0 +1,53 @@
+import { execFile } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export interface Ended {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a program to its end, whatever that is. */
+export function attempt(file: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ended> {
+  return new Promise((resolve) => {
+    const options = { env: { ...process.env, ...env }, maxBuffer: 64 * 1024 * 1024 };
+    const child = execFile(file, args, options, (error, stdout, stderr) => {
+      const status = error === null ? 0 : typeof error.code === 'number' ? error.code : 127;
+      resolve({ status, stdout, stderr: stderr || (error?.message ?? '') });
+    });
+    child.stdin?.end();
+  });
+}
+
+/** Runs a program and gives its output less the last line break. @throws Error with its stderr if it fails */
+export async function run(
+  file: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+): Promise<string> {
+  const { status, stdout, stderr } = await attempt(file, args, env);
+  if (status !== 0) {
+    throw new Error(`${[file, ...args].join(' ')}: exit status ${status}: ${stderr}${stdout}`);
+  }
+  return stdout.trimEnd();
+}
+
+/** Runs a script of sh(1), with its arguments as $1 and so on. */
+export function sh(script: string, ...args: readonly string[]): Promise<string> {
+  return run('sh', ['-euc', script, 'sh', ...args]);
+}
+
+/** Waits until something is so. @throws Error that says what did not come about */
+export async function until(
+  what: string,
+  isSo: () => Promise<boolean> | boolean,
+  timeoutMs = 15_000,
+): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  while (!(await isSo())) {
+    if (performance.now() > deadline) {
+      throw new Error(`waited ${timeoutMs / 1000} s in vain: ${what}`);
+    }
+    await sleep(50);
+  }
+}

@@ -1,0 +1,35 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+
+/** A program that runs beside the test until it is stopped. */
+export interface Daemon {
+  readonly pid: number;
+  /** All it has written to stdout and stderr so far. */
+  output(): string;
+  /** Sends a signal, SIGTERM unless said otherwise, and waits for the end; its exit status or signal. */
+  stop(signal?: NodeJS.Signals): Promise<number | NodeJS.Signals | null>;
+}
+
+/** Starts a program; it dies with this process, which setpriv(1) asks of the kernel. */
+export function startDaemon(file: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Daemon {
+  const child: ChildProcess = spawn('setpriv', ['--pdeathsig', 'KILL', file, ...args], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+  }
+  const ended = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
+  return {
+    pid: child.pid ?? 0,
+    output: () => output,
+    async stop(signal = 'SIGTERM') {
+      child.kill(signal);
+      const [status, killedBy] = await ended;
+      return status ?? killedBy;
+    },
+  };
+}

@@ -1,0 +1,84 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { attempt, type Ended, run, sh, until } from './commands.ts';
+import { type Daemon, startDaemon } from './daemon.ts';
+
+/** A real Docker engine, with its defaults, in the namespaces this process is in. */
+export interface Engine {
+  /** Such as 20.10.24. */
+  readonly version: string;
+  /** Runs `docker …` and gives its output. @throws Error with what docker said */
+  docker(...args: readonly string[]): Promise<string>;
+  /** Runs `docker …`, which may fail. */
+  tryDocker(...args: readonly string[]): Promise<Ended>;
+  stop(signal?: NodeJS.Signals): Promise<void>;
+  start(): Promise<void>;
+  output(): string;
+}
+
+/** The image that containers of the tests run; its programs are busybox's and those that are added. */
+export const testImage = 'wgdriver-test';
+
+/** Starts dockerd. WGDRIVER_TEST_CGROUP, if set, is the control group to put containers in. */
+export async function startEngine(...args: readonly string[]): Promise<Engine> {
+  const cgroup = process.env.WGDRIVER_TEST_CGROUP;
+  const allArgs = [...(cgroup === undefined ? [] : ['--cgroup-parent', cgroup]), ...args];
+  let daemon: Daemon | undefined;
+
+  async function start(): Promise<void> {
+    const starting = startDaemon('dockerd', allArgs);
+    daemon = starting;
+    // Emulated machines take 15 s for it.
+    await until(
+      'dockerd answers',
+      async () => (await attempt('docker', ['version'])).status === 0,
+      120_000,
+    ).catch((error: Error) => {
+      throw new Error(`${error.message}\n${starting.output()}`);
+    });
+  }
+
+  await start();
+  return {
+    version: await run('docker', ['version', '--format', '{{.Server.Version}}']),
+    docker: (...words) => run('docker', words),
+    tryDocker: (...words) => attempt('docker', words),
+    start,
+    stop: async (signal) => {
+      await daemon?.stop(signal);
+    },
+    output: () => daemon?.output() ?? '',
+  };
+}
+
+/**
+ * Imports the image of the tests: a static busybox, and programs of this machine with the libraries that
+ * they load.
+ */
+export async function importTestImage(engine: Engine, programs: readonly string[] = []): Promise<void> {
+  const root = await mkdtemp(join(tmpdir(), 'wgdriver-image-'));
+  const script = `
+    root=$1; shift
+    mkdir -p "$root/bin" "$root/tmp" "$root/run" "$root/etc"
+    cp "$(command -v busybox)" "$root/bin/busybox"
+    for name in $("$root/bin/busybox" --list); do
+      [ "$name" = busybox ] || ln -sf busybox "$root/bin/$name"
+    done
+    for program in "$@"; do
+      path=$(command -v "$program")
+      for file in "$path" $(ldd "$path" 2>/dev/null | grep -o '/[^ ]*'); do
+        mkdir -p "$root$(dirname "$file")"
+        cp -L "$file" "$root$file"
+      done
+      rm -f "$root/bin/$program.busybox"
+      case $path in /bin/*|/usr/bin/*) ;; *) ln -sf "$path" "$root/bin/$program";; esac
+    done
+    tar -C "$root" -c . | docker import --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' - "${testImage}"`;
+  try {
+    await sh(script, root, ...programs);
+  } finally {
+    await rm(root, { recursive: true });
+  }
+  await engine.docker('image', 'inspect', testImage);
+}

@@ -1,0 +1,93 @@
+import type { Daemon } from './daemon.ts';
+import { startDriver } from './driver.ts';
+import { type Engine, importTestImage, startEngine, testImage } from './engine.ts';
+import { article, type Hub, startHub } from './hub.ts';
+import { findTunnel, type Tunnel } from './tunnel.ts';
+
+/** A host as a user has it: an engine, the driver, and a hub one hop away that knows the article's keys. */
+export interface Host {
+  readonly tunnel: Tunnel;
+  readonly engine: Engine;
+  readonly hub: Hub;
+  driver: Daemon;
+  /** Creates a network with the article's options, changed or added to by `options`. */
+  createNetwork(name: string, settings?: NetworkSettings): Promise<string>;
+  /** Starts a container that sleeps; its further `docker run` arguments come first. */
+  startContainer(name: string, ...args: readonly string[]): Promise<string>;
+  exec(container: string, ...command: readonly string[]): Promise<string>;
+  /** Sends pings from a container until one is answered. @throws Error if none is in 15 s */
+  ping(container: string, address: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface NetworkSettings {
+  readonly subnet?: string;
+  readonly options?: Readonly<Record<string, string>>;
+  readonly args?: readonly string[];
+}
+
+export const driverName = 'wireguard-plugin';
+
+export async function startHost(...engineArgs: readonly string[]): Promise<Host> {
+  const tunnel = await findTunnel();
+  const driver = await startDriver('--backend', tunnel.backend);
+  const engine = await startEngine(...engineArgs);
+  await importTestImage(engine);
+  const hub = await startHub({ tunnel });
+  await hub.configure(
+    `--seed=${article.seed}`,
+    `--additional=${article.additional}`,
+    '--peers=20',
+    article.subnet,
+  );
+
+  const host: Host = {
+    tunnel,
+    engine,
+    hub,
+    driver,
+
+    createNetwork(name, { subnet = article.subnet, options = {}, args = [] } = {}) {
+      const all = {
+        peer: hub.endpoint,
+        peerkey: hub.publicKey,
+        seed: article.seed,
+        additional: article.additional,
+        ...options,
+      };
+      const optionArgs = Object.entries(all)
+        .filter(([, value]) => value !== '')
+        .flatMap(([option, value]) => ['-o', `io.bestov.wg.${option}=${value}`]);
+      return engine.docker(
+        'network',
+        'create',
+        '-d',
+        driverName,
+        `--subnet=${subnet}`,
+        ...optionArgs,
+        ...args,
+        name,
+      );
+    },
+
+    startContainer: (name, ...args) =>
+      engine.docker('run', '-d', '--name', name, '--hostname', name, ...args, testImage, 'sleep', '100000'),
+
+    exec: (container, ...command) => engine.docker('exec', container, ...command),
+
+    async ping(container, address) {
+      await engine.docker('exec', container, 'sh', '-c', pingUntilAnswered, 'sh', address);
+    },
+
+    async close() {
+      await engine.stop();
+      await host.driver.stop();
+      await hub.close();
+    },
+  };
+  return host;
+}
+
+/** A handshake may take a retry, and a userspace implementation looks once a second whether its link is up. */
+export const pingUntilAnswered =
+  'i=0; until ping -c 1 -W 1 "$1"; do i=$((i + 1)); [ "$i" -lt 15 ] || exit 1; done';
