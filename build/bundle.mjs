@@ -1,25 +1,35 @@
-// Bundles src/cli.ts into dist/wgdriver, one executable file that needs nothing beside it.
+// Bundles one executable file: `node build/bundle.mjs` makes dist/wgdriver, which needs nothing beside it;
+// `node build/bundle.mjs demo` makes dist/demo.mjs.
 import { chmod } from 'node:fs/promises';
 import { build } from 'esbuild';
 
-const outfile = 'dist/wgdriver';
-
-// Node runs a file without extension as a module if it looks like one, from 20.19 on. Some libraries are
-// CommonJS and expect what a module has to make for itself.
-const banner = `#!/usr/bin/env node
+// Some libraries are CommonJS and expect what a module has to make for itself.
+const commonjs = `
 import { createRequire } from 'node:module';
 const require = createRequire(import.meta.url);
 const __filename = import.meta.filename;`;
 
+const bundles = {
+  wgdriver: {
+    entryPoints: ['src/cli.ts'],
+    outfile: 'dist/wgdriver',
+    // From 20.19 on, Node runs a file without extension as a module if it looks like one.
+    banner: { js: `#!/usr/bin/env node${commonjs}` },
+  },
+  demo: { entryPoints: ['test/demo.ts'], outfile: 'dist/demo.mjs' },
+};
+
+const bundle = bundles[process.argv[2] ?? 'wgdriver'];
+// ofetch brings a polyfill for Nodes without fetch, a third of our size; this is its door to the real one.
+const alias = { 'node-fetch-native': './node_modules/node-fetch-native/dist/native.mjs' };
+
 await build({
-  entryPoints: ['src/cli.ts'],
-  outfile,
+  alias,
   bundle: true,
   platform: 'node',
   target: 'node20.19',
   format: 'esm',
   minifySyntax: true,
-  legalComments: 'eof',
-  banner: { js: banner },
+  ...bundle,
 });
-await chmod(outfile, 0o755);
+await chmod(bundle.outfile, 0o755);

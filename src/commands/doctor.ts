@@ -1,2 +1,75 @@
+import { resolve } from 'node:path';
+import { styleText } from 'node:util';
+import { examine } from '../doctor/doctor.ts';
+import type { Finding, Status } from '../doctor/finding.ts';
+import { engineSocket } from '../engine/socket.ts';
 import { strictCommand } from './command.ts';
-export default strictCommand({ meta: { name: 'doctor', description: 'x' }, args: {}, run() {} });
+import { pluginOptions, pluginSocketOf } from './plugin-options.ts';
+
+export default strictCommand({
+  meta: {
+    name: 'doctor',
+    description: 'Say whether this host can put containers on a WireGuard network, and what to fix',
+  },
+  args: {
+    ...pluginOptions,
+    'docker-socket': {
+      type: 'string',
+      valueHint: 'PATH',
+      description: 'The engine’s unix socket (Default: DOCKER_HOST’s, else /var/run/docker.sock)',
+    },
+    json: { type: 'boolean', description: 'Print one JSON object' },
+  },
+  maxPositionals: 0,
+  async run(args) {
+    if (process.platform !== 'linux') {
+      throw new Error('doctor looks at a Linux host: run it where the Docker engine runs');
+    }
+    const findings: Finding[] = [];
+    for await (const finding of examine({
+      driver: args.name,
+      pluginSocket: pluginSocketOf(args),
+      engineSocket: resolve(args['docker-socket'] ?? engineSocket(process.env)),
+    })) {
+      findings.push(finding);
+      if (!args.json) {
+        process.stdout.write(lineOf(finding));
+      }
+    }
+    const ok = count(findings, 'fail') === 0;
+    process.stdout.write(
+      args.json ? `${JSON.stringify({ ok, checks: findings }, null, 2)}\n` : summary(findings),
+    );
+    if (!ok) {
+      process.exitCode = 1;
+    }
+  },
+});
+
+/** As wide as the longest name of a check. */
+const nameWidth = 19;
+
+const styles = { pass: 'green', warn: 'yellow', fail: 'red', skip: 'gray' } as const;
+
+function lineOf({ status, name, cause, fix }: Finding): string {
+  const line = `${coloured(status)}  ${name.padEnd(nameWidth)}  ${cause}\n`;
+  return fix === undefined ? line : `${line}${' '.repeat(nameWidth + 8)}fix: ${fix}\n`;
+}
+
+function summary(findings: readonly Finding[]): string {
+  const [passed, warned, failed, skipped] = (['pass', 'warn', 'fail', 'skip'] as const).map((status) =>
+    count(findings, status),
+  );
+  return `${passed} passed, ${warned} warned, ${failed} failed, ${skipped} skipped\n`;
+}
+
+function count(findings: readonly Finding[], status: Status): number {
+  return findings.filter((finding) => finding.status === status).length;
+}
+
+/** no-color.org: any text in NO_COLOR but none turns colours off. */
+function coloured(status: Status): string {
+  const isWanted = process.stdout.isTTY && !process.env.NO_COLOR;
+  // Node's own idea of when to colour differs between versions.
+  return isWanted ? styleText(styles[status], status, { validateStream: false }) : status;
+}

@@ -1,15 +1,15 @@
 import { lookup } from 'node:dns/promises';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { createDriver } from '../driver/driver.ts';
 import { openStore } from '../driver/store.ts';
 import { sweepLinks } from '../driver/sweep.ts';
 import { backends, selectLinks } from '../links/select.ts';
-import { createLog, type Log, logFormats, logLevels } from '../log.ts';
-import { type PluginServer, servePlugin } from '../plugin/server.ts';
+import { createLog, logFormats, logLevels } from '../log.ts';
+import { servePlugin } from '../plugin/server.ts';
 import { inheritedSocket } from '../plugin/socket.ts';
 import { type Address, parseAddress } from '../wireguard/address.ts';
-import { oneOf, strictCommand, UsageError } from './command.ts';
-import { defaultPluginName, pluginFolder, stateFolder } from './defaults.ts';
+import { oneOf, strictCommand } from './command.ts';
+import { pluginOptions, pluginSocketOf } from './plugin-options.ts';
 
 export default strictCommand({
   meta: {
@@ -17,20 +17,10 @@ export default strictCommand({
     description: 'Serve the network driver to the Docker engine, until SIGTERM or SIGINT',
   },
   args: {
-    name: {
-      type: 'string',
-      default: defaultPluginName,
-      valueHint: 'NAME',
-      description: 'The driver’s name, as in `docker network create -d NAME`',
-    },
-    socket: {
-      type: 'string',
-      valueHint: 'PATH',
-      description: `The unix socket (Default: ${pluginFolder}/NAME.sock)`,
-    },
+    ...pluginOptions,
     'state-dir': {
       type: 'string',
-      default: stateFolder,
+      default: '/var/lib/wgdriver',
       valueHint: 'FOLDER',
       description: 'Where networks and endpoints are kept; each driver needs one of its own',
     },
@@ -55,9 +45,7 @@ export default strictCommand({
   },
   maxPositionals: 0,
   async run(args) {
-    if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(args.name)) {
-      throw new UsageError('option --name: expected letters, digits, dot, dash and underscore, at most 64');
-    }
+    const path = pluginSocketOf(args);
     const backend = oneOf('backend', backends, args.backend);
     const log = createLog({
       level: oneOf('log-level', logLevels, args['log-level']),
@@ -68,29 +56,30 @@ export default strictCommand({
     }
     // Everything made from here on, the socket included, is root's alone from its first moment.
     process.umask(0o077);
+    const stop = stopSignal();
 
     const links = await selectLinks(backend, args.name, log);
     const store = await openStore(resolve(args['state-dir']), log);
     await sweepLinks(store, links, log);
     const driver = createDriver({ store, links, resolveHost, log });
 
-    const path = resolve(args.socket ?? join(pluginFolder, `${args.name}.sock`));
     const socket = inheritedSocket(process.env, process.pid) ?? { path };
     const server = await servePlugin(driver, socket, log);
     log.info('serving', 'path' in socket ? { socket: socket.path } : { fd: socket.fd });
-    await stopped(server, log);
+    log.info('stopping', { signal: await stop });
+    // Calls under way end; tunnels stay up.
+    await server.close();
   },
 });
 
-/** Resolves when a signal has asked to stop and the calls under way have ended. Tunnels stay up. */
-function stopped(server: PluginServer, log: Log): Promise<void> {
-  return new Promise((done) => {
-    const stop = (signal: NodeJS.Signals) => {
-      log.info('stopping', { signal });
-      void server.close().then(done);
-    };
-    process.once('SIGTERM', stop);
-    process.once('SIGINT', stop);
+/**
+ * The first signal that asks to stop. The listeners stay to the end: signal-exit, in write-file-atomic,
+ * takes a process without any for one that is to die of the signal, and kills it in the middle of a write.
+ */
+function stopSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    process.on('SIGTERM', resolve);
+    process.on('SIGINT', resolve);
   });
 }
 

@@ -12,8 +12,12 @@ export function attempt(file: string, args: readonly string[], env: NodeJS.Proce
   return new Promise((resolve) => {
     const options = { env: { ...process.env, ...env }, maxBuffer: 64 * 1024 * 1024 };
     const child = execFile(file, args, options, (error, stdout, stderr) => {
-      const status = error === null ? 0 : typeof error.code === 'number' ? error.code : 127;
-      resolve({ status, stdout, stderr: stderr || (error?.message ?? '') });
+      if (error === null || typeof error.code === 'number') {
+        resolve({ status: Number(error?.code ?? 0), stdout, stderr });
+      } else {
+        // Not found, or ended by a signal: status 127, as a shell has it.
+        resolve({ status: 127, stdout, stderr: stderr + error.message });
+      }
     });
     child.stdin?.end();
   });

@@ -1,9 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { until } from './commands.ts';
 
 /** A program that runs beside the test until it is stopped. */
 export interface Daemon {
   readonly pid: number;
+  /** Has it ended by itself? */
+  readonly hasEnded: boolean;
   /** All it has written to stdout and stderr so far. */
   output(): string;
   /** Sends a signal, SIGTERM unless said otherwise, and waits for the end; its exit status or signal. */
@@ -25,6 +28,9 @@ export function startDaemon(file: string, args: readonly string[], env: NodeJS.P
   const ended = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
   return {
     pid: child.pid ?? 0,
+    get hasEnded() {
+      return child.exitCode !== null || child.signalCode !== null;
+    },
     output: () => output,
     async stop(signal = 'SIGTERM') {
       child.kill(signal);
@@ -32,4 +38,18 @@ export function startDaemon(file: string, args: readonly string[], env: NodeJS.P
       return status ?? killedBy;
     },
   };
+}
+
+/** Waits until a daemon is ready. @throws Error with its output if it ends instead, or never is */
+export async function untilReady(
+  daemon: Daemon,
+  what: string,
+  isReady: () => Promise<boolean> | boolean,
+): Promise<void> {
+  // Emulated machines take 15 s for an engine.
+  const ready = async () => (await isReady()) || daemon.hasEnded;
+  await until(what, ready, 120_000);
+  if (daemon.hasEnded) {
+    throw new Error(`ended before ${what}:\n${daemon.output()}`);
+  }
 }

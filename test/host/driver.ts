@@ -1,10 +1,8 @@
-import { fileURLToPath } from 'node:url';
-import { until } from './commands.ts';
-import { type Daemon, startDaemon } from './daemon.ts';
+import { resolve } from 'node:path';
+import { type Daemon, startDaemon, untilReady } from './daemon.ts';
 
-/** The bundle under test; WGDRIVER_TEST_BINARY names another executable. */
-export const wgdriver =
-  process.env.WGDRIVER_TEST_BINARY ?? fileURLToPath(new URL('../../dist/wgdriver', import.meta.url));
+/** The bundle under test, from the project's folder; WGDRIVER_TEST_BINARY names another executable. */
+export const wgdriver = process.env.WGDRIVER_TEST_BINARY ?? resolve('dist/wgdriver');
 
 export const pluginSocket = '/run/docker/plugins/wireguard-plugin.sock';
 export const stateFolder = '/var/lib/wgdriver';
@@ -12,10 +10,6 @@ export const stateFolder = '/var/lib/wgdriver';
 /** A real `wgdriver serve`, with its defaults, in the namespaces this process is in. */
 export async function startDriver(...args: readonly string[]): Promise<Daemon> {
   const daemon = startDaemon(wgdriver, ['serve', '--log-level', 'debug', ...args]);
-  await until('wgdriver serves', () => daemon.output().includes(' serving '), 60_000).catch(
-    (error: Error) => {
-      throw new Error(`${error.message}\n${daemon.output()}`);
-    },
-  );
+  await untilReady(daemon, 'wgdriver serves', () => daemon.output().includes(' serving '));
   return daemon;
 }

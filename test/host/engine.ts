@@ -1,8 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { attempt, type Ended, run, sh, until } from './commands.ts';
-import { type Daemon, startDaemon } from './daemon.ts';
+import { attempt, type Ended, run, sh } from './commands.ts';
+import { type Daemon, startDaemon, untilReady } from './daemon.ts';
 
 /** A real Docker engine, with its defaults, in the namespaces this process is in. */
 export interface Engine {
@@ -29,14 +29,11 @@ export async function startEngine(...args: readonly string[]): Promise<Engine> {
   async function start(): Promise<void> {
     const starting = startDaemon('dockerd', allArgs);
     daemon = starting;
-    // Emulated machines take 15 s for it.
-    await until(
+    await untilReady(
+      starting,
       'dockerd answers',
       async () => (await attempt('docker', ['version'])).status === 0,
-      120_000,
-    ).catch((error: Error) => {
-      throw new Error(`${error.message}\n${starting.output()}`);
-    });
+    );
   }
 
   await start();

@@ -1,7 +1,9 @@
+import { after, afterEach } from 'node:test';
 import type { Daemon } from './daemon.ts';
 import { startDriver } from './driver.ts';
 import { type Engine, importTestImage, startEngine, testImage } from './engine.ts';
 import { article, type Hub, startHub } from './hub.ts';
+import { expectNoTraceSince, takeTraces } from './traces.ts';
 import { findTunnel, type Tunnel } from './tunnel.ts';
 
 /** A host as a user has it: an engine, the driver, and a hub one hop away that knows the article's keys. */
@@ -17,6 +19,8 @@ export interface Host {
   exec(container: string, ...command: readonly string[]): Promise<string>;
   /** Sends pings from a container until one is answered. @throws Error if none is in 15 s */
   ping(container: string, address: string): Promise<void>;
+  /** Removes every container and network. */
+  clear(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -24,6 +28,23 @@ export interface NetworkSettings {
   readonly subnet?: string;
   readonly options?: Readonly<Record<string, string>>;
   readonly args?: readonly string[];
+}
+
+/**
+ * A host for the tests of one file. After each test everything is removed, and nothing may be left of it:
+ * no link, process, socket, namespace or state.
+ */
+export async function hostForTests(...engineArgs: readonly string[]): Promise<Host> {
+  const host = await startHost(...engineArgs);
+  // What a test of another file left when it failed.
+  await host.clear();
+  const traces = await takeTraces();
+  afterEach(async () => {
+    await host.clear();
+    await expectNoTraceSince(traces);
+  });
+  after(() => host.close());
+  return host;
 }
 
 export const driverName = 'wireguard-plugin';
@@ -77,6 +98,14 @@ export async function startHost(...engineArgs: readonly string[]): Promise<Host>
 
     async ping(container, address) {
       await engine.docker('exec', container, 'sh', '-c', pingUntilAnswered, 'sh', address);
+    },
+
+    async clear() {
+      const containers = (await engine.docker('ps', '-aq')).split('\n').filter(Boolean);
+      if (containers.length > 0) {
+        await engine.docker('rm', '-f', ...containers);
+      }
+      await engine.docker('network', 'prune', '-f');
     },
 
     async close() {

@@ -13,10 +13,13 @@ const prepare = `
   for folder in /run /var/lib /etc/docker; do
     [ ! -d "$folder" ] || mount -t tmpfs -o mode=755 tmpfs "$folder"
   done
-  mkdir -p /run/lock /var/lib/dpkg
+  mkdir -p /run/lock /run/tmp
   ip link set lo up
   # No exec: the first process has to bury the daemons that lose their parents, and a shell does.
   "$@"`;
+
+/** Debian's own docker goes with its dockerd; another one on the machine may be too new for it. */
+const debianFirst = `/usr/sbin:/usr/bin:/sbin:/bin:${process.env.PATH}`;
 
 /** Runs a program in a sandbox; its exit status. Ends with this process, however that ends. */
 export async function runInSandbox(
@@ -28,7 +31,13 @@ export async function runInSandbox(
   const command = ['--pdeathsig', 'KILL', 'unshare', ...enter, 'sh', '-euc', prepare, 'sh', file, ...args];
   const child = spawn('setpriv', command, {
     stdio: 'inherit',
-    env: { ...process.env, ...env, WGDRIVER_TEST_CGROUP: `/${cgroup}` },
+    env: {
+      ...process.env,
+      ...env,
+      PATH: debianFirst,
+      TMPDIR: '/run/tmp',
+      WGDRIVER_TEST_CGROUP: `/${cgroup}`,
+    },
   });
   try {
     const [status] = (await once(child, 'exit')) as [number | null];

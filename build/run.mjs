@@ -1,0 +1,98 @@
+// npm's scripts: `node build/run.mjs TASK [ARGUMENT…]`. Does what a fresh clone on a fresh Debian machine
+// needs before the task itself can run, so it is JavaScript that Node 20 runs with nothing installed.
+import { spawnSync } from 'node:child_process';
+import { existsSync, statSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+process.chdir(fileURLToPath(new URL('..', import.meta.url)));
+
+const [task = '', ...args] = process.argv.slice(2);
+
+// Programs of the engine tier and the demo, and the Debian packages that have them.
+const hostPrograms = [
+  'dockerd=docker.io',
+  'docker=docker-cli|docker.io',
+  'docker-compose=docker-compose',
+  'iptables=iptables',
+  'ip=iproute2',
+  'wg=wireguard-tools',
+  'wireguard-go=wireguard-go',
+  'ping=iputils-ping',
+  'busybox=busybox-static',
+  'unshare=util-linux',
+];
+
+const tasks = {
+  build() {
+    libraries();
+    run(process.execPath, 'build/bundle.mjs');
+  },
+  check() {
+    libraries();
+    run('node_modules/.bin/tsc');
+    run('node_modules/.bin/biome', 'check', '--error-on-warnings');
+  },
+  test() {
+    tasks.check();
+    tasks.build();
+    run(modernNode(), 'test/run.ts', ...args);
+  },
+  bench() {
+    tasks.build();
+    debian();
+    run(modernNode(), 'test/sandboxed.ts', modernNode(), 'test/bench/bench.ts', ...args);
+  },
+  demo() {
+    debian();
+    tasks.build();
+    // Bundled, so that it needs no Node newer than the machine's.
+    run(process.execPath, 'build/bundle.mjs', 'demo');
+    run(process.execPath, 'dist/demo.mjs', ...args);
+  },
+};
+
+if (!Object.hasOwn(tasks, task)) {
+  fail(`usage: node build/run.mjs ${Object.keys(tasks).join('|')} [ARGUMENT…]`);
+}
+tasks[task]();
+
+/** Installs what the lock file says, where that is not there yet. */
+function libraries(folder = '.') {
+  const installed = `${folder}/node_modules/.package-lock.json`;
+  const wanted = `${folder}/package-lock.json`;
+  if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(wanted).mtimeMs) {
+    run('npm', 'ci', '--no-audit', '--no-fund', '--loglevel=error', `--prefix=${folder}`);
+  }
+}
+
+/** A Node that runs TypeScript as it is: this one if it can, else one from the registry. */
+function modernNode() {
+  libraries('test/runtimes');
+  const downloaded = 'test/runtimes/node_modules/node26/bin/node';
+  if (existsSync(downloaded)) {
+    return downloaded;
+  }
+  if (process.features.typescript) {
+    return process.execPath;
+  }
+  return fail(`this needs Node 22.18 or newer to run TypeScript; here is ${process.version}`);
+}
+
+function debian() {
+  run('build/debian-packages.sh', ...hostPrograms);
+}
+
+function run(file, ...words) {
+  const { status, signal, error } = spawnSync(file, words, { stdio: 'inherit' });
+  if (error !== undefined) {
+    fail(`${file}: ${error.message}`);
+  }
+  if (status !== 0) {
+    process.exit(status ?? (signal === 'SIGINT' ? 130 : 1));
+  }
+}
+
+function fail(message) {
+  console.error(message);
+  process.exit(1);
+}

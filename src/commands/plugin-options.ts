@@ -1,0 +1,35 @@
+import { join, resolve } from 'node:path';
+import { UsageError } from './command.ts';
+
+/** Where the engine looks for the sockets of plugins (docs.docker.com, Docker Plugin API). */
+const pluginFolder = '/run/docker/plugins';
+
+/** The options of the commands that serve the driver or look for it. */
+export const pluginOptions = {
+  name: {
+    type: 'string',
+    // The article's.
+    default: 'wireguard-plugin',
+    valueHint: 'NAME',
+    description: 'The driver’s name, as in `docker network create -d NAME`',
+  },
+  socket: {
+    type: 'string',
+    valueHint: 'PATH',
+    description: `The driver’s unix socket (Default: ${pluginFolder}/NAME.sock)`,
+  },
+} as const;
+
+/** The path of the driver's socket. @throws UsageError */
+export function pluginSocketOf({
+  name,
+  socket,
+}: {
+  readonly name: string;
+  readonly socket?: string | undefined;
+}): string {
+  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(name)) {
+    throw new UsageError('option --name: expected letters, digits, dot, dash and underscore, at most 64');
+  }
+  return resolve(socket ?? join(pluginFolder, `${name}.sock`));
+}

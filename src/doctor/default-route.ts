@@ -1,0 +1,63 @@
+import { type Finding, listed, pass, warn } from './finding.ts';
+import { type Attachment, isFrom28, type Survey, type SurveyedContainer } from './survey.ts';
+
+const name = 'default-route';
+
+/** The networks that a container's traffic to everywhere leaves by, of each family. */
+export interface DefaultRoutes {
+  readonly ipv4: Attachment | undefined;
+  readonly ipv6: Attachment | undefined;
+}
+
+/**
+ * Which of a container's networks the engine gives the default routes to: libnetwork's Endpoint.Less and
+ * getGatewayEndpoint (moby, daemon/libnetwork, sandbox.go and default_gateway.go). The highest
+ * gw-priority, then the most families, then the first by name. Engines up to 27 have no priorities, and
+ * choose one network for both families: the first with an IPv4 gateway.
+ */
+export function defaultRoutes(attachments: readonly Attachment[], from28: boolean): DefaultRoutes {
+  // Inspection shows a gateway for internal bridges too, but none leads out of them.
+  const preferred = attachments
+    .filter(({ isInternal }) => !isInternal)
+    .sort((a, b) => {
+      const byPriority = from28 ? b.gwPriority - a.gwPriority : 0;
+      return byPriority || families(b) - families(a) || (a.network < b.network ? -1 : 1);
+    });
+  const ipv4 = preferred.find(({ gateway }) => gateway !== '');
+  const candidates = from28 ? preferred : preferred.filter((attachment) => attachment === ipv4);
+  return { ipv4, ipv6: candidates.find(({ gatewayIpv6 }) => gatewayIpv6 !== '') };
+}
+
+function families({ gateway, gatewayIpv6 }: Attachment): number {
+  return [gateway, gatewayIpv6].filter((address) => address !== '').length;
+}
+
+/** Looks for containers whose traffic leaves by another network than the one that was to carry it all. */
+export function judgeDefaultRoute(survey: Pick<Survey, 'version' | 'containers'>): Finding {
+  const from28 = isFrom28(survey);
+  const leaks = survey.containers.flatMap((container) => leakOf(container, from28) ?? []);
+  return leaks.length === 0
+    ? pass(name, 'no running container’s traffic leaves past its tunnel')
+    : warn(
+        name,
+        `traffic leaves past the tunnel: ${listed(leaks)}`,
+        `take the container off that network or make the network --internal; ${
+          from28
+            ? 'for IPv4, gw-priority on the WireGuard network does it too'
+            : 'where it has no IPv6, a name that sorts after the WireGuard network’s does it too'
+        }`,
+      );
+}
+
+/** Such as `app by web`; undefined if all is well. */
+function leakOf({ name: container, attachments }: SurveyedContainer, from28: boolean): string | undefined {
+  // A network of ours without a gateway (--internal, or some allowed IPs only) was not to carry all.
+  if (!attachments.some(({ isOurs, gateway }) => isOurs && gateway !== '')) {
+    return undefined;
+  }
+  const { ipv4, ipv6 } = defaultRoutes(attachments, from28);
+  if (ipv4?.isOurs === false) {
+    return `${container} by ${ipv4.network}`;
+  }
+  return ipv6?.isOurs === false ? `${container} by ${ipv6.network} (IPv6)` : undefined;
+}

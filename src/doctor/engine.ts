@@ -1,0 +1,48 @@
+import { isOlder } from '../engine/version.ts';
+import { type Finding, fail, pass, skip, warn } from './finding.ts';
+import type { Survey } from './survey.ts';
+
+const name = 'engine';
+
+/** The oldest engine that the driver is tested with. */
+const oldest = { major: 20, minor: 10 };
+
+export function judgeEngine(socketPath: string, survey: Survey | Error): Finding {
+  if (survey instanceof Error) {
+    return judgeError(socketPath, survey);
+  }
+  const { version, versionText } = survey;
+  const tested = `${oldest.major}.${oldest.minor}`;
+  if (version === undefined) {
+    return warn(
+      name,
+      `the engine on ${socketPath} calls its version ${versionText}`,
+      `use a release from ${tested} on`,
+    );
+  }
+  return isOlder(version, oldest)
+    ? warn(
+        name,
+        `the engine on ${socketPath} is ${versionText}, older than any tested`,
+        `upgrade it to ${tested} or newer`,
+      )
+    : pass(name, `${versionText} on ${socketPath}`);
+}
+
+function judgeError(socketPath: string, error: Error): Finding {
+  const start = 'start the Docker engine, or name its socket with --docker-socket or DOCKER_HOST';
+  switch ((error as NodeJS.ErrnoException).code) {
+    case 'EACCES':
+      return skip(name, `${socketPath} is for root and its group alone`);
+    case 'ENOENT':
+      return fail(name, `${socketPath} is not there`, start);
+    case 'ECONNREFUSED':
+      return fail(name, `nobody answers on ${socketPath}`, start);
+    default:
+      return fail(
+        name,
+        `${socketPath} does not answer as an engine does: ${error.message}`,
+        'read the engine’s log, and restart it',
+      );
+  }
+}

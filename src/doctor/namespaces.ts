@@ -1,0 +1,74 @@
+import * as v from 'valibot';
+import { decode } from '../decode.ts';
+import { type Outcome, run } from '../links/iproute/run.ts';
+import { type Finding, fail, listed, pass, skip, warn } from './finding.ts';
+
+const name = 'network-namespaces';
+const probeLink = 'wgprobe';
+
+/** What `ip -json link show` printed in each place. */
+export interface NamespaceFacts {
+  /** In the namespace of this process. */
+  readonly here: Outcome;
+  /** In a new one. */
+  readonly inside: Outcome;
+  /** In a new one after a link was moved into it, from another new one: this process's is left alone. */
+  readonly moved: Outcome;
+}
+
+const showLinks = ['ip', '-json', 'link', 'show'] as const;
+
+/** The inner shell takes the link out of the outer one's namespace, and both end with them. */
+const moveLink = `
+  ip link add dev ${probeLink} type veth &&
+  unshare --net sh -c '
+    nsenter --net=/proc/$1/ns/net ip link set dev ${probeLink} netns $$ && ${showLinks.join(' ')}
+  ' sh $$`;
+
+/** The article's demonstration of namespaces: the links before, and those in a new namespace. */
+export async function probeNamespaces(): Promise<NamespaceFacts> {
+  const [program, ...args] = showLinks;
+  const [here, inside, moved] = await Promise.all([
+    run(program, args),
+    run('unshare', ['--net', ...showLinks]),
+    run('unshare', ['--net', 'sh', '-c', moveLink]),
+  ]);
+  return { here, inside, moved };
+}
+
+/** @param facts undefined if the rights for it, or `ip`, are missing */
+export function judgeNamespaces(facts: NamespaceFacts | undefined): Finding {
+  if (facts === undefined) {
+    return skip(name, 'making a namespace needs root and the program ip');
+  }
+  const { here, inside, moved } = facts;
+  if (!inside.ok) {
+    return fail(
+      name,
+      `no new network namespace: ${inside.cause}`,
+      'run it on the host itself, with a kernel that has CONFIG_NET_NS',
+    );
+  }
+  const before = here.ok ? linkNames(here.stdout) : [];
+  const after = linkNames(inside.stdout);
+  const seen = `here there are ${listed(before)}; a new namespace has ${listed(after)}`;
+  if (after.some((link) => link !== 'lo')) {
+    return warn(
+      name,
+      `${seen}, where lo alone was expected`,
+      'keep the kernel’s fallback tunnels out: `sysctl -w net.core.fb_tunnels_only_for_init_net=1`',
+    );
+  }
+  return moved.ok && linkNames(moved.stdout).includes(probeLink)
+    ? pass(name, `${seen} alone, and a link moves into it`)
+    : warn(
+        name,
+        `${seen} alone, but no link moves into it: ${moved.ok ? 'it was not there' : moved.cause}`,
+        'use a kernel with veth links (CONFIG_VETH), which the engine’s bridge networks need too',
+      );
+}
+
+function linkNames(json: string): string[] {
+  const links = decode(v.array(v.object({ ifname: v.string() })), JSON.parse(json), 'ip -json link show');
+  return links.map(({ ifname }) => ifname);
+}

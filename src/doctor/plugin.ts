@@ -1,0 +1,40 @@
+import * as v from 'valibot';
+import { decode } from '../decode.ts';
+import { requestsTo } from '../engine/request.ts';
+import { type Finding, fail, pass, skip } from './finding.ts';
+
+const name = 'plugin';
+const activation = v.object({ Implements: v.array(v.string()) });
+
+/** Asks the driver what the engine asks it first; its answer, or the error that came instead. */
+export async function probePlugin(socketPath: string): Promise<readonly string[] | Error> {
+  try {
+    const answer = await requestsTo(socketPath)('POST', '/Plugin.Activate');
+    return decode(activation, answer, 'Plugin.Activate').Implements;
+  } catch (error) {
+    return error as Error;
+  }
+}
+
+/** @param answer what Plugin.Activate says it implements, or the error that came instead */
+export function judgePlugin(socketPath: string, answer: readonly string[] | Error): Finding {
+  if (!(answer instanceof Error)) {
+    return answer.includes('NetworkDriver')
+      ? pass(name, `a network driver answers on ${socketPath}`)
+      : fail(name, `${socketPath} answers, but as no network driver`, 'choose another --name or --socket');
+  }
+  switch ((answer as NodeJS.ErrnoException).code) {
+    case 'EACCES':
+      return skip(name, `${socketPath} is for root alone`);
+    case 'ENOENT':
+      return fail(name, `${socketPath} is not there`, 'start the driver: `wgdriver serve`');
+    case 'ECONNREFUSED':
+      return fail(name, `nobody answers on ${socketPath}`, 'start the driver: `wgdriver serve`');
+    default:
+      return fail(
+        name,
+        `${socketPath} does not answer as a plugin does: ${answer.message}`,
+        'restart the driver, and read its log',
+      );
+  }
+}

@@ -1,0 +1,14 @@
+import { optionPrefix } from '../driver/options.ts';
+import { type Finding, listed, pass, warn } from './finding.ts';
+import type { Survey } from './survey.ts';
+
+export function judgeSeeds({ networks }: Pick<Survey, 'networks'>): Finding {
+  const open = networks.filter(({ optionNames }) => optionNames.includes(`${optionPrefix}seed`));
+  return open.length === 0
+    ? pass('seeds', 'none shows in `docker network inspect`')
+    : warn(
+        'seeds',
+        `\`docker network inspect\` shows the seed of ${listed(open.map((network) => network.name))}`,
+        `create the network with ${optionPrefix}seedfile instead of ${optionPrefix}seed`,
+      );
+}

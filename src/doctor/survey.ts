@@ -1,0 +1,81 @@
+import type { Container, ContainerSummary, Endpoint, Network } from '../engine/api.ts';
+import type { Engine } from '../engine/client.ts';
+import { RequestError } from '../engine/request.ts';
+import { type EngineVersion, parseEngineVersion } from '../engine/version.ts';
+
+/** A container's place on a network, with what the network itself says. */
+export type Attachment = Omit<Endpoint, 'networkId'> & {
+  /** Of the driver that is looked at. */
+  readonly isOurs: boolean;
+  readonly isInternal: boolean;
+};
+
+/** A running container on a network of the driver that is looked at, and all its networks. */
+export interface SurveyedContainer {
+  readonly name: string;
+  readonly attachments: readonly Attachment[];
+  /** The servers given with `--dns`; absent on engines up to 27, which are not asked for them. */
+  readonly dns?: readonly string[];
+}
+
+/** What the engine says of itself and of one driver's networks. */
+export interface Survey {
+  readonly versionText: string;
+  /** Absent for an engine that was built by hand: then it is taken for a new one. */
+  readonly version?: EngineVersion;
+  /** The driver's. */
+  readonly networks: readonly Network[];
+  readonly containers: readonly SurveyedContainer[];
+}
+
+/** Engine 28 brought gw-priority, and asks DNS servers in another place. */
+export function isFrom28({ version }: Pick<Survey, 'version'>): boolean {
+  return version === undefined || version.major >= 28;
+}
+
+/** Asks the engine for all that the checks need; the error that came instead, if one did. */
+export async function surveyEngine(engine: Engine, driver: string): Promise<Survey | Error> {
+  try {
+    const versionText = await engine.version();
+    const version = parseEngineVersion(versionText);
+    const networks = await engine.networks();
+    const ours = networks.filter((network) => network.driver === driver);
+    const running = await engine.containers(ours.map(({ id }) => id));
+    const about = { versionText, ...(version === undefined ? {} : { version }), networks: ours };
+    // What engines up to 27 decide by is in their list of containers already.
+    const containers = isFrom28(about) ? await inspect(engine, running) : running;
+    return {
+      ...about,
+      containers: containers.map(({ endpoints, ...container }) => ({
+        ...container,
+        attachments: endpoints.map((endpoint) => attachmentOf(endpoint, networks, driver)),
+      })),
+    };
+  } catch (error) {
+    return error as Error;
+  }
+}
+
+async function inspect(engine: Engine, running: readonly ContainerSummary[]): Promise<Container[]> {
+  const containers: Container[] = [];
+  for (const { id } of running) {
+    try {
+      containers.push(await engine.container(id));
+    } catch (error) {
+      // Removed since it was listed.
+      if (!(error instanceof RequestError && error.status === 404)) {
+        throw error;
+      }
+    }
+  }
+  return containers;
+}
+
+function attachmentOf(
+  { networkId, ...endpoint }: Endpoint,
+  networks: readonly Network[],
+  driver: string,
+): Attachment {
+  const network = networks.find(({ id }) => id === networkId);
+  return { ...endpoint, isOurs: network?.driver === driver, isInternal: network?.isInternal ?? false };
+}

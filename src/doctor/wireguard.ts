@@ -1,0 +1,123 @@
+import { open } from 'node:fs/promises';
+import { type Outcome, run } from '../links/iproute/run.ts';
+import { probeKernelWireGuard, probeProgram } from '../links/probe.ts';
+import { userspaceProgram } from '../links/userspace/links.ts';
+import { type Finding, fail, pass, skip, warn } from './finding.ts';
+
+const tunDevice = '/dev/net/tun';
+
+/** The two ways to a WireGuard link, as far as they go on this host. */
+export interface WireGuardFacts {
+  /** Making a link in the kernel; undefined if it was not tried, for want of rights or of `ip`. */
+  readonly kernel: Outcome | undefined;
+  /** Whether `modprobe` would find the module; asked only where the kernel made no link. */
+  readonly module: Outcome | undefined;
+  readonly userspace: {
+    /** The program that makes links where the kernel does not. */
+    readonly program: string;
+    readonly isInstalled: boolean;
+    /** Why the TUN device cannot be opened, an errno; undefined if it can. */
+    readonly tunError: string | undefined;
+  };
+  /** Is the program `wg` there? */
+  readonly wg: boolean;
+}
+
+/** @param mayTry whether the kernel can be asked for a link: rights and `ip` are there */
+export async function probeWireGuard(mayTry: boolean, env: NodeJS.ProcessEnv): Promise<WireGuardFacts> {
+  const program = userspaceProgram(env);
+  const kernel = mayTry ? await probeKernelWireGuard() : undefined;
+  const [module, isInstalled, tunError, wg] = await Promise.all([
+    kernel?.ok ? undefined : run('modprobe', ['--dry-run', 'wireguard']),
+    probeProgram(program),
+    probeTun(),
+    probeProgram('wg'),
+  ]);
+  return { kernel, module, userspace: { program, isInstalled: isInstalled.ok, tunError }, wg: wg.ok };
+}
+
+/** The file may be there without the driver behind it, so it is opened. */
+async function probeTun(): Promise<string | undefined> {
+  try {
+    await (await open(tunDevice, 'r+')).close();
+    return undefined;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? String(error);
+  }
+}
+
+export function judgeKernelWireGuard({ kernel, userspace }: WireGuardFacts): Finding {
+  const name = 'kernel-wireguard';
+  if (kernel === undefined) {
+    return skip(name, 'making a link needs root and the program ip');
+  }
+  if (kernel.ok) {
+    return pass(name, 'a link was made and deleted in a namespace of its own');
+  }
+  return canUserspace(userspace)
+    ? warn(
+        name,
+        `links are made by ${userspace.program}, slower; the kernel says: ${kernel.cause}`,
+        kernelFix,
+      )
+    : fail(
+        name,
+        `no link can be made; the kernel says: ${kernel.cause}`,
+        `${kernelFix}; or see userspace-wireguard`,
+      );
+}
+
+const kernelFix = '`modprobe wireguard`, or boot a kernel that has WireGuard (CONFIG_WIREGUARD)';
+
+export function judgeModule({ kernel, module }: WireGuardFacts): Finding {
+  const name = 'wireguard-module';
+  if (kernel?.ok || module === undefined) {
+    return pass(name, 'loaded, or built into the kernel');
+  }
+  if (module.ok) {
+    return pass(name, 'modprobe finds it');
+  }
+  return kernel === undefined
+    ? skip(name, 'loading it needs root')
+    : warn(
+        name,
+        `not loadable: ${module.cause.replace(/^modprobe: /, '')}`,
+        'install kmod and the modules of the running kernel, and reboot if the kernel was upgraded since',
+      );
+}
+
+export function judgeUserspace({ kernel, userspace }: WireGuardFacts): Finding {
+  const name = 'userspace-wireguard';
+  const { program, isInstalled, tunError } = userspace;
+  if (canUserspace(userspace)) {
+    return pass(name, `${program} and ${tunDevice} are there`);
+  }
+  if (tunError === 'EACCES') {
+    return skip(name, `${tunDevice} is for root alone`);
+  }
+  const cause = isInstalled ? `${tunDevice}: ${tunError}` : `the program ${program} is missing`;
+  if (kernel?.ok) {
+    return pass(name, `not needed beside the kernel’s WireGuard (${cause})`);
+  }
+  const fix = isInstalled
+    ? '`modprobe tun`, or pass the device into this container'
+    : 'install wireguard-go, or name another program in WG_USERSPACE_IMPLEMENTATION';
+  return kernel === undefined ? warn(name, cause, fix) : fail(name, cause, `${fix}; or see kernel-wireguard`);
+}
+
+export function judgeWg({ kernel, userspace, wg }: WireGuardFacts): Finding {
+  const name = 'wg';
+  if (wg) {
+    return pass(name, 'installed');
+  }
+  if (kernel?.ok === false) {
+    return pass(name, 'missing, and not needed: userspace links are configured without it');
+  }
+  const cause = 'the program wg is missing, which the kernel’s links are configured with';
+  const fix = 'install wireguard-tools';
+  return kernel === undefined || canUserspace(userspace) ? warn(name, cause, fix) : fail(name, cause, fix);
+}
+
+function canUserspace({ isInstalled, tunError }: WireGuardFacts['userspace']): boolean {
+  return isInstalled && tunError === undefined;
+}

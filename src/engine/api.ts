@@ -1,0 +1,88 @@
+/**
+ * The answers of the Docker Engine API, as far as they are used, with the names they have on the wire
+ * (docs.docker.com/reference/api/engine). Lenient: fields come and go between engines.
+ */
+import * as v from 'valibot';
+
+const text = v.nullish(v.string(), '');
+
+/** `GET /version` */
+export const SystemVersion = v.object({ Version: v.string() });
+
+/**
+ * An item of `GET /networks`. The options' values stay behind here: one of them may be a seed, and only
+ * their names are of use.
+ */
+export const Network = v.pipe(
+  v.object({
+    Id: v.string(),
+    Name: v.string(),
+    Driver: text,
+    Internal: v.nullish(v.boolean(), false),
+    Options: v.nullish(v.pipe(v.record(v.string(), v.unknown()), v.transform(Object.keys)), {}),
+  }),
+  v.transform(({ Id, Name, Driver, Internal, Options }) => ({
+    id: Id,
+    name: Name,
+    driver: Driver,
+    isInternal: Internal,
+    optionNames: Options,
+  })),
+);
+export type Network = v.InferOutput<typeof Network>;
+
+/** network.EndpointSettings: a container's place on a network. */
+const EndpointSettings = v.pipe(
+  v.object({
+    NetworkID: text,
+    Gateway: text,
+    IPv6Gateway: text,
+    // Engine 28 (API 1.48) has it first.
+    GwPriority: v.nullish(v.number(), 0),
+  }),
+  v.transform(({ NetworkID, Gateway, IPv6Gateway, GwPriority }) => ({
+    networkId: NetworkID,
+    gateway: Gateway,
+    gatewayIpv6: IPv6Gateway,
+    gwPriority: GwPriority,
+  })),
+);
+
+const NetworkSettings = v.pipe(
+  v.nullish(v.object({ Networks: v.nullish(v.record(v.string(), EndpointSettings), {}) }), {}),
+  v.transform(({ Networks = {} }) =>
+    Object.entries(Networks).map(([network, settings]) => ({ network, ...settings })),
+  ),
+);
+
+/** A running container's place on a network; a gateway is empty where the network's driver gave none. */
+export type Endpoint = v.InferOutput<typeof NetworkSettings>[number];
+
+/** An item of `GET /containers/json`. */
+export const ContainerSummary = v.pipe(
+  v.object({ Id: v.string(), Names: v.nullish(v.array(v.string()), []), NetworkSettings }),
+  v.transform(({ Id, Names, NetworkSettings: endpoints }) => ({
+    id: Id,
+    name: Names[0]?.replace(/^\//, '') ?? Id.slice(0, 12),
+    endpoints,
+  })),
+);
+export type ContainerSummary = v.InferOutput<typeof ContainerSummary>;
+
+/** `GET /containers/{id}/json` */
+export const Container = v.pipe(
+  v.object({
+    Id: v.string(),
+    Name: v.string(),
+    HostConfig: v.nullish(v.object({ Dns: v.nullish(v.array(v.string()), []) }), {}),
+    NetworkSettings,
+  }),
+  v.transform(({ Id, Name, HostConfig, NetworkSettings: endpoints }) => ({
+    id: Id,
+    name: Name.replace(/^\//, ''),
+    endpoints,
+    /** The servers given with `--dns`. */
+    dns: HostConfig.Dns ?? [],
+  })),
+);
+export type Container = v.InferOutput<typeof Container>;

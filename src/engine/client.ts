@@ -1,0 +1,39 @@
+import * as v from 'valibot';
+import { decode } from '../decode.ts';
+import { Container, ContainerSummary, Network, SystemVersion } from './api.ts';
+import { requestsTo } from './request.ts';
+
+/** What is asked of the engine, one request a call. @throws RequestError, or Error for an odd answer */
+export interface Engine {
+  /** Such as `28.5.2` or `20.10.24+dfsg1`. */
+  version(): Promise<string>;
+  networks(): Promise<Network[]>;
+  /** The running containers that are on any of these networks. */
+  containers(networkIds: readonly string[]): Promise<ContainerSummary[]>;
+  container(id: string): Promise<Container>;
+}
+
+/** The engine that listens on a unix socket. Without a version in the path it speaks its newest API. */
+export function createEngine(socketPath: string): Engine {
+  const send = requestsTo(socketPath);
+
+  async function get<Schema extends v.GenericSchema>(
+    schema: Schema,
+    path: string,
+    filters?: Readonly<Record<string, readonly string[]>>,
+  ): Promise<v.InferOutput<Schema>> {
+    const answer = await send('GET', path, filters && { filters: JSON.stringify(filters) });
+    return decode(schema, answer, `GET ${path}`);
+  }
+
+  return {
+    version: async () => (await get(SystemVersion, '/version')).Version,
+    networks: () => get(v.array(Network), '/networks'),
+    // An empty filter would mean all containers.
+    containers: async (networkIds) =>
+      networkIds.length === 0
+        ? []
+        : get(v.array(ContainerSummary), '/containers/json', { network: networkIds }),
+    container: (id) => get(Container, `/containers/${encodeURIComponent(id)}/json`),
+  };
+}

@@ -1,0 +1,43 @@
+import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { attempt, run } from './commands.ts';
+import { wgdriver } from './driver.ts';
+import { testImage } from './engine.ts';
+import type { Tunnel } from './tunnel.ts';
+
+/** A copy of a compose example, run as its README says, with the image of the tests. */
+export interface ComposeProject {
+  /** Runs a program in the example's folder. */
+  run(file: string, ...args: readonly string[]): Promise<string>;
+  /** Runs `docker compose …`, or docker-compose's first or second version, as the machine has it. */
+  compose(...args: readonly string[]): Promise<string>;
+  /** What `compose` is called here, for people to read. */
+  readonly command: string;
+  remove(): Promise<void>;
+}
+
+export async function openComposeExample(source: string, tunnel: Tunnel): Promise<ComposeProject> {
+  const parent = await mkdtemp(join(tmpdir(), 'wgdriver-compose-'));
+  const folder = join(parent, 'example');
+  await cp(source, folder, { recursive: true });
+  const asPlugin = (await attempt('docker', ['compose', 'version'])).status === 0;
+  const [program, ...first] = asPlugin ? (['docker', 'compose'] as const) : (['docker-compose'] as const);
+  const files =
+    tunnel.backend === 'userspace'
+      ? ['-f', 'compose.yaml', '-f', 'compose.userspace.yaml']
+      : ['-f', 'compose.yaml'];
+  const env = {
+    HUB_IMAGE: testImage,
+    APP_IMAGE: testImage,
+    PATH: `${dirname(wgdriver)}:${process.env.PATH}`,
+  };
+  const runHere = (file: string, ...args: readonly string[]) =>
+    run('sh', ['-c', 'cd "$1" && shift && exec "$@"', 'sh', folder, file, ...args], env);
+  return {
+    run: runHere,
+    compose: (...args) => runHere(program, ...first, ...files, ...args),
+    command: [program, ...first].join(' '),
+    remove: () => rm(parent, { recursive: true }),
+  };
+}

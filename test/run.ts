@@ -1,0 +1,88 @@
+/**
+ * `npm test`: runs the tiers one after another, each as far as this machine can. A tier that cannot run is
+ * skipped by name and reason; with CI=true that is a failure, since then nothing may be missing.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+
+interface Tier {
+  readonly name: string;
+  /** Why this machine cannot run it, or undefined. */
+  readonly obstacle: string | undefined;
+  /** Programs that it needs, as build/debian-packages.sh takes them. */
+  readonly programs: readonly string[];
+  readonly isSandboxed: boolean;
+  readonly files: readonly string[];
+}
+
+const isFull = process.argv.includes('--full');
+const only = process.argv.slice(2).filter((word) => !word.startsWith('--'));
+const isCi = process.env.CI === 'true';
+
+const needsRoot = process.getuid?.() === 0 ? undefined : 'it needs root';
+const needsDebian = existsSync('/etc/debian_version') ? undefined : 'it needs Debian’s packages';
+
+const enginePrograms = [
+  'dockerd=docker.io',
+  'docker=docker-cli|docker.io',
+  'docker-compose=docker-compose',
+  'iptables=iptables',
+  'ip=iproute2',
+  'wg=wireguard-tools',
+  'wireguard-go=wireguard-go',
+  'ping=iputils-ping',
+  'busybox=busybox-static',
+];
+
+const tiers: readonly Tier[] = [
+  {
+    name: 'unit and protocol',
+    obstacle: undefined,
+    programs:
+      needsRoot === undefined && needsDebian === undefined
+        ? ['wg=wireguard-tools', 'wireguard-go=wireguard-go', 'ip=iproute2']
+        : [],
+    isSandboxed: false,
+    files: ['test/{commands,doctor,driver,engine-client,keys,links,plugin,wireguard}/**/*.test.ts'],
+  },
+  {
+    name: 'runtimes',
+    obstacle: needsRoot ?? needsDebian ?? (process.arch === 'x64' ? undefined : 'its runtimes are for x64'),
+    programs: enginePrograms,
+    isSandboxed: true,
+    files: ['test/runtimes/*.test.ts'],
+  },
+  {
+    name: 'engine',
+    obstacle: needsRoot ?? needsDebian,
+    programs: enginePrograms,
+    isSandboxed: true,
+    files: ['test/scenarios/*.test.ts'],
+  },
+];
+
+const summary: string[] = [];
+for (const tier of tiers.filter(({ name }) => only.length === 0 || only.includes(name))) {
+  const started = performance.now();
+  const outcome = tier.obstacle === undefined ? runTier(tier) : `skipped: ${tier.obstacle}`;
+  const seconds = Math.round((performance.now() - started) / 1000);
+  summary.push(`${tier.name}: ${outcome} (${seconds} s)`);
+  if (outcome !== 'passed' && (isCi || tier.obstacle === undefined)) {
+    process.exitCode = 1;
+  }
+}
+console.log(`\nTiers${isFull ? ' of the full run' : ''}:\n  ${summary.join('\n  ')}`);
+
+function runTier({ name, programs, isSandboxed, files }: Tier): 'passed' | 'failed' {
+  console.log(`\n=== ${name}`);
+  // Engines and guests are heavy, and the machines have two cores: one file at a time but for the first tier.
+  const concurrency = isSandboxed ? ['--test-concurrency=1'] : [];
+  const command = [process.execPath, '--test', '--test-reporter=spec', ...concurrency, ...files];
+  const sandbox = isSandboxed ? [process.execPath, 'test/sandboxed.ts'] : [];
+  const isReady = programs.length === 0 || run('build/debian-packages.sh', ...programs);
+  return isReady && run(...([...sandbox, ...command] as [string, ...string[]])) ? 'passed' : 'failed';
+}
+
+function run(file: string, ...args: string[]): boolean {
+  return spawnSync(file, args, { stdio: 'inherit' }).status === 0;
+}

@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { test } from 'node:test';
+import { hostForTests } from '../host/host.ts';
+import { article } from '../host/hub.ts';
+
+const host = await hostForTests();
+
+const linksOf = async (container: string) =>
+  (await host.exec(container, 'ls', '/sys/class/net')).split(/\s+/).sort();
+const defaultRoutes = async (container: string) =>
+  (await host.exec(container, 'ip', 'route')).split('\n').filter((line) => line.startsWith('default'));
+
+test('two containers reach one another through the hub, by address, name and alias', async () => {
+  await host.createNetwork('wgnet');
+  await host.startContainer('one', '--network=wgnet');
+  await host.startContainer('two', '--network=wgnet', '--network-alias=second');
+  await host.ping('one', '192.168.5.3');
+  await host.ping('two', '192.168.5.2');
+  await host.ping('one', 'two');
+  await host.ping('one', 'second');
+});
+
+test('disconnect takes the link away, connect brings it back', async () => {
+  await host.createNetwork('wgnet');
+  await host.startContainer('one', '--network=wgnet');
+  await host.engine.docker('network', 'disconnect', 'wgnet', 'one');
+  assert.deepEqual(await linksOf('one'), ['lo']);
+  await host.engine.docker('network', 'connect', 'wgnet', 'one');
+  // The engine counts on: the link is wg1 now.
+  assert.deepEqual(await linksOf('one'), ['lo', 'wg1']);
+  await host.ping('one', host.hub.address);
+});
+
+test('connect adds the network to a running container', async () => {
+  await host.createNetwork('wgnet');
+  await host.startContainer('one', '--network=none');
+  await host.engine.docker('network', 'disconnect', 'none', 'one');
+  await host.engine.docker('network', 'connect', '--ip=192.168.5.7', 'wgnet', 'one');
+  assert.match(await host.exec('one', 'ip', 'address', 'show', 'wg0'), /192\.168\.5\.7\/24/);
+  await host.ping('one', host.hub.address);
+});
+
+test('an internal network reaches its subnet and has no default route', async () => {
+  await host.createNetwork('wgnet', { args: ['--internal'] });
+  await host.startContainer('one', '--network=wgnet');
+  assert.deepEqual(await defaultRoutes('one'), []);
+  assert.deepEqual(await linksOf('one'), ['lo', 'wg0']);
+  await host.ping('one', host.hub.address);
+});
+
+test('allowed IPs that are not everything: a route for each, and no default', async () => {
+  await host.createNetwork('wgnet', { options: { allowedips: '10.20.0.0/16,0.0.0.0/1' } });
+  await host.startContainer('one', '--network=wgnet');
+  assert.deepEqual(await defaultRoutes('one'), []);
+  const routes = (await host.exec('one', 'ip', 'route')).split('\n').map((line) => line.split(' dev ')[0]);
+  assert.deepEqual(routes.sort(), ['0.0.0.0/2', '10.20.0.0/16', '192.168.5.0/24', '64.0.0.0/2']);
+  await host.ping('one', host.hub.address);
+});
+
+for (const bridge of ['abridge', 'zbridge']) {
+  test(`a container on a bridge called ${bridge} besides starts, and reaches the hub`, async () => {
+    await host.createNetwork('wgnet');
+    await host.engine.docker('network', 'create', bridge);
+    await host.startContainer('one', '--network=wgnet');
+    await host.engine.docker('network', 'connect', bridge, 'one');
+    assert.deepEqual(await linksOf('one'), ['eth0', 'lo', 'wg0']);
+    await host.ping('one', host.hub.address);
+    await host.engine.docker('restart', '-t', '0', 'one');
+    await host.ping('one', host.hub.address);
+  });
+}
+
+test('a container keeps its address and its tunnel over a restart', async () => {
+  await host.createNetwork('wgnet');
+  await host.startContainer('one', '--network=wgnet');
+  await host.ping('one', host.hub.address);
+  await host.engine.docker('restart', '-t', '0', 'one');
+  assert.match(await host.exec('one', 'ip', 'address', 'show', 'wg0'), /192\.168\.5\.2\/24/);
+  await host.ping('one', host.hub.address);
+});
+
+test('a network in use is not removed', async () => {
+  await host.createNetwork('wgnet');
+  await host.startContainer('one', '--network=wgnet');
+  const { status, stderr } = await host.engine.tryDocker('network', 'rm', 'wgnet');
+  assert.notEqual(status, 0);
+  assert.match(stderr, /has active endpoints/);
+  await host.ping('one', host.hub.address);
+});
+
+test('the seed may stay in a file on the host', async () => {
+  await writeFile('/run/seed', `${article.seed}\n`, { mode: 0o600 });
+  await host.createNetwork('wgnet', { options: { seed: '', seedfile: '/run/seed' } });
+  await host.startContainer('one', '--network=wgnet');
+  await host.ping('one', host.hub.address);
+  assert.doesNotMatch(await host.engine.docker('network', 'inspect', 'wgnet'), new RegExp(article.seed));
+});

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { attempt } from '../host/commands.ts';
+import { wgdriver } from '../host/driver.ts';
+import { hostForTests } from '../host/host.ts';
+import { article } from '../host/hub.ts';
+
+const host = await hostForTests();
+
+interface Check {
+  readonly name: string;
+  readonly status: string;
+  readonly cause: string;
+}
+
+async function doctor(): Promise<{ status: number; stdout: string; check: (name: string) => Check }> {
+  const { status, stdout } = await attempt(wgdriver, ['doctor', '--json']);
+  const { checks } = JSON.parse(stdout) as { checks: Check[] };
+  const check = (name: string) => {
+    const found = checks.find((candidate) => candidate.name === name);
+    assert.ok(found, `there is a check called ${name}`);
+    return found;
+  };
+  return { status, stdout, check };
+}
+
+test('a host with driver and engine passes', async () => {
+  const { status, check } = await doctor();
+  assert.equal(status, 0);
+  for (const name of ['rights', 'network-namespaces', 'plugin', 'engine', 'seeds', 'default-route']) {
+    assert.equal(check(name).status, 'pass', JSON.stringify(check(name)));
+  }
+  assert.match(
+    check('engine').cause,
+    new RegExp(`^${host.engine.version.slice(0, 7).replaceAll('.', '\\.')}`),
+  );
+});
+
+test('a seed that inspection shows is warned about, and not shown again', async () => {
+  await host.createNetwork('wgnet');
+  const { status, stdout, check } = await doctor();
+  assert.equal(status, 0);
+  assert.equal(check('seeds').status, 'warn');
+  assert.doesNotMatch(stdout, new RegExp(article.seed));
+});
+
+test('a container whose default route is a bridge’s is warned about, as its own routes say', async () => {
+  await host.createNetwork('wgnet');
+  // By name, the first network with a gateway wins on engines up to 27; a priority does on later ones.
+  await host.engine.docker('network', 'create', 'abridge');
+  await host.startContainer('one', '--network=wgnet');
+  await host.engine.docker('network', 'connect', 'abridge', 'one');
+  const leaks = /^default via \S+ dev eth/m.test(await host.exec('one', 'ip', 'route'));
+  const { check } = await doctor();
+  assert.equal(
+    check('default-route').status,
+    leaks ? 'warn' : 'pass',
+    JSON.stringify(check('default-route')),
+  );
+  assert.ok(leaks, 'the bridge that sorts first has taken the default route');
+  assert.match(check('default-route').cause, /one by abridge/);
+});
+
+test('without driver and engine, the two fail and what needs them is skipped', async () => {
+  const { status, stdout } = await attempt(wgdriver, [
+    'doctor',
+    '--json',
+    '--name=none',
+    '--docker-socket=/run/none.sock',
+  ]);
+  assert.equal(status, 1);
+  const { checks } = JSON.parse(stdout) as { checks: Check[] };
+  assert.deepEqual(
+    checks.filter((check) => check.status === 'fail').map((check) => check.name),
+    ['plugin', 'engine'],
+  );
+});

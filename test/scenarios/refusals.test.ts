@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { testImage } from '../host/engine.ts';
+import { driverName, hostForTests } from '../host/host.ts';
+
+const host = await hostForTests();
+
+const marked = 'TUFSS0VELU1BUktFRC1NQVJLRUQtTUFSS0VE';
+
+const refused: readonly [what: string, options: Record<string, string>, args: string[], message: RegExp][] = [
+  ['no peer', { peer: '' }, [], /io\.bestov\.wg\.peer is missing/],
+  ['a peer without a port', { peer: 'vpn.example.org' }, [], /io\.bestov\.wg\.peer: expected host:port/],
+  ['a bad peer key', { peerkey: marked }, [], /io\.bestov\.wg\.peerkey: expected a public key/],
+  ['a bad seed', { seed: `${marked}!` }, [], /io\.bestov\.wg\.seed: expected base64/],
+  ['no seed', { seed: '' }, [], /io\.bestov\.wg\.seed is missing/],
+  ['two seeds', { seedfile: '/run/seed' }, [], /expected one of the two/],
+  [
+    'a seed file that is not there',
+    { seed: '', seedfile: '/run/no-such-seed' },
+    [],
+    /seed file \/run\/no-such-seed: ENOENT/,
+  ],
+  [
+    'a relative seed file',
+    { seed: '', seedfile: 'seed' },
+    [],
+    /io\.bestov\.wg\.seedfile: expected the absolute path/,
+  ],
+  [
+    'an unknown derivation',
+    { derivation: 'md5' },
+    [],
+    /io\.bestov\.wg\.derivation: expected one of sha3-256/,
+  ],
+  ['a keepalive out of range', { keepalive: '65536' }, [], /io\.bestov\.wg\.keepalive: expected an integer/],
+  ['an MTU that is no number', { mtu: 'big' }, [], /io\.bestov\.wg\.mtu: expected an integer/],
+  ['bad allowed IPs', { allowedips: '10.0.0.0' }, [], /io\.bestov\.wg\.allowedips: expected CIDR/],
+  ['an unknown option', { sed: marked }, [], /unknown option io\.bestov\.wg\.sed/],
+  ['IPv6', {}, ['--ipv6', '--subnet=fd00:5::/64'], /IPv6 are not supported yet/],
+  [
+    'allowed IPs of an internal network',
+    { allowedips: '10.0.0.0/8' },
+    ['--internal'],
+    /does not go with --internal/,
+  ],
+];
+
+for (const [what, options, args, message] of refused) {
+  test(`docker network create with ${what} says what to do, without the value`, async () => {
+    const error = await host.createNetwork('wgnet', { options, args }).then(
+      () => assert.fail('the network was created'),
+      (failure: Error) => failure.message.slice(failure.message.indexOf('exit status')),
+    );
+    assert.match(error, message);
+    assert.doesNotMatch(error, new RegExp(marked));
+  });
+}
+
+test('docker network create with --ipam-driver null says what to do', async () => {
+  const { status, stderr } = await host.engine.tryDocker(
+    'network',
+    'create',
+    `--driver=${driverName}`,
+    '--ipam-driver=null',
+    `--opt=io.bestov.wg.peer=${host.hub.endpoint}`,
+    `--opt=io.bestov.wg.peerkey=${host.hub.publicKey}`,
+    `--opt=io.bestov.wg.seed=${marked}`,
+    'wgnet',
+  );
+  assert.notEqual(status, 0);
+  assert.match(stderr, /--ipam-driver null/);
+});
+
+const refusedContainers: readonly [what: string, args: string[], message: RegExp][] = [
+  ['a MAC address', ['--mac-address=02:42:ac:11:00:02'], /without --mac-address/],
+];
+
+for (const [what, args, message] of refusedContainers) {
+  test(`docker run with ${what} says what to do, and leaves nothing half made`, async () => {
+    await host.createNetwork('wgnet');
+    const { status, stderr } = await host.engine.tryDocker(
+      'run',
+      '--rm',
+      '--network=wgnet',
+      ...args,
+      testImage,
+      'true',
+    );
+    assert.notEqual(status, 0);
+    assert.match(stderr, message);
+  });
+}
+
+test('a container whose hub cannot be resolved does not start, and its link is gone', async () => {
+  await host.createNetwork('wgnet', { options: { peer: 'no-such-host.invalid:51820' } });
+  const { status, stderr } = await host.engine.tryDocker('run', '--rm', '--network=wgnet', testImage, 'true');
+  assert.notEqual(status, 0);
+  assert.match(stderr, /no-such-host\.invalid cannot be resolved/);
+  await host.engine.docker('network', 'rm', 'wgnet');
+});
