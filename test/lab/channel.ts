@@ -1,0 +1,139 @@
+import type { Duplex } from 'node:stream';
+
+/** What became of a job: its exit status (128 + N after signal N) and all it printed. */
+export interface JobEnd {
+  readonly status: number;
+  readonly output: Buffer;
+}
+
+export interface JobHooks {
+  /** Called with each piece of output as it comes. */
+  readonly onOutput?: ((chunk: Buffer) => void) | undefined;
+  /** Bytes for the job's stdin; without it stdin is empty. */
+  readonly stdin?: AsyncIterable<Uint8Array> | undefined;
+}
+
+interface Waiter<T> {
+  readonly resolve: (value: T) => void;
+  readonly reject: (reason: Error) => void;
+}
+
+interface Job extends Waiter<JobEnd> {
+  readonly output: Buffer[];
+  readonly onOutput: ((chunk: Buffer) => void) | undefined;
+}
+
+/** Job number, kind, length; see `guest/agent` for the kinds. */
+const HEADER = 9;
+const NOTHING = Buffer.alloc(0);
+
+/** The host's end of the port to a guest's agent: any number of jobs, one after another or at once. */
+export class Channel {
+  /** Resolves when the agent is there. */
+  readonly ready: Promise<void>;
+  readonly #port: Duplex;
+  readonly #jobs = new Map<number, Job>();
+  readonly #onLateOutput: (chunk: Buffer) => void;
+  #agent: Waiter<void> | undefined;
+  #pieces: Buffer[] = [];
+  #length = 0;
+  #needed = HEADER;
+  #next = 1;
+  #broken: Error | undefined;
+
+  /** `onLateOutput` gets what processes print that outlived the job that started them. */
+  constructor(port: Duplex, onLateOutput: (chunk: Buffer) => void) {
+    this.#port = port;
+    this.#onLateOutput = onLateOutput;
+    this.ready = new Promise((resolve, reject) => {
+      this.#agent = { resolve, reject };
+    });
+    this.ready.catch(() => {});
+    port.on('data', (chunk: Buffer) => this.#receive(chunk));
+    // It ends with QEMU, whose owner knows why and calls `break`.
+    port.on('error', () => {});
+  }
+
+  /** Runs `script` with bash. The returned `kill` ends it and its process group. */
+  start(script: string, hooks: JobHooks = {}): { readonly end: Promise<JobEnd>; readonly kill: () => void } {
+    const id = this.#next++;
+    const end = new Promise<JobEnd>((resolve, reject) => {
+      if (this.#broken) return reject(this.#broken);
+      this.#jobs.set(id, { output: [], onOutput: hooks.onOutput, resolve, reject });
+      this.#send(id, hooks.stdin ? 'R' : 'r', Buffer.from(script));
+      if (hooks.stdin) this.#feed(id, hooks.stdin).catch(reject);
+    });
+    return { end, kill: () => this.#send(id, 'k', NOTHING) };
+  }
+
+  /** Fails every job under way and to come. */
+  break(reason: Error): void {
+    if (this.#broken) return;
+    this.#broken = reason;
+    this.#agent?.reject(reason);
+    for (const job of this.#jobs.values()) job.reject(reason);
+    this.#jobs.clear();
+  }
+
+  async #feed(id: number, stdin: AsyncIterable<Uint8Array>): Promise<void> {
+    for await (const chunk of stdin) {
+      if (!this.#send(id, 'i', chunk)) await this.#drained();
+    }
+    this.#send(id, 'e', NOTHING);
+  }
+
+  #drained(): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        this.#port.off('drain', done).off('close', done);
+        resolve();
+      };
+      this.#port.on('drain', done).on('close', done);
+    });
+  }
+
+  #send(id: number, kind: string, data: Uint8Array): boolean {
+    if (this.#broken) return true;
+    const header = Buffer.alloc(HEADER);
+    header.writeUInt32BE(id, 0);
+    header.write(kind, 4, 'latin1');
+    header.writeUInt32BE(data.length, 5);
+    return this.#port.write(Buffer.concat([header, data]));
+  }
+
+  #receive(chunk: Buffer): void {
+    this.#pieces.push(chunk);
+    this.#length += chunk.length;
+    // Joined only when a whole frame is there: large outputs come in thousands of pieces.
+    if (this.#length < this.#needed) return;
+    let data = Buffer.concat(this.#pieces);
+    this.#needed = frameLength(data);
+    while (data.length >= this.#needed) {
+      this.#handle(data.readUInt32BE(0), data.toString('latin1', 4, 5), data.subarray(HEADER, this.#needed));
+      data = data.subarray(this.#needed);
+      this.#needed = frameLength(data);
+    }
+    this.#pieces = [data];
+    this.#length = data.length;
+  }
+
+  #handle(id: number, kind: string, data: Buffer): void {
+    const job = this.#jobs.get(id);
+    if (kind === 'h') {
+      this.#agent?.resolve();
+    } else if (kind === 'l') {
+      this.#onLateOutput(data);
+    } else if (kind === 'o') {
+      job?.output.push(data);
+      job?.onOutput?.(data);
+    } else if (kind === 'x') {
+      this.#jobs.delete(id);
+      job?.resolve({ status: Number(data.toString()), output: Buffer.concat(job?.output ?? []) });
+    }
+  }
+}
+
+/** Length of the frame that `data` begins with, or of a header while there is less than one. */
+function frameLength(data: Buffer): number {
+  return data.length < HEADER ? HEADER : HEADER + data.readUInt32BE(5);
+}

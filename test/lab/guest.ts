@@ -1,0 +1,254 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { Channel } from './channel.ts';
+import { cpioArchive } from './cpio.ts';
+import type { Disk } from './disk.ts';
+import { JobTimeout, LabError } from './errors.ts';
+import type { Image } from './image.ts';
+import type { Suite } from './packages.ts';
+import { type Machine, startMachine } from './qemu.ts';
+import { namelessFile } from './scratch.ts';
+import type { Plug, Segment } from './segment.ts';
+import { type GuestFiles, tarball } from './tarball.ts';
+
+/** How a guest is plugged into a segment; its cards are eth0, eth1 … in this order. */
+export interface Network {
+  readonly segment: Segment;
+  /** ADDRESS/PREFIX to give the card, which is set up in any case. */
+  readonly address?: string | undefined;
+}
+
+export interface GuestOptions {
+  readonly suite: Suite;
+  /** Put into the guest before `boot` resolves. */
+  readonly files?: GuestFiles | undefined;
+  /** From `lab.disk`; without it the guest has a clean disk that is forgotten. */
+  readonly disk?: Disk | undefined;
+  readonly networks?: readonly Network[] | undefined;
+  /** Starts dockerd (without options) at boot and waits for it. With systemd it starts anyway. */
+  readonly engine?: boolean | undefined;
+  /** `minimal` (the default) has a process 1 of our own, `systemd` the real one. */
+  readonly init?: 'minimal' | 'systemd' | undefined;
+  readonly hostname?: string | undefined;
+  /** Seconds the guest's clock is ahead of the host's; negative is behind. */
+  readonly clockOffsetSeconds?: number | undefined;
+  readonly memoryMegabytes?: number | undefined;
+  readonly cpus?: number | undefined;
+}
+
+export interface ExecOptions {
+  /** 120 by default. */
+  readonly timeoutSeconds?: number | undefined;
+  /** Called with each piece of output as it comes. */
+  readonly onOutput?: ((chunk: Buffer) => void) | undefined;
+}
+
+export interface ExecResult {
+  /** Exit status; 128 + N after signal N. */
+  readonly status: number;
+  /** stdout and stderr as they came. */
+  readonly output: string;
+}
+
+/** A booted guest. Its methods reject with LabError once it is gone. */
+export interface Guest {
+  readonly suite: Suite;
+  readonly hostname: string;
+  /** QEMU's process id on the host. */
+  readonly pid: number;
+  /** Its plugs in the order of `networks`. */
+  readonly plugs: readonly Plug[];
+  /** Resolves when QEMU has ended, for whatever reason. */
+  readonly gone: Promise<void>;
+  /**
+   * Runs `script` with bash as root in /root; any number at once. Resolves when the script itself ends,
+   * whatever it left running. A status other than 0 is a result; a time-out rejects with JobTimeout.
+   */
+  exec(script: string, options?: ExecOptions): Promise<ExecResult>;
+  put(files: GuestFiles): Promise<void>;
+  /** The content of those of `paths` that are there. */
+  get(...paths: string[]): Promise<Record<string, Buffer>>;
+  /** Clean by default (disks synced); `hard` is the plug pulled. Resolves when QEMU has ended. */
+  powerOff(options?: { readonly hard?: boolean }): Promise<void>;
+  /** The serial console and what background processes printed, for messages of a failed test. */
+  log(): string;
+}
+
+const BOOT_SECONDS = 90;
+const GUEST_FILES = new URL('guest/', import.meta.url);
+
+let guests = 0;
+
+/**
+ * Boots once. Every failure after QEMU's start is a LabError with the end of the console. `onStart` gets
+ * the guest before it is up, for whoever must be able to end it at any time.
+ */
+export async function bootGuest(
+  image: Image,
+  options: GuestOptions,
+  onStart: (guest: Guest) => void,
+): Promise<Guest> {
+  const hostname = options.hostname ?? `${options.suite}-${++guests}`;
+  const networks = options.networks ?? [];
+  const initramfs = await guestInitramfs(image);
+  const files = options.files ? await tarball(options.files) : undefined;
+  let machine: Machine;
+  try {
+    machine = startMachine({
+      image,
+      initramfs,
+      files,
+      disk: options.disk?.file,
+      bootOptions: bootOptions(options),
+      cards: networks.map(() => macAddress()),
+      memoryMegabytes: options.memoryMegabytes ?? 2048,
+      cpus: options.cpus ?? 2,
+      clockOffsetSeconds: options.clockOffsetSeconds ?? 0,
+    });
+  } finally {
+    // QEMU has inherited its own.
+    await initramfs.close();
+    await files?.close();
+  }
+  const plugs = networks.map(({ segment }, card) => {
+    const port = machine.networks[card];
+    if (!port) throw new LabError(`guest ${hostname}: card ${card} has no socket`);
+    return segment.plug(port);
+  });
+  const guest = runningGuest(machine, { suite: options.suite, hostname, plugs });
+  onStart(guest);
+  try {
+    await within(BOOT_SECONDS, guest.ready, () => new LabError(`no agent after ${BOOT_SECONDS} s`));
+    const setup = setupScript(hostname, options);
+    const { status, output } = await guest.exec(setup, { timeoutSeconds: BOOT_SECONDS });
+    if (status !== 0) throw new LabError(`set-up ended with ${status}: ${output}`);
+    return guest;
+  } catch (error) {
+    await guest.powerOff({ hard: true });
+    const tail = guest.log().slice(-3000);
+    throw new LabError(`boot ${hostname}: ${(error as Error).message}\n${tail}`, { cause: error });
+  }
+}
+
+function runningGuest(
+  machine: Machine,
+  facts: Pick<Guest, 'suite' | 'hostname' | 'plugs'>,
+): Guest & { readonly ready: Promise<void> } {
+  let late = '';
+  let poweredOff = false;
+  const channel = new Channel(machine.agent, (chunk) => {
+    late += chunk.toString();
+  });
+  const log = () => `${machine.console()}${late}`;
+  const gone = machine.exit
+    .catch((error: Error) => error.message)
+    .then((status) => {
+      for (const plug of facts.plugs) plug.remove();
+      const why = poweredOff ? 'was powered off' : `died (QEMU: ${status})\n${log().slice(-3000)}`;
+      channel.break(new LabError(`guest ${facts.hostname} ${why}`));
+    });
+  const kill = () => machine.child.kill('SIGKILL');
+
+  async function exec(script: string, { timeoutSeconds = 120, onOutput }: ExecOptions = {}) {
+    const printed: Buffer[] = [];
+    const job = channel.start(script, {
+      onOutput: (chunk) => {
+        printed.push(chunk);
+        onOutput?.(chunk);
+      },
+    });
+    const { status, output } = await within(timeoutSeconds, job.end, () => {
+      job.kill();
+      return new JobTimeout(timeoutSeconds, Buffer.concat(printed).toString());
+    });
+    return { status, output: output.toString() };
+  }
+
+  async function put(files: GuestFiles) {
+    const archive = await tarball(files);
+    const stdin = archive.createReadStream({ highWaterMark: 1 << 18 });
+    const { status, output } = await channel.start('exec tar -x -C /', { stdin }).end;
+    if (status !== 0) throw new LabError(`put files into ${facts.hostname}: ${output}`);
+  }
+
+  async function get(...paths: string[]) {
+    const found: Record<string, Buffer> = {};
+    for (const path of paths) {
+      const { status, output } = await channel.start(`exec cat -- ${quoted(path)} 2>/dev/null`).end;
+      if (status === 0) found[path] = output;
+    }
+    return found;
+  }
+
+  async function powerOff({ hard = false } = {}) {
+    if (!hard) {
+      const off =
+        'sync; echo s >/proc/sysrq-trigger; echo u >/proc/sysrq-trigger; echo o >/proc/sysrq-trigger';
+      poweredOff = true;
+      channel.start(`${off}; sleep 30`).end.catch(() => {});
+      await within(30, gone, () => new Error('still there')).catch(() => {});
+    }
+    poweredOff = true;
+    kill();
+    await gone;
+  }
+
+  return { ...facts, pid: machine.child.pid ?? 0, gone, ready: channel.ready, exec, put, get, powerOff, log };
+}
+
+/** The image's initramfs with the lab's own files on top. */
+async function guestInitramfs(image: Image) {
+  const read = async (name: string, path: string, mode = 0o755) => ({
+    path,
+    mode,
+    data: await readFile(new URL(name, GUEST_FILES)),
+  });
+  const ours = cpioArchive(
+    ['dev', 'proc', 'disk', 'lab', 'lab/bin'],
+    await Promise.all([
+      read('init', 'init'),
+      read('boot', 'lab/boot'),
+      read('agent.service', 'lab/agent.service', 0o644),
+      read('agent', 'lab/bin/agent'),
+      read('engine', 'lab/bin/engine'),
+    ]),
+  );
+  const base = await readFile(image.initramfs);
+  return namelessFile((path) => writeFile(path, Buffer.concat([base, ours])));
+}
+
+function bootOptions({ init, engine }: GuestOptions): string[] {
+  const words: string[] = [];
+  if (init === 'systemd') words.push('lab.init=systemd');
+  else if (engine) words.push('lab.engine');
+  return words;
+}
+
+function setupScript(hostname: string, { files, networks = [], engine }: GuestOptions): string {
+  const lines = ['set -e', `hostname ${quoted(hostname)}`, `echo "127.0.1.1 ${hostname}" >>/etc/hosts`];
+  networks.forEach(({ address }, card) => {
+    if (address) lines.push(`ip addr add ${quoted(address)} dev eth${card}`);
+    lines.push(`ip link set eth${card} up`);
+  });
+  if (files) lines.push('tar -x -C / -f /dev/vdb');
+  if (engine) lines.push('until [ -S /run/docker.sock ] && engine ready; do sleep 0.1; done');
+  return lines.join('\n');
+}
+
+/** Locally administered; unique within this process, which is all that shares a segment. */
+let cards = 0;
+function macAddress(): string {
+  const number = (++cards).toString(16).padStart(6, '0');
+  return `52:54:00:${number.replace(/(..)(..)(..)/, '$1:$2:$3')}`;
+}
+
+function quoted(word: string): string {
+  return `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
+async function within<T>(seconds: number, work: Promise<T>, error: () => Error): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(error()), seconds * 1000);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
