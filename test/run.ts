@@ -4,6 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { labObstacle } from './lab/index.ts';
 
 interface Tier {
   readonly name: string;
@@ -22,6 +23,8 @@ const isCi = process.env.CI === 'true';
 const needsRoot = process.getuid?.() === 0 ? undefined : 'it needs root';
 const needsDebian = existsSync('/etc/debian_version') ? undefined : 'it needs Debian’s packages';
 
+const firstTier = 'unit and protocol';
+
 const enginePrograms = [
   'dockerd=docker.io',
   'docker=docker-cli|docker.io',
@@ -36,7 +39,7 @@ const enginePrograms = [
 
 const tiers: readonly Tier[] = [
   {
-    name: 'unit and protocol',
+    name: firstTier,
     obstacle: undefined,
     programs:
       needsRoot === undefined && needsDebian === undefined
@@ -59,6 +62,14 @@ const tiers: readonly Tier[] = [
     isSandboxed: true,
     files: ['test/scenarios/*.test.ts'],
   },
+  {
+    name: 'guests',
+    obstacle: await labObstacle(),
+    // The lab installs what it needs itself.
+    programs: [],
+    isSandboxed: false,
+    files: ['test/lab/*.test.ts', 'test/guests/*.test.ts'],
+  },
 ];
 
 const summary: string[] = [];
@@ -76,7 +87,7 @@ console.log(`\nTiers${isFull ? ' of the full run' : ''}:\n  ${summary.join('\n  
 function runTier({ name, programs, isSandboxed, files }: Tier): 'passed' | 'failed' {
   console.log(`\n=== ${name}`);
   // Engines and guests are heavy, and the machines have two cores: one file at a time but for the first tier.
-  const concurrency = isSandboxed ? ['--test-concurrency=1'] : [];
+  const concurrency = name === firstTier ? [] : ['--test-concurrency=1'];
   const command = [process.execPath, '--test', '--test-reporter=spec', ...concurrency, ...files];
   const sandbox = isSandboxed ? [process.execPath, 'test/sandboxed.ts'] : [];
   const isReady = programs.length === 0 || run('build/debian-packages.sh', ...programs);
@@ -84,5 +95,6 @@ function runTier({ name, programs, isSandboxed, files }: Tier): 'passed' | 'fail
 }
 
 function run(file: string, ...args: string[]): boolean {
-  return spawnSync(file, args, { stdio: 'inherit' }).status === 0;
+  const env = isFull ? { ...process.env, WGDRIVER_TEST_FULL: 'yes' } : process.env;
+  return spawnSync(file, args, { stdio: 'inherit', env }).status === 0;
 }

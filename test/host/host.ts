@@ -30,12 +30,19 @@ export interface NetworkSettings {
   readonly args?: readonly string[];
 }
 
+let shared: Promise<Host> | undefined;
+
 /**
- * A host for the tests of one file. After each test everything is removed, and nothing may be left of it:
- * no link, process, socket, namespace or state.
+ * A host for the tests of a process, whether that runs one file or all. After each test everything is
+ * removed, and nothing may be left of it: no link, process, socket, namespace or state.
  */
-export async function hostForTests(...engineArgs: readonly string[]): Promise<Host> {
-  const host = await startHost(...engineArgs);
+export function hostForTests(): Promise<Host> {
+  shared ??= openForTests();
+  return shared;
+}
+
+async function openForTests(): Promise<Host> {
+  const host = await startHost();
   // What a test of another file left when it failed.
   await host.clear();
   const traces = await takeTraces();

@@ -1,0 +1,52 @@
+import { resolve } from 'node:path';
+import type { GuestFiles } from '../lab/index.ts';
+
+/** Where the project is in a guest: as much of it as scenarios need, and no libraries. */
+const folder = '/root/wgdriver';
+
+/** What a guest needs to run scenarios: the Node that runs this, the bundle and the tests. */
+export const projectFiles: GuestFiles = {
+  '/usr/local/bin/node': process.execPath,
+  ...Object.fromEntries(
+    [
+      'package.json',
+      'dist',
+      'compose-examples',
+      'src/engine',
+      'test/host',
+      'test/scenarios',
+      'test/bench',
+    ].map((path) => [`${folder}/${path}`, resolve(path)]),
+  ),
+};
+
+export interface ScenarioOutcome {
+  readonly name: string;
+  readonly passed: boolean;
+}
+
+const report = '/root/report.tap';
+
+/**
+ * A script for a guest that runs scenario files, all in one process and so on one engine: each start of an
+ * engine costs an emulated machine 15 seconds.
+ */
+export function scenarioScript(files: readonly string[]): string {
+  const reporters = [
+    '--test-reporter=spec',
+    '--test-reporter-destination=stdout',
+    '--test-reporter=tap',
+    `--test-reporter-destination=${report}`,
+  ];
+  return `cd ${folder} && node --test --test-isolation=none ${reporters.join(' ')} ${files.join(' ')}`;
+}
+
+export const reportFile = report;
+
+/** The outcome of each scenario from a report in TAP. */
+export function parseReport(tap: string): ScenarioOutcome[] {
+  return [...tap.matchAll(/^(not ok|ok) \d+ - (.*?)(?: # .*)?$/gm)].map(([, verdict, name = '']) => ({
+    name: name.replaceAll('\\#', '#'),
+    passed: verdict === 'ok',
+  }));
+}
