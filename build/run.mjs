@@ -20,6 +20,7 @@ const hostPrograms = [
   'ping=iputils-ping',
   'busybox=busybox-static',
   'unshare=util-linux',
+  'mount=mount',
 ];
 
 const tasks = {
@@ -37,13 +38,17 @@ const tasks = {
     tasks.build();
     run(modernNode(), 'test/run.ts', ...args);
   },
+  /** What engines, hubs and userspace tunnels need of this machine. */
+  packages() {
+    run('build/debian-packages.sh', ...hostPrograms);
+  },
   bench() {
     tasks.build();
-    debian();
+    tasks.packages();
     run(modernNode(), 'test/sandboxed.ts', modernNode(), 'test/bench/bench.ts', ...args);
   },
   demo() {
-    debian();
+    tasks.packages();
     tasks.build();
     // Bundled, so that it needs no Node newer than the machine's.
     run(process.execPath, 'build/bundle.mjs', 'demo');
@@ -76,10 +81,6 @@ function modernNode() {
     return process.execPath;
   }
   return fail(`this needs Node 22.18 or newer to run TypeScript; here is ${process.version}`);
-}
-
-function debian() {
-  run('build/debian-packages.sh', ...hostPrograms);
 }
 
 function run(file, ...words) {

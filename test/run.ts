@@ -10,8 +10,8 @@ interface Tier {
   readonly name: string;
   /** Why this machine cannot run it, or undefined. */
   readonly obstacle: string | undefined;
-  /** Programs that it needs, as build/debian-packages.sh takes them. */
-  readonly programs: readonly string[];
+  /** Needs the engine's and WireGuard's programs, which are installed if they can be. */
+  readonly needsPrograms: boolean;
   readonly isSandboxed: boolean;
   readonly files: readonly string[];
 }
@@ -25,48 +25,12 @@ const needsDebian = existsSync('/etc/debian_version') ? undefined : 'it needs De
 
 const firstTier = 'unit and protocol';
 
-const enginePrograms = [
-  'dockerd=docker.io',
-  'docker=docker-cli|docker.io',
-  'docker-compose=docker-compose',
-  'iptables=iptables',
-  'ip=iproute2',
-  'wg=wireguard-tools',
-  'wireguard-go=wireguard-go',
-  'ping=iputils-ping',
-  'busybox=busybox-static',
-];
-
 const tiers: readonly Tier[] = [
   {
     name: firstTier,
     obstacle: undefined,
-    programs:
-      needsRoot === undefined && needsDebian === undefined
-        ? ['wg=wireguard-tools', 'wireguard-go=wireguard-go', 'ip=iproute2']
-        : [],
-    isSandboxed: false,
-    files: ['test/{commands,doctor,driver,engine-client,keys,links,plugin,wireguard}/**/*.test.ts'],
-  },
-  {
-    name: 'runtimes',
-    obstacle: needsRoot ?? needsDebian ?? (process.arch === 'x64' ? undefined : 'its runtimes are for x64'),
-    programs: enginePrograms,
-    isSandboxed: true,
-    files: ['test/runtimes/*.test.ts'],
-  },
-  {
-    name: 'engine',
-    obstacle: needsRoot ?? needsDebian,
-    programs: enginePrograms,
-    isSandboxed: true,
-    files: ['test/scenarios/*.test.ts'],
-  },
-  {
-    name: 'guests',
-    obstacle: await labObstacle(),
-    // The lab installs what it needs itself.
-    programs: [],
+    // Where they cannot be installed, the tests that need them skip themselves.
+    needsPrograms: needsRoot === undefined && needsDebian === undefined,
     isSandboxed: false,
     files: ['test/lab/*.test.ts', 'test/guests/*.test.ts'],
   },
@@ -84,13 +48,13 @@ for (const tier of tiers.filter(({ name }) => only.length === 0 || only.includes
 }
 console.log(`\nTiers${isFull ? ' of the full run' : ''}:\n  ${summary.join('\n  ')}`);
 
-function runTier({ name, programs, isSandboxed, files }: Tier): 'passed' | 'failed' {
+function runTier({ name, needsPrograms, isSandboxed, files }: Tier): 'passed' | 'failed' {
   console.log(`\n=== ${name}`);
   // Engines and guests are heavy, and the machines have two cores: one file at a time but for the first tier.
   const concurrency = name === firstTier ? [] : ['--test-concurrency=1'];
   const command = [process.execPath, '--test', '--test-reporter=spec', ...concurrency, ...files];
   const sandbox = isSandboxed ? [process.execPath, 'test/sandboxed.ts'] : [];
-  const isReady = programs.length === 0 || run('build/debian-packages.sh', ...programs);
+  const isReady = !needsPrograms || run(process.execPath, 'build/run.mjs', 'packages');
   return isReady && run(...([...sandbox, ...command] as [string, ...string[]])) ? 'passed' : 'failed';
 }
 
