@@ -32,6 +32,31 @@ const tiers: readonly Tier[] = [
     // Where they cannot be installed, the tests that need them skip themselves.
     needsPrograms: needsRoot === undefined && needsDebian === undefined,
     isSandboxed: false,
+    files: [
+      'test/*.test.ts',
+      'test/{commands,doctor,driver,engine-client,keys,links,plugin,wireguard}/**/*.test.ts',
+    ],
+  },
+  {
+    name: 'runtimes',
+    obstacle: needsRoot ?? needsDebian ?? (process.arch === 'x64' ? undefined : 'its runtimes are for x64'),
+    needsPrograms: true,
+    isSandboxed: true,
+    files: ['test/runtimes/*.test.ts'],
+  },
+  {
+    name: 'engine',
+    obstacle: needsRoot ?? needsDebian,
+    needsPrograms: true,
+    isSandboxed: true,
+    files: ['test/scenarios/*.test.ts'],
+  },
+  {
+    name: 'guests',
+    obstacle: await labObstacle(),
+    // The lab installs what it needs itself.
+    needsPrograms: false,
+    isSandboxed: false,
     files: ['test/lab/*.test.ts', 'test/guests/*.test.ts'],
   },
 ];
