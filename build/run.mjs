@@ -45,7 +45,11 @@ const tasks = {
   bench() {
     tasks.build();
     tasks.packages();
-    run(modernNode(), 'test/sandboxed.ts', modernNode(), 'test/bench/bench.ts', ...args);
+    if (args[0] === '--vm') {
+      run(modernNode(), 'test/bench/guests.ts');
+    } else {
+      run(modernNode(), 'test/sandboxed.ts', modernNode(), 'test/bench/bench.ts', ...args);
+    }
   },
   demo() {
     tasks.packages();

@@ -11,6 +11,7 @@ import { run } from '../host/commands.ts';
 import { pluginSocket } from '../host/driver.ts';
 import { testImage } from '../host/engine.ts';
 import { startHost } from '../host/host.ts';
+import { spreadOf, table } from './figures.ts';
 
 const rounds = Number(process.argv[2] ?? 30);
 const callsPerRound = 5;
@@ -24,13 +25,13 @@ const runs = new Map<string, number[]>();
 await host.createNetwork('wgnet', { subnet: '192.168.5.0/24' });
 await host.engine.docker('network', 'create', 'bridged');
 
-const networks = ['none', 'bridged', 'wgnet'];
+const networks = { none: 'none', bridge: 'bridged', ours: 'wgnet' };
 for (let round = 0; round < rounds; round += 1) {
   for (let i = 0; i < callsPerRound; i += 1) {
     await lifeCycle();
   }
-  for (const network of networks) {
-    await timed(runs, network, () =>
+  for (const [title, network] of Object.entries(networks)) {
+    await timed(runs, `network ${title}`, () =>
       host.engine.docker('run', '--rm', `--network=${network}`, testImage, 'true'),
     );
   }
@@ -45,14 +46,17 @@ await host.close();
 console.log(
   `Kernel ${release()}, ${cpus().length} cores, engine ${version}, backend ${host.tunnel.backend}, Node ${nodeVersion}, ${rounds} rounds\n`,
 );
-table(`call at the socket (${rounds * callsPerRound} each)`, calls);
-table(
-  `docker run --rm (${rounds} each)`,
-  runs,
-  (network) => `network ${network === 'wgnet' ? 'ours' : network === 'bridged' ? 'bridge' : network}`,
+printTimes(`call at the socket (${rounds * callsPerRound} each)`, calls);
+printTimes(`docker run --rm (${rounds} each)`, runs);
+console.log(
+  table(
+    ['resident memory of serve', 'MB'],
+    [
+      ['at start', idleMemory.toFixed(0)],
+      ['after the run', busyMemory.toFixed(0)],
+    ],
+  ),
 );
-console.log('| resident memory of serve | MB |\n| --- | --- |');
-console.log(`| at start | ${idleMemory.toFixed(0)} |\n| after the run | ${busyMemory.toFixed(0)} |`);
 
 /** A network and an endpoint from beginning to end, as the engine asks for them. */
 async function lifeCycle(): Promise<void> {
@@ -105,14 +109,12 @@ async function timed<Result>(
   return result;
 }
 
-function table(title: string, times: Map<string, number[]>, nameOf = (what: string) => what): void {
-  console.log(`| ${title} | median, ms | middle half, ms |\n| --- | --- | --- |`);
-  for (const [what, all] of times) {
-    const sorted = all.toSorted((a, b) => a - b);
-    const at = (share: number) => (sorted[Math.floor(share * (sorted.length - 1))] ?? 0).toFixed(1);
-    console.log(`| ${nameOf(what)} | ${at(0.5)} | ${at(0.25)} to ${at(0.75)} |`);
-  }
-  console.log();
+function printTimes(title: string, times: Map<string, number[]>): void {
+  const rows = [...times].map(([what, all]) => {
+    const { median, low, high } = spreadOf(all);
+    return [what, median.toFixed(1), `${low.toFixed(1)} to ${high.toFixed(1)}`];
+  });
+  console.log(`${table([title, 'median, ms', 'middle half, ms'], rows)}\n`);
 }
 
 async function residentMegabytes(): Promise<number> {

@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import type { GuestFiles } from '../lab/index.ts';
 
 /** Where the project is in a guest: as much of it as scenarios need, and no libraries. */
-const folder = '/root/wgdriver';
+export const projectFolder = '/root/wgdriver';
 
 /** What a guest needs to run scenarios: the Node that runs this, the bundle and the tests. */
 export const projectFiles: GuestFiles = {
@@ -16,7 +16,7 @@ export const projectFiles: GuestFiles = {
       'test/host',
       'test/scenarios',
       'test/bench',
-    ].map((path) => [`${folder}/${path}`, resolve(path)]),
+    ].map((path) => [`${projectFolder}/${path}`, resolve(path)]),
   ),
 };
 
@@ -38,7 +38,8 @@ export function scenarioScript(files: readonly string[]): string {
     '--test-reporter=tap',
     `--test-reporter-destination=${report}`,
   ];
-  return `cd ${folder} && node --test --test-isolation=none ${reporters.join(' ')} ${files.join(' ')}`;
+  const isFull = process.env.WGDRIVER_TEST_FULL === undefined ? '' : 'WGDRIVER_TEST_FULL=1 ';
+  return `cd ${projectFolder} && ${isFull}node --test --test-isolation=none ${reporters.join(' ')} ${files.join(' ')}`;
 }
 
 export const reportFile = report;
