@@ -38,6 +38,10 @@ async function main(args: string[]): Promise<number> {
       process.stdout.write(`${packageJson.version}\n`);
       return 0;
     }
+    if (args[0]?.startsWith('-')) {
+      // citty would take the option's value for the command's name, and say it.
+      throw new UsageError(`expected a command first: one of ${Object.keys(commands).join(', ')}`);
+    }
     await runCommand(root, { rawArgs: args });
     return Number(process.exitCode ?? 0);
   } catch (error) {

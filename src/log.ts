@@ -42,13 +42,15 @@ function textLine({ date, type, args: [message, fields] }: LogObject): string {
   const pairs = Object.entries((fields as Fields | undefined) ?? {})
     .filter(([, value]) => value !== undefined)
     .map(([key, value]) => ` ${key}=${shortened(String(value))}`);
-  return `${date.toISOString()} ${type.padEnd(5)} ${String(message)}${pairs.join('')}`;
+  // Names of options and words of programs are in it: they start no line and move no cursor.
+  const text = String(message).replaceAll(/\p{Cc}+/gu, ' ');
+  return `${date.toISOString()} ${type.padEnd(5)} ${text}${pairs.join('')}`;
 }
 
-/** Ids as `docker ps` shows them; text with spaces quoted. */
+/** Ids as `docker ps` shows them; text with spaces or control characters quoted. */
 function shortened(value: string): string {
   if (/^[0-9a-f]{64}$/.test(value)) {
     return value.slice(0, 12);
   }
-  return /[\s"]/.test(value) ? JSON.stringify(value) : value;
+  return /[\s"\p{Cc}]/u.test(value) ? JSON.stringify(value) : value;
 }

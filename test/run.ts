@@ -23,6 +23,9 @@ const isCi = process.env.CI === 'true';
 const needsRoot = process.getuid?.() === 0 ? undefined : 'it needs root';
 const needsDebian = existsSync('/etc/debian_version') ? undefined : 'it needs Debian’s packages';
 
+/** Of one test; a guest's share of all scenarios is one. Only what hangs takes so long. */
+const testTimeoutMs = isFull ? 7_200_000 : 1_800_000;
+
 const firstTier = 'unit and protocol';
 
 const tiers: readonly Tier[] = [
@@ -77,7 +80,8 @@ function runTier({ name, needsPrograms, isSandboxed, files }: Tier): 'passed' | 
   console.log(`\n=== ${name}`);
   // Engines and guests are heavy, and the machines have two cores: one file at a time but for the first tier.
   const concurrency = name === firstTier ? [] : ['--test-concurrency=1'];
-  const command = [process.execPath, '--test', '--test-reporter=spec', ...concurrency, ...files];
+  const options = ['--test', '--test-reporter=spec', `--test-timeout=${testTimeoutMs}`, ...concurrency];
+  const command = [process.execPath, ...options, ...files];
   const sandbox = isSandboxed ? [process.execPath, 'test/sandboxed.ts'] : [];
   const isReady = !needsPrograms || run(process.execPath, 'build/run.mjs', 'packages');
   return isReady && run(...([...sandbox, ...command] as [string, ...string[]])) ? 'passed' : 'failed';

@@ -6,6 +6,7 @@ import { hostsOf, parseRange, requireMasked } from '../keys/ranges.ts';
 import {
   type Address,
   addressesOf,
+  compareAddresses,
   covers,
   formatPrefix,
   hostPrefix,
@@ -147,8 +148,10 @@ function subnetOf(text: string): Prefix {
 
 function addressOf(text: string | undefined, subnet: Prefix): Address {
   const address = text === undefined ? hostsOf(subnet).first : parseAddress(text);
-  if (address === undefined || !covers(subnet, hostPrefix(address))) {
-    throw new UsageError(`option --address: expected an address of ${formatPrefix(subnet)}, got ${text}`);
+  if (address === undefined || !isHostOf(subnet, address)) {
+    throw new UsageError(
+      `option --address: expected an address for a host of ${formatPrefix(subnet)}, got ${text}`,
+    );
   }
   return address;
 }
@@ -164,12 +167,24 @@ function peerAddresses(text: string | undefined, subnet: Prefix, hub: Address): 
   const isCount = text !== undefined && /^\d+$/.test(text);
   const range = usage(() => parseRange(text === undefined || isCount ? formatPrefix(subnet) : text));
   for (const end of [range.first, range.last]) {
-    if (!covers(subnet, hostPrefix(end))) {
-      throw new UsageError(`option --peers: ${end.toString()} is not in ${formatPrefix(subnet)}`);
+    if (!isHostOf(subnet, end)) {
+      throw new UsageError(
+        `option --peers: ${end.toString()} is no host’s address in ${formatPrefix(subnet)}`,
+      );
     }
   }
   const addresses = [...addressesOf(range)].filter((address) => !sameAddress(address, hub));
   return isCount ? addresses.slice(0, wholeNumber('peers', 1, addresses.length, text)) : addresses;
+}
+
+/** Neither outside of the subnet nor its network or broadcast address. */
+function isHostOf(subnet: Prefix, address: Address): boolean {
+  const { first, last } = hostsOf(subnet);
+  return (
+    covers(subnet, hostPrefix(address)) &&
+    compareAddresses(first, address) <= 0 &&
+    compareAddresses(address, last) <= 0
+  );
 }
 
 async function readPrivateKey(path: string): Promise<PrivateKey> {

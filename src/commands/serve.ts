@@ -1,15 +1,22 @@
 import { lookup } from 'node:dns/promises';
 import { resolve } from 'node:path';
+import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
 import { createDriver } from '../driver/driver.ts';
 import { openStore } from '../driver/store.ts';
-import { sweepLinks } from '../driver/sweep.ts';
+import { sweepLinks, sweepStranded } from '../driver/sweep.ts';
 import { backends, selectLinks } from '../links/select.ts';
 import { createLog, logFormats, logLevels } from '../log.ts';
 import { servePlugin } from '../plugin/server.ts';
-import { inheritedSocket } from '../plugin/socket.ts';
+import { claimSocket, inheritedSocket } from '../plugin/socket.ts';
 import { type Address, parseAddress } from '../wireguard/address.ts';
 import { oneOf, strictCommand } from './command.ts';
 import { pluginOptions, pluginSocketOf } from './plugin-options.ts';
+
+/** A link that is still on the host so long after the start is on its way to no container. */
+const strandedMs = 10_000;
+
+/** How long a name may take to resolve. */
+const resolveMs = 10_000;
 
 export default strictCommand({
   meta: {
@@ -58,14 +65,23 @@ export default strictCommand({
     process.umask(0o077);
     const stop = stopSignal();
 
+    // Before anything is touched: with a second driver on the same socket, this one must not begin.
+    const socket = inheritedSocket(process.env, process.pid) ?? { path };
+    if ('path' in socket) {
+      await claimSocket(socket.path);
+    }
     const links = await selectLinks(backend, args.name, log);
     const store = await openStore(resolve(args['state-dir']), log);
-    await sweepLinks(store, links, log);
+    const kept = await sweepLinks(store, links, log);
     const driver = createDriver({ store, links, resolveHost, log });
 
-    const socket = inheritedSocket(process.env, process.pid) ?? { path };
     const server = await servePlugin(driver, socket, log);
     log.info('serving', 'path' in socket ? { socket: socket.path } : { fd: socket.fd });
+    setTimeout(() => {
+      sweepStranded(kept, store, links, driver, log).catch((error: unknown) => {
+        log.warn('stranded links could not be looked for', { cause: String(error) });
+      });
+    }, strandedMs).unref();
     log.info('stopping', { signal: await stop });
     // Calls under way end; tunnels stay up.
     await server.close();
@@ -91,9 +107,11 @@ async function resolveHost(host: string): Promise<Address> {
   return found;
 }
 
+/** Undefined if there is no answer in time, too: the engine waits for its Join, and a managed one 30 s. */
 async function look(host: string): Promise<string | undefined> {
   try {
-    return (await lookup(host)).address;
+    const answer = await Promise.race([lookup(host), setTimeoutAsync(resolveMs, undefined, { ref: false })]);
+    return answer?.address;
   } catch {
     return undefined;
   }

@@ -26,8 +26,10 @@ export interface DriverDependencies {
 
 /** The behaviour of the driver: WireGuard links for endpoints, remembered in a store. */
 export function createDriver({ store, links, resolveHost, log }: DriverDependencies): Driver {
-  // One endpoint's calls in order; different endpoints' beside one another.
-  const inOrder = createQueue();
+  // One endpoint's calls in order; different endpoints' beside one another. Who comes and goes in a
+  // network is in order too, so that no two find the same address free.
+  const inNetwork = createQueue();
+  const inEndpoint = createQueue();
 
   return {
     getCapabilities: () => ({ Scope: 'local', ConnectivityScope: 'local', GwAllocChecker: true }),
@@ -48,7 +50,7 @@ export function createDriver({ store, links, resolveHost, log }: DriverDependenc
     freeNetwork() {},
 
     createNetwork: (request) =>
-      inOrder(request.NetworkID, async () => {
+      inNetwork(request.NetworkID, async () => {
         const started = performance.now();
         const network = networkOf(recordOf(request));
         const warnings = await networkWarnings(network, await seedOf(network));
@@ -64,11 +66,11 @@ export function createDriver({ store, links, resolveHost, log }: DriverDependenc
       }),
 
     deleteNetwork: ({ NetworkID }) =>
-      inOrder(NetworkID, async () => {
+      inNetwork(NetworkID, async () => {
         const started = performance.now();
         // The engine deletes no network in use: an endpoint that is left is one it has forgotten.
         for (const endpoint of store.endpointsOf(NetworkID)) {
-          await inOrder(endpoint.endpointId, () => removeEndpoint(endpoint.endpointId));
+          await inEndpoint(endpoint.endpointId, () => removeEndpoint(endpoint.endpointId));
         }
         const known = store.network(NetworkID) !== undefined;
         await store.removeNetwork(NetworkID);
@@ -78,26 +80,28 @@ export function createDriver({ store, links, resolveHost, log }: DriverDependenc
       }),
 
     createEndpoint: (request) =>
-      inOrder(request.EndpointID, async () => {
-        const started = performance.now();
-        const endpoint = endpointOf(request, knownNetwork(request.NetworkID));
-        const holder = store.endpointAt(endpoint.networkId, endpoint.address);
-        if (holder !== undefined && holder.endpointId !== endpoint.endpointId) {
-          // The engine gave the address away again, so it has forgotten the holder, as after a crash. Two
-          // links with one key would pull the hub to and fro.
-          log.warn('a forgotten endpoint held the address', fieldsOf(holder));
-          await inOrder(holder.endpointId, () => removeEndpoint(holder.endpointId));
-        }
-        await store.putEndpoint(endpoint);
-        log.info('endpoint created', { ...fieldsOf(endpoint), ms: since(started) });
-        for (const warning of endpointWarnings(request.Options)) {
-          log.warn(warning, fieldsOf(endpoint));
-        }
-        return { Interface: {} };
-      }),
+      inNetwork(request.NetworkID, () =>
+        inEndpoint(request.EndpointID, async () => {
+          const started = performance.now();
+          const endpoint = endpointOf(request, knownNetwork(request.NetworkID));
+          const holder = store.endpointAt(endpoint.networkId, endpoint.address);
+          if (holder !== undefined && holder.endpointId !== endpoint.endpointId) {
+            // The engine gave the address away again, so it has forgotten the holder, as after a crash. Two
+            // links with one key would pull the hub to and fro.
+            log.warn('a forgotten endpoint held the address', fieldsOf(holder));
+            await inEndpoint(holder.endpointId, () => removeEndpoint(holder.endpointId));
+          }
+          await store.putEndpoint(endpoint);
+          log.info('endpoint created', { ...fieldsOf(endpoint), ms: since(started) });
+          for (const warning of endpointWarnings(request.Options)) {
+            log.warn(warning, fieldsOf(endpoint));
+          }
+          return { Interface: {} };
+        }),
+      ),
 
     deleteEndpoint: ({ EndpointID }) =>
-      inOrder(EndpointID, async () => {
+      inEndpoint(EndpointID, async () => {
         const started = performance.now();
         const endpoint = store.endpoint(EndpointID);
         await removeEndpoint(EndpointID);
@@ -109,7 +113,7 @@ export function createDriver({ store, links, resolveHost, log }: DriverDependenc
     endpointOperInfo: () => ({ Value: {} }),
 
     join: ({ NetworkID, EndpointID }) =>
-      inOrder(EndpointID, async () => {
+      inEndpoint(EndpointID, async () => {
         const started = performance.now();
         const network = knownNetwork(NetworkID);
         const endpoint = store.endpoint(EndpointID);
@@ -149,8 +153,8 @@ export function createDriver({ store, links, resolveHost, log }: DriverDependenc
     const network = store.network(networkId);
     if (network === undefined) {
       throw new Error(
-        `network ${networkId} is not known to this driver: was it made with another --state-dir? ` +
-          'Remove it and create it again',
+        `network ${networkId} is not known to this driver: its state is in another --state-dir, or could not ` +
+          'be read at the start, which the log says. Remove it and create it again',
       );
     }
     return network;

@@ -8,7 +8,7 @@ import {
   derivationNames,
 } from '../keys/derivation.ts';
 import { parseSeed } from '../keys/seed.ts';
-import { formatPrefix, masked, type Prefix, parseAddress, parsePrefix } from '../wireguard/address.ts';
+import { masked, type Prefix, parseAddress, parsePrefix } from '../wireguard/address.ts';
 import { decodeBase64 } from '../wireguard/base64.ts';
 import { type PublicKey, parsePublicKey } from '../wireguard/key.ts';
 import type { Secret } from '../wireguard/secret.ts';
@@ -104,11 +104,19 @@ export function decodeNetworkOptions(options: Readonly<Record<string, unknown>>)
   };
 }
 
-/** Our options by their names less the prefix, as they were given. */
+/**
+ * Our options by their names less the prefix, as they were given.
+ * @throws Error for a name that is ours but for capitals: it would be passed over in silence
+ */
 export function ourOptions(options: Readonly<Record<string, unknown>>): [name: string, value: unknown][] {
   return Object.entries(options)
     .filter(([name]) => name.toLowerCase().startsWith(optionPrefix))
-    .map(([name, value]) => [name.slice(optionPrefix.length), value]);
+    .map(([name, value]) => {
+      if (name !== name.toLowerCase()) {
+        throw new Error(`option ${name}: expected its name in lower case`);
+      }
+      return [name.slice(optionPrefix.length), value];
+    });
 }
 
 /** A step of a pipe that parses text by a function that gives undefined for what it does not take. */
@@ -155,10 +163,5 @@ function isHostName(text: string): boolean {
 
 function parsePrefixes(text: string): Prefix[] | undefined {
   const prefixes = text.split(',').map((part) => parsePrefix(part.trim()));
-  if (!prefixes.every((prefix) => prefix !== undefined)) {
-    return undefined;
-  }
-  // Once each: the engine fails to start a container with the same route twice.
-  const byText = new Map(prefixes.map(masked).map((prefix) => [formatPrefix(prefix), prefix]));
-  return [...byText.values()];
+  return prefixes.every((prefix) => prefix !== undefined) ? prefixes.map(masked) : undefined;
 }

@@ -32,11 +32,17 @@ export function routing(network: Network, { pool, gateway }: Subnet): Routing {
   if (coversEverything(prefixes)) {
     return { Gateway: gateway.address.toString(), StaticRoutes: [] };
   }
+  const destinations = prefixes
+    .filter((prefix) => !covers(pool, prefix))
+    .flatMap(withoutHalves)
+    .map(formatPrefix);
+  // Once each: a container with the same route twice does not start.
   return {
-    StaticRoutes: prefixes
-      .filter((prefix) => !covers(pool, prefix))
-      .flatMap(withoutHalves)
-      .map((prefix) => ({ Destination: formatPrefix(prefix), RouteType: 1, NextHop: '' })),
+    StaticRoutes: [...new Set(destinations)].map((Destination) => ({
+      Destination,
+      RouteType: 1,
+      NextHop: '',
+    })),
   };
 }
 

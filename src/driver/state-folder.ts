@@ -20,6 +20,10 @@ const suffix = '.json';
 export async function openStateFolder(path: string): Promise<StateFolder> {
   await mkdir(path, { recursive: true, mode: 0o700 });
   const fileOf = (id: string) => join(path, id + suffix);
+  // What write-file-atomic was writing when a kill cut it short; a seed may be in it.
+  for (const name of (await readdir(path)).filter((candidate) => /\.json\.\d+$/.test(candidate))) {
+    await rm(join(path, name));
+  }
   return {
     async readAll() {
       const names = (await readdir(path)).filter((name) => name.endsWith(suffix));

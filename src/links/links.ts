@@ -40,7 +40,8 @@ export class LinkError extends Error {
   readonly code: string | undefined;
 
   constructor(operation: string, link: string, cause: string, code?: string) {
-    super(`${operation} link ${link}: ${cause}`);
+    // What programs say has lines; an error goes into one of the log, and of the user's terminal.
+    super(`${operation} link ${link}: ${cause.trim().replaceAll(/\s*\n\s*/g, '; ')}`);
     this.code = code;
   }
 }

@@ -67,15 +67,18 @@ function parseLinks(json: string): ShownLink[] {
   return decode(shownLinks, json.trim() === '' ? [] : JSON.parse(json), 'ip -json link show');
 }
 
-/** The error behind a failed run of `ip`, in the kernel's words. */
+/** The error behind a failed run of `ip`. */
 export function failure(operation: string, link: string, { cause }: Failure): LinkError {
-  // Without `ip`'s framing: the words become part of one line.
-  const text = cause
+  return new LinkError(operation, link, kernelWords(cause), errnoOf(cause));
+}
+
+/** What the kernel said, in one line and without the framing of `ip`. */
+export function kernelWords(cause: string): string {
+  return cause
     .split('\n')
     .filter((line) => !line.startsWith('Command failed'))
     .map((line) => line.replace(/^(RTNETLINK answers|Error): /, ''))
     .join('; ');
-  return new LinkError(operation, link, text, errnoOf(cause));
 }
 
 /** The errno behind the text, for those that are told apart. */

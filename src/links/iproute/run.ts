@@ -4,6 +4,8 @@ import { execFile } from 'node:child_process';
 export interface Failure {
   readonly ok: false;
   readonly cause: string;
+  /** What it said on stdout, without keys: some tell their errors there. */
+  readonly stdout?: string;
 }
 
 export type Outcome = { readonly ok: true; readonly stdout: string } | Failure;
@@ -22,7 +24,11 @@ export function run(file: string, args: readonly string[], stdin = ''): Promise<
       } else {
         const how =
           error.signal === undefined || error.signal === null ? `exit status ${error.code}` : error.signal;
-        resolve({ ok: false, cause: withoutKeys(stderr).trim() || `${file}: ${how}` });
+        resolve({
+          ok: false,
+          cause: withoutKeys(stderr).trim() || `${file}: ${how}`,
+          ...(stdout === '' ? {} : { stdout: withoutKeys(stdout) }),
+        });
       }
     });
     // A program that ended without reading its input: its exit status tells why.

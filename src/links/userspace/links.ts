@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import { deleteMarked, deleteUnmarked, failure, ipBatch, listMarked, showLink } from '../iproute/ip.ts';
-import { run } from '../iproute/run.ts';
+import { type Failure, run } from '../iproute/run.ts';
 import { LinkError, type Links } from '../links.ts';
 import type { Mark } from '../mark.ts';
 import { decodeErrno, encodeSet } from './uapi.ts';
@@ -28,7 +28,7 @@ export function userspaceLinks(mark: Mark, program: string): Links {
       }
       const outcome = await run(program, [name]);
       if (!outcome.ok) {
-        throw new LinkError('create', name, outcome.cause);
+        throw new LinkError('create', name, wordsOf(outcome));
       }
       // The program gives its device an MTU of its own, so ours comes after it.
       const marked = await ipBatch([`link set dev ${name} mtu ${mtu} alias ${mark.write(endpointId)}`]);
@@ -53,6 +53,11 @@ export function userspaceLinks(mark: Mark, program: string): Links {
     delete: (name) => deleteMarked(name, mark),
     list: () => listMarked(mark),
   };
+}
+
+/** wireguard-go tells its error on stdout, and on stderr draws a box of advice. */
+function wordsOf({ cause, stdout = '' }: Failure): string {
+  return `${stdout}\n${cause}`.replaceAll(/^[┌│└].*$/gm, '');
 }
 
 /** Sends one request and reads the answer up to the empty line that ends it. */

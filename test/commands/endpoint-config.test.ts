@@ -1,0 +1,317 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, beforeEach, test } from 'node:test';
+import { whyNoPrograms } from '../links/fresh-namespace.ts';
+import { wgdriver } from './wgdriver.ts';
+
+const seed = ['--seed', 'dGVzdHNlZWQK'];
+const article = [...seed, '--additional', 'dGVzdGFkZGl0aW9uYWwK'];
+const articleKey = '+Pm8wi17cOoQ/QvaBq/WLcslAcgX1cCkrJA5dG57nU8=';
+const hubKey = 'IJftaHjgELSRD3PXllSPn3EpiVmrEjQupVynwcfu8FE=';
+
+let folder: string;
+let keyFile: string;
+let output: string;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'wgdriver-hub-'));
+  keyFile = join(folder, 'key');
+  output = join(folder, 'wg0.conf');
+  await writeFile(keyFile, `${hubKey}\n`, { mode: 0o600 });
+});
+beforeEach(() => rm(output, { force: true }));
+after(() => rm(folder, { recursive: true }));
+
+test('a file for wg-quick, by default', async () => {
+  const { status, stdout, stderr } = await config('192.168.5.0/29', '--private-key-file', keyFile);
+  assert.match(stderr, /^wgdriver: warning: the seed has under 16 bytes .*\n$/);
+  assert.equal(status, 0);
+  const [own = '', ...peers] = sections(stdout);
+  assert.equal(
+    own,
+    `# wgdriver endpoint-config 192.168.5.0/29, 5 peers
+[Interface]
+PrivateKey = ${hubKey}
+ListenPort = 51820
+Address = 192.168.5.1/29
+PostUp = sysctl -q -w net.ipv4.conf.%i.forwarding=1`,
+  );
+  assert.equal(peers[0], `[Peer]\nPublicKey = ${articleKey}\nAllowedIPs = 192.168.5.2/32`);
+  // Without the network, the broadcast address and the hub.
+  assert.deepEqual(
+    addresses(stdout),
+    [2, 3, 4, 5, 6].map((last) => `192.168.5.${last}/32`),
+  );
+});
+
+test('the peers’ keys are those of `keys`', async () => {
+  const { stdout } = await config('192.168.5.0/29');
+  const keys = await wgdriver(['keys', ...article, '192.168.5.2-192.168.5.6']);
+  assert.deepEqual(publicKeys(stdout), keys.stdout.trim().split('\n'));
+});
+
+test('for `wg setconf`', async () => {
+  const { stdout } = await config(
+    '192.168.5.0/30',
+    '--format',
+    'setconf',
+    '--private-key-file',
+    keyFile,
+    '--listen-port',
+    '7',
+  );
+  assert.equal(
+    stdout,
+    `# wgdriver endpoint-config 192.168.5.0/30, 1 peers
+[Interface]
+PrivateKey = ${hubKey}
+ListenPort = 7
+
+[Peer]
+PublicKey = ${articleKey}
+AllowedIPs = 192.168.5.2/32
+`,
+  );
+});
+
+test('for systemd-networkd: two files, neither with the key', async () => {
+  const { stdout } = await config(
+    '192.168.5.0/30',
+    '--format',
+    'networkd',
+    '--private-key-file',
+    keyFile,
+    '--interface',
+    'wg7',
+  );
+  assert.equal(
+    stdout,
+    `# ---- .netdev
+# wgdriver endpoint-config 192.168.5.0/30, 1 peers
+[NetDev]
+Name=wg7
+Kind=wireguard
+
+[WireGuard]
+PrivateKeyFile=${keyFile}
+ListenPort=51820
+
+[WireGuardPeer]
+PublicKey=${articleKey}
+AllowedIPs=192.168.5.2/32
+# ---- .network
+# wgdriver endpoint-config 192.168.5.0/30, 1 peers
+[Match]
+Name=wg7
+
+[Network]
+Address=192.168.5.1/30
+IPv4Forwarding=yes
+IPForward=ipv4
+`,
+  );
+});
+
+test('as JSON, without the key', async () => {
+  const { stdout } = await config('192.168.5.0/30', '--format', 'json', '--private-key-file', keyFile);
+  assert.deepEqual(JSON.parse(stdout), {
+    interface: 'wg0',
+    address: '192.168.5.1/30',
+    listenPort: 51820,
+    privateKeyFile: keyFile,
+    peers: [{ publicKey: articleKey, allowedIps: ['192.168.5.2/32'] }],
+  });
+});
+
+test('without the hub’s key it is left out, with a warning', async () => {
+  const { stdout, stderr, status } = await config('192.168.5.0/30');
+  assert.match(stderr, /warning: no --private-key-file/);
+  assert(!stdout.includes('PrivateKey'));
+  assert.equal(status, 0);
+});
+
+test('scenario 1 of the article: 100 containers in a /25', async () => {
+  const { stdout } = await config('192.168.5.0/25', '--peers', '100');
+  const peers = addresses(stdout);
+  assert.equal(peers.length, 100);
+  assert.deepEqual([peers[0], peers.at(-1)], ['192.168.5.2/32', '192.168.5.101/32']);
+  assert.equal(new Set(publicKeys(stdout)).size, 100);
+});
+
+test('scenario 2: ten more', async () => {
+  const { stdout } = await config('192.168.5.0/25', '--peers', '192.168.5.102-192.168.5.111');
+  assert.deepEqual(
+    addresses(stdout),
+    Array.from({ length: 10 }, (_, index) => `192.168.5.${102 + index}/32`),
+  );
+});
+
+test('scenario 3: a leaked key, so a new additional gives new keys for the same addresses', async () => {
+  const before = await config('192.168.5.0/25', '--peers', '100');
+  const after = await wgdriver([
+    'endpoint-config',
+    ...seed,
+    '--additional',
+    'bmV3',
+    '--peers',
+    '100',
+    '192.168.5.0/25',
+  ]);
+  assert.deepEqual(addresses(after.stdout), addresses(before.stdout));
+  const old = new Set(publicKeys(before.stdout));
+  assert(publicKeys(after.stdout).every((key) => !old.has(key)));
+});
+
+test('another address for the hub, which is then no peer’s', async () => {
+  const { stdout } = await config('192.168.5.0/29', '--address', '192.168.5.3');
+  assert.match(stdout, /^Address = 192\.168\.5\.3\/29$/m);
+  assert.deepEqual(
+    addresses(stdout),
+    [1, 2, 4, 5, 6].map((last) => `192.168.5.${last}/32`),
+  );
+});
+
+test('a count counts peers: the hub is not one', async () => {
+  const { stdout } = await config('192.168.5.0/29', '--address', '192.168.5.2', '--peers', '3');
+  assert.deepEqual(
+    addresses(stdout),
+    [1, 3, 4].map((last) => `192.168.5.${last}/32`),
+  );
+});
+
+for (const format of ['wg-quick', 'setconf', 'json']) {
+  test(`--output of ${format} is for root alone, even over a file that was not`, async () => {
+    const args = ['192.168.5.0/30', '--format', format, '--private-key-file', keyFile];
+    const { stdout: expected } = await config(...args);
+    for (const prepare of [async () => {}, () => chmod(output, 0o644)]) {
+      await prepare();
+      const { stdout, status } = await config(...args, '--output', output);
+      assert.equal(stdout, '');
+      assert.equal(status, 0);
+      assert.equal((await stat(output)).mode & 0o777, 0o600);
+      assert.equal(await readFile(output, 'utf8'), expected);
+    }
+    assert.deepEqual((await readdir(folder)).sort(), ['key', 'wg0.conf']);
+  });
+}
+
+test('--output of networkd is two files that networkd can read, without the key', async () => {
+  await config('192.168.5.0/30', '--format', 'networkd', '--private-key-file', keyFile, '--output', output);
+  for (const suffix of ['.netdev', '.network']) {
+    assert.equal((await stat(output + suffix)).mode & 0o777, 0o644);
+    assert(!(await readFile(output + suffix, 'utf8')).includes(hubKey));
+    await rm(output + suffix);
+  }
+});
+
+test('wg-quick takes what --output wrote', await whyNoPrograms('wg-quick'), async () => {
+  await config('192.168.5.0/25', '--private-key-file', keyFile, '--output', output);
+  const stripped = execFileSync('wg-quick', ['strip', output], { encoding: 'utf8' });
+  assert.equal(publicKeys(stripped).length, 125);
+  assert.match(stripped, new RegExp(`PrivateKey = ${hubKey.replaceAll('+', '\\+')}`));
+});
+
+const marked = 'TUFSS0VEc2VjcmV0';
+const wrong: [what: string, args: string[], message: RegExp][] = [
+  ['no subnet', [], /subnet/i],
+  ['two subnets', ['10.0.0.0/24', '10.0.1.0/24'], /unexpected argument 10\.0\.1\.0\/24/],
+  ['an address for a subnet', ['10.0.0.1'], /10\.0\.0\.1: expected the subnet as a prefix/],
+  ['a subnet with host bits', ['10.0.0.1/24'], /expected 10\.0\.0\.0\/24 for the subnet or/],
+  ['a subnet too large', ['10.0.0.0/8'], /expected at most 1048576 addresses/],
+  [
+    'an address outside',
+    ['10.0.0.0/24', '--address', '10.0.1.1'],
+    /option --address: expected an address for a host of 10\.0\.0\.0\/24/,
+  ],
+  [
+    'the broadcast address',
+    ['10.0.0.0/24', '--address', '10.0.0.255'],
+    /option --address: expected an address for a host/,
+  ],
+  ['an address that is none', ['10.0.0.0/24', '--address', 'x'], /option --address: expected an address/],
+  [
+    'a port of 0',
+    ['10.0.0.0/24', '--listen-port', '0'],
+    /option --listen-port: expected a whole number from 1 to 65535/,
+  ],
+  [
+    'a port too high',
+    ['10.0.0.0/24', '--listen-port', '65536'],
+    /option --listen-port: expected a whole number/,
+  ],
+  [
+    'more peers than addresses',
+    ['10.0.0.0/30', '--peers', '2'],
+    /option --peers: expected a whole number from 1 to 1/,
+  ],
+  ['no peers', ['10.0.0.0/24', '--peers', '0'], /option --peers: expected a whole number from 1 to 253/],
+  [
+    'peers outside',
+    ['10.0.0.0/24', '--peers', '10.0.0.250-10.0.1.5'],
+    /option --peers: 10\.0\.1\.5 is no host’s address in 10\.0\.0\.0\/24/,
+  ],
+  ['peers that are none', ['10.0.0.0/24', '--peers', 'some'], /some: expected an address, a prefix/],
+  [
+    'an interface’s name too long',
+    ['10.0.0.0/24', '--interface', 'a'.repeat(16)],
+    /option --interface: expected 1 to 15/,
+  ],
+  [
+    'an interface’s name of two lines',
+    ['10.0.0.0/24', '--interface', 'a\nb'],
+    /option --interface: expected 1 to 15/,
+  ],
+  [
+    'an unknown format',
+    ['10.0.0.0/24', '--format', 'yaml'],
+    /option --format: expected one of wg-quick, setconf, networkd, json/,
+  ],
+  ['an unknown option', ['10.0.0.0/24', '--private-key', marked], /unknown option --private-key$/],
+];
+
+for (const [what, args, message] of wrong) {
+  test(`wrong arguments, ${what}: one line and status 2`, async () => {
+    const { status, stdout, stderr } = await wgdriver(['endpoint-config', '--seed', marked, ...args]);
+    const lines = stderr.split('\n').filter((line) => !line.includes('warning'));
+    assert.equal(lines.length, 2, stderr);
+    assert(stderr.startsWith('wgdriver: '), stderr);
+    assert.match(lines[0] ?? '', message);
+    assert.equal(stdout, '');
+    assert.equal(status, 2);
+    assert(!stderr.includes(marked), stderr);
+  });
+}
+
+test('a private key file that is missing or holds none: one line, without what is in it', async () => {
+  const wrongKey = join(folder, 'wrong');
+  await writeFile(wrongKey, `${marked}\n`);
+  for (const [file, message] of [
+    [wrongKey, /^wgdriver: private key file .*wrong: expected 32 bytes in base64/],
+    [`${wrongKey}-none`, /^wgdriver: .*ENOENT.*wrong-none/],
+  ] as const) {
+    const { status, stdout, stderr } = await config('10.0.0.0/30', '--private-key-file', file);
+    assert.match(stderr, message);
+    assert.equal(stderr.trimEnd().split('\n').length, 1, stderr);
+    assert(!stderr.includes(marked));
+    assert.deepEqual([status, stdout], [1, '']);
+  }
+  await rm(wrongKey);
+});
+
+function config(...args: string[]) {
+  return wgdriver(['endpoint-config', ...article, ...args]);
+}
+
+function sections(text: string): string[] {
+  return text.trimEnd().split('\n\n');
+}
+
+function addresses(text: string): string[] {
+  return [...text.matchAll(/^AllowedIPs = (.*)$/gm)].map(([, value = '']) => value);
+}
+
+function publicKeys(text: string): string[] {
+  return [...text.matchAll(/^PublicKey = (.*)$/gm)].map(([, value = '']) => value);
+}

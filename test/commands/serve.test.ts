@@ -1,0 +1,308 @@
+// The bundle as a service, in namespaces of its own.
+import assert from 'node:assert/strict';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { access, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { afterEach, beforeEach, test } from 'node:test';
+import { linkName } from '../../src/driver/names.ts';
+import { articleOptions, createNetworkRequest, seedText } from '../driver/networks.ts';
+import { enterFreshNamespace } from '../links/fresh-namespace.ts';
+import { addForeignLink, deleteAllLinks, shownLink, shownLinks } from '../links/namespace-links.ts';
+import { callBytes, connectEngine } from '../plugin/engine-client.ts';
+import { bundle, wgdriver } from './wgdriver.ts';
+
+const { skip } = await enterFreshNamespace('wireguard-go', 'wg');
+
+let folder: string;
+let socket: string;
+let state: string;
+const children: ChildProcess[] = [];
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'wgdriver-serve-'));
+  socket = join(folder, 'plugin.sock');
+  state = join(folder, 'state');
+});
+afterEach(async () => {
+  for (const child of children.splice(0)) {
+    if (child.exitCode === null && child.signalCode === null) {
+      child.kill('SIGKILL');
+      await once(child, 'close');
+    }
+  }
+  if (skip === undefined) {
+    deleteAllLinks();
+  }
+  await rm(folder, { recursive: true });
+});
+
+test('from start to SIGTERM', { skip }, async () => {
+  const service = await serve();
+  assert.equal((await stat(socket)).mode & 0o777, 0o600);
+  assert.equal((await stat(state)).mode & 0o777, 0o700);
+  assert.deepEqual(await service.call('Plugin.Activate'), { Implements: ['NetworkDriver'] });
+  assert.deepEqual(await service.end('SIGTERM'), [0, null]);
+  await assert.rejects(access(socket), { code: 'ENOENT' });
+  assert.match(service.lines.at(-1) ?? '', /stopping signal=SIGTERM/);
+});
+
+test('SIGINT ends it as well', { skip }, async () => {
+  const service = await serve();
+  assert.deepEqual(await service.end('SIGINT'), [0, null]);
+});
+
+test('a network, an endpoint and its link, which outlives a restart and a kill', { skip }, async () => {
+  const endpoint = { NetworkID: 'network', EndpointID: 'e1' };
+  const name = linkName('e1');
+  const first = await serve();
+  assert.deepEqual(await first.call('NetworkDriver.CreateNetwork', createNetworkRequest()), {});
+  const Interface = { Address: '192.168.5.2/24' };
+  await first.call('NetworkDriver.CreateEndpoint', { ...endpoint, Interface });
+  assert('InterfaceName' in ((await first.call('NetworkDriver.Join', endpoint)) as object));
+  assert.equal(shownLink(name)?.ifalias, 'wgdriver:wireguard-plugin:e1');
+  const shown = () => execFileSync('wg', ['show', name, 'public-key'], { encoding: 'utf8' });
+  assert.equal(shown(), '+Pm8wi17cOoQ/QvaBq/WLcslAcgX1cCkrJA5dG57nU8=\n');
+  await first.end('SIGTERM');
+  assert.equal(shown(), '+Pm8wi17cOoQ/QvaBq/WLcslAcgX1cCkrJA5dG57nU8=\n');
+
+  const second = await serve();
+  assert.equal(shown(), '+Pm8wi17cOoQ/QvaBq/WLcslAcgX1cCkrJA5dG57nU8=\n');
+  assert.deepEqual(await second.end('SIGKILL'), [null, 'SIGKILL']);
+  assert(existsSync(socket));
+
+  const third = await serve();
+  assert.deepEqual(await third.call('NetworkDriver.DeleteEndpoint', endpoint), {});
+  assert.deepEqual(shownLinks(), []);
+  assert.deepEqual(await third.call('NetworkDriver.DeleteNetwork', { NetworkID: 'network' }), {});
+  await third.end('SIGTERM');
+  for (const line of [...first.lines, ...second.lines, ...third.lines]) {
+    assert(!line.includes(seedText), line);
+  }
+});
+
+test('at start, orphaned links go; those of others, and of other drivers, stay', { skip }, async () => {
+  for (const [name, alias] of [
+    ['wgd1', 'wgdriver:wireguard-plugin:gone'],
+    ['wgd2', 'wgdriver:another:gone'],
+    ['tun0', ''],
+  ] as const) {
+    addForeignLink(name);
+    execFileSync('ip', ['link', 'set', 'dev', name, 'alias', alias]);
+  }
+  const service = await serve();
+  assert.deepEqual(
+    shownLinks()
+      .map(({ ifname }) => ifname)
+      .sort(),
+    ['tun0', 'wgd2'],
+  );
+  assert(service.lines.some((line) => /orphaned link deleted .*link=wgd1/.test(line)));
+});
+
+test('SIGTERM in the middle of many calls: what was answered is on disk, and it ends of its own accord', {
+  skip,
+}, async () => {
+  const service = await serve();
+  const engines = await Promise.all(Array.from({ length: 8 }, () => connectEngine(socket)));
+  const answered: string[] = [];
+  const calls = engines.map(async (engine, row) => {
+    for (let count = 0; ; count++) {
+      const id = `n${row}.${count}`;
+      const { body } = await engine.call('NetworkDriver.CreateNetwork', createNetworkRequest({ id }));
+      assert.deepEqual(body, {});
+      answered.push(id);
+      if (answered.length === 20) {
+        service.child.kill('SIGTERM');
+      }
+    }
+  });
+  // Each ends with its connection, which the service ends.
+  await Promise.allSettled(calls);
+  assert.deepEqual(await service.ended, [0, null]);
+  assert(answered.length >= 20);
+  const files = new Set(await readdir(join(state, 'networks')));
+  assert.deepEqual(
+    answered.filter((id) => !files.has(`${id}.json`)),
+    [],
+  );
+  assert.deepEqual(
+    [...files].filter((name) => !name.endsWith('.json')),
+    [],
+  );
+});
+
+test('SIGTERM does not wait for a client that says nothing', { skip }, async () => {
+  const service = await serve();
+  const silent = await connectEngine(socket);
+  silent.send(callBytes('NetworkDriver.CreateNetwork', createNetworkRequest()).slice(0, -10));
+  await service.call('Plugin.Activate');
+  assert.deepEqual(await service.end('SIGTERM'), [0, null]);
+  await silent.ended();
+});
+
+test('a second service on the same socket says so and leaves the first alone', { skip }, async () => {
+  const service = await serve();
+  const { status, stderr } = await wgdriver([
+    'serve',
+    '--socket',
+    socket,
+    '--state-dir',
+    join(folder, 'state2'),
+  ]);
+  assert.equal(status, 1);
+  assert.match(
+    stderr.trimEnd().split('\n').at(-1) ?? '',
+    /^wgdriver: socket .*: another process answers on it/,
+  );
+  assert.deepEqual(await service.call('Plugin.Activate'), { Implements: ['NetworkDriver'] });
+});
+
+test('a file in the socket’s place stays', { skip }, async () => {
+  await writeFile(socket, 'precious');
+  const { status, stderr } = await wgdriver(['serve', '--socket', socket, '--state-dir', state]);
+  assert.equal(status, 1);
+  assert.match(stderr, /something else than a socket is there/);
+  assert((await stat(socket)).isFile());
+});
+
+test('a socket inherited as systemd passes it: answered on, and left where it is', { skip }, async () => {
+  // A parent that listens, passes the socket on, and waits without accepting, as systemd does.
+  const script = `
+    const { spawnSync } = require('node:child_process');
+    const listener = require('node:net').createServer().listen(${JSON.stringify(socket)}, () => {
+      const passing = 'exec env LISTEN_FDS=1 LISTEN_PID=$$ "$@"';
+      const { status } = spawnSync('sh', ['-c', passing, 'sh', ...process.argv.slice(1)], {
+        stdio: ['ignore', 'ignore', 'inherit', listener._handle.fd],
+      });
+      console.log(status);
+      process.kill(process.pid, 'SIGKILL');
+    });`;
+  const parent = spawn(process.execPath, ['--eval', script, '--', ...command()]);
+  const status = once(parent.stdout, 'data');
+  const service = await started(parent);
+  assert.deepEqual(await service.call('Plugin.Activate'), { Implements: ['NetworkDriver'] });
+  execFileSync('pkill', ['--signal', 'TERM', '--parent', String(parent.pid)]);
+  assert.equal(String(await status), '0\n');
+  await service.ended;
+  assert((await stat(socket)).isSocket());
+});
+
+test('the log as JSON: each line an object with what the text has', { skip }, async () => {
+  const service = await serve('--log-format', 'json', '--log-level', 'debug');
+  await service.call('NetworkDriver.CreateNetwork', createNetworkRequest());
+  await service.call('NetworkDriver.Join', { NetworkID: 'network' });
+  await service.end('SIGTERM');
+  const entries = service.lines.map((line) => JSON.parse(line));
+  assert(entries.every(({ time }) => new Date(time).toISOString() === time));
+  const levelOf = (message: RegExp) => entries.find((entry) => message.test(entry.message))?.level;
+  assert.equal(levelOf(/^network created$/), 'info');
+  assert.equal(levelOf(/^NetworkDriver\.CreateNetwork$/), 'debug');
+  assert.equal(levelOf(/^NetworkDriver\.Join failed: Join\.EndpointID: expected a value/), 'warn');
+  assert.equal(levelOf(/^the seed shows in `docker network inspect`/), 'warn');
+  assert.equal(levelOf(/^stopping$/), 'info');
+  assert(!service.lines.join('').includes(articleOptions.seed));
+});
+
+test('a state file that cannot be read is set aside, and the rest is served', { skip }, async () => {
+  const first = await serve();
+  await first.call('NetworkDriver.CreateNetwork', createNetworkRequest());
+  await first.end('SIGTERM');
+  await writeFile(join(state, 'networks', 'bad.json'), `{"seed":${seedText}}`);
+  const second = await serve();
+  assert(
+    second.lines.some((line) =>
+      /state file cannot be read and is set aside .*bad\.json\.unreadable/.test(line),
+    ),
+  );
+  assert(!second.lines.join('\n').includes(seedText.slice(0, 8)));
+  assert.deepEqual(await second.call('NetworkDriver.DeleteNetwork', { NetworkID: 'network' }), {});
+});
+
+const wrong: [what: string, args: string[], message: RegExp][] = [
+  ['an unknown backend', ['--backend', 'netlink2'], /option --backend: expected one of auto, /],
+  [
+    'an unknown level',
+    ['--log-level', 'all'],
+    /option --log-level: expected one of silent, error, warn, info, debug/,
+  ],
+  ['an unknown format', ['--log-format', 'xml'], /option --log-format: expected one of text, json/],
+  ['a name that is no file’s', ['--name', '../x'], /option --name: expected letters, digits, dot, dash and/],
+  ['an argument', ['now'], /unexpected argument now/],
+  ['an unknown option', ['--sokket', 'x'], /unknown option --sokket/],
+  ['a socket without a path', ['--socket'], /option --socket needs a value/],
+];
+
+for (const [what, args, message] of wrong) {
+  test(`wrong arguments, ${what}: one line and status 2`, { skip }, async () => {
+    const { status, stdout, stderr } = await wgdriver(['serve', '--state-dir', state, ...args]);
+    assert.match(stderr, message);
+    assert.equal(stderr.trimEnd().split('\n').length, 1, stderr);
+    assert.deepEqual([status, stdout], [2, '']);
+    assert(!existsSync(state));
+  });
+}
+
+test('without root it says so at once', { skip }, async () => {
+  const child = spawn('setpriv', ['--reuid=65534', '--clear-groups', ...command()]);
+  let stderr = '';
+  child.stderr.on('data', (chunk) => {
+    stderr += chunk;
+  });
+  assert.deepEqual(await once(child, 'close'), [1, null]);
+  assert.match(stderr, /^wgdriver: serve makes network links and needs root: start it as root\n$/);
+});
+
+interface Service {
+  readonly child: ChildProcess;
+  /** Its log so far. */
+  readonly lines: readonly string[];
+  readonly ended: Promise<unknown[]>;
+  call(method: string, body?: unknown): Promise<unknown>;
+  end(signal: NodeJS.Signals): Promise<unknown[]>;
+}
+
+function command(...more: string[]): string[] {
+  return [process.execPath, bundle, 'serve', '--socket', socket, '--state-dir', state, ...more];
+}
+
+function serve(...more: string[]): Promise<Service> {
+  const [program = '', ...args] = command(...more);
+  return started(spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] }));
+}
+
+/** Resolves once the service says that it serves. */
+async function started(child: ChildProcess): Promise<Service> {
+  children.push(child);
+  const ended = once(child, 'close');
+  const lines: string[] = [];
+  assert(child.stderr);
+  const reader = createInterface(child.stderr);
+  await new Promise<void>((resolve, reject) => {
+    reader.on('line', (line) => {
+      lines.push(line);
+      if (/\bserving\b/.test(line)) {
+        resolve();
+      }
+    });
+    void ended.then(() => reject(new Error(`it ended: ${lines.join('\n')}`)));
+  });
+  return {
+    child,
+    lines,
+    ended,
+    async call(method, body) {
+      const engine = await connectEngine(socket);
+      const answer = await engine.call(method, body);
+      engine.hangUp();
+      return answer.body;
+    },
+    end(signal) {
+      child.kill(signal);
+      return ended;
+    },
+  };
+}

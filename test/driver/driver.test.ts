@@ -1,0 +1,544 @@
+// The driver's behaviour, asked through the socket as the engine asks.
+import assert from 'node:assert/strict';
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, test } from 'node:test';
+import { linkName } from '../../src/driver/names.ts';
+import { optionPrefix } from '../../src/driver/options.ts';
+import { LinkError } from '../../src/links/links.ts';
+import { formatPrefix } from '../../src/wireguard/address.ts';
+import { formatEndpoint } from '../../src/wireguard/device.ts';
+import { articleOptions, createNetworkRequest, peerKeyText, seedText } from './networks.ts';
+import { type ServedDriver, serveDriver } from './served-driver.ts';
+
+const nothing = { networks: [], endpoints: [], links: [] };
+const articlePrivateKey = 'IJftaHjgELSRD3PXllSPn3EpiVmrEjQupVynwcfu8FE=';
+
+let driver: ServedDriver;
+beforeEach(async () => {
+  driver = await serveDriver();
+});
+afterEach(() => driver.close());
+
+test('the life cycle of moby’s TestRemoteDriver', async () => {
+  // Its bodies, with what it leaves out and no WireGuard network can be without: options and addresses.
+  const network = { NetworkID: 'dummy-network' };
+  const endpoint = { ...network, EndpointID: 'dummy-endpoint' };
+  const generic = Object.fromEntries(
+    Object.entries(articleOptions).map(([name, value]) => [optionPrefix + name, value]),
+  );
+  const name = linkName('dummy-endpoint');
+  const discovery = {
+    DiscoveryType: 1,
+    DiscoveryData: { Address: '192.168.1.1', BindAddress: '', Self: false },
+  };
+  const engine = await driver.connect();
+  const call = async (method: string, body?: unknown) => {
+    const { status, body: answer } = await engine.call(method, body);
+    assert.equal(status, 200, method);
+    return answer;
+  };
+
+  assert.deepEqual(await call('Plugin.Activate'), { Implements: ['NetworkDriver'] });
+  assert.deepEqual(await call('NetworkDriver.GetCapabilities'), {
+    Scope: 'local',
+    ConnectivityScope: 'local',
+    GwAllocChecker: true,
+  });
+  assert.deepEqual(await call('NetworkDriver.GwAllocCheck', { Options: { ...generic } }), {
+    SkipIPv4: false,
+    SkipIPv6: false,
+  });
+  assert.deepEqual(
+    await call('NetworkDriver.CreateNetwork', {
+      ...network,
+      Options: { 'com.docker.network.enable_ipv6': false, 'com.docker.network.generic': generic },
+      IPv4Data: [
+        { AddressSpace: 'LocalDefault', Pool: '192.168.0.0/16', Gateway: '192.168.0.1/16', AuxAddresses: {} },
+      ],
+      IPv6Data: null,
+    }),
+    {},
+  );
+  assert.deepEqual(
+    await call('NetworkDriver.CreateEndpoint', {
+      ...endpoint,
+      Interface: { Address: '192.168.5.2/16', AddressIPv6: '', MacAddress: '' },
+      Options: {},
+    }),
+    { Interface: {} },
+  );
+  assert.deepEqual([...driver.links.present.keys()], []);
+  assert.deepEqual(
+    await call('NetworkDriver.Join', {
+      ...endpoint,
+      SandboxKey: 'sandbox-key',
+      Options: { foo: 'fooValue' },
+    }),
+    {
+      InterfaceName: { SrcName: name, DstPrefix: 'wg' },
+      Gateway: '192.168.0.1',
+      StaticRoutes: [],
+      DisableGatewayService: true,
+    },
+  );
+  const made = driver.links.present.get(name);
+  assert.deepEqual(made?.link, { name, mtu: 1420, endpointId: 'dummy-endpoint' });
+  assert.equal(made.device?.privateKey.toBase64(), articlePrivateKey);
+  assert.deepEqual(
+    made.device.peers.map((peer) => ({
+      ...peer,
+      endpoint: peer.endpoint && formatEndpoint(peer.endpoint),
+      allowedIps: peer.allowedIps.map(formatPrefix),
+    })),
+    [
+      {
+        publicKey: peerKeyText,
+        endpoint: '192.0.2.1:51820',
+        persistentKeepaliveInterval: 25,
+        allowedIps: ['0.0.0.0/0', '::/0'],
+      },
+    ],
+  );
+  assert.deepEqual(
+    await call('NetworkDriver.ProgramExternalConnectivity', { ...endpoint, Options: null }),
+    {},
+  );
+  assert.deepEqual(await call('NetworkDriver.EndpointOperInfo', endpoint), { Value: {} });
+  assert.deepEqual(await call('NetworkDriver.RevokeExternalConnectivity', endpoint), {});
+  assert.deepEqual(await call('NetworkDriver.Leave', endpoint), {});
+  // The engine has the link, and brings it back.
+  assert(driver.links.present.has(name));
+  assert.deepEqual(await call('NetworkDriver.DeleteEndpoint', endpoint), {});
+  assert.deepEqual((await driver.traces()).links, []);
+  assert.deepEqual(await call('NetworkDriver.DeleteNetwork', network), {});
+  assert.deepEqual(await call('NetworkDriver.DiscoverNew', discovery), {});
+  assert.deepEqual(await call('NetworkDriver.DiscoverDelete', discovery), {});
+  assert.deepEqual(await driver.traces(), nothing);
+});
+
+test('a split network: routes and no gateway, its own MTU and keepalive, an IPv6 hub by name', async () => {
+  driver.names.set('hub.example.org', '2001:db8::1');
+  const options = {
+    ...articleOptions,
+    peer: 'hub.example.org:1',
+    allowedips: '10.0.0.9/8',
+    mtu: '1280',
+    keepalive: '0',
+  };
+  await createNetwork({ options });
+  await createEndpoint('e1', '192.168.5.2/24');
+  assert.deepEqual(await joinEndpoint('e1'), {
+    InterfaceName: { SrcName: linkName('e1'), DstPrefix: 'wg' },
+    StaticRoutes: [{ Destination: '10.0.0.0/8', RouteType: 1, NextHop: '' }],
+    DisableGatewayService: true,
+  });
+  const made = driver.links.present.get(linkName('e1'));
+  const [peer] = made?.device?.peers ?? [];
+  assert.equal(made?.link.mtu, 1280);
+  assert.equal(peer?.persistentKeepaliveInterval, 0);
+  assert.equal(peer.endpoint && formatEndpoint(peer.endpoint), '[2001:db8::1]:1');
+  assert.deepEqual(peer.allowedIps.map(formatPrefix), ['10.0.0.0/8', '192.168.5.0/24']);
+});
+
+test('keccak-256 by its option', async () => {
+  await createNetwork({ options: { ...articleOptions, derivation: 'keccak-256' } });
+  await createEndpoint('e1', '192.168.5.2/24');
+  await joinEndpoint('e1');
+  const key = driver.links.present.get(linkName('e1'))?.device?.privateKey.toBase64();
+  assert.equal(key, 'KPGLBti04NrpSWcdjDVRXQm0HHtsd9CTf8IbMNEb91c=');
+});
+
+test('AllocateNetwork gives back the options, and refuses what CreateNetwork would', async () => {
+  const Options = Object.fromEntries(
+    Object.entries(articleOptions).map(([name, value]) => [optionPrefix + name, value]),
+  );
+  const request = { ...createNetworkRequest(), Options, IPv6Data: null };
+  assert.deepEqual(await driver.call('NetworkDriver.AllocateNetwork', request), { Options });
+  assert.deepEqual(await driver.call('NetworkDriver.FreeNetwork', { NetworkID: 'network' }), {});
+  const wrong = { ...request, Options: { ...Options, [`${optionPrefix}mtu`]: 'x' } };
+  assertErr(
+    await driver.call('NetworkDriver.AllocateNetwork', wrong),
+    /option io\.bestov\.wg\.mtu: expected/,
+  );
+  assert.deepEqual(await driver.traces(), nothing);
+});
+
+for (const [what, change, message] of [
+  ['a bad option', { options: { ...articleOptions, keepalive: 'x' } }, /io\.bestov\.wg\.keepalive: expected/],
+  ['a seed file that is not there', { options: seedFileOptions('/none') }, /seed file \/none: ENOENT/],
+  ['no subnet', { subnets: [] }, /no IPv4 subnet/],
+] as const) {
+  test(`CreateNetwork with ${what} leaves nothing`, async () => {
+    assertErr(await driver.call('NetworkDriver.CreateNetwork', createNetworkRequest(change)), message);
+    assert.deepEqual(await driver.traces(), nothing);
+    assertErr(await createEndpoint('e1', '192.168.5.2/24'), /network network is not known/);
+  });
+}
+
+for (const [what, change, message] of [
+  ['a MAC address', { MacAddress: '02:42:c0:a8:05:02' }, /no MAC address: .* without --mac-address/],
+  ['an IPv6 address', { AddressIPv6: 'fd00::2/64' }, /IPv6 addresses are not supported/],
+  ['the hub’s address', { Address: '192.168.5.1/24' }, /192\.168\.5\.1 is the hub’s address/],
+  ['an address of another subnet', { Address: '192.168.6.2/24' }, /Interface\.Address: expected/],
+  ['no address', { Address: '' }, /Interface\.Address: expected/],
+  ['no length', { Address: '192.168.5.2' }, /Interface\.Address: expected/],
+] as const) {
+  test(`CreateEndpoint with ${what} leaves nothing`, async () => {
+    await createNetwork();
+    const before = await driver.traces();
+    const Interface = { Address: '192.168.5.2/24', AddressIPv6: '', MacAddress: '', ...change };
+    assertErr(
+      await driver.call('NetworkDriver.CreateEndpoint', { ...endpoint('e1'), Interface, Options: {} }),
+      message,
+    );
+    assert.deepEqual(await driver.traces(), before);
+  });
+}
+
+for (const name of [`${optionPrefix}seed`, 'IO.BESTOV.WG.SEED']) {
+  test(`CreateEndpoint with our option ${name} is refused without its value`, async () => {
+    await createNetwork();
+    const answer = await driver.call('NetworkDriver.CreateEndpoint', {
+      ...endpoint('e1'),
+      Interface: { Address: '192.168.5.2/24' },
+      Options: { [name]: 'MARKED', 'com.docker.network.portmap': [] },
+    });
+    assertErr(answer, /option io\.bestov\.wg\.seed(?: is not supported on an endpoint|: expected its name)/i);
+    assert(!JSON.stringify(answer).includes('MARKED'));
+    assert.deepEqual((await driver.traces()).endpoints, []);
+  });
+}
+
+const joinFailures: Record<
+  string,
+  { fail(): Promise<void> | void; message: RegExp; mend(): Promise<void> | void }
+> = {
+  'the link cannot be created': {
+    fail: () => driver.links.fail('create', new LinkError('create', 'wgd1', 'Operation not permitted')),
+    message: /^create link wgd1: Operation not permitted$/,
+    mend: () => driver.links.fail('create', undefined),
+  },
+  'the link cannot be configured': {
+    fail: () => driver.links.fail('configure', new LinkError('configure', 'wgd1', 'Invalid argument')),
+    message: /^configure link wgd1: Invalid argument$/,
+    mend: () => driver.links.fail('configure', undefined),
+  },
+  'the hub’s name cannot be resolved': {
+    fail: () => void driver.names.delete('hub.example.org'),
+    message: /hub\.example\.org cannot be resolved/,
+    mend: () => void driver.names.set('hub.example.org', '192.0.2.1'),
+  },
+  'the seed file is gone': {
+    fail: () => rm(join(driver.folder, 'seed')),
+    message: /^seed file .*seed: ENOENT$/,
+    mend: () => writeFile(join(driver.folder, 'seed'), seedText),
+  },
+  'the seed file holds no seed any more': {
+    fail: () => writeFile(join(driver.folder, 'seed'), 'hunter2!'),
+    message: /^seed file .*seed: expected base64/,
+    mend: () => writeFile(join(driver.folder, 'seed'), seedText),
+  },
+  'somebody else’s link has its name': {
+    fail: () => driver.links.addForeign(linkName('e1')),
+    message: /it is not this driver’s/,
+    mend: () => {},
+  },
+};
+
+for (const [what, { fail, message, mend }] of Object.entries(joinFailures)) {
+  test(`Join when ${what}: Err, nothing left, and the next one works`, async () => {
+    await writeFile(join(driver.folder, 'seed'), seedText, { mode: 0o600 });
+    driver.names.set('hub.example.org', '192.0.2.1');
+    const options = { ...seedFileOptions(join(driver.folder, 'seed')), peer: 'hub.example.org:51820' };
+    await createNetwork({ options });
+    await createEndpoint('e1', '192.168.5.2/24');
+    const before = await driver.traces();
+
+    await fail();
+    assertErr(await joinEndpoint('e1'), message);
+    assert.deepEqual(await driver.traces(), before);
+    await mend();
+    // A foreign link stays where it is.
+    if (what !== 'somebody else’s link has its name') {
+      assert('InterfaceName' in ((await joinEndpoint('e1')) as object));
+    }
+  });
+}
+
+test('Join says why it failed, even if the undoing fails too', async () => {
+  await createNetwork();
+  await createEndpoint('e1', '192.168.5.2/24');
+  driver.links.fail('configure', new Error('the cause'));
+  driver.links.fail('delete', new Error('the undoing'));
+  assert.deepEqual(await joinEndpoint('e1'), { Err: 'the cause' });
+  assert(driver.lines.some(({ level, fields }) => level === 'warn' && fields.cause === 'Error: the undoing'));
+  driver.links.fail('configure', undefined);
+  driver.links.fail('delete', undefined);
+  assert('InterfaceName' in ((await joinEndpoint('e1')) as object));
+});
+
+test('Join over a link that a crash left replaces it', async () => {
+  await createNetwork();
+  await createEndpoint('e1', '192.168.5.2/24');
+  await driver.links.create({ name: linkName('e1'), mtu: 1, endpointId: 'e1' });
+  assert('InterfaceName' in ((await joinEndpoint('e1')) as object));
+  const made = driver.links.present.get(linkName('e1'));
+  assert.equal(made?.link.mtu, 1420);
+  assert(made.device);
+});
+
+test('Join of what is not known', async () => {
+  await createNetwork();
+  await createNetwork({ id: 'other' });
+  await createEndpoint('e1', '192.168.5.2/24');
+  assertErr(await joinEndpoint('none'), /endpoint none is not known in network network/);
+  assertErr(await joinEndpoint('e1', 'other'), /endpoint e1 is not known in network other/);
+  assertErr(await joinEndpoint('e1', 'none'), /network none is not known to this driver/);
+  assert.deepEqual(driver.links.asked, []);
+});
+
+test('Leave and the deletes: twice, out of order, of what is not known', async () => {
+  await createNetwork();
+  await createEndpoint('e1', '192.168.5.2/24');
+  await joinEndpoint('e1');
+  for (const [method, body] of [
+    ['DeleteNetwork', { NetworkID: 'none' }],
+    ['Leave', endpoint('none')],
+    ['DeleteEndpoint', endpoint('none')],
+    ['DeleteEndpoint', { ...endpoint('none'), NetworkID: 'none' }],
+    ['Leave', endpoint('e1')],
+    ['Leave', endpoint('e1')],
+    ['DeleteEndpoint', endpoint('e1')],
+    ['DeleteEndpoint', endpoint('e1')],
+    ['Leave', endpoint('e1')],
+    ['DeleteNetwork', { NetworkID: 'network' }],
+    ['DeleteNetwork', { NetworkID: 'network' }],
+    ['DeleteEndpoint', endpoint('e1')],
+    ['EndpointOperInfo', endpoint('e1')],
+    ['RevokeExternalConnectivity', endpoint('e1')],
+    ['FreeNetwork', { NetworkID: 'network' }],
+  ] as const) {
+    const expected = method === 'EndpointOperInfo' ? { Value: {} } : {};
+    assert.deepEqual(await driver.call(`NetworkDriver.${method}`, body), expected, method);
+  }
+  assert.deepEqual(await driver.traces(), nothing);
+});
+
+test('DeleteNetwork takes along the endpoints that the engine has forgotten', async () => {
+  await createNetwork();
+  await createNetwork({ id: 'other' });
+  await createEndpoint('e1', '192.168.5.2/24');
+  await createEndpoint('e2', '192.168.5.3/24');
+  await createEndpoint('e3', '192.168.5.3/24', 'other');
+  await joinEndpoint('e1');
+  await joinEndpoint('e3', 'other');
+  assert.deepEqual(await driver.call('NetworkDriver.DeleteNetwork', { NetworkID: 'network' }), {});
+  assert.deepEqual(await driver.traces(), {
+    networks: ['other.json'],
+    endpoints: ['e3.json'],
+    links: [linkName('e3')],
+  });
+});
+
+test('a network and an endpoint of one id do not wait for one another', async () => {
+  await createNetwork({ id: 'same' });
+  await createEndpoint('same', '192.168.5.2/24', 'same');
+  assert.deepEqual(await driver.call('NetworkDriver.DeleteNetwork', { NetworkID: 'same' }), {});
+  assert.deepEqual(await driver.traces(), nothing);
+});
+
+test('an endpoint that cannot be deleted stays known, so that it can be deleted later', async () => {
+  await createNetwork();
+  await createEndpoint('e1', '192.168.5.2/24');
+  await joinEndpoint('e1');
+  driver.links.fail('delete', new LinkError('delete', 'wgd1', 'Device or resource busy'));
+  assertErr(await driver.call('NetworkDriver.DeleteEndpoint', endpoint('e1')), /delete link wgd1: Device or/);
+  assert.deepEqual((await driver.traces()).endpoints, ['e1.json']);
+  assertErr(await driver.call('NetworkDriver.DeleteNetwork', { NetworkID: 'network' }), /delete link wgd1/);
+  assert.deepEqual((await driver.traces()).networks, ['network.json']);
+  driver.links.fail('delete', undefined);
+  assert.deepEqual(await driver.call('NetworkDriver.DeleteEndpoint', endpoint('e1')), {});
+  assert.deepEqual(await driver.call('NetworkDriver.DeleteNetwork', { NetworkID: 'network' }), {});
+  assert.deepEqual(await driver.traces(), nothing);
+});
+
+test('a new endpoint with an address evicts the one that held it', async () => {
+  await createNetwork();
+  await createEndpoint('e1', '192.168.5.2/24');
+  await joinEndpoint('e1');
+  assert.deepEqual(await createEndpoint('e2', '192.168.5.2/24'), { Interface: {} });
+  assert.deepEqual(await driver.traces(), { networks: ['network.json'], endpoints: ['e2.json'], links: [] });
+  await joinEndpoint('e2');
+  assert.deepEqual((await driver.traces()).links, [linkName('e2')]);
+  // The engine's belated call for the first one does not touch the second.
+  assert.deepEqual(await driver.call('NetworkDriver.DeleteEndpoint', endpoint('e1')), {});
+  assert.deepEqual((await driver.traces()).links, [linkName('e2')]);
+  assert.deepEqual(await createEndpoint('e3', '192.168.5.2/24'), { Interface: {} });
+  assert.deepEqual((await driver.traces()).endpoints, ['e3.json']);
+});
+
+test('endpoints of one address in two networks are two', async () => {
+  await createNetwork();
+  await createNetwork({ id: 'other' });
+  await createEndpoint('e1', '192.168.5.2/24');
+  await createEndpoint('e2', '192.168.5.2/24', 'other');
+  assert.deepEqual((await driver.traces()).endpoints, ['e1.json', 'e2.json']);
+});
+
+test('an eviction that fails leaves the holder and makes no other', async () => {
+  await createNetwork();
+  await createEndpoint('e1', '192.168.5.2/24');
+  driver.links.fail('delete', new Error('busy'));
+  assertErr(await createEndpoint('e2', '192.168.5.2/24'), /busy/);
+  assert.deepEqual((await driver.traces()).endpoints, ['e1.json']);
+});
+
+test('an endpoint created twice is one: the engine’s retry', async () => {
+  await createNetwork();
+  assert.deepEqual(await createEndpoint('e1', '192.168.5.2/24'), { Interface: {} });
+  assert.deepEqual(await createEndpoint('e1', '192.168.5.2/24'), { Interface: {} });
+  assert.deepEqual(driver.links.asked, []);
+  assert.deepEqual((await driver.traces()).endpoints, ['e1.json']);
+});
+
+test('of endpoints that ask for one address at once, one is left', async () => {
+  await createNetwork();
+  const ids = ['e1', 'e2', 'e3', 'e4'];
+  const answers = await Promise.all(ids.map((id) => createEndpoint(id, '192.168.5.2/24')));
+  assert.deepEqual(
+    answers,
+    ids.map(() => ({ Interface: {} })),
+  );
+  assert.equal((await driver.traces()).endpoints.length, 1);
+});
+
+test('many endpoints at once, each with its own link and key', async () => {
+  await createNetwork();
+  const ids = Array.from({ length: 50 }, (_, index) => `e${index}`);
+  await Promise.all(ids.map((id, index) => createEndpoint(id, `192.168.5.${index + 2}/24`)));
+  const answers = await Promise.all(ids.map((id) => joinEndpoint(id)));
+  assert.deepEqual(
+    answers.map((answer) => (answer as { InterfaceName: { SrcName: string } }).InterfaceName.SrcName),
+    ids.map(linkName),
+  );
+  const keys = [...driver.links.present.values()].map(({ device }) => device?.privateKey.toBase64());
+  assert.equal(new Set(keys).size, ids.length);
+  await Promise.all(ids.map((id) => driver.call('NetworkDriver.DeleteEndpoint', endpoint(id))));
+  assert.deepEqual((await driver.traces()).links, []);
+});
+
+test('DeleteEndpoint waits for the Join of its endpoint, and not for another’s', async () => {
+  await createNetwork();
+  await createEndpoint('e1', '192.168.5.2/24');
+  await createEndpoint('e2', '192.168.5.3/24');
+  const held = driver.links.hold('configure');
+  const joining = joinEndpoint('e1');
+  const release = await held;
+  const deleting = driver.call('NetworkDriver.DeleteEndpoint', endpoint('e1'));
+  // The other endpoint's whole life passes meanwhile.
+  await joinEndpoint('e2');
+  await driver.call('NetworkDriver.DeleteEndpoint', endpoint('e2'));
+  assert.deepEqual((await driver.traces()).links, [linkName('e1')]);
+  release();
+  assert('InterfaceName' in ((await joining) as object));
+  assert.deepEqual(await deleting, {});
+  assert.deepEqual((await driver.traces()).links, []);
+});
+
+test('after a restart the driver knows its networks and endpoints', async () => {
+  await createNetwork();
+  await createEndpoint('e1', '192.168.5.2/24');
+  await driver.restart();
+  assert('InterfaceName' in ((await joinEndpoint('e1')) as object));
+  assert.equal(driver.links.present.get(linkName('e1'))?.device?.privateKey.toBase64(), articlePrivateKey);
+  await driver.restart();
+  // As after a reboot: a new endpoint with the same address, and no call for the old one.
+  await createEndpoint('e2', '192.168.5.2/24');
+  assert.deepEqual(await driver.traces(), { networks: ['network.json'], endpoints: ['e2.json'], links: [] });
+  await driver.restart();
+  assert.deepEqual(await driver.call('NetworkDriver.DeleteEndpoint', endpoint('e2')), {});
+  assert.deepEqual(await driver.call('NetworkDriver.DeleteNetwork', { NetworkID: 'network' }), {});
+  await driver.restart();
+  assert.deepEqual(await driver.traces(), nothing);
+});
+
+test('no call, good or bad, puts a secret into an answer or a line of the log', async () => {
+  const answers: unknown[] = [
+    await createNetwork(),
+    await createNetwork({ id: 'bad', options: { ...articleOptions, seed: `${seedText}!` } }),
+    await createNetwork({ id: 'worse', options: { ...articleOptions, unknown: seedText } }),
+    await createEndpoint('e1', '192.168.5.2/24'),
+    await joinEndpoint('e1'),
+  ];
+  driver.links.fail('configure', new Error('failed'));
+  answers.push(await joinEndpoint('e1'));
+  await driver.restart();
+  answers.push(
+    await driver.call('NetworkDriver.DeleteEndpoint', endpoint('e1')),
+    await driver.call('NetworkDriver.DeleteNetwork', { NetworkID: 'network' }),
+  );
+  const text = JSON.stringify([answers, driver.lines]);
+  for (const secret of [seedText, 'testseed', articlePrivateKey.slice(0, -1)]) {
+    assert(!text.includes(secret), text);
+  }
+});
+
+test('each call that changes something is one line with what and how long', async () => {
+  await createNetwork();
+  await createEndpoint('e1', '192.168.5.2/24');
+  await joinEndpoint('e1');
+  await driver.call('NetworkDriver.DeleteEndpoint', endpoint('e1'));
+  await driver.call('NetworkDriver.DeleteNetwork', { NetworkID: 'network' });
+  const lines = driver.lines.filter(({ level }) => level === 'info');
+  assert.deepEqual(
+    lines.map(({ message, fields: { ms, ...fields } }) => [message, typeof ms, fields]),
+    [
+      ['network created', 'number', { network: 'network', subnet: '192.168.5.0/24', internal: undefined }],
+      ['endpoint created', 'number', { network: 'network', endpoint: 'e1', address: '192.168.5.2' }],
+      [
+        'link handed over',
+        'number',
+        { network: 'network', endpoint: 'e1', address: '192.168.5.2', link: linkName('e1') },
+      ],
+      ['endpoint deleted', 'number', { network: 'network', endpoint: 'e1', address: '192.168.5.2' }],
+      ['network deleted', 'number', { network: 'network' }],
+    ],
+  );
+});
+
+function createNetwork(setting: Parameters<typeof createNetworkRequest>[0] = {}): Promise<unknown> {
+  return driver.call('NetworkDriver.CreateNetwork', createNetworkRequest(setting));
+}
+
+function endpoint(EndpointID: string, NetworkID = 'network') {
+  return { NetworkID, EndpointID };
+}
+
+function createEndpoint(id: string, Address: string, networkId?: string): Promise<unknown> {
+  return driver.call('NetworkDriver.CreateEndpoint', {
+    ...endpoint(id, networkId),
+    Interface: { Address, AddressIPv6: '', MacAddress: '' },
+    Options: { 'com.docker.network.endpoint.exposedports': [], 'com.docker.network.portmap': [] },
+  });
+}
+
+function joinEndpoint(id: string, networkId?: string): Promise<unknown> {
+  return driver.call('NetworkDriver.Join', {
+    ...endpoint(id, networkId),
+    SandboxKey: '/var/run/docker/netns/15e68092381c',
+    Options: {},
+  });
+}
+
+function seedFileOptions(seedfile: string) {
+  const { seed: _, ...options } = articleOptions;
+  return { ...options, seedfile };
+}
+
+function assertErr(answer: unknown, message: RegExp): void {
+  const { Err } = answer as { Err?: unknown };
+  assert(typeof Err === 'string', JSON.stringify(answer));
+  assert.match(Err, message);
+  assert.deepEqual(Object.keys(answer as object), ['Err']);
+}

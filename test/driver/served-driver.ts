@@ -1,0 +1,93 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createDriver } from '../../src/driver/driver.ts';
+import { openStore } from '../../src/driver/store.ts';
+import { type PluginServer, servePlugin } from '../../src/plugin/server.ts';
+import { type Address, parseAddress } from '../../src/wireguard/address.ts';
+import { connectEngine, type EngineConnection } from '../plugin/engine-client.ts';
+import { type LogLine, recordedLog } from './recorded-log.ts';
+import { type RecordingLinks, recordingLinks } from './recording-links.ts';
+
+/** The real driver with its real store behind the real server, on links in memory. */
+export interface ServedDriver {
+  /** A folder of its own, for the state, the socket and what a test puts there. */
+  readonly folder: string;
+  readonly socket: string;
+  readonly links: RecordingLinks;
+  readonly lines: readonly LogLine[];
+  /** The addresses of host names. */
+  readonly names: Map<string, string>;
+  connect(): Promise<EngineConnection>;
+  /** One call on a connection of its own; resolves with the body of the answer. */
+  call(method: string, body?: unknown): Promise<unknown>;
+  /** All that could have been left behind: files of state, links. */
+  traces(): Promise<{ networks: string[]; endpoints: string[]; links: string[] }>;
+  /** Ends the server, and starts another on the same folder and links. */
+  restart(): Promise<void>;
+  /** Ends the server alone. */
+  stop(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function serveDriver(): Promise<ServedDriver> {
+  const folder = await mkdtemp(join(tmpdir(), 'wgdriver-served-'));
+  const socket = join(folder, 'plugin.sock');
+  const state = join(folder, 'state');
+  const links = recordingLinks();
+  const log = recordedLog();
+  const names = new Map<string, string>();
+  const connections = new Set<EngineConnection>();
+
+  async function resolveHost(host: string): Promise<Address> {
+    const address = parseAddress(names.get(host) ?? host);
+    if (address === undefined) {
+      throw new Error(`the hub’s name ${host} cannot be resolved`);
+    }
+    return address;
+  }
+
+  async function start(): Promise<PluginServer> {
+    const store = await openStore(state, log);
+    return servePlugin(createDriver({ store, links, resolveHost, log }), { path: socket }, log);
+  }
+
+  async function connect(): Promise<EngineConnection> {
+    const connection = await connectEngine(socket);
+    connections.add(connection);
+    return connection;
+  }
+
+  let server = await start();
+  return {
+    folder,
+    socket,
+    links,
+    lines: log.lines,
+    names,
+    connect,
+    async call(method, body) {
+      const connection = await connect();
+      const { body: answer } = await connection.call(method, body);
+      connection.hangUp();
+      return answer;
+    },
+    traces: async () => ({
+      networks: (await readdir(join(state, 'networks'))).sort(),
+      endpoints: (await readdir(join(state, 'endpoints'))).sort(),
+      links: [...links.present.keys()].sort(),
+    }),
+    async restart() {
+      await server.close();
+      server = await start();
+    },
+    stop: () => server.close(),
+    async close() {
+      for (const connection of connections) {
+        connection.hangUp();
+      }
+      await server.close();
+      await rm(folder, { recursive: true });
+    },
+  };
+}

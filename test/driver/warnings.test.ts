@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { Buffer } from 'node:buffer';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, test } from 'node:test';
+import { endpointWarnings, networkWarnings } from '../../src/driver/warnings.ts';
+import { Secret } from '../../src/wireguard/secret.ts';
+import { articleOptions, network, seedText } from './networks.ts';
+
+const goodSeed = new Secret(new Uint8Array(16));
+let folder: string;
+let file: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'wgdriver-warnings-'));
+  file = join(folder, 'seed');
+  await writeFile(file, seedText, { mode: 0o600 });
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+test('a good seed in a file for root alone: nothing to warn of', async () => {
+  assert.deepEqual(await networkWarnings(withSeedFile(), goodSeed), []);
+});
+
+test('a seed under 16 bytes', async () => {
+  const [warning, ...rest] = await networkWarnings(withSeedFile(), new Secret(new Uint8Array(15)));
+  assert.match(warning ?? '', /under 16 bytes .*`wgdriver keys seed`/);
+  assert.deepEqual(rest, []);
+});
+
+test('a seed that `docker network inspect` shows', async () => {
+  const [warning, ...rest] = await networkWarnings(network(), goodSeed);
+  assert.match(warning ?? '', /docker network inspect.*io\.bestov\.wg\.seedfile/);
+  assert.deepEqual(rest, []);
+});
+
+for (const mode of [0o640, 0o604, 0o644, 0o620, 0o601]) {
+  test(`a seed file of mode ${mode.toString(8)}`, async () => {
+    await chmod(file, mode);
+    const [warning, ...rest] = await networkWarnings(withSeedFile(), goodSeed);
+    assert.match(warning ?? '', /seed file .* is open to others than root; `chmod 600`/);
+    assert.deepEqual(rest, []);
+  });
+}
+
+test('no warning holds the seed', async () => {
+  const text = String(await networkWarnings(network(), new Secret(Buffer.from('short'))));
+  assert(!text.includes(seedText) && !text.includes('short'));
+});
+
+test('published ports are said to do nothing', () => {
+  const PortMap = 'com.docker.network.portmap';
+  assert.match(String(endpointWarnings({ [PortMap]: [{ Proto: 6, Port: 80 }] })), /published with -p/);
+  for (const options of [{}, { [PortMap]: [] }, { [PortMap]: null }, { [PortMap]: 'x' }]) {
+    assert.deepEqual(endpointWarnings(options), []);
+  }
+});
+
+function withSeedFile() {
+  const { seed: _, ...options } = articleOptions;
+  return network({ options: { ...options, seedfile: file } });
+}

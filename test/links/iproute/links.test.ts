@@ -1,0 +1,178 @@
+// The real programs in a network namespace of its own. Where the kernel has no WireGuard, the links are
+// userspace ones: `ip` and `wg` treat them the same once they are there.
+import assert from 'node:assert/strict';
+import { Buffer } from 'node:buffer';
+import { execFileSync } from 'node:child_process';
+import { afterEach, test } from 'node:test';
+import { deleteMarked, failedLine, ipBatch, listMarked, showLink } from '../../../src/links/iproute/ip.ts';
+import { iprouteLinks } from '../../../src/links/iproute/links.ts';
+import { run } from '../../../src/links/iproute/run.ts';
+import type { LinkError, NewLink } from '../../../src/links/links.ts';
+import { markOf } from '../../../src/links/mark.ts';
+import { probeKernelWireGuard } from '../../../src/links/probe.ts';
+import { userspaceLinks } from '../../../src/links/userspace/links.ts';
+import { hub, privateKeyText, type publicKey } from '../../wireguard/config/hubs.ts';
+import { enterFreshNamespace } from '../fresh-namespace.ts';
+import { addForeignLink, deleteAllLinks, shownLink, shownLinks } from '../namespace-links.ts';
+
+const { skip } = await enterFreshNamespace('wireguard-go', 'wg');
+const mark = markOf('wireguard-plugin');
+const links = iprouteLinks(mark);
+const link: NewLink = { name: 'wgd1a2b3c', mtu: 1380, endpointId: 'e'.repeat(64) };
+const device = { privateKey: hub.privateKey ?? assert.fail(), listenPort: 51820, peers: hub.peers };
+
+const kernel = skip === undefined && (await probeKernelWireGuard()).ok;
+/** Makes links as this kernel can. */
+const made = kernel ? links : userspaceLinks(mark, 'wireguard-go');
+
+afterEach(() => {
+  if (skip === undefined) {
+    deleteAllLinks();
+  }
+});
+
+test('the probe leaves nothing and says why it failed', { skip }, async () => {
+  const outcome = await probeKernelWireGuard();
+  assert.deepEqual(shownLinks(), []);
+  if (!outcome.ok) {
+    assert.match(outcome.cause, /Unknown device type|Operation not supported/);
+  }
+});
+
+test('a kernel without WireGuard: an error in one line, and no link', {
+  skip: skip ?? (kernel && 'this kernel has it'),
+}, async () => {
+  await assert.rejects(
+    links.create(link),
+    isLinkError(undefined, /^create link wgd1a2b3c: Unknown device type\.?$/),
+  );
+  assert.deepEqual(shownLinks(), []);
+});
+
+test('a link is made marked, down, and with the MTU asked for', { skip }, async () => {
+  await made.create(link);
+  const shown = shownLink(link.name);
+  assert.equal(shown?.ifalias, `wgdriver:wireguard-plugin:${link.endpointId}`);
+  assert.equal(shown?.mtu, 1380);
+  assert(!shown?.flags.includes('UP'));
+});
+
+test('a link takes its configuration from `wg setconf`, and a new one in place of it', { skip }, async () => {
+  await made.create(link);
+  await links.configure(link.name, device);
+  const show = (what: string) => execFileSync('wg', ['show', link.name, what], { encoding: 'utf8' });
+  assert.equal(show('private-key').trim(), privateKeyText);
+  assert.equal(show('peers').trim().split('\n').length, 2);
+  await links.configure(link.name, { ...device, peers: [] });
+  assert.equal(show('peers').trim(), '');
+});
+
+test('a configuration that wg refuses: its words, and no key', { skip }, async () => {
+  await made.create(link);
+  const peers = [
+    { publicKey: `${privateKeyText.slice(0, 42)}B=` as ReturnType<typeof publicKey>, allowedIps: [] },
+  ];
+  await assert.rejects(links.configure(link.name, { ...device, peers }), (error: LinkError) => {
+    assert.match(
+      error.message,
+      /^configure link wgd1a2b3c: Key is not the correct length or format: `\[key\]'; [^\n]*$/,
+    );
+    assert(!error.message.includes(privateKeyText.slice(0, 20)), error.message);
+    return true;
+  });
+});
+
+test('configuring what is not there', { skip }, async () => {
+  await assert.rejects(
+    links.configure('wgdnone', device),
+    isLinkError(
+      undefined,
+      /^configure link wgdnone: Unable to modify interface: (?:No such device|Protocol not supported)$/,
+    ),
+  );
+});
+
+test('a link of the same name: EEXIST, and the other’s is not touched', { skip }, async () => {
+  addForeignLink(link.name);
+  // Of what type the kernel knows: the name is looked at first where it knows WireGuard.
+  if (kernel) {
+    await assert.rejects(links.create(link), isLinkError('EEXIST', /^create link wgd1a2b3c: File exists$/));
+  }
+  await assert.rejects(
+    links.delete(link.name),
+    isLinkError(undefined, /^delete link wgd1a2b3c: it is not this/),
+  );
+  assert(shownLink(link.name));
+  assert.deepEqual(await links.list(), []);
+});
+
+test('links are listed and deleted by their mark, twice as well', { skip }, async () => {
+  addForeignLink('tun0');
+  execFileSync('ip', ['link', 'set', 'dev', 'tun0', 'alias', 'wgdriver:another:x']);
+  await made.create(link);
+  assert.deepEqual(await listMarked(mark), [{ name: link.name, endpointId: link.endpointId }]);
+  assert.deepEqual(await listMarked(markOf('another')), [{ name: 'tun0', endpointId: 'x' }]);
+  await deleteMarked(link.name, mark);
+  await deleteMarked(link.name, mark);
+  assert.deepEqual(
+    shownLinks().map(({ ifname }) => ifname),
+    ['tun0'],
+  );
+});
+
+test('deleting one link at once from many sides', { skip }, async () => {
+  await made.create(link);
+  await Promise.all(Array.from({ length: 10 }, () => links.delete(link.name)));
+  assert.deepEqual(shownLinks(), []);
+});
+
+test('a batch ends at the line that fails, and tells which', { skip }, async () => {
+  addForeignLink('tun0');
+  const outcome = await ipBatch([
+    'link set dev tun0 mtu 1400',
+    'link set dev none mtu 1400',
+    'link del dev tun0',
+  ]);
+  assert(!outcome.ok);
+  assert.equal(failedLine(outcome), 2);
+  assert.equal(shownLink('tun0')?.mtu, 1400);
+  assert.equal((await ipBatch(['link del dev tun0'])).ok, true);
+});
+
+test('a link that is there, and one that is not', { skip }, async () => {
+  assert.equal((await showLink('lo'))?.ifname, 'lo');
+  assert.equal(await showLink('none'), undefined);
+});
+
+test('a program’s end becomes one outcome', { skip }, async () => {
+  assert.deepEqual(await run('sh', ['-c', 'cat; echo $LC_ALL'], 'in '), { ok: true, stdout: 'in C\n' });
+  assert.deepEqual(await run('sh', ['-c', 'exit 3']), { ok: false, cause: 'sh: exit status 3' });
+  assert.deepEqual(await run('sh', ['-c', 'kill -9 $$']), { ok: false, cause: 'sh: SIGKILL' });
+  assert.deepEqual(await run('sh', ['-c', 'echo why >&2; exit 1']), { ok: false, cause: 'why' });
+  assert.deepEqual(await run('sh', ['-c', `echo ${privateKeyText}; exit 1`]), {
+    ok: false,
+    cause: 'sh: exit status 1',
+    stdout: '[key]\n',
+  });
+  assert.deepEqual(await run('wgdriver-none', []), {
+    ok: false,
+    cause: 'the program wgdriver-none was not found; install it',
+  });
+  // It does not read its input, which is more than a pipe holds.
+  assert.deepEqual(await run('true', [], 'x'.repeat(1_000_000)), { ok: true, stdout: '' });
+});
+
+test('keys in what a program says are hidden, in base64 and in hexadecimal', { skip }, async () => {
+  const hex = Buffer.from(privateKeyText, 'base64').toString('hex');
+  const outcome = await run('sh', ['-c', `echo "a ${privateKeyText} b ${hex} c" >&2; exit 1`]);
+  assert.deepEqual(outcome, { ok: false, cause: 'a [key] b [key] c' });
+});
+
+function isLinkError(code: string | undefined, message: RegExp) {
+  return (error: LinkError) => {
+    assert.equal(error.name, 'LinkError');
+    assert.match(error.message, message);
+    assert.equal(error.code, code);
+    return true;
+  };
+}

@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { decodeErrno, encodeSet } from '../../../src/links/userspace/uapi.ts';
+import {
+  address,
+  prefix,
+  privateKey,
+  privateKeyText,
+  publicKey,
+  publicKeyTexts,
+} from '../../wireguard/config/hubs.ts';
+
+const privateHex = '2097ed6878e010b4910f73d796548f9f71298959ab12342ea55ca7c1c7eef051';
+const publicHex = 'de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f';
+
+test('a set operation as wireguard.com/xplatform has it', () => {
+  const device = {
+    privateKey: privateKey(privateKeyText),
+    listenPort: 51820,
+    peers: [
+      {
+        publicKey: publicKey(publicKeyTexts[0]),
+        endpoint: { address: address('2001:db8::1'), port: 51821 },
+        persistentKeepaliveInterval: 0,
+        allowedIps: [prefix('0.0.0.0/0'), prefix('::/0')],
+      },
+    ],
+  };
+  assert.equal(
+    encodeSet(device),
+    `set=1
+private_key=${privateHex}
+listen_port=51820
+replace_peers=true
+public_key=${publicHex}
+endpoint=[2001:db8::1]:51821
+persistent_keepalive_interval=0
+replace_allowed_ips=true
+allowed_ip=0.0.0.0/0
+allowed_ip=::/0
+
+`,
+  );
+});
+
+test('what is absent is not set', () => {
+  assert.equal(
+    encodeSet({ privateKey: privateKey(privateKeyText), peers: [] }),
+    `set=1\nprivate_key=${privateHex}\nreplace_peers=true\n\n`,
+  );
+});
+
+test('the errno of an answer', () => {
+  assert.equal(decodeErrno('errno=0\n\n'), 0);
+  assert.equal(decodeErrno('errno=-22\n\n'), -22);
+  assert.equal(decodeErrno('listen_port=1\nerrno=98\n\n'), 98);
+  for (const answer of ['', '\n\n', 'errno=\n\n', 'xerrno=0\n\n', 'errno=0x\n\n']) {
+    assert.equal(decodeErrno(answer), undefined);
+  }
+});

@@ -1,0 +1,172 @@
+// What the configuration writers write, read by the programs that it is for.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import fc from 'fast-check';
+import { type Address, formatPrefix, hostPrefix, masked } from '../../../src/wireguard/address.ts';
+import { setconf } from '../../../src/wireguard/config/setconf.ts';
+import { wgQuick, wgSetconf } from '../../../src/wireguard/config/wg-quick.ts';
+import { type Device, formatEndpoint } from '../../../src/wireguard/device.ts';
+import { clamp, PrivateKey, publicKeyOf } from '../../../src/wireguard/key.ts';
+import { enterFreshNamespace } from '../../links/fresh-namespace.ts';
+import { anyIpv4, anyIpv6, anyPrefix } from '../addresses.ts';
+import { hub, ownPublicKeyText, privateKeyText, publicKeyTexts, withoutKey } from './hubs.ts';
+
+const { skip } = await enterFreshNamespace('wg', 'wg-quick', 'wireguard-go');
+const link = 'wgtest';
+const folder = mkdtempSync(join(tmpdir(), 'wgdriver-config-'));
+const file = join(folder, `${link}.conf`);
+
+before(() => {
+  if (skip === undefined) {
+    execFileSync('wireguard-go', [link], { stdio: 'ignore' });
+  }
+});
+after(() => {
+  if (skip === undefined) {
+    execFileSync('ip', ['link', 'delete', link]);
+  }
+  execFileSync('rm', ['-r', folder]);
+});
+
+test('`wg setconf` takes the hub’s file', { skip }, () => {
+  feed('setconf', wgSetconf(hub));
+  assert.deepEqual(dump(), {
+    privateKey: privateKeyText,
+    publicKey: ownPublicKeyText,
+    listenPort: '51820',
+    peers: new Map([
+      [publicKeyTexts[0], { endpoint: '(none)', allowedIps: ['192.168.5.2/32'], keepalive: 'off' }],
+      [
+        publicKeyTexts[1],
+        { endpoint: '(none)', allowedIps: ['192.168.5.3/32', 'fd00::3/128'], keepalive: 'off' },
+      ],
+    ]),
+  });
+});
+
+test('`wg syncconf` of a file with fewer peers removes the others', { skip }, () => {
+  feed('setconf', wgSetconf(hub));
+  feed('syncconf', wgSetconf({ ...hub, peers: hub.peers.slice(1) }));
+  assert.deepEqual([...dump().peers.keys()], [publicKeyTexts[1]]);
+});
+
+test('`wg addconf` takes the hub’s file without a key, and leaves the key', { skip }, () => {
+  feed('setconf', wgSetconf({ ...hub, peers: [] }));
+  feed('addconf', wgSetconf(withoutKey(hub)));
+  assert.equal(dump().privateKey, privateKeyText);
+  assert.equal(dump().peers.size, 2);
+});
+
+test('wg-quick reads its file, and passes on to wg what is wg’s', { skip }, () => {
+  writeFileSync(file, wgQuick(hub), { mode: 0o600 });
+  const stripped = execFileSync('wg-quick', ['strip', file], { encoding: 'utf8' });
+  assert.doesNotMatch(stripped, /Address|PostUp/);
+  feed('setconf', stripped);
+  const fromQuick = dump();
+  feed('setconf', wgSetconf(hub));
+  assert.deepEqual(fromQuick, dump());
+});
+
+const anyKey = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => new PrivateKey(clamp(bytes)));
+const anyPeer = fc.record(
+  {
+    publicKey: anyKey.map(publicKeyOf),
+    endpoint: fc.record({
+      address: fc.oneof(anyIpv4, anyIpv6).filter(canBeEndpoint),
+      port: fc.integer({ min: 1, max: 65535 }),
+    }),
+    persistentKeepaliveInterval: fc.integer({ min: 0, max: 65535 }),
+    allowedIps: fc.array(anyPrefix.map(masked), { minLength: 1, maxLength: 8 }),
+  },
+  { requiredKeys: ['publicKey', 'allowedIps'] },
+);
+const anyDevice: fc.Arbitrary<Device> = fc.record(
+  {
+    privateKey: anyKey,
+    listenPort: fc.integer({ min: 1024, max: 65535 }),
+    peers: fc.uniqueArray(anyPeer, { maxLength: 4, selector: ({ publicKey }) => publicKey }),
+  },
+  { requiredKeys: ['privateKey', 'peers'] },
+) as fc.Arbitrary<Device>;
+
+test('any device goes through `wg setconf` and comes back whole from `wg show`', { skip }, () => {
+  fc.assert(
+    fc.property(anyDevice, (device) => {
+      feed('setconf', setconf(device));
+      const shown = dump();
+      assert.equal(shown.privateKey, device.privateKey.toBase64());
+      assert.equal(shown.publicKey, publicKeyOf(device.privateKey));
+      if (device.listenPort !== undefined) {
+        assert.equal(shown.listenPort, String(device.listenPort));
+      }
+      assert.deepEqual(shown.peers, expectedPeers(device));
+    }),
+    { numRuns: 40 },
+  );
+});
+
+test('a hundred peers of one key each', { skip }, () => {
+  const peers = Array.from({ length: 100 }, (_, index) => ({
+    publicKey: publicKeyOf(new PrivateKey(clamp(new Uint8Array(32).fill(index)))),
+    allowedIps: [hostPrefix(hub.address)],
+  }));
+  feed('setconf', wgSetconf({ ...hub, peers }));
+  assert.deepEqual([...dump().peers.keys()].sort(), peers.map(({ publicKey }) => String(publicKey)).sort());
+});
+
+function feed(verb: 'setconf' | 'syncconf' | 'addconf', text: string): void {
+  writeFileSync(file, text, { mode: 0o600 });
+  execFileSync('wg', [verb, link, file], { stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+interface ShownPeer {
+  readonly endpoint: string;
+  readonly allowedIps: string[];
+  readonly keepalive: string;
+}
+
+/** `wg show LINK dump` (wg(8)): tabs between fields, the first line the interface's. */
+function dump() {
+  const [own = '', ...lines] = execFileSync('wg', ['show', link, 'dump'], { encoding: 'utf8' })
+    .trimEnd()
+    .split('\n');
+  const [privateKey, publicKey, listenPort] = own.split('\t');
+  const peers = new Map<string, ShownPeer>();
+  for (const line of lines) {
+    const [key = '', , endpoint = '', allowedIps = '', , , , keepalive = ''] = line.split('\t');
+    peers.set(key, { endpoint, allowedIps: allowedIps.split(',').sort(), keepalive });
+  }
+  return { privateKey, publicKey, listenPort, peers };
+}
+
+/** What WireGuard keeps: an allowed IP belongs to the last peer that asked for it. */
+function expectedPeers({ peers }: Device): Map<string, ShownPeer> {
+  const owners = new Map<string, string>();
+  for (const { publicKey, allowedIps } of peers) {
+    for (const prefix of allowedIps) {
+      owners.set(formatPrefix(prefix), publicKey);
+    }
+  }
+  return new Map(
+    peers.map(({ publicKey, endpoint, persistentKeepaliveInterval: keepalive }) => {
+      const allowedIps = [...owners].filter(([, owner]) => owner === publicKey).map(([text]) => text);
+      return [
+        publicKey,
+        {
+          endpoint: endpoint === undefined ? '(none)' : formatEndpoint(endpoint),
+          allowedIps: allowedIps.length === 0 ? ['(none)'] : allowedIps.sort(),
+          keepalive: keepalive === undefined || keepalive === 0 ? 'off' : String(keepalive),
+        },
+      ];
+    }),
+  );
+}
+
+/** wg prints an IPv4-mapped endpoint as IPv4, and a link-local one with its zone. */
+function canBeEndpoint(address: Address): boolean {
+  return address.kind() === 'ipv4' || address.range() === 'unicast' || address.range() === 'uniqueLocal';
+}
