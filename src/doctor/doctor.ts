@@ -6,6 +6,7 @@ import { judgeDns } from './dns.ts';
 import { judgeEngine } from './engine.ts';
 import { type Finding, pass, skip } from './finding.ts';
 import { judgeIp } from './ip.ts';
+import { judgeIpRange } from './ip-range.ts';
 import { judgeKernelVersion } from './kernel.ts';
 import { judgeNamespaces, probeNamespaces } from './namespaces.ts';
 import { judgePlugin, probePlugin } from './plugin.ts';
@@ -45,6 +46,7 @@ export async function* examine({ driver, pluginSocket, engineSocket }: Patient):
 
 const networkChecks: Readonly<Record<string, (survey: Survey) => Finding>> = {
   seeds: judgeSeeds,
+  'ip-range': judgeIpRange,
   'default-route': judgeDefaultRoute,
   dns: judgeDns,
 };

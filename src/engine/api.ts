@@ -9,6 +9,12 @@ const text = v.nullish(v.string(), '');
 /** `GET /version` */
 export const SystemVersion = v.object({ Version: v.string() });
 
+/** network.IPAMConfig: a subnet of a network, and the part of it that this host gives away. */
+const IPAMConfig = v.pipe(
+  v.object({ Subnet: text, IPRange: text }),
+  v.transform(({ Subnet, IPRange }) => ({ subnet: Subnet, ipRange: IPRange })),
+);
+
 /**
  * An item of `GET /networks`. The options' values stay behind here: one of them may be a seed, and only
  * their names are of use.
@@ -20,13 +26,16 @@ export const Network = v.pipe(
     Driver: text,
     Internal: v.nullish(v.boolean(), false),
     Options: v.nullish(v.pipe(v.record(v.string(), v.unknown()), v.transform(Object.keys)), {}),
+    IPAM: v.nullish(v.object({ Config: v.nullish(v.array(IPAMConfig), []) }), {}),
   }),
-  v.transform(({ Id, Name, Driver, Internal, Options }) => ({
+  v.transform(({ Id, Name, Driver, Internal, Options, IPAM }) => ({
     id: Id,
     name: Name,
     driver: Driver,
     isInternal: Internal,
     optionNames: Options,
+    /** `ipRange` is empty where none was asked for: all of the subnet is given away. */
+    subnets: IPAM.Config ?? [],
   })),
 );
 export type Network = v.InferOutput<typeof Network>;

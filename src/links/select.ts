@@ -4,7 +4,7 @@ import { iprouteLinks } from './iproute/links.ts';
 import type { Links } from './links.ts';
 import { markOf } from './mark.ts';
 import { netlinkLinks } from './netlink/links.ts';
-import { netlinkObstacle, netlinkWireGuardObstacle } from './netlink/probe.ts';
+import { netlinkObstacle, probeWireGuardByNetlink } from './netlink/probe.ts';
 import { probeKernelWireGuard, probeProgram } from './probe.ts';
 import { userspaceLinks, userspaceProgram } from './userspace/links.ts';
 
@@ -12,37 +12,31 @@ export const backends = ['auto', 'netlink', 'iproute', 'userspace'] as const;
 export type Backend = (typeof backends)[number];
 
 /**
- * The implementation of Links that was asked for. With `auto` it is the kernel's WireGuard where there is
- * one, by netlink if this runtime can and else by programs; without one, userspace. Says in the log what it
- * took and why.
+ * The implementation of Links that was asked for. With `auto` the kernel's where it can, by netlink if this
+ * runtime can and else by programs; or else userspace. Says in the log what it took and why.
  * @throws Error if this runtime cannot do what was asked for, or with `auto` nothing works
  */
 export async function selectLinks(backend: Backend, owner: string, log: Log): Promise<Links> {
   const mark = markOf(owner);
   const program = userspaceProgram(process.env);
-  const noNetlink = netlinkObstacle();
-
-  if (backend === 'netlink' && noNetlink !== undefined) {
-    throw new Error(`backend netlink: ${noNetlink}`);
-  }
+  const make = {
+    netlink: () => netlinkLinks(mark),
+    iproute: () => iprouteLinks(mark),
+    userspace: () => userspaceLinks(mark, program),
+  };
   if (backend !== 'auto') {
+    const links = make[backend]();
     log.info(`backend ${backend}`, { reason: 'asked for' });
-    return backend === 'netlink'
-      ? netlinkLinks(mark)
-      : backend === 'iproute'
-        ? iprouteLinks(mark)
-        : userspaceLinks(mark, program);
+    return links;
   }
 
-  const noKernel = noNetlink === undefined ? await netlinkWireGuardObstacle() : await programsObstacle();
-  const reason = 'the kernel makes WireGuard links';
-  if (noKernel === undefined && noNetlink === undefined) {
-    log.info('backend netlink', { reason });
-    return netlinkLinks(mark);
-  }
+  const noNetlink = netlinkObstacle();
+  const noKernel = noNetlink === undefined ? await probeWireGuardByNetlink() : await probeByPrograms();
   if (noKernel === undefined) {
-    log.info('backend iproute', { reason: `${reason}; ${noNetlink}` });
-    return iprouteLinks(mark);
+    const kernel = 'the kernel makes WireGuard links';
+    const choice = noNetlink === undefined ? 'netlink' : 'iproute';
+    log.info(`backend ${choice}`, { reason: noNetlink === undefined ? kernel : `${kernel}; ${noNetlink}` });
+    return make[choice]();
   }
   if (!(await probeProgram(program)).ok) {
     throw new Error(
@@ -50,5 +44,14 @@ export async function selectLinks(backend: Backend, owner: string, log: Log): Pr
     );
   }
   log.warn(`backend userspace, by ${program}`, { reason: noKernel });
-  return userspaceLinks(mark, program);
+  return make.userspace();
+}
+
+/** Why not by `ip` and `wg`, or undefined. */
+async function probeByPrograms(): Promise<string | undefined> {
+  const kernel = await probeKernelWireGuard();
+  if (!kernel.ok) {
+    return `no WireGuard from the kernel: ${kernelWords(kernel.cause)}`;
+  }
+  return (await probeProgram('wg')).ok ? undefined : 'the program wg is missing';
 }

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { judgeDns } from '../../src/doctor/dns.ts';
 import { judgeEngine } from '../../src/doctor/engine.ts';
+import { judgeIpRange } from '../../src/doctor/ip-range.ts';
 import { judgePlugin, probePlugin } from '../../src/doctor/plugin.ts';
 import { judgeSeeds } from '../../src/doctor/seeds.ts';
 import { type Survey, surveyEngine } from '../../src/doctor/survey.ts';
@@ -143,11 +144,34 @@ test('seeds', () => {
     driver,
     isInternal: false,
     optionNames,
+    subnets: [],
   });
   const file = network('file', ['io.bestov.wg.seedfile']);
   assert.equal(judgeSeeds({ networks: [file] }).status, 'pass');
   const { status, cause } = judgeSeeds({ networks: [file, network('open', ['io.bestov.wg.seed'])] });
   assert.deepEqual([status, cause], ['warn', '`docker network inspect` shows the seed of open']);
+});
+
+test('ip-range: what this host gives away, to be compared with others', () => {
+  const network = (name: string, ipRange: string) => ({
+    id: name,
+    name,
+    driver,
+    isInternal: false,
+    optionNames: [],
+    subnets: [{ subnet: '192.168.5.0/24', ipRange }],
+  });
+  assert.deepEqual(judgeIpRange({ networks: [network('here', '192.168.5.0/25')] }), {
+    name: 'ip-range',
+    status: 'pass',
+    cause: 'here gives away 192.168.5.0/25 of 192.168.5.0/24',
+  });
+  const { status, cause } = judgeIpRange({ networks: [network('a', '192.168.5.0/25'), network('b', '')] });
+  assert.equal(status, 'pass');
+  assert.match(
+    cause,
+    /^a gives away 192\S+ of 192\S+, b gives away all of 192\.168\.5\.0\/24; if another host/,
+  );
 });
 
 test('dns', () => {

@@ -21,8 +21,15 @@ test('networks: options come without their values', async (t) => {
     t,
     answers({
       '/networks': [
-        { Id: 'n1', Name: 'tunnel', Driver: 'wireguard-plugin', Internal: false, Options: options },
-        { Id: 'n2', Name: 'none', Driver: 'null', Internal: true, Options: null },
+        {
+          Id: 'n1',
+          Name: 'tunnel',
+          Driver: 'wireguard-plugin',
+          Internal: false,
+          Options: options,
+          IPAM: { Config: [{ Subnet: '10.9.0.0/24', IPRange: '10.9.0.0/25' }, { Subnet: '10.8.0.0/24' }] },
+        },
+        { Id: 'n2', Name: 'none', Driver: 'null', Internal: true, Options: null, IPAM: { Config: null } },
       ],
     }),
   );
@@ -34,8 +41,12 @@ test('networks: options come without their values', async (t) => {
       driver: 'wireguard-plugin',
       isInternal: false,
       optionNames: ['io.bestov.wg.seed', 'io.bestov.wg.peer'],
+      subnets: [
+        { subnet: '10.9.0.0/24', ipRange: '10.9.0.0/25' },
+        { subnet: '10.8.0.0/24', ipRange: '' },
+      ],
     },
-    { id: 'n2', name: 'none', driver: 'null', isInternal: true, optionNames: [] },
+    { id: 'n2', name: 'none', driver: 'null', isInternal: true, optionNames: [], subnets: [] },
   ]);
   assert.ok(!inspect(networks, { depth: null }).includes(seed));
 });

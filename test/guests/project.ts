@@ -23,6 +23,8 @@ export const projectFiles: GuestFiles = {
 export interface ScenarioOutcome {
   readonly name: string;
   readonly passed: boolean;
+  /** Why it was skipped, if it was; it counts as passed. */
+  readonly skipped?: string;
 }
 
 const report = '/root/report.tap';
@@ -39,15 +41,19 @@ export function scenarioScript(files: readonly string[]): string {
     `--test-reporter-destination=${report}`,
   ];
   const isFull = process.env.WGDRIVER_TEST_FULL === undefined ? '' : 'WGDRIVER_TEST_FULL=1 ';
-  return `cd ${projectFolder} && ${isFull}node --test --test-isolation=none ${reporters.join(' ')} ${files.join(' ')}`;
+  // A guest has no resolv.conf, and a scenario mounts its own over what is there.
+  const prepare = `cd ${projectFolder} && touch /etc/resolv.conf`;
+  return `${prepare} && ${isFull}node --test --test-isolation=none ${reporters.join(' ')} ${files.join(' ')}`;
 }
 
 export const reportFile = report;
 
 /** The outcome of each scenario from a report in TAP. */
 export function parseReport(tap: string): ScenarioOutcome[] {
-  return [...tap.matchAll(/^(not ok|ok) \d+ - (.*?)(?: # .*)?$/gm)].map(([, verdict, name = '']) => ({
+  const lines = tap.matchAll(/^(not ok|ok) \d+ - (.*?)(?: # (?:SKIP (.*)|.*))?$/gm);
+  return [...lines].map(([, verdict, name = '', skipped]) => ({
     name: name.replaceAll('\\#', '#'),
     passed: verdict === 'ok',
+    ...(skipped === undefined ? {} : { skipped }),
   }));
 }

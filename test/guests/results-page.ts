@@ -15,7 +15,11 @@ export function resultsPage(outcomes: ReadonlyMap<Suite, readonly ScenarioOutcom
   const row = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
   const cell = (suite: Suite, name: string) => {
     const outcome = outcomes.get(suite)?.find((candidate) => candidate.name === name);
-    return outcome === undefined ? 'not run' : outcome.passed ? 'passed' : '**failed**';
+    if (outcome === undefined) {
+      return 'not run';
+    }
+    const passed = outcome.skipped === undefined ? 'passed' : `not there: ${outcome.skipped}`;
+    return outcome.passed ? passed : '**failed**';
   };
   return [
     '# Scenarios with the kernel’s WireGuard',

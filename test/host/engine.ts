@@ -13,7 +13,8 @@ export interface Engine {
   /** Runs `docker …`, which may fail. */
   tryDocker(...args: readonly string[]): Promise<Ended>;
   stop(signal?: NodeJS.Signals): Promise<void>;
-  start(): Promise<void>;
+  /** Starts it again, with further arguments of dockerd that count for this start alone. */
+  start(...args: readonly string[]): Promise<void>;
   output(): string;
 }
 
@@ -23,11 +24,11 @@ export const testImage = 'wgdriver-test';
 /** Starts dockerd. WGDRIVER_TEST_CGROUP, if set, is the control group to put containers in. */
 export async function startEngine(...args: readonly string[]): Promise<Engine> {
   const cgroup = process.env.WGDRIVER_TEST_CGROUP;
-  const allArgs = [...(cgroup === undefined ? [] : ['--cgroup-parent', cgroup]), ...args];
+  const lastingArgs = [...(cgroup === undefined ? [] : ['--cgroup-parent', cgroup]), ...args];
   let daemon: Daemon | undefined;
 
-  async function start(): Promise<void> {
-    const starting = startDaemon('dockerd', allArgs);
+  async function start(...more: readonly string[]): Promise<void> {
+    const starting = startDaemon('dockerd', [...lastingArgs, ...more]);
     daemon = starting;
     await untilReady(
       starting,

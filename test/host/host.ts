@@ -1,4 +1,5 @@
 import { after, afterEach } from 'node:test';
+import { run } from './commands.ts';
 import type { Daemon } from './daemon.ts';
 import { startDriver } from './driver.ts';
 import { type Engine, importTestImage, startEngine, testImage } from './engine.ts';
@@ -17,6 +18,10 @@ export interface Host {
   /** Starts a container that sleeps; its further `docker run` arguments come first. */
   startContainer(name: string, ...args: readonly string[]): Promise<string>;
   exec(container: string, ...command: readonly string[]): Promise<string>;
+  /** Runs a program of the host in a container's network namespace. */
+  enter(container: string, file: string, ...args: readonly string[]): Promise<string>;
+  /** What `wg show LINK FIELD` says of a container's link, the first that the engine counted. */
+  wgShow(container: string, field: string): Promise<string>;
   /** Sends pings from a container until one is answered. @throws Error if none is in 15 s */
   ping(container: string, address: string): Promise<void>;
   /** Removes every container and network. */
@@ -102,6 +107,28 @@ export async function startHost(...engineArgs: readonly string[]): Promise<Host>
       engine.docker('run', '-d', '--name', name, '--hostname', name, ...args, testImage, 'sleep', '100000'),
 
     exec: (container, ...command) => engine.docker('exec', container, ...command),
+
+    async enter(container, file, ...args) {
+      const pid = await engine.docker('inspect', '--format={{.State.Pid}}', container);
+      return run('nsenter', [`--target=${pid}`, '--net', file, ...args]);
+    },
+
+    async wgShow(container, field) {
+      if (tunnel.backend !== 'userspace') {
+        return host.enter(container, 'wg', 'show', 'wg0', field);
+      }
+      // A userspace implementation's socket keeps the name that the link had on the host.
+      const endpoint = await engine.docker(
+        'inspect',
+        '--format={{range .NetworkSettings.Networks}}{{slice .EndpointID 0 12}} {{end}}',
+        container,
+      );
+      const handedOver = new RegExp(
+        `link handed over .*endpoint=(?:${endpoint.trim().replaceAll(' ', '|')}) .*link=(\\S+)`,
+      );
+      const link = handedOver.exec(host.driver.output())?.[1] ?? 'none';
+      return run('wg', ['show', link, field]);
+    },
 
     async ping(container, address) {
       await engine.docker('exec', container, 'sh', '-c', pingUntilAnswered, 'sh', address);

@@ -25,6 +25,8 @@ export interface Hub {
   exec(file: string, ...args: readonly string[]): Promise<string>;
   /** Configures its peers by `wgdriver endpoint-config`, whose further arguments these are. */
   configure(...args: readonly string[]): Promise<void>;
+  /** The same by `wg syncconf`, which leaves the peers alone that stay as they are. */
+  sync(...args: readonly string[]): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -75,22 +77,24 @@ export async function startHub({
     address,
   );
   const publicKey = await sh('wg pubkey <"$1/key"', folder);
+  const applyConfig = async (verb: 'setconf' | 'syncconf', args: readonly string[]) => {
+    const config = await run(wgdriver, [
+      'endpoint-config',
+      '--format=setconf',
+      `--private-key-file=${folder}/key`,
+      `--listen-port=${listenPort}`,
+      ...args,
+    ]);
+    await writeFile(join(folder, 'conf'), config, { mode: 0o600 });
+    await exec('wg', verb, device, join(folder, 'conf'));
+  };
   return {
     endpoint: `10.99.${hop}.2:${listenPort}`,
     publicKey,
     address: address.replace(/\/.*/, ''),
     exec,
-    async configure(...args) {
-      const config = await run(wgdriver, [
-        'endpoint-config',
-        '--format=setconf',
-        `--private-key-file=${folder}/key`,
-        `--listen-port=${listenPort}`,
-        ...args,
-      ]);
-      await writeFile(join(folder, 'conf'), config, { mode: 0o600 });
-      await exec('wg', 'setconf', device, join(folder, 'conf'));
-    },
+    configure: (...args) => applyConfig('setconf', args),
+    sync: (...args) => applyConfig('syncconf', args),
     async close() {
       await exec('ip', 'link', 'delete', 'dev', device);
       await run('ip', ['netns', 'delete', name]);
@@ -98,4 +102,14 @@ export async function startHub({
       await rm(folder, { recursive: true });
     },
   };
+}
+
+/** A hub for one test, closed whatever comes of it. */
+export async function withHub(settings: HubSettings, use: (hub: Hub) => Promise<void>): Promise<void> {
+  const hub = await startHub(settings);
+  try {
+    await use(hub);
+  } finally {
+    await hub.close();
+  }
 }

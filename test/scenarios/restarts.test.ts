@@ -6,39 +6,19 @@ import { hostForTests } from '../host/host.ts';
 
 const host = await hostForTests();
 
-for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-  test(`tunnels stay up while the driver is away (${signal}), and everything goes on when it is back`, async () => {
-    await host.createNetwork('wgnet');
-    await host.startContainer('one', '--network=wgnet');
-    await host.ping('one', host.hub.address);
-
-    const ended = await host.driver.stop(signal);
-    assert.equal(ended, signal === 'SIGTERM' ? 0 : 'SIGKILL');
-    await host.ping('one', host.hub.address);
-    if (signal === 'SIGTERM') {
-      await assert.rejects(access(pluginSocket), 'the socket is unlinked');
-    } else {
-      await access(pluginSocket);
-    }
-
-    host.driver = await startDriver('--backend', host.tunnel.backend);
-    await host.ping('one', host.hub.address);
-    await host.startContainer('two', '--network=wgnet');
-    await host.ping('two', '192.168.5.2');
-  });
-}
-
-test('a container removed while the driver is away leaves a link that is swept at the next start', async () => {
+test('tunnels stay up while the driver is away, and everything goes on when it is back', async () => {
   await host.createNetwork('wgnet');
   await host.startContainer('one', '--network=wgnet');
-  await host.driver.stop('SIGKILL');
-  await host.engine.docker('rm', '-f', 'one');
+  await host.ping('one', host.hub.address);
+
+  assert.equal(await host.driver.stop(), 0);
+  await host.ping('one', host.hub.address);
+  await assert.rejects(access(pluginSocket), 'the socket is unlinked');
+
   host.driver = await startDriver('--backend', host.tunnel.backend);
-  // The driver still knows the endpoint: the engine gives its address to the next container.
+  await host.ping('one', host.hub.address);
   await host.startContainer('two', '--network=wgnet');
-  assert.match(await host.exec('two', 'ip', 'address', 'show', 'wg0'), /192\.168\.5\.2\/24/);
-  assert.match(host.driver.output(), /a forgotten endpoint held the address/);
-  await host.ping('two', host.hub.address);
+  await host.ping('two', '192.168.5.2');
 });
 
 test('a second driver on the same socket is refused', async () => {

@@ -1,0 +1,86 @@
+import { concat, readU16, u16 } from './bytes.ts';
+import { malformed } from './error.ts';
+
+// linux/netlink.h
+export const NLA_F_NESTED = 0x8000;
+const NLA_TYPE_MASK = 0x3fff;
+/** sizeof(struct nlattr) */
+export const NLA_HDRLEN = 4;
+/** What nla_len, of 16 bits, leaves for a value. */
+const longestValue = 0xffff - NLA_HDRLEN;
+
+/** `struct nlattr` and its value. */
+export interface Attribute {
+  /** Without the flags, if it was decoded. */
+  readonly type: number;
+  readonly value: Uint8Array;
+}
+
+/** An attribute whose value is attributes, marked as such. */
+export function nested(type: number, attributes: readonly Attribute[]): Attribute {
+  return { type: type | NLA_F_NESTED, value: encodeAttributes(attributes) };
+}
+
+/** Each padded to 4 bytes. @throws NetlinkError if one is too long for its length field */
+export function encodeAttributes(attributes: readonly Attribute[]): Uint8Array {
+  return concat(
+    attributes.flatMap(({ type, value }) => {
+      if (value.length > longestValue) {
+        throw malformed('nlattr', `expected at most ${longestValue} bytes, got ${value.length}`);
+      }
+      const length = NLA_HDRLEN + value.length;
+      return [u16(length), u16(type), value, new Uint8Array(NLA_ALIGN(length) - length)];
+    }),
+  );
+}
+
+/** Attributes in their order, one type any number of times. @throws NetlinkError if they are cut off */
+export function decodeAttributes(bytes: Uint8Array): Attribute[] {
+  const attributes: Attribute[] = [];
+  for (let offset = 0; offset < bytes.length; ) {
+    const rest = bytes.length - offset;
+    if (rest < NLA_HDRLEN) {
+      throw malformed('nlattr', `expected ${NLA_HDRLEN} bytes, got ${rest}`);
+    }
+    const length = readU16(bytes, offset);
+    if (length < NLA_HDRLEN || length > rest) {
+      throw malformed('nlattr', `expected a length from ${NLA_HDRLEN} to ${rest}, got ${length}`);
+    }
+    attributes.push({
+      type: readU16(bytes, offset + 2) & NLA_TYPE_MASK,
+      value: bytes.subarray(offset + NLA_HDRLEN, offset + length),
+    });
+    offset += NLA_ALIGN(length);
+  }
+  return attributes;
+}
+
+/** The attributes by type, for reading; the last of a type counts, as in the kernel's nla_parse. */
+export class AttributeTable {
+  readonly #values: ReadonlyMap<number, Uint8Array>;
+
+  constructor(bytes: Uint8Array) {
+    this.#values = new Map(decodeAttributes(bytes).map(({ type, value }) => [type, value]));
+  }
+
+  /**
+   * The value of an attribute, given as `{ IFLA_MTU }` so that an error can name it; undefined without one.
+   * @throws NetlinkError if it has not `length` bytes
+   */
+  get<Value>(
+    attribute: Readonly<Record<string, number>>,
+    read: (value: Uint8Array) => Value,
+    length?: number,
+  ): Value | undefined {
+    const [[name, type] = ['', -1]] = Object.entries(attribute);
+    const value = this.#values.get(type);
+    if (value !== undefined && length !== undefined && value.length !== length) {
+      throw malformed(name, `expected ${length} bytes, got ${value.length}`);
+    }
+    return value && read(value);
+  }
+}
+
+function NLA_ALIGN(length: number): number {
+  return (length + 3) & ~3;
+}

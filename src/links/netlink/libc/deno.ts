@@ -1,0 +1,71 @@
+import { errnoName } from '../errno.ts';
+import { NetlinkError } from '../error.ts';
+import type { Libc } from './libc.ts';
+
+/** What is used of Deno, whose types are not Node's. */
+interface Deno {
+  dlopen<Name extends string>(
+    path: string,
+    symbols: Record<
+      Name,
+      { parameters: readonly string[]; result: string; name?: string; nonblocking?: true }
+    >,
+  ): { symbols: Record<Name, (...args: readonly unknown[]) => unknown> };
+  UnsafePointerView: new (pointer: unknown) => { getInt32(): number };
+}
+
+/** fcntl.h: O_RDONLY | O_CLOEXEC */
+const forReading = 0o2000000;
+
+/** libc by Deno.dlopen, which needs --allow-ffi. */
+export function denoLibc(): Libc {
+  const { Deno } = globalThis as unknown as { Deno: Deno };
+  const socketCall = { parameters: ['i32', 'buffer', 'usize', 'i32'], result: 'isize' };
+  const { symbols } = Deno.dlopen('libc.so.6', {
+    socket: { parameters: ['i32', 'i32', 'i32'], result: 'i32' },
+    setsockopt: { parameters: ['i32', 'i32', 'i32', 'buffer', 'u32'], result: 'i32' },
+    send: socketCall,
+    sendBeside: { ...socketCall, name: 'send', nonblocking: true },
+    recv: socketCall,
+    open: { parameters: ['buffer', 'i32'], result: 'i32' },
+    close: { parameters: ['i32'], result: 'i32' },
+    setns: { parameters: ['i32', 'i32'], result: 'i32' },
+    unshare: { parameters: ['i32'], result: 'i32' },
+    __errno_location: { parameters: [], result: 'pointer' },
+  });
+
+  function checked(operation: string, subject: string, result: unknown): number {
+    if (Number(result) < 0) {
+      const errno = new Deno.UnsafePointerView(symbols.__errno_location()).getInt32();
+      throw new NetlinkError(operation, subject, { errno: errnoName(errno) });
+    }
+    return Number(result);
+  }
+
+  return {
+    socket: (domain, type, protocol) =>
+      checked('open', 'netlink socket', symbols.socket(domain, type, protocol)),
+    setsockopt(socket, level, name, value) {
+      checked('set up', 'netlink socket', symbols.setsockopt(socket, level, name, value, value.length));
+    },
+    async send(socket, bytes) {
+      const size = BigInt(bytes.length);
+      if (Number(await symbols.sendBeside(socket, bytes, size, 0)) < 0) {
+        // Its errno is in the other thread. What was not sent may be sent again, here, to learn it.
+        checked('send', 'netlink message', symbols.send(socket, bytes, size, 0));
+      }
+    },
+    recv: (socket, buffer) =>
+      checked('receive', 'netlink message', symbols.recv(socket, buffer, BigInt(buffer.length), 0)),
+    open: (path) => checked('open', path, symbols.open(new TextEncoder().encode(`${path}\0`), forReading)),
+    close(file) {
+      checked('close', 'file', symbols.close(file));
+    },
+    setns(namespace, type) {
+      checked('enter', 'network namespace', symbols.setns(namespace, type));
+    },
+    unshare(flags) {
+      checked('make', 'network namespace', symbols.unshare(flags));
+    },
+  };
+}

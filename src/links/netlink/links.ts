@@ -1,0 +1,102 @@
+import type { Device } from '../../wireguard/device.ts';
+import { LinkError, type Links } from '../links.ts';
+import type { Mark } from '../mark.ts';
+import { NetlinkError } from './error.ts';
+import { openLibc } from './libc/libc.ts';
+import { createLimit } from './limit.ts';
+import { createLink, deleteLink, getLink, listLinks, setLinkAlias } from './route/client.ts';
+import type { Link } from './route/link.ts';
+import { NETLINK_GENERIC, NETLINK_ROUTE, withNetlinkSocket } from './socket.ts';
+import { configureDevice } from './wireguard/client.ts';
+
+/**
+ * A deletion keeps a thread busy for tens of milliseconds. libuv has four, and a container that starts
+ * meanwhile needs one.
+ */
+const deletionsAtOnce = 3;
+
+const route = { protocol: NETLINK_ROUTE } as const;
+const generic = { protocol: NETLINK_GENERIC } as const;
+
+/**
+ * Links of the kernel's WireGuard, by messages to the kernel and without programs of the host. Of another
+ * kind than `wireguard` for tests on kernels without it.
+ * @throws Error if this runtime cannot (openLibc)
+ */
+export function netlinkLinks(mark: Mark, kind = 'wireguard'): Links {
+  openLibc();
+  const limited = createLimit(deletionsAtOnce);
+  return {
+    create: ({ name, mtu, endpointId }) =>
+      withNetlinkSocket(route, async (socket) => {
+        await createLink(socket, { name, kind, mtu });
+        try {
+          await setLinkAlias(socket, name, mark.write(endpointId));
+        } catch (error) {
+          // Without its mark nobody would ever delete it.
+          await getLink(socket, name)
+            .then((link) => deleteLink(socket, link))
+            .catch(() => {});
+          throw error;
+        }
+      }).catch(asLinkError('create', name)),
+
+    configure: (name, device) =>
+      withNetlinkSocket(generic, (socket) => configureDevice(socket, name, replacing(device))).catch(
+        asLinkError('configure', name),
+      ),
+
+    delete: (name) =>
+      limited(() =>
+        withNetlinkSocket(route, async (socket) => {
+          const link = await unlessGone(getLink(socket, name));
+          if (link !== undefined) {
+            refuseUnmarked(link, mark);
+            await unlessGone(deleteLink(socket, link));
+          }
+        }),
+      ).catch(asLinkError('delete', name)),
+
+    list: () =>
+      withNetlinkSocket(route, async (socket) =>
+        (await listLinks(socket)).flatMap(({ name, alias }) => {
+          const endpointId = mark.read(alias);
+          return endpointId === undefined ? [] : [{ name, endpointId }];
+        }),
+      ).catch(asLinkError('list', 'all')),
+  };
+}
+
+/** As `wg setconf` has it: the device is to have these peers, and they these allowed IPs, and no others. */
+function replacing(device: Device) {
+  const peers = device.peers.map((peer) => ({ ...peer, replaceAllowedIps: true }));
+  return { ...device, replacePeers: true, peers };
+}
+
+function refuseUnmarked({ name, alias }: Link, mark: Mark): void {
+  if (mark.read(alias) === undefined) {
+    throw new LinkError('delete', name, 'it is not this driver’s: its alias says otherwise');
+  }
+}
+
+/** Gone before, or in between: with its namespace, or by another call. */
+async function unlessGone<Result>(result: Promise<Result>): Promise<Result | undefined> {
+  try {
+    return await result;
+  } catch (error) {
+    if (error instanceof NetlinkError && error.errno === 'ENODEV') {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
+function asLinkError(operation: string, link: string) {
+  return (error: unknown): never => {
+    if (!(error instanceof NetlinkError)) {
+      throw error;
+    }
+    const { reason, errno } = error.during(operation, `link ${link}`);
+    throw new LinkError(operation, link, reason, errno);
+  };
+}

@@ -1,0 +1,28 @@
+import { openLibc } from './libc/libc.ts';
+import { createLink } from './route/client.ts';
+import { NETLINK_ROUTE, withNetlinkSocket } from './socket.ts';
+
+/** Why this runtime cannot do it, or undefined. */
+export function netlinkObstacle(): string | undefined {
+  try {
+    openLibc();
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+/**
+ * Why this kernel makes no WireGuard links for this process, or undefined. Really makes one, in a namespace
+ * that ends with the probe.
+ */
+export async function probeWireGuardByNetlink(): Promise<string | undefined> {
+  try {
+    await withNetlinkSocket({ protocol: NETLINK_ROUTE, netns: 'new' }, (socket) =>
+      createLink(socket, { name: 'wgprobe', kind: 'wireguard' }),
+    );
+    return undefined;
+  } catch (error) {
+    return `no WireGuard from the kernel: ${(error as Error).message}`;
+  }
+}

@@ -1,0 +1,117 @@
+import { decodeAcknowledgement } from './acknowledgement.ts';
+import { type NetlinkCause, NetlinkError } from './error.ts';
+import {
+  decodeMessages,
+  encodeMessage,
+  type NetlinkMessage,
+  NLM_F_ACK,
+  NLM_F_DUMP,
+  NLM_F_DUMP_INTR,
+  NLM_F_REQUEST,
+  NLMSG_DONE,
+  NLMSG_ERROR,
+  NLMSG_NOOP,
+  NLMSG_OVERRUN,
+} from './message.ts';
+import type { NetlinkSocket } from './socket.ts';
+
+/** What is asked of the kernel, and the words for it in an error. */
+export interface Request {
+  readonly type: number;
+  /** Beside those that `execute` and `dump` give it. */
+  readonly flags?: number;
+  readonly payload: Uint8Array;
+  /** `create` */
+  readonly operation: string;
+  /** `link wgd1a2b3c` */
+  readonly subject: string;
+}
+
+/** Where links come and go all the time, a dump may be interrupted more than once. */
+const dumpTries = 10;
+
+let lastSequence = 0;
+
+/**
+ * Asks the kernel for one thing; its answer without the acknowledgement.
+ * @throws NetlinkError with what the kernel said
+ */
+export function execute(socket: NetlinkSocket, request: Request): Promise<NetlinkMessage[]> {
+  return exchange(socket, request, NLM_F_ACK);
+}
+
+/**
+ * Asks the kernel for all there is of something. A dump that a change has interrupted (NLM_F_DUMP_INTR) may
+ * lack some of it, and is asked for again.
+ * @throws NetlinkError with what the kernel said; with errno EINTR if each of ten was interrupted
+ */
+export async function dump(socket: NetlinkSocket, request: Request): Promise<NetlinkMessage[]> {
+  for (let tries = 1; tries <= dumpTries; tries++) {
+    const messages = await exchange(socket, request, NLM_F_DUMP);
+    if (messages.every(({ flags }) => (flags & NLM_F_DUMP_INTR) === 0)) {
+      return messages.filter(({ type }) => type !== NLMSG_DONE);
+    }
+  }
+  const text = `changed each of ${dumpTries} times while it was read (NLM_F_DUMP_INTR)`;
+  throw new NetlinkError(request.operation, request.subject, { errno: 'EINTR', text });
+}
+
+/** Decodes an answer, so that an error says what it was the answer to. @throws NetlinkError */
+export function decodedFor<Result>({ operation, subject }: Request, decode: () => Result): Result {
+  try {
+    return decode();
+  } catch (error) {
+    throw error instanceof NetlinkError ? error.during(operation, subject) : error;
+  }
+}
+
+/** Sends a request and reads what comes back to its end; with the NLMSG_DONE, since that has flags too. */
+async function exchange(
+  socket: NetlinkSocket,
+  { type, flags = 0, payload, operation, subject }: Request,
+  ownFlags: number,
+): Promise<NetlinkMessage[]> {
+  // Any 32 bits but 0, which the kernel's notifications have.
+  lastSequence = (lastSequence % 0xffff_ffff) + 1;
+  const sequence = lastSequence;
+  const request = { type, flags: NLM_F_REQUEST | ownFlags | flags, sequence, portId: 0, payload };
+  try {
+    await socket.send(encodeMessage(request));
+    const { answer, cause } = readAnswer(socket, sequence);
+    if (cause !== undefined) {
+      throw new NetlinkError(operation, subject, cause);
+    }
+    return answer;
+  } catch (error) {
+    throw error instanceof NetlinkError ? error.during(operation, subject) : error;
+  }
+}
+
+interface Answer {
+  readonly answer: NetlinkMessage[];
+  readonly cause?: NetlinkCause | undefined;
+}
+
+function readAnswer(socket: NetlinkSocket, sequence: number): Answer {
+  const answer: NetlinkMessage[] = [];
+  for (;;) {
+    for (const message of decodeMessages(socket.receive())) {
+      if (message.sequence !== sequence) {
+        continue;
+      }
+      switch (message.type) {
+        case NLMSG_NOOP:
+          break;
+        case NLMSG_OVERRUN:
+          return { answer, cause: { errno: 'ENOBUFS', text: 'data lost (NLMSG_OVERRUN)' } };
+        case NLMSG_ERROR:
+          return { answer, cause: decodeAcknowledgement(message) };
+        case NLMSG_DONE:
+          answer.push(message);
+          return { answer, cause: decodeAcknowledgement(message) };
+        default:
+          answer.push(message);
+      }
+    }
+  }
+}

@@ -1,0 +1,81 @@
+import { u32 } from './bytes.ts';
+import { NetlinkError } from './error.ts';
+import { type Libc, openLibc } from './libc/libc.ts';
+import { inNamespace, type NetworkNamespace } from './namespace.ts';
+
+// linux/netlink.h
+export const NETLINK_ROUTE = 0;
+export const NETLINK_GENERIC = 16;
+const NETLINK_CAP_ACK = 10;
+const NETLINK_EXT_ACK = 11;
+/** linux/socket.h */
+const SOL_NETLINK = 270;
+// bits/socket.h, the same on x64 and arm64
+const AF_NETLINK = 16;
+const SOCK_RAW = 3;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+
+/** The kernel sends at most 32 KiB in a datagram of a dump, however large the buffer (netlink_dump). */
+const largestDatagram = 0x1_0000;
+
+/** Bytes to the kernel and bytes back: the seam below which tests have a kernel of their own. */
+export interface NetlinkSocket {
+  /** One datagram. Resolves when the kernel has acted on it: then the answer, or its beginning, is there. */
+  send(bytes: Uint8Array): Promise<void>;
+  /** The next datagram. Does not wait: without one it throws a NetlinkError with errno EAGAIN. */
+  receive(): Uint8Array;
+  close(): void;
+}
+
+export interface SocketOptions {
+  readonly protocol: typeof NETLINK_ROUTE | typeof NETLINK_GENERIC;
+  /** Where the socket is; without it, where this process is. */
+  readonly netns?: NetworkNamespace | undefined;
+}
+
+/**
+ * Opens a socket to the kernel.
+ * @throws NetlinkError; Error if this runtime cannot (openLibc)
+ */
+export function openNetlinkSocket(
+  { protocol, netns }: SocketOptions,
+  libc: Libc = openLibc(),
+): NetlinkSocket {
+  const open = () => libc.socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+  const socket = netns === undefined ? open() : inNamespace(libc, netns, open);
+  try {
+    // The kernel's own words with its errors, and not our requests, which hold keys.
+    libc.setsockopt(socket, SOL_NETLINK, NETLINK_EXT_ACK, u32(1));
+    libc.setsockopt(socket, SOL_NETLINK, NETLINK_CAP_ACK, u32(1));
+  } catch (error) {
+    libc.close(socket);
+    throw error;
+  }
+  return {
+    send: (bytes) => libc.send(socket, bytes),
+    receive() {
+      const buffer = new Uint8Array(largestDatagram);
+      const length = libc.recv(socket, buffer);
+      if (length === 0 || length === buffer.length) {
+        const text = `expected a datagram of under ${largestDatagram} bytes, got ${length} or more`;
+        throw new NetlinkError('receive', 'netlink message', { errno: 'EMSGSIZE', text });
+      }
+      return buffer.subarray(0, length);
+    },
+    close: () => libc.close(socket),
+  };
+}
+
+/** Opens a socket for as long as `use` takes. @throws what openNetlinkSocket and `use` do */
+export async function withNetlinkSocket<Result>(
+  options: SocketOptions,
+  use: (socket: NetlinkSocket) => Promise<Result>,
+): Promise<Result> {
+  const socket = openNetlinkSocket(options);
+  try {
+    return await use(socket);
+  } finally {
+    socket.close();
+  }
+}

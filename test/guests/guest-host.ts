@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { run } from '../host/commands.ts';
+import { stateFolder, wgdriver } from '../host/driver.ts';
+import { testImage } from '../host/engine.ts';
+import { driverName } from '../host/host.ts';
+import { article } from '../host/hub.ts';
+import type { Guest, GuestFiles } from '../lab/index.ts';
+
+/** What makes a guest a host with the driver: Node and the bundle. */
+export const hostFiles: GuestFiles = {
+  '/usr/local/bin/node': process.execPath,
+  '/usr/local/bin/wgdriver': wgdriver,
+};
+
+/** What makes a guest a hub: a peer for each address of the article's subnet. */
+export async function hubFiles(): Promise<GuestFiles> {
+  const scheme = [`--seed=${article.seed}`, `--additional=${article.additional}`];
+  const peers = await run(wgdriver, ['endpoint-config', '--format=setconf', ...scheme, article.subnet]);
+  return { '/root/hub.peers': Buffer.from(`${peers}\n`) };
+}
+
+/** The hub's address in the tunnel. */
+export const hubAddress = '192.168.5.1';
+
+/** Functions of bash(1) that scripts in guests may call. */
+const functions = `
+  set -euo pipefail
+
+  # Starts the driver, and waits until it serves.
+  start_driver() {
+    setsid wgdriver serve --backend iproute </dev/null >>/var/log/wgdriver.log 2>&1 &
+    local pid=$! socket=/run/docker/plugins/${driverName}.sock
+    echo $pid >/run/wgdriver.pid
+    until [ -S $socket ]; do kill -0 $pid || { cat /var/log/wgdriver.log; return 1; }; sleep 0.1; done
+  }
+
+  # dockerd gives its containerd 15 seconds, which a busy emulated machine may exceed at the first start.
+  start_engine() { engine start || engine start; }
+
+  # Imports an image with the few programs that containers need.
+  import_image() {
+    mkdir -p /root/image/bin /root/image/tmp
+    cp "$(command -v busybox)" /root/image/bin/busybox
+    for name in sh cat ip ls ping sleep; do ln -sf busybox /root/image/bin/$name; done
+    tar -C /root/image -c . | docker import - ${testImage} >/dev/null
+  }
+
+  # Makes the hub in this network namespace. Its key is kept in a file.
+  start_hub() {
+    [ -s /root/hub.key ] || (umask 077; wg genkey >/root/hub.key)
+    ip link add wg-hub type wireguard
+    wg addconf wg-hub /root/hub.peers
+    wg set wg-hub private-key /root/hub.key listen-port 51820
+    ip address add ${hubAddress}/24 dev wg-hub
+    ip link set wg-hub up
+    sysctl -qw net.ipv4.ip_forward=1
+  }
+
+  # create_network NAME PEER PEERKEY [ARGUMENT...]: with the article's seed and subnet
+  create_network() {
+    local name=$1 peer=$2 peerkey=$3
+    shift 3
+    docker network create -d ${driverName} --subnet ${article.subnet} \\
+      -o io.bestov.wg.peer=$peer -o io.bestov.wg.peerkey=$peerkey \\
+      -o io.bestov.wg.seed=${article.seed} -o io.bestov.wg.additional=${article.additional} "$@" $name
+  }
+
+  # start_container NAME [ARGUMENT...]: one that sleeps, on the network wgnet
+  start_container() {
+    local name=$1
+    shift
+    docker run -d --name $name --network wgnet --stop-signal KILL "$@" ${testImage} sleep 100000
+  }
+
+  # ping_from CONTAINER ADDRESS: until one is answered
+  ping_from() {
+    docker exec $1 sh -c 'i=0; until ping -c 1 -W 1 '$2'; do i=$((i + 1)); [ $i -lt 20 ] || exit 1; done'
+  }
+
+  # The names of all links of this namespace, and of all files of the driver's state.
+  show_links() { ls /sys/class/net; }
+  show_state() { (cd ${stateFolder} && find . -type f); }
+`;
+
+/** Runs a script of bash(1) in a guest, with the functions above; its output. @throws if it fails */
+export async function sh(guest: Guest, script: string, timeoutSeconds = 240): Promise<string> {
+  const { status, output } = await guest.exec(functions + script, { timeoutSeconds });
+  assert.equal(status, 0, `${guest.hostname}: ${script}\n${output}`);
+  return output.trimEnd();
+}
+
+/** What `wgdriver doctor` finds of one check, on a guest. */
+export async function diagnosis(guest: Guest, name: string): Promise<{ status: string; cause: string }> {
+  const { checks } = JSON.parse(await sh(guest, 'wgdriver doctor --json')) as {
+    checks: { name: string; status: string; cause: string }[];
+  };
+  const check = checks.find((candidate) => candidate.name === name);
+  assert.ok(check, `there is a check called ${name}`);
+  return check;
+}

@@ -1,0 +1,55 @@
+/**
+ * Netlink with the kernel's WireGuard, in a guest: the client itself, beside `ip` and `wg`, and the smoke
+ * scenario with `--backend netlink`.
+ */
+import assert from 'node:assert/strict';
+import { resolve } from 'node:path';
+import { after, test } from 'node:test';
+import { type GuestFiles, openLab } from '../lab/index.ts';
+import { parseReport, projectFiles, reportFile, scenarioScript } from './project.ts';
+
+/** The client's sources, and the libraries that they take. */
+const sources: GuestFiles = Object.fromEntries(
+  [
+    'src',
+    'test/guests/inside',
+    'test/links/netlink',
+    'node_modules/ipaddr.js',
+    'node_modules/valibot',
+    'node_modules/@noble',
+  ].map((path) => [`/root/wgdriver/${path}`, resolve(path)]),
+);
+
+const suites: readonly (readonly [what: string, env: string, file: string])[] = [
+  ['the client', '', 'test/guests/inside/netlink.test.ts'],
+  ['the walk-through', 'export WGDRIVER_TEST_BACKEND=netlink', 'test/scenarios/walkthrough.test.ts'],
+];
+
+const serveUntilReady = `
+  /root/wgdriver/dist/wgdriver serve --socket /run/test.sock --state-dir /run/test-state >log 2>&1 &
+  until grep -q ' serving ' log; do kill -0 $! || break; sleep 0.1; done
+  cat log; kill $!; wait $!`;
+
+const lab = await openLab();
+after(() => lab.close());
+
+test('netlink with the kernel’s WireGuard', async (t) => {
+  const guest = await lab.boot({ suite: 'trixie', cpus: 2, files: { ...projectFiles, ...sources } });
+  for (const [what, env, file] of suites) {
+    await t.test(what, async () => {
+      const script = `${env}\n${scenarioScript([file])}`;
+      const { status, output } = await guest.exec(script, { timeoutSeconds: 600 });
+      console.log(output);
+      const report = parseReport((await guest.get(reportFile))[reportFile]?.toString() ?? '');
+      assert.equal(status, 0);
+      assert(report.length > 0 && report.every(({ passed }) => passed));
+    });
+  }
+  await t.test('the bundle, by itself', async () => {
+    const { status, output } = await guest.exec(serveUntilReady);
+    assert.equal(status, 0, output);
+    assert.match(output, / backend netlink reason="the kernel makes WireGuard links"/);
+    assert.doesNotMatch(output, /Warning/);
+  });
+  await guest.powerOff({ hard: true });
+});

@@ -1,0 +1,129 @@
+// The real kernel, with sockets in namespaces that nothing else is in.
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readlinkSync } from 'node:fs';
+import { test } from 'node:test';
+import { openLibc } from '../../../src/links/netlink/libc/libc.ts';
+import type { NetworkNamespace } from '../../../src/links/netlink/namespace.ts';
+import { netlinkObstacle } from '../../../src/links/netlink/probe.ts';
+import {
+  createLink,
+  deleteLink,
+  getLink,
+  listLinks,
+  setLinkAlias,
+} from '../../../src/links/netlink/route/client.ts';
+import { NETLINK_ROUTE, openNetlinkSocket, withNetlinkSocket } from '../../../src/links/netlink/socket.ts';
+import { enterFreshNamespace } from '../fresh-namespace.ts';
+
+const obstacle = netlinkObstacle();
+const { skip = obstacle } = await enterFreshNamespace('ip');
+const options = skip === undefined ? {} : { skip };
+
+const inNew = { protocol: NETLINK_ROUTE, netns: 'new' } as const;
+const ownNamespace = () => readlinkSync('/proc/thread-self/ns/net');
+const namesOf = (links: readonly { name: string }[]) => links.map(({ name }) => name);
+
+test('a socket in a new namespace: links are made, read, marked and deleted there', options, async () => {
+  const before = ownNamespace();
+  await withNetlinkSocket(inNew, async (socket) => {
+    assert.equal(ownNamespace(), before);
+    await createLink(socket, { name: 'br0', kind: 'bridge', mtu: 1400 });
+    await setLinkAlias(socket, 'br0', 'an alias, ünd more');
+    const link = await getLink(socket, 'br0');
+    assert.deepEqual(
+      { ...link, index: 0 },
+      { index: 0, name: 'br0', mtu: 1400, kind: 'bridge', alias: 'an alias, ünd more' },
+    );
+    assert.deepEqual(namesOf(await listLinks(socket)), ['lo', 'br0']);
+    await deleteLink(socket, link);
+    assert.deepEqual(namesOf(await listLinks(socket)), ['lo']);
+    await assert.rejects(deleteLink(socket, link), { message: 'delete link br0: ENODEV', errno: 'ENODEV' });
+    await assert.rejects(getLink(socket, 'br0'), { message: 'get link br0: ENODEV', errno: 'ENODEV' });
+    await assert.rejects(setLinkAlias(socket, 'br0', 'x'), { message: 'set alias of link br0: ENODEV' });
+  });
+});
+
+test('a socket in another process’s namespace', options, async () => {
+  const child = spawn(
+    'unshare',
+    ['--net', 'sh', '-c', 'ip link add br7 type bridge && echo made; exec cat'],
+    {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    },
+  );
+  try {
+    await once(child.stdout, 'data');
+    const before = ownNamespace();
+    const netns: NetworkNamespace = `/proc/${child.pid}/ns/net`;
+    const links = await withNetlinkSocket({ protocol: NETLINK_ROUTE, netns }, listLinks);
+    assert.deepEqual(namesOf(links), ['lo', 'br7']);
+    assert.equal(ownNamespace(), before);
+    const own = await withNetlinkSocket({ protocol: NETLINK_ROUTE }, listLinks);
+    assert(!namesOf(own).includes('br7'));
+  } finally {
+    child.stdin.end();
+    await once(child, 'close');
+  }
+});
+
+test('a namespace that is none: an error, and this process stays where it is', options, () => {
+  const before = ownNamespace();
+  const open = (netns: NetworkNamespace) => () => openNetlinkSocket({ protocol: NETLINK_ROUTE, netns });
+  assert.throws(open('/proc/self/ns/nothing'), {
+    name: 'NetlinkError',
+    message: 'open /proc/self/ns/nothing: ENOENT',
+    errno: 'ENOENT',
+  });
+  assert.throws(open('/proc/self/ns/pid'), { message: 'enter network namespace: EINVAL' });
+  assert.throws(open('/proc/self/stat'), { errno: 'EINVAL' });
+  assert.equal(ownNamespace(), before);
+});
+
+test(
+  'errno comes from libc as well: no such family of addresses, message too long, nothing to receive',
+  options,
+  async () => {
+    const libc = openLibc();
+    assert.throws(() => libc.socket(9999, 3, 0), {
+      message: 'open netlink socket: EAFNOSUPPORT',
+      errno: 'EAFNOSUPPORT',
+    });
+    assert.throws(() => libc.setsockopt(-1, 270, 11, new Uint8Array(4)), { errno: 'EBADF' });
+    await withNetlinkSocket({ protocol: NETLINK_ROUTE }, async (socket) => {
+      await assert.rejects(socket.send(new Uint8Array(1_000_000)), {
+        message: 'send netlink message: EMSGSIZE',
+        errno: 'EMSGSIZE',
+      });
+      assert.throws(() => socket.receive(), { message: 'receive netlink message: EAGAIN', errno: 'EAGAIN' });
+    });
+  },
+);
+
+test('no file stays open, whatever fails', options, async () => {
+  const opened = () => readdirSync('/proc/self/fd').length;
+  const cycle = async () => {
+    await withNetlinkSocket(inNew, async () => {});
+    await assert.rejects(withNetlinkSocket(inNew, (socket) => getLink(socket, 'none')));
+    assert.throws(() => openNetlinkSocket({ protocol: NETLINK_ROUTE, netns: '/proc/self/ns/pid' }));
+    assert.throws(() => openNetlinkSocket({ protocol: 99 as typeof NETLINK_ROUTE }), /EPROTONOSUPPORT/);
+  };
+  await cycle();
+  const before = opened();
+  for (let n = 0; n < 20; n++) {
+    await cycle();
+  }
+  assert.equal(opened(), before);
+});
+
+test('the experimental warning of node:ffi is kept from users, and no other', options, () => {
+  const program = `
+    import { openLibc } from '${new URL('../../../src/links/netlink/libc/libc.ts', import.meta.url)}';
+    openLibc();
+    process.emitWarning('something else', 'ExperimentalWarning');`;
+  const script = `"$0" --input-type=module-typescript --eval "$1" 2>&1`;
+  const printed = execFileSync('sh', ['-c', script, process.execPath, program], { encoding: 'utf8' });
+  assert.match(printed, /ExperimentalWarning: something else/);
+  assert.doesNotMatch(printed, /FFI/);
+});

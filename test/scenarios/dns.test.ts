@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { test } from 'node:test';
+import { attempt, run } from '../host/commands.ts';
+import { startDaemon, untilReady } from '../host/daemon.ts';
+import { wgdriver } from '../host/driver.ts';
+import { hostForTests } from '../host/host.ts';
+import { startNameServer } from '../host/name-server.ts';
+
+const host = await hostForTests();
+
+const isFrom28 = Number.parseInt(host.engine.version, 10) >= 28;
+
+/** The host's name server. Host and hub both have this address: who hears a question tells which way it took. */
+const nameServer = '10.98.0.53';
+const answers = { host: '192.0.2.1', hub: '192.0.2.2' } as const;
+
+/** The address that a container has for a name. */
+async function lookUp(container: string, name: string): Promise<string | undefined> {
+  const found = await host.exec(container, 'nslookup', name);
+  return [...found.matchAll(/^Address(?: 1)?: ?(\d+\.\d+\.\d+\.\d+)$/gm)]
+    .map(([, address]) => address)
+    .at(-1);
+}
+
+interface Questions {
+  readonly host: readonly string[];
+  hub(): readonly string[];
+}
+
+/** Name servers on host and hub, and the host's resolv.conf that names them: for this mount namespace alone. */
+async function withNameServers(use: (asked: Questions) => Promise<void>): Promise<void> {
+  const onHost: string[] = [];
+  await writeFile('/run/resolv.conf', `nameserver ${nameServer}\n`);
+  const address = ['address', 'add', `${nameServer}/32`, 'dev', 'lo'];
+  await run('ip', address);
+  await host.hub.exec('ip', ...address);
+  const server = await startNameServer(nameServer, answers.host, (name) => onHost.push(name));
+  const program = [process.execPath, 'test/host/name-server.ts', answers.hub, nameServer, host.hub.address];
+  const hubServer = startDaemon('ip', ['netns', 'exec', 'hub', ...program]);
+  try {
+    await untilReady(hubServer, 'the hub answers DNS', () => hubServer.output().includes('ready\n'));
+    await run('mount', ['--bind', '/run/resolv.conf', '/etc/resolv.conf']);
+    try {
+      await use({ host: onHost, hub: () => hubServer.output().split('\n') });
+    } finally {
+      await run('umount', ['/etc/resolv.conf']);
+    }
+  } finally {
+    server.close();
+    await hubServer.stop();
+    address[1] = 'delete';
+    await run('ip', address);
+    await host.hub.exec('ip', ...address);
+  }
+}
+
+async function dnsByDoctor(): Promise<{ status: string; cause: string }> {
+  const { stdout } = await attempt(wgdriver, ['doctor', '--json']);
+  const { checks } = JSON.parse(stdout) as { checks: { name: string; status: string; cause: string }[] };
+  return checks.find(({ name }) => name === 'dns') ?? assert.fail('no such check');
+}
+
+test('DNS: containers by name and alias; past the tunnel on 28+ without --dns, else through it', async (t) => {
+  await withNameServers(async (asked) => {
+    await host.createNetwork('wgnet');
+    await host.startContainer('one', '--network=wgnet');
+    await host.startContainer(
+      'two',
+      '--network=wgnet',
+      '--network-alias=second',
+      `--dns=${host.hub.address}`,
+    );
+    await host.ping('one', host.hub.address);
+    await host.ping('two', host.hub.address);
+
+    assert.match(await host.exec('one', 'cat', '/etc/resolv.conf'), /^nameserver 127\.0\.0\.11$/m);
+    assert.equal(await lookUp('one', 'two'), '192.168.5.3');
+    assert.equal(await lookUp('one', 'second'), '192.168.5.3');
+    assert.equal(await lookUp('two', 'one'), '192.168.5.2');
+    assert.deepEqual([asked.host, asked.hub().includes('two')], [[], false], 'nobody else was asked');
+
+    // With the host's servers, and with one of its own.
+    const leaks = isFrom28;
+    assert.equal(await lookUp('one', 'host.example'), leaks ? answers.host : answers.hub);
+    assert.equal(asked.host.includes('host.example'), leaks);
+    assert.equal(asked.hub().includes('host.example'), !leaks);
+    assert.equal(await lookUp('two', 'own.example'), answers.hub);
+    assert.equal(asked.host.includes('own.example'), false);
+    assert.equal(asked.hub().includes('own.example'), true);
+    const { status, cause } = await dnsByDoctor();
+    assert.equal(status, leaks ? 'warn' : 'pass');
+    assert.match(cause, leaks ? /from the host: one$/ : /asks DNS servers from the container/);
+    t.diagnostic(`engine ${host.engine.version}: DNS ${leaks ? 'past' : 'through'} the tunnel without --dns`);
+
+    await host.engine.docker('network', 'disconnect', 'wgnet', 'two');
+    assert.notEqual(await lookUp('one', 'two'), '192.168.5.3', 'who has left is not known any more');
+  });
+});

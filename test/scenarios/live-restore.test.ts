@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { until } from '../host/commands.ts';
+import { testImage } from '../host/engine.ts';
+import { hostForTests } from '../host/host.ts';
+import { article } from '../host/hub.ts';
+
+const host = await hostForTests();
+const { docker } = host.engine;
+
+/** Pings the hub twice a second from its start on; what is answered is in the container's /tmp/pings. */
+const pinging = ['sh', '-c', 'exec ping -i 0.5 "$1" >/tmp/pings', 'sh', host.hub.address];
+
+/** The numbers of the pings that were answered so far. */
+async function answered(): Promise<number[]> {
+  const pings = await host.exec('one', 'cat', '/tmp/pings');
+  return [...pings.matchAll(/ seq=(\d+) /g)].map(([, number]) => Number(number));
+}
+
+// One test: each start of an engine costs an emulated machine 15 seconds.
+test('with --live-restore a container keeps its tunnel over the end of the engine, and goes on', async () => {
+  await host.createNetwork('wgnet');
+  await docker('run', '-d', '--name=one', '--network=wgnet', testImage, ...pinging);
+  await host.ping('one', host.hub.address);
+  const state = () => docker('inspect', '--format', '{{.State.Pid}} {{.State.StartedAt}}', 'one');
+  const started = await state();
+  try {
+    // An engine that is killed leaves its containers behind in any case, and takes them up with this.
+    for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
+      await host.engine.stop(signal);
+      await host.hub.exec('ping', '-c', '2', '-i', '0.5', '-W', '5', article.firstAddress);
+      await host.engine.start('--live-restore');
+      assert.equal(await state(), started, `the container has run on (${signal})`);
+      const before = (await answered()).length;
+      await until('pings go on', async () => (await answered()).length > before);
+    }
+    const numbers = await answered();
+    const first = numbers[0] ?? 0;
+    assert.deepEqual(
+      numbers,
+      numbers.map((_, index) => first + index),
+      'every ping since the first was answered',
+    );
+
+    await docker('stop', '-t', '0', 'one');
+    await docker('start', 'one');
+    await host.ping('one', host.hub.address);
+    await docker('rm', '-f', 'one');
+    await host.startContainer('two', '--network=wgnet');
+    assert.match(await host.exec('two', 'ip', 'address', 'show', 'wg0'), /192\.168\.5\.2\/24/);
+    await host.ping('two', host.hub.address);
+  } finally {
+    await host.clear();
+    await host.engine.stop();
+    await host.engine.start();
+  }
+});

@@ -1,0 +1,226 @@
+/** Containers on several networks. What is expected here is told to users in docs/default-route.md. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { attempt } from '../host/commands.ts';
+import { wgdriver } from '../host/driver.ts';
+import { testImage } from '../host/engine.ts';
+import { hostForTests } from '../host/host.ts';
+import { article, withHub } from '../host/hub.ts';
+
+const host = await hostForTests();
+
+const isFrom28 = Number.parseInt(host.engine.version, 10) >= 28;
+/** docker run with several networks came with the client of 25. */
+const isFrom25 = Number.parseInt(host.engine.version, 10) >= 25;
+
+interface OtherNetwork {
+  readonly args: readonly string[];
+  readonly gateways: readonly string[];
+}
+
+/** Beside wgnet, whose name is between theirs. */
+const bridges = {
+  abridge: { args: ['--subnet=172.30.1.0/24'], gateways: ['172.30.1.1'] },
+  ainternal: { args: ['--subnet=172.30.2.0/24', '--internal'], gateways: ['172.30.2.1'] },
+  zbridge: { args: ['--subnet=172.30.3.0/24'], gateways: ['172.30.3.1'] },
+  zbridge6: {
+    args: ['--subnet=172.30.4.0/24', '--ipv6', '--subnet=fd00:30::/64'],
+    gateways: ['172.30.4.1', 'fd00:30::1'],
+  },
+} as const satisfies Record<string, OtherNetwork>;
+type Bridge = keyof typeof bridges;
+
+const gateways = new Map([
+  ['192.168.5.1', 'wgnet'],
+  ['192.168.6.1', 'awgnet'],
+  ...Object.entries(bridges).flatMap(([name, bridge]) =>
+    bridge.gateways.map((gateway) => [gateway, name] as const),
+  ),
+]);
+
+function createBridge(name: Bridge): Promise<string> {
+  return host.engine.docker('network', 'create', ...bridges[name].args, name);
+}
+
+/** The networks whose gateways a container's default routes lead to, as its own routing tables say. */
+async function defaultNetworks(container: string): Promise<{ ipv4?: string; ipv6?: string }> {
+  const [ipv4, ipv6] = (await host.exec(container, 'sh', '-c', 'ip route; echo ---; ip -6 route')).split(
+    '---',
+  );
+  const networkIn = (routes = '') => {
+    const found = [...routes.matchAll(/^default via (\S+) /gm)];
+    assert.ok(found.length < 2, `one default route at most:\n${routes}`);
+    assert.equal(found.length, routes.match(/^default/gm)?.length ?? 0, `none without a gateway:\n${routes}`);
+    return found.map(([, gateway = '']) => gateways.get(gateway) ?? gateway)[0];
+  };
+  const found = { ipv4: networkIn(ipv4), ipv6: networkIn(ipv6) };
+  return Object.fromEntries(Object.entries(found).filter(([, network]) => network !== undefined));
+}
+
+/** What doctor says of the traffic of each container that leaves in clear. */
+async function leaksByDoctor(): Promise<string[]> {
+  const { stdout } = await attempt(wgdriver, ['doctor', '--json']);
+  const { checks } = JSON.parse(stdout) as { checks: { name: string; status: string; cause: string }[] };
+  const { status, cause } =
+    checks.find(({ name }) => name === 'default-route') ?? assert.fail('no such check');
+  if (status === 'pass') {
+    return [];
+  }
+  assert.equal(status, 'warn');
+  return cause.replace(/^.*: /, '').split(', ').sort();
+}
+
+/** What doctor must say, from the routes that containers have. */
+function leaksOf(routes: Readonly<Record<string, { ipv4?: string; ipv6?: string }>>): string[] {
+  const isClear = (network: string | undefined) => network !== undefined && network in bridges;
+  return Object.entries(routes)
+    .flatMap(([container, { ipv4, ipv6 }]) => {
+      if (isClear(ipv4)) {
+        return `${container} by ${ipv4}`;
+      }
+      return isClear(ipv6) ? `${container} by ${ipv6} (IPv6)` : [];
+    })
+    .sort();
+}
+
+/** Where the default routes of a container on wgnet and one bridge lead. */
+const expected: Readonly<Record<Bridge, { ipv4: string; ipv6?: string }>> = {
+  abridge: { ipv4: 'abridge' },
+  ainternal: { ipv4: 'wgnet' },
+  zbridge: { ipv4: 'wgnet' },
+  // It has more families, which counts before the name.
+  zbridge6: { ipv4: 'zbridge6', ipv6: 'zbridge6' },
+};
+const names = Object.keys(bridges) as Bridge[];
+
+async function routesOf(containers: readonly string[]) {
+  const routes: Record<string, { ipv4?: string; ipv6?: string }> = {};
+  for (const container of containers) {
+    routes[container] = await defaultNetworks(container);
+  }
+  return routes;
+}
+
+test('wgnet and a bridge, connected later, at the start, disconnected: who has the default route', async () => {
+  await host.createNetwork('wgnet');
+  // Containers are called as the bridge that they are on.
+  for (const name of names) {
+    await createBridge(name);
+    await host.startContainer(name, '--network=wgnet');
+    await host.engine.docker('network', 'connect', name, name);
+  }
+  const later = await routesOf(names);
+  assert.deepEqual(later, expected);
+  assert.deepEqual(await leaksByDoctor(), leaksOf(later));
+
+  await host.engine.docker('restart', '-t', '0', ...names);
+  const atStart = await routesOf(names);
+  assert.deepEqual(atStart, expected);
+  assert.deepEqual(await leaksByDoctor(), leaksOf(atStart));
+  await host.ping('abridge', host.hub.address);
+
+  for (const name of names) {
+    await host.engine.docker('network', 'disconnect', name, name);
+  }
+  const alone = await routesOf(names);
+  assert.deepEqual(alone, Object.fromEntries(names.map((name) => [name, { ipv4: 'wgnet' }])));
+  assert.deepEqual(await leaksByDoctor(), []);
+  await host.ping('abridge', host.hub.address);
+});
+
+test('a bridge first and wgnet later, and wgnet taken away again', async () => {
+  await host.createNetwork('wgnet');
+  const pair = ['abridge', 'zbridge'] as const;
+  for (const name of pair) {
+    await createBridge(name);
+    if (isFrom25) {
+      const networks = [`--network=${name}`, '--network=wgnet'];
+      await host.engine.docker('run', '-d', `--name=${name}`, ...networks, testImage, 'sleep', '100000');
+    } else {
+      await host.startContainer(name, `--network=${name}`);
+      await host.engine.docker('network', 'connect', 'wgnet', name);
+    }
+  }
+  const routes = await routesOf(pair);
+  assert.deepEqual(routes, { abridge: expected.abridge, zbridge: expected.zbridge });
+  assert.deepEqual(await leaksByDoctor(), leaksOf(routes));
+  await host.ping('abridge', host.hub.address);
+
+  await host.engine.docker('network', 'disconnect', 'wgnet', 'zbridge');
+  assert.deepEqual(await defaultNetworks('zbridge'), { ipv4: 'zbridge' });
+  assert.deepEqual(
+    await leaksByDoctor(),
+    leaksOf({ abridge: routes.abridge ?? {} }),
+    'it is no container of ours now',
+  );
+});
+
+test('an internal wgnet and a bridge, which has the default route as it must: no warning', async () => {
+  await host.createNetwork('wgnet', { args: ['--internal'] });
+  await createBridge('zbridge');
+  await host.startContainer('one', '--network=wgnet');
+  await host.engine.docker('network', 'connect', 'zbridge', 'one');
+  assert.deepEqual(await defaultNetworks('one'), { ipv4: 'zbridge' });
+  assert.deepEqual(await leaksByDoctor(), []);
+  await host.ping('one', host.hub.address);
+});
+
+test('two networks of ours, a hub each: both are reached, the first by name has the default route', async () => {
+  const address = '192.168.6.1';
+  const settings = { tunnel: host.tunnel, name: 'second', hop: 2, address: `${address}/24` };
+  await withHub(settings, async (second) => {
+    const subnet = '192.168.6.0/24';
+    await second.configure(
+      `--seed=${article.seed}`,
+      `--additional=${article.additional}`,
+      '--peers=10',
+      subnet,
+    );
+    await host.createNetwork('wgnet');
+    await host.createNetwork('awgnet', {
+      subnet,
+      options: { peer: second.endpoint, peerkey: second.publicKey },
+    });
+    const bothReached = async () => {
+      await host.ping('one', host.hub.address);
+      await host.ping('one', address);
+    };
+
+    await host.startContainer('one', '--network=wgnet');
+    await host.engine.docker('network', 'connect', 'awgnet', 'one');
+    assert.deepEqual(await defaultNetworks('one'), { ipv4: 'awgnet' });
+    await bothReached();
+    await host.engine.docker('restart', '-t', '0', 'one');
+    assert.deepEqual(await defaultNetworks('one'), { ipv4: 'awgnet' });
+    await bothReached();
+    assert.deepEqual(await leaksByDoctor(), []);
+
+    await host.engine.docker('network', 'disconnect', 'awgnet', 'one');
+    assert.deepEqual(await defaultNetworks('one'), { ipv4: 'wgnet' });
+    await host.ping('one', host.hub.address);
+    await host.clear();
+  });
+});
+
+test('gw-priority decides on the default route of each family, on engines that have it', async (t) => {
+  if (!isFrom28) {
+    return t.skip('engine 28 brought gw-priority');
+  }
+  await host.createNetwork('wgnet');
+  for (const name of ['abridge', 'zbridge', 'zbridge6'] as const) {
+    await createBridge(name);
+  }
+  const start = (name: string, ...networks: string[]) =>
+    host.startContainer(name, ...networks.map((network) => `--network=${network}`));
+  await start('tunnel', 'name=wgnet,gw-priority=1', 'abridge');
+  await start('clear', 'wgnet');
+  await host.engine.docker('network', 'connect', '--gw-priority=1', 'zbridge', 'clear');
+  await start('clear6', 'name=wgnet,gw-priority=1', 'zbridge6');
+  const routes = await routesOf(['tunnel', 'clear', 'clear6']);
+  assert.deepEqual(routes, {
+    tunnel: { ipv4: 'wgnet' },
+    clear: { ipv4: 'zbridge' },
+    clear6: { ipv4: 'wgnet', ipv6: 'zbridge6' },
+  });
+  assert.deepEqual(await leaksByDoctor(), leaksOf(routes));
+});
