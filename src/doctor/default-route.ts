@@ -13,7 +13,9 @@ export interface DefaultRoutes {
  * Which of a container's networks the engine gives the default routes to: libnetwork's Endpoint.Less and
  * getGatewayEndpoint (moby, daemon/libnetwork, sandbox.go and default_gateway.go). The highest
  * gw-priority, then the most families, then the first by name. Engines up to 27 have no priorities, and
- * choose one network for both families: the first with an IPv4 gateway.
+ * choose one network for both families: the first with an IPv4 gateway. Those from 28 on give both to the
+ * first with two families, whatever the priority of one with IPv4 alone [seen on 28.5.2; moby issue 51999].
+ * Where that is mended, in the course of 29, this names a bridge for IPv4 that has IPv6 alone.
  */
 export function defaultRoutes(attachments: readonly Attachment[], from28: boolean): DefaultRoutes {
   // Inspection shows a gateway for internal bridges too, but none leads out of them.
@@ -23,9 +25,10 @@ export function defaultRoutes(attachments: readonly Attachment[], from28: boolea
       const byPriority = from28 ? b.gwPriority - a.gwPriority : 0;
       return byPriority || families(b) - families(a) || (a.network < b.network ? -1 : 1);
     });
-  const ipv4 = preferred.find(({ gateway }) => gateway !== '');
+  const dualStack = preferred.find((attachment) => families(attachment) === 2);
+  const ipv4 = dualStack ?? preferred.find(({ gateway }) => gateway !== '');
   const candidates = from28 ? preferred : preferred.filter((attachment) => attachment === ipv4);
-  return { ipv4, ipv6: candidates.find(({ gatewayIpv6 }) => gatewayIpv6 !== '') };
+  return { ipv4, ipv6: dualStack ?? candidates.find(({ gatewayIpv6 }) => gatewayIpv6 !== '') };
 }
 
 function families({ gateway, gatewayIpv6 }: Attachment): number {
@@ -41,11 +44,9 @@ export function judgeDefaultRoute(survey: Pick<Survey, 'version' | 'containers'>
     : warn(
         name,
         `traffic leaves past the tunnel: ${listed(leaks)}`,
-        `take the container off that network or make the network --internal; ${
-          from28
-            ? 'for IPv4, gw-priority on the WireGuard network does it too'
-            : 'where it has no IPv6, a name that sorts after the WireGuard network’s does it too'
-        }`,
+        `take the container off that network or make the network --internal; where it has no IPv6, ${
+          from28 ? 'gw-priority on the WireGuard network' : 'a name that sorts after the WireGuard network’s'
+        } does it too`,
       );
 }
 

@@ -108,11 +108,18 @@ const cases: readonly Case[] = [
     warns: ['c by app', undefined],
   },
   {
-    title: 'a priority on ours leaves IPv6 to the bridge',
+    title: 'a priority on ours does not help against a bridge of two families',
     on: [ours('wg', { gwPriority: 1 }), bridge('zoo', dual)],
     to27: ['zoo', 'zoo'],
+    from28: ['zoo', 'zoo'],
+    warns: ['c by zoo', 'c by zoo'],
+  },
+  {
+    title: 'a priority on ours leaves IPv6 to a bridge that has nothing else',
+    on: [ours('wg', { gwPriority: 1 }), bridge('zoo', onlyIpv6)],
+    to27: ['wg'],
     from28: ['wg', 'zoo'],
-    warns: ['c by zoo', 'c by zoo (IPv6)'],
+    warns: [undefined, 'c by zoo (IPv6)'],
   },
   {
     title: 'two of ours',

@@ -38,7 +38,7 @@ test('netlink with the kernel’s WireGuard', async (t) => {
   for (const [what, env, file] of suites) {
     await t.test(what, async () => {
       const script = `${env}\n${scenarioScript([file])}`;
-      const { status, output } = await guest.exec(script, { timeoutSeconds: 600 });
+      const { status, output } = await guest.exec(script, { timeoutSeconds: 1200 });
       console.log(output);
       const report = parseReport((await guest.get(reportFile))[reportFile]?.toString() ?? '');
       assert.equal(status, 0);

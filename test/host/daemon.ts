@@ -48,7 +48,9 @@ export async function untilReady(
 ): Promise<void> {
   // Emulated machines take 15 s for an engine.
   const ready = async () => (await isReady()) || daemon.hasEnded;
-  await until(what, ready, 120_000);
+  await until(what, ready, 120_000).catch((error: Error) => {
+    throw new Error(`${error.message}:\n${daemon.output()}`);
+  });
   if (daemon.hasEnded) {
     throw new Error(`ended before ${what}:\n${daemon.output()}`);
   }

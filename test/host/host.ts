@@ -47,7 +47,11 @@ export function hostForTests(): Promise<Host> {
 }
 
 async function openForTests(): Promise<Host> {
-  const host = await startHost();
+  const host = await startHost().catch((error: Error) => {
+    // What has started would keep this process waiting, and dies with it.
+    console.error(error);
+    process.exit(1);
+  });
   // What a test of another file left when it failed.
   await host.clear();
   const traces = await takeTraces();

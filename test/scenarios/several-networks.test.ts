@@ -202,7 +202,7 @@ test('two networks of ours, a hub each: both are reached, the first by name has 
   });
 });
 
-test('gw-priority decides on the default route of each family, on engines that have it', async (t) => {
+test('gw-priority decides on the default route, but against a bridge with IPv6', async (t) => {
   if (!isFrom28) {
     return t.skip('engine 28 brought gw-priority');
   }
@@ -220,7 +220,8 @@ test('gw-priority decides on the default route of each family, on engines that h
   assert.deepEqual(routes, {
     tunnel: { ipv4: 'wgnet' },
     clear: { ipv4: 'zbridge' },
-    clear6: { ipv4: 'wgnet', ipv6: 'zbridge6' },
+    // Not even for IPv4 does a priority help against two families (moby issue 51999).
+    clear6: { ipv4: 'zbridge6', ipv6: 'zbridge6' },
   });
   assert.deepEqual(await leaksByDoctor(), leaksOf(routes));
 });
