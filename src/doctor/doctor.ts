@@ -1,5 +1,6 @@
 import { release } from 'node:os';
 import { createEngine } from '../engine/client.ts';
+import { netlinkObstacle } from '../links/netlink/probe.ts';
 import { probeProgram } from '../links/probe.ts';
 import { judgeDefaultRoute } from './default-route.ts';
 import { judgeDns } from './dns.ts';
@@ -28,7 +29,7 @@ export async function* examine({ driver, pluginSocket, engineSocket }: Patient):
   const rights = await readRights();
   yield judgeRights(rights);
   const ip = await probeProgram('ip');
-  yield judgeIp(ip.ok);
+  yield judgeIp(ip.ok, netlinkObstacle() === undefined);
   const mayTry = ip.ok && mayMakeLinks(rights);
   yield judgeNamespaces(mayTry ? await probeNamespaces() : undefined);
 

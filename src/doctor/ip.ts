@@ -1,8 +1,15 @@
-import { type Finding, fail, pass } from './finding.ts';
+import { type Finding, fail, pass, warn } from './finding.ts';
 
-/** @param isInstalled whether the program `ip` is on the PATH; every kind of link is made with it */
-export function judgeIp(isInstalled: boolean): Finding {
-  return isInstalled
-    ? pass('ip', 'installed')
-    : fail('ip', 'the program ip is missing, which links are made with', 'install iproute2');
+/**
+ * @param isInstalled whether the program `ip` is on the PATH
+ * @param hasNetlink whether this runtime makes the kernel's links without it
+ */
+export function judgeIp(isInstalled: boolean, hasNetlink: boolean): Finding {
+  const fix = 'install iproute2';
+  if (isInstalled) {
+    return pass('ip', 'installed');
+  }
+  return hasNetlink
+    ? warn('ip', 'the program ip is missing; userspace links and some of these checks need it', fix)
+    : fail('ip', 'the program ip is missing, which links are made with', fix);
 }

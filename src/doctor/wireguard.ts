@@ -1,5 +1,6 @@
 import { open } from 'node:fs/promises';
 import { type Outcome, run } from '../links/iproute/run.ts';
+import { netlinkObstacle } from '../links/netlink/probe.ts';
 import { probeKernelWireGuard, probeProgram } from '../links/probe.ts';
 import { userspaceProgram } from '../links/userspace/links.ts';
 import { type Finding, fail, pass, skip, warn } from './finding.ts';
@@ -21,6 +22,8 @@ export interface WireGuardFacts {
   };
   /** Is the program `wg` there? */
   readonly wg: boolean;
+  /** Does this runtime configure the kernel's links without it? */
+  readonly hasNetlink: boolean;
 }
 
 /** @param mayTry whether the kernel can be asked for a link: rights and `ip` are there */
@@ -33,7 +36,8 @@ export async function probeWireGuard(mayTry: boolean, env: NodeJS.ProcessEnv): P
     probeTun(),
     probeProgram('wg'),
   ]);
-  return { kernel, module, userspace: { program, isInstalled: isInstalled.ok, tunError }, wg: wg.ok };
+  const userspace = { program, isInstalled: isInstalled.ok, tunError };
+  return { kernel, module, userspace, wg: wg.ok, hasNetlink: netlinkObstacle() === undefined };
 }
 
 /** The file may be there without the driver behind it, so it is opened. */
@@ -105,10 +109,13 @@ export function judgeUserspace({ kernel, userspace }: WireGuardFacts): Finding {
   return kernel === undefined ? warn(name, cause, fix) : fail(name, cause, `${fix}; or see kernel-wireguard`);
 }
 
-export function judgeWg({ kernel, userspace, wg }: WireGuardFacts): Finding {
+export function judgeWg({ kernel, userspace, wg, hasNetlink }: WireGuardFacts): Finding {
   const name = 'wg';
   if (wg) {
     return pass(name, 'installed');
+  }
+  if (hasNetlink) {
+    return pass(name, 'missing, and not needed: this runtime speaks netlink');
   }
   if (kernel?.ok === false) {
     return pass(name, 'missing, and not needed: userspace links are configured without it');

@@ -37,8 +37,9 @@ test('rights, from /proc/self/status', () => {
 });
 
 test('ip', () => {
-  assert.equal(judgeIp(true).status, 'pass');
-  assert.equal(judgeIp(false).status, 'fail');
+  assert.equal(judgeIp(true, false).status, 'pass');
+  assert.equal(judgeIp(false, false).status, 'fail');
+  assert.equal(judgeIp(false, true).status, 'warn');
 });
 
 test('network namespaces', () => {
