@@ -289,18 +289,3 @@ test('the event loop goes on during deletions', async () => {
   assert.deepEqual(wireGuardLinks(), []);
   assert(ticks > together / 20, `${ticks} ticks of 1 ms in ${together} ms`);
 });
-
-test('what a link costs', async () => {
-  const times = { create: [] as number[], configure: [] as number[] };
-  const device = { privateKey: configuration.privateKey ?? assert.fail(), peers: [] };
-  for (let n = 0; n < 20; n++) {
-    const started = performance.now();
-    await links.create({ ...link, name: `wgt${n}` });
-    const created = performance.now();
-    await links.configure(`wgt${n}`, device);
-    times.create.push(created - started);
-    times.configure.push(performance.now() - created);
-  }
-  const median = (list: number[]) => list.toSorted((a, b) => a - b)[list.length / 2]?.toFixed(2);
-  console.log(`medians of 20: create ${median(times.create)} ms, configure ${median(times.configure)} ms`);
-});
