@@ -27,7 +27,7 @@ export async function startEngine(...args: readonly string[]): Promise<Engine> {
   const lastingArgs = [...(cgroup === undefined ? [] : ['--cgroup-parent', cgroup]), ...args];
   let daemon: Daemon | undefined;
 
-  async function start(...more: readonly string[]): Promise<void> {
+  async function startOnce(more: readonly string[]): Promise<void> {
     const starting = startDaemon('dockerd', [...lastingArgs, ...more]);
     daemon = starting;
     await untilReady(
@@ -35,6 +35,16 @@ export async function startEngine(...args: readonly string[]): Promise<Engine> {
       'dockerd answers',
       async () => (await attempt('docker', ['version'])).status === 0,
     );
+  }
+
+  async function start(...more: readonly string[]): Promise<void> {
+    await startOnce(more).catch(async (error: Error) => {
+      // On an emulated machine with much to do, dockerd may give up on its own containerd too early.
+      if (!error.message.includes('timeout waiting for containerd to start')) {
+        throw error;
+      }
+      await startOnce(more);
+    });
   }
 
   await start();
