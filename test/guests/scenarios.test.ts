@@ -12,8 +12,8 @@ import { resultsPage } from './results-page.ts';
 const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
 const folder = 'test/scenarios';
 const all = (await readdir(folder)).filter((name) => name.endsWith('.test.ts')).sort();
-// Alphabet is as fair a way to share as any: each half has some that start engines again.
-const halves = [0, 1].map((half) => all.filter((_, index) => index % 2 === half));
+// Alphabet is as fair a way to share as any: each share has some that start engines again.
+const shares = [0, 1, 2].map((share) => all.filter((_, index) => index % 3 === share));
 const smoke = [['sockets.test.ts', 'walkthrough.test.ts']];
 
 const lab = await openLab();
@@ -30,7 +30,7 @@ after(async () => {
 // Two machines of one processor each get more done than one of two.
 describe('scenarios in guests', { concurrency: 2 }, () => {
   for (const suite of ['trixie', 'bookworm', 'forky'] as const) {
-    for (const files of isFull || suite === 'trixie' ? halves : smoke) {
+    for (const files of isFull || suite === 'trixie' ? shares : smoke) {
       test(`${suite}: ${files.map((name) => name.replace('.test.ts', '')).join(', ')}`, async () => {
         const {
           status,
@@ -41,7 +41,7 @@ describe('scenarios in guests', { concurrency: 2 }, () => {
           cpus: 1,
           files: projectFiles,
           script: scenarioScript(files.map((name) => `${folder}/${name}`)),
-          timeoutSeconds: isFull ? 7200 : 1500,
+          timeoutSeconds: isFull ? 7200 : 1800,
           collect: [reportFile],
         });
         const report = parseReport(brought[reportFile]?.toString() ?? '');
