@@ -28,3 +28,15 @@ function expectation(issue: v.BaseIssue<unknown>): string {
     ? `expected ${issue.expected === 'never' ? 'nothing of that name' : issue.expected}`
     : issue.message;
 }
+
+/** A step of a pipe that parses text by a function that gives undefined for what it does not take. */
+export function parsed<Output>(parse: (text: string) => Output | undefined, message: string) {
+  return v.rawTransform<string, Output>(({ dataset, addIssue, NEVER }) => {
+    const output = parse(dataset.value);
+    if (output === undefined) {
+      addIssue({ message });
+      return NEVER;
+    }
+    return output;
+  });
+}

@@ -54,3 +54,8 @@ function shortened(value: string): string {
   }
   return /[\s"\p{Cc}]/u.test(value) ? JSON.stringify(value) : value;
 }
+
+/** Milliseconds since a `performance.now()`, to a tenth: for the field `ms`. */
+export function msSince(started: number): number {
+  return Math.round((performance.now() - started) * 10) / 10;
+}

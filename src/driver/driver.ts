@@ -1,7 +1,7 @@
 import { derivePrivateKey } from '../keys/derivation.ts';
 import { readSeedFile } from '../keys/seed.ts';
 import { LinkError, type Links, type NewLink } from '../links/links.ts';
-import type { Log } from '../log.ts';
+import { type Log, msSince } from '../log.ts';
 import type { CreateEndpointRequest } from '../plugin/api.ts';
 import type { Driver } from '../plugin/driver.ts';
 import { type Address, formatPrefix, parsePrefix, sameAddress } from '../wireguard/address.ts';
@@ -58,7 +58,7 @@ export function createDriver({ store, links, resolveHost, log }: DriverDependenc
         log.info('network created', {
           network: network.networkId,
           ...subnetFields(network),
-          ms: since(started),
+          ms: msSince(started),
         });
         for (const warning of warnings) {
           log.warn(warning, { network: network.networkId });
@@ -75,7 +75,7 @@ export function createDriver({ store, links, resolveHost, log }: DriverDependenc
         const known = store.network(NetworkID) !== undefined;
         await store.removeNetwork(NetworkID);
         if (known) {
-          log.info('network deleted', { network: NetworkID, ms: since(started) });
+          log.info('network deleted', { network: NetworkID, ms: msSince(started) });
         }
       }),
 
@@ -92,7 +92,7 @@ export function createDriver({ store, links, resolveHost, log }: DriverDependenc
             await inEndpoint(holder.endpointId, () => removeEndpoint(holder.endpointId));
           }
           await store.putEndpoint(endpoint);
-          log.info('endpoint created', { ...fieldsOf(endpoint), ms: since(started) });
+          log.info('endpoint created', { ...fieldsOf(endpoint), ms: msSince(started) });
           for (const warning of endpointWarnings(request.Options)) {
             log.warn(warning, fieldsOf(endpoint));
           }
@@ -106,7 +106,7 @@ export function createDriver({ store, links, resolveHost, log }: DriverDependenc
         const endpoint = store.endpoint(EndpointID);
         await removeEndpoint(EndpointID);
         if (endpoint !== undefined) {
-          log.info('endpoint deleted', { ...fieldsOf(endpoint), ms: since(started) });
+          log.info('endpoint deleted', { ...fieldsOf(endpoint), ms: msSince(started) });
         }
       }),
 
@@ -132,7 +132,7 @@ export function createDriver({ store, links, resolveHost, log }: DriverDependenc
           });
           throw error;
         }
-        log.info('link handed over', { ...fieldsOf(endpoint), link: link.name, ms: since(started) });
+        log.info('link handed over', { ...fieldsOf(endpoint), link: link.name, ms: msSince(started) });
         return {
           InterfaceName: { SrcName: link.name, DstPrefix: containerLinkPrefix },
           ...routing(network, subnet),
@@ -240,8 +240,4 @@ function subnetFields({ subnets, internal }: Network) {
     subnet: subnets.map(({ pool }) => formatPrefix(pool)).join(','),
     internal: internal ? 'yes' : undefined,
   };
-}
-
-function since(started: number): number {
-  return Math.round((performance.now() - started) * 10) / 10;
 }

@@ -1,6 +1,6 @@
 import { isAbsolute } from 'node:path';
 import * as v from 'valibot';
-import { decode } from '../decode.ts';
+import { decode, parsed } from '../decode.ts';
 import {
   type DerivationName,
   defaultAdditional,
@@ -117,18 +117,6 @@ export function ourOptions(options: Readonly<Record<string, unknown>>): [name: s
       }
       return [name.slice(optionPrefix.length), value];
     });
-}
-
-/** A step of a pipe that parses text by a function that gives undefined for what it does not take. */
-function parsed<Output>(parse: (text: string) => Output | undefined, message: string) {
-  return v.rawTransform<string, Output>(({ dataset, addIssue, NEVER }) => {
-    const output = parse(dataset.value);
-    if (output === undefined) {
-      addIssue({ message });
-      return NEVER;
-    }
-    return output;
-  });
 }
 
 function integer(minimum: number, maximum: number, unit: string) {

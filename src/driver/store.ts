@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { decode } from '../decode.ts';
+import { decode, parsed } from '../decode.ts';
 import type { Log } from '../log.ts';
 import { formatPrefix, type Prefix, parsePrefix } from '../wireguard/address.ts';
 import { type Network, type NetworkRecord, networkOf } from './network.ts';
@@ -45,17 +45,7 @@ const endpointFile = v.object({
   version: v.literal(version, `expected ${version}`),
   endpointId: v.string(),
   networkId: v.string(),
-  address: v.pipe(
-    v.string(),
-    v.rawTransform<string, Prefix>(({ dataset, addIssue, NEVER }) => {
-      const prefix = parsePrefix(dataset.value);
-      if (prefix === undefined) {
-        addIssue({ message: 'expected an address with a prefix length' });
-        return NEVER;
-      }
-      return prefix;
-    }),
-  ),
+  address: v.pipe(v.string(), parsed(parsePrefix, 'expected an address with a prefix length')),
 });
 
 /** Opens the state in a folder. What cannot be read is set aside with a line in the log. */

@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Log } from '../log.ts';
+import { type Log, msSince } from '../log.ts';
 import type { Driver } from './driver.ts';
 import { type Route, routesOf } from './routes.ts';
 import { claimSocket, type SocketSource, secureSocket } from './socket.ts';
@@ -87,7 +87,7 @@ async function answer(
       return { status: 405, body: { Err: `${path}: expected POST` } };
     }
     const body = await route.call(parseBody(text, route.allowsEmptyBody));
-    log.debug(path.slice(1), { ms: elapsed(started) });
+    log.debug(path.slice(1), { ms: msSince(started) });
     return { status: 200, body };
   } catch (error) {
     if (request.destroyed && !request.complete) {
@@ -95,7 +95,7 @@ async function answer(
       return undefined;
     }
     const message = error instanceof Error ? error.message : String(error);
-    log.warn(`${path.slice(1)} failed: ${message}`, { ms: elapsed(started) });
+    log.warn(`${path.slice(1)} failed: ${message}`, { ms: msSince(started) });
     // 200 even so: with another status the engine shows the user its own words around ours.
     return { status: 200, body: { Err: message } };
   }
@@ -163,8 +163,4 @@ async function listen(server: Server, socket: SocketSource): Promise<void> {
   if ('path' in socket) {
     await secureSocket(socket.path);
   }
-}
-
-function elapsed(started: number): number {
-  return Math.round((performance.now() - started) * 10) / 10;
 }

@@ -1,4 +1,4 @@
-import { openLibc } from './libc/libc.ts';
+import { openLibc } from './libc/open.ts';
 import { createLink } from './route/client.ts';
 import { NETLINK_ROUTE, withNetlinkSocket } from './socket.ts';
 

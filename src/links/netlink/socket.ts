@@ -1,6 +1,7 @@
 import { u32 } from './bytes.ts';
 import { NetlinkError } from './error.ts';
-import { type Libc, openLibc } from './libc/libc.ts';
+import type { Libc } from './libc/libc.ts';
+import { openLibc } from './libc/open.ts';
 import { inNamespace, type NetworkNamespace } from './namespace.ts';
 
 // linux/netlink.h

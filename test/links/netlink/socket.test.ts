@@ -4,7 +4,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readlinkSync } from 'node:fs';
 import { test } from 'node:test';
-import { openLibc } from '../../../src/links/netlink/libc/libc.ts';
+import { openLibc } from '../../../src/links/netlink/libc/open.ts';
 import type { NetworkNamespace } from '../../../src/links/netlink/namespace.ts';
 import { netlinkObstacle } from '../../../src/links/netlink/probe.ts';
 import {
@@ -119,7 +119,7 @@ test('no file stays open, whatever fails', options, async () => {
 
 test('the experimental warning of node:ffi is kept from users, and no other', options, () => {
   const program = `
-    import { openLibc } from '${new URL('../../../src/links/netlink/libc/libc.ts', import.meta.url)}';
+    import { openLibc } from '${new URL('../../../src/links/netlink/libc/open.ts', import.meta.url)}';
     openLibc();
     process.emitWarning('something else', 'ExperimentalWarning');`;
   const script = `"$0" --input-type=module-typescript --eval "$1" 2>&1`;

@@ -1,7 +1,3 @@
-import { endianness } from 'node:os';
-import { denoLibc } from './deno.ts';
-import { nodeLibc } from './node.ts';
-
 /**
  * The calls of libc that a netlink socket takes; each is the manual page of its name. Where they fail they
  * throw a NetlinkError with the errno's name.
@@ -20,28 +16,4 @@ export interface Libc {
   setns(namespace: number, type: number): void;
   /** Of the calling thread, too. */
   unshare(flags: number): void;
-}
-
-let opened: Libc | undefined;
-
-/**
- * The libc of this process.
- * @throws Error if the runtime does not let its programs call one, with what would
- */
-export function openLibc(): Libc {
-  opened ??= bind();
-  return opened;
-}
-
-function bind(): Libc {
-  if (endianness() !== 'LE') {
-    throw new Error('netlink is not implemented for big-endian machines');
-  }
-  const libc = 'Deno' in globalThis ? denoLibc() : nodeLibc();
-  if (libc === undefined) {
-    throw new Error(
-      `netlink needs a runtime that calls libc (node:ffi), Node from 26.1 on or Deno; this is Node ${process.version}`,
-    );
-  }
-  return libc;
 }

@@ -1,6 +1,6 @@
 /** Runs on any runtime, bundled, in a network namespace of its own: what it prints is the same on all. */
 import { markOf } from '../../../../src/links/mark.ts';
-import { openLibc } from '../../../../src/links/netlink/libc/libc.ts';
+import { openLibc } from '../../../../src/links/netlink/libc/open.ts';
 import { netlinkLinks } from '../../../../src/links/netlink/links.ts';
 import { createLink, getLink, listLinks } from '../../../../src/links/netlink/route/client.ts';
 import { NETLINK_ROUTE, withNetlinkSocket } from '../../../../src/links/netlink/socket.ts';
