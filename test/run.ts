@@ -4,6 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { labObstacle } from './lab/index.ts';
 
 interface Tier {
@@ -13,6 +14,8 @@ interface Tier {
   /** Needs the engine's and WireGuard's programs, which are installed if they can be. */
   readonly needsPrograms: boolean;
   readonly isSandboxed: boolean;
+  /** How many files run at once. */
+  readonly concurrency: number;
   readonly files: readonly string[];
 }
 
@@ -23,18 +26,17 @@ const isCi = process.env.CI === 'true';
 const needsRoot = process.getuid?.() === 0 ? undefined : 'it needs root';
 const needsDebian = existsSync('/etc/debian_version') ? undefined : 'it needs Debian’s packages';
 
-/** Of one test; a guest's share of all scenarios is one. Only what hangs takes so long. */
-const testTimeoutMs = isFull ? 7_200_000 : 1_800_000;
-
-const firstTier = 'unit and protocol';
+/** Of one test, a file's wait for a place in the lab included. Only what hangs takes so long. */
+const testTimeoutMs = isFull ? 28_800_000 : 2_700_000;
 
 const tiers: readonly Tier[] = [
   {
-    name: firstTier,
+    name: 'unit and protocol',
     obstacle: undefined,
     // Where they cannot be installed, the tests that need them skip themselves.
     needsPrograms: needsRoot === undefined && needsDebian === undefined,
     isSandboxed: false,
+    concurrency: availableParallelism(),
     files: [
       'test/*.test.ts',
       'test/{commands,doctor,driver,engine-client,keys,links,plugin,wireguard}/**/*.test.ts',
@@ -45,6 +47,8 @@ const tiers: readonly Tier[] = [
     obstacle: needsRoot ?? needsDebian ?? (process.arch === 'x64' ? undefined : 'its runtimes are for x64'),
     needsPrograms: true,
     isSandboxed: true,
+    // Engines are heavy, and the machines have two cores.
+    concurrency: 1,
     files: ['test/runtimes/*.test.ts'],
   },
   {
@@ -52,6 +56,8 @@ const tiers: readonly Tier[] = [
     obstacle: needsRoot ?? needsDebian,
     needsPrograms: true,
     isSandboxed: true,
+    // Engines are heavy, and the machines have two cores.
+    concurrency: 1,
     files: ['test/scenarios/*.test.ts'],
   },
   {
@@ -60,6 +66,8 @@ const tiers: readonly Tier[] = [
     // The lab installs what it needs itself.
     needsPrograms: false,
     isSandboxed: false,
+    // All at once: each waits for places in the lab.
+    concurrency: 16,
     files: ['test/lab/*.test.ts', 'test/guests/*.test.ts'],
   },
 ];
@@ -76,11 +84,10 @@ for (const tier of tiers.filter(({ name }) => only.length === 0 || only.includes
 }
 console.log(`\nTiers${isFull ? ' of the full run' : ''}:\n  ${summary.join('\n  ')}`);
 
-function runTier({ name, needsPrograms, isSandboxed, files }: Tier): 'passed' | 'failed' {
+function runTier({ name, needsPrograms, isSandboxed, concurrency, files }: Tier): 'passed' | 'failed' {
   console.log(`\n=== ${name}`);
-  // Engines and guests are heavy, and the machines have two cores: one file at a time but for the first tier.
-  const concurrency = name === firstTier ? [] : ['--test-concurrency=1'];
-  const options = ['--test', '--test-reporter=spec', `--test-timeout=${testTimeoutMs}`, ...concurrency];
+  const options = ['--test', '--test-reporter=spec', `--test-timeout=${testTimeoutMs}`];
+  options.push(`--test-concurrency=${concurrency}`);
   const command = [process.execPath, ...options, ...files];
   const sandbox = isSandboxed ? [process.execPath, 'test/sandboxed.ts'] : [];
   const isReady = !needsPrograms || run(process.execPath, 'build/run.mjs', 'packages');

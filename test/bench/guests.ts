@@ -1,9 +1,11 @@
 /** `npm run bench -- --vm`: test/bench/speed.ts with the kernel's WireGuard, in a guest of each suite in turn. */
 
+import { availableParallelism } from 'node:os';
 import { projectFiles, projectFolder } from '../guests/project.ts';
 import { openLab, SUITES } from '../lab/index.ts';
 
-const lab = await openLab();
+// All there are: nothing else may run beside a measurement.
+const lab = await openLab({ places: availableParallelism() });
 try {
   for (const suite of SUITES) {
     const { status, output } = await lab.run({

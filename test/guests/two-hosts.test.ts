@@ -11,7 +11,7 @@ const suites = process.env.WGDRIVER_TEST_FULL === undefined ? (['trixie'] as con
 /** Of the second host's clock. */
 const secondsBehind = 30;
 
-const lab = await openLab();
+const lab = await openLab({ places: 2 });
 after(() => lab.close());
 await lab.prepare(...suites);
 

@@ -1,9 +1,13 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { type Disk, keptDisk } from './disk.ts';
 import { LabError } from './errors.ts';
 import { bootGuest, type ExecOptions, type ExecResult, type Guest, type GuestOptions } from './guest.ts';
 import { installLab } from './host.ts';
-import { guestImage, type Image } from './image.ts';
+import { cacheFolder, guestImage, type Image } from './image.ts';
+import { locked } from './lock.ts';
 import type { Suite } from './packages.ts';
+import { takePlaces } from './places.ts';
 import { Segment } from './segment.ts';
 
 export interface RunOptions extends GuestOptions, ExecOptions {
@@ -28,13 +32,23 @@ export interface Lab {
   /** A disk that outlives its guest. */
   disk(suite: Suite): Promise<Disk>;
   segment(): Segment;
-  /** Pulls the plug of every guest and gives the disks back. */
+  /** Pulls the plug of every guest, gives the disks back, and the lab's places to whoever waits for them. */
   close(): Promise<void>;
 }
 
-/** Opens a lab on this machine: installs what QEMU needs, if anything is missing. */
-export async function openLab(): Promise<Lab> {
-  await installLab();
+export interface LabOptions {
+  /**
+   * How many guests work hard at once (1 unless told). The lab takes a place of the machine for each, a
+   * processor, so that labs of other processes wait rather than slow this one down.
+   */
+  readonly places?: number;
+}
+
+/** Opens a lab on this machine, once there is room: installs what QEMU needs, if anything is missing. */
+export async function openLab({ places = 1 }: LabOptions = {}): Promise<Lab> {
+  await mkdir(cacheFolder(), { recursive: true });
+  await locked(join(cacheFolder(), 'install.lock'), installLab);
+  const releasePlaces = await takePlaces(places);
   const images = new Map<Suite, Promise<Image>>();
   const guests = new Set<Guest>();
   const disks = new Set<Disk>();
@@ -85,6 +99,7 @@ export async function openLab(): Promise<Lab> {
     closed = true;
     await Promise.all([...guests].map((guest) => guest.powerOff({ hard: true })));
     await Promise.all([...disks].map((kept) => kept.close()));
+    await releasePlaces();
   }
 
   return {

@@ -7,20 +7,28 @@ import { DIES_WITH_US, ended } from './command.ts';
  * ends with this process, so that no crash leaves it behind.
  */
 export async function locked<T>(file: string, work: () => Promise<T>): Promise<T> {
-  const holder = spawn(
-    DIES_WITH_US[0] ?? '',
-    [...DIES_WITH_US.slice(1), 'flock', file, 'sh', '-c', 'echo; exec cat'],
-    { stdio: ['pipe', 'pipe', 'inherit'] },
-  );
-  const gone = ended(holder);
+  const release = await hold(['flock', file, 'sh', '-c', 'echo; exec cat']);
   try {
-    await Promise.race([
-      once(holder.stdout, 'data'),
-      gone.then((status) => Promise.reject(new Error(`flock ${file}: ${status}`))),
-    ]);
     return await work();
   } finally {
+    await release();
+  }
+}
+
+/**
+ * Starts a child that takes locks, writes a line once it has them, and keeps them until its stdin ends or
+ * this process does. @returns how to let go of them
+ */
+export async function hold(argv: readonly string[]): Promise<() => Promise<void>> {
+  const [program = '', ...args] = [...DIES_WITH_US, ...argv];
+  const holder = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const gone = ended(holder);
+  await Promise.race([
+    once(holder.stdout, 'data'),
+    gone.then((status) => Promise.reject(new Error(`${argv[0]}: ${status}`))),
+  ]);
+  return async () => {
     holder.stdin.end();
     await gone;
-  }
+  };
 }
