@@ -1,5 +1,15 @@
+import { readFile, writeFile } from 'node:fs/promises';
 import type { Suite } from '../lab/index.ts';
 import type { ScenarioOutcome } from './project.ts';
+
+/** What one way to make links did on one suite. */
+export interface Column {
+  readonly suite: Suite;
+  readonly driver: string;
+  /** The day it was run, as in 2026-11-22. */
+  readonly date: string;
+  readonly outcomes: readonly ScenarioOutcome[];
+}
 
 /** What each suite brings, as docs/versions.md says. */
 const titles: Readonly<Record<Suite, string>> = {
@@ -8,13 +18,52 @@ const titles: Readonly<Record<Suite, string>> = {
   forky: 'forky: engine 28.5, kernel 7.2',
 };
 
-/** A page for the docs: scenario by suite. */
-export function resultsPage(outcomes: ReadonlyMap<Suite, readonly ScenarioOutcome[]>, date: Date): string {
-  const suites = [...outcomes.keys()];
-  const names = [...new Set([...outcomes.values()].flatMap((list) => list.map(({ name }) => name)))];
+const dataFile = 'docs/scenarios.json';
+
+/** Puts columns in the place of older ones of the same suite and driver, and writes the page anew. */
+export async function recordColumns(columns: readonly Column[]): Promise<void> {
+  const known = await readFile(dataFile, 'utf8').then((text) => JSON.parse(text) as Column[], noColumns);
+  const isSame = (one: Column, other: Column) => one.suite === other.suite && one.driver === other.driver;
+  const kept = known.filter((old) => !columns.some((column) => isSame(column, old)));
+  const all = [...kept, ...columns].sort((one, other) =>
+    `${one.driver} ${titles[one.suite].split('engine ')[1]}`.localeCompare(
+      `${other.driver} ${titles[other.suite].split('engine ')[1]}`,
+    ),
+  );
+  await writeFile(dataFile, `${JSON.stringify(all, undefined, 2)}\n`);
+  await writeFile('docs/scenarios.md', resultsPage(all));
+}
+
+function noColumns(error: NodeJS.ErrnoException): Column[] {
+  if (error.code !== 'ENOENT') {
+    throw error;
+  }
+  return [];
+}
+
+/** A page for the docs: scenario by suite and driver. */
+export function resultsPage(columns: readonly Column[]): string {
+  const drivers = [...new Set(columns.map(({ driver }) => driver))];
+  return [
+    '# Scenarios with the kernel’s WireGuard',
+    '',
+    'Each scenario of test/scenarios/ in Debian guests under QEMU’s emulation, as `npm run test:full` ran it. What an',
+    'engine or a suite does not have is told by the reason.',
+    ...drivers.flatMap((driver) => [
+      '',
+      `## ${driver}`,
+      '',
+      ...table(columns.filter((column) => column.driver === driver)),
+    ]),
+    '',
+  ].join('\n');
+}
+
+function table(columns: readonly Column[]): string[] {
+  const names = [...new Set(columns.flatMap(({ outcomes }) => outcomes.map(({ name }) => name)))].sort();
   const row = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
-  const cell = (suite: Suite, name: string) => {
-    const outcome = outcomes.get(suite)?.find((candidate) => candidate.name === name);
+  const cell = ({ outcomes }: Column, name: string) => {
+    const outcome = outcomes.find((candidate) => candidate.name === name);
     if (outcome === undefined) {
       return 'not run';
     }
@@ -22,14 +71,8 @@ export function resultsPage(outcomes: ReadonlyMap<Suite, readonly ScenarioOutcom
     return outcome.passed ? passed : '**failed**';
   };
   return [
-    '# Scenarios with the kernel’s WireGuard',
-    '',
-    `Written by \`npm run test:full\` on ${date.toISOString().slice(0, 10)}: each scenario of test/scenarios/ in Debian`,
-    'guests under QEMU’s emulation, with `--backend iproute`.',
-    '',
-    row(['scenario', ...suites.map((suite) => titles[suite])]),
-    row(['---', ...suites.map(() => '---')]),
-    ...names.map((name) => row([name, ...suites.map((suite) => cell(suite, name))])),
-    '',
-  ].join('\n');
+    row(['scenario', ...columns.map(({ suite, date }) => `${titles[suite]} (${date})`)]),
+    row(['---', ...columns.map(() => '---')]),
+    ...names.map((name) => row([name, ...columns.map((column) => cell(column, name))])),
+  ];
 }
