@@ -1,12 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import writeFileAtomic from 'write-file-atomic';
-import { derivePrivateKey, type KeyScheme } from '../keys/derivation.ts';
+import { type KeyPair, keyPairsOf, workersFor } from '../keys/key-pairs.ts';
 import { hostsOf, parseRange, requireMasked } from '../keys/ranges.ts';
 import {
   type Address,
+  type AddressRange,
   addressesOf,
   compareAddresses,
+  countOf,
   covers,
   formatPrefix,
   hostPrefix,
@@ -20,9 +21,10 @@ import { hubJson } from '../wireguard/config/json.ts';
 import { netdev, network } from '../wireguard/config/networkd.ts';
 import { wgQuick, wgSetconf } from '../wireguard/config/wg-quick.ts';
 import type { Peer } from '../wireguard/device.ts';
-import { type PrivateKey, parsePrivateKey, publicKeyOf } from '../wireguard/key.ts';
+import { type PrivateKey, parsePrivateKey } from '../wireguard/key.ts';
 import { oneOf, strictCommand, UsageError, usage, wholeNumber } from './command.ts';
 import { keyOptions, keySchemeOf } from './key-options.ts';
+import { print, replaceFile } from './output.ts';
 import { withProgress } from './progress.ts';
 
 const formats = ['wg-quick', 'setconf', 'networkd', 'json'] as const;
@@ -83,21 +85,23 @@ export default strictCommand({
     const address = addressOf(args.address, subnet);
     const listenPort = wholeNumber('listen-port', 1, 65535, args['listen-port']);
     const interfaceName = interfaceNameOf(args.interface);
-    const addresses = peerAddresses(args.peers, subnet, address);
+    const { range, count } = peerRange(args.peers, subnet, address);
     const keyFile = args['private-key-file'];
     const privateKey = keyFile === undefined ? undefined : await readPrivateKey(keyFile);
     const scheme = await keySchemeOf(args);
     if (privateKey === undefined) {
       process.stderr.write('wgdriver: warning: no --private-key-file, so the hub’s own key is left out\n');
     }
-    const peers = withProgress(addresses, (containerAddress) => peerOf(scheme, containerAddress));
+    const pairs = keyPairsOf(scheme, containersOf(range, count, address), workersFor(count));
+    // Where the peers themselves run down the terminal, a bar would be in their way.
+    const hasBar = args.output !== undefined || !process.stdout.isTTY;
     const files = filesOf(format, {
-      comment: `wgdriver endpoint-config ${formatPrefix(subnet)}, ${peers.length} peers`,
+      comment: `wgdriver endpoint-config ${formatPrefix(subnet)}, ${count} peers`,
       interfaceName,
       address,
       subnet,
       listenPort,
-      peers,
+      peers: peersOf(hasBar ? withProgress(pairs, count) : pairs),
       ...(privateKey === undefined ? {} : { privateKey }),
       ...(keyFile === undefined ? {} : { privateKeyFile: resolve(keyFile) }),
     });
@@ -108,7 +112,7 @@ export default strictCommand({
 interface ConfigFile {
   readonly suffix: string;
   readonly mode: number;
-  readonly text: string;
+  readonly text: AsyncIterable<string>;
 }
 
 function filesOf(format: Format, hub: Hub): ConfigFile[] {
@@ -130,11 +134,14 @@ function filesOf(format: Format, hub: Hub): ConfigFile[] {
 
 async function write(files: readonly ConfigFile[], output: string | undefined): Promise<void> {
   for (const { suffix, mode, text } of files) {
-    if (output === undefined) {
-      process.stdout.write(files.length === 1 ? text : `# ---- ${suffix}\n${text}`);
-    } else {
-      await writeFileAtomic(output + suffix, text, { mode });
+    if (output !== undefined) {
+      await replaceFile(output + suffix, text, mode);
+      continue;
     }
+    if (files.length > 1) {
+      process.stdout.write(`# ---- ${suffix}\n`);
+    }
+    await print(text);
   }
 }
 
@@ -163,7 +170,12 @@ function interfaceNameOf(text: string): string {
   return text;
 }
 
-function peerAddresses(text: string | undefined, subnet: Prefix, hub: Address): Address[] {
+/** The addresses that were asked for, and how many of them are peers: the hub may be among them. */
+function peerRange(
+  text: string | undefined,
+  subnet: Prefix,
+  hub: Address,
+): { range: AddressRange; count: number } {
   const isCount = text !== undefined && /^\d+$/.test(text);
   const range = usage(() => parseRange(text === undefined || isCount ? formatPrefix(subnet) : text));
   for (const end of [range.first, range.last]) {
@@ -173,18 +185,31 @@ function peerAddresses(text: string | undefined, subnet: Prefix, hub: Address): 
       );
     }
   }
-  const addresses = [...addressesOf(range)].filter((address) => !sameAddress(address, hub));
-  return isCount ? addresses.slice(0, wholeNumber('peers', 1, addresses.length, text)) : addresses;
+  const most = Number(countOf(range)) - (isWithin(range, hub) ? 1 : 0);
+  return { range, count: isCount ? wholeNumber('peers', 1, most, text) : most };
+}
+
+/** The first so many addresses of a range, without the hub. */
+function* containersOf(range: AddressRange, count: number, hub: Address): Generator<Address> {
+  let left = count;
+  for (const address of addressesOf(range)) {
+    if (left === 0) {
+      return;
+    }
+    if (!sameAddress(address, hub)) {
+      left -= 1;
+      yield address;
+    }
+  }
 }
 
 /** Neither outside of the subnet nor its network or broadcast address. */
 function isHostOf(subnet: Prefix, address: Address): boolean {
-  const { first, last } = hostsOf(subnet);
-  return (
-    covers(subnet, hostPrefix(address)) &&
-    compareAddresses(first, address) <= 0 &&
-    compareAddresses(address, last) <= 0
-  );
+  return covers(subnet, hostPrefix(address)) && isWithin(hostsOf(subnet), address);
+}
+
+function isWithin({ first, last }: AddressRange, address: Address): boolean {
+  return compareAddresses(first, address) <= 0 && compareAddresses(address, last) <= 0;
 }
 
 async function readPrivateKey(path: string): Promise<PrivateKey> {
@@ -195,6 +220,8 @@ async function readPrivateKey(path: string): Promise<PrivateKey> {
   return key;
 }
 
-function peerOf(scheme: KeyScheme, address: Address): Peer {
-  return { publicKey: publicKeyOf(derivePrivateKey(scheme, address)), allowedIps: [hostPrefix(address)] };
+async function* peersOf(pairs: AsyncIterable<KeyPair>): AsyncGenerator<Peer> {
+  for await (const { address, publicKey } of pairs) {
+    yield { publicKey, allowedIps: [hostPrefix(address)] };
+  }
 }

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { derivePrivateKey, type KeyScheme } from '../keys/derivation.ts';
+import { keyPairsOf, workersFor } from '../keys/key-pairs.ts';
 import { parseRange } from '../keys/ranges.ts';
-import { type Address, type AddressRange, addressesOf } from '../wireguard/address.ts';
+import { type Address, type AddressRange, addressesOf, countOf } from '../wireguard/address.ts';
 import { encodeBase64 } from '../wireguard/base64.ts';
-import { publicKeyOf } from '../wireguard/key.ts';
 import { oneOf, strictCommand, UsageError, usage } from './command.ts';
 import { keyOptions, keySchemeOf } from './key-options.ts';
+import { print } from './output.ts';
 
 const formats = ['table', 'raw', 'json'] as const;
 type Format = (typeof formats)[number];
@@ -43,9 +44,7 @@ export default strictCommand({
     }
     const ranges = addresses.map((text) => usage(() => parseRange(text)));
     const scheme = await keySchemeOf(args);
-    for (const line of linesOf(format, scheme, ranges, args.private === true)) {
-      process.stdout.write(line);
-    }
+    await print(linesOf(format, scheme, ranges, args.private === true));
   },
 });
 
@@ -55,34 +54,44 @@ interface Row {
   readonly privateKey?: string;
 }
 
-function* rowsOf(scheme: KeyScheme, ranges: readonly AddressRange[], withPrivate: boolean): Generator<Row> {
-  for (const range of ranges) {
-    for (const address of addressesOf(range)) {
-      yield rowOf(scheme, address, withPrivate);
-    }
+async function* rowsOf(
+  scheme: KeyScheme,
+  ranges: readonly AddressRange[],
+  withPrivate: boolean,
+): AsyncGenerator<Row> {
+  const count = ranges.reduce((sum, range) => sum + Number(countOf(range)), 0);
+  for await (const pair of keyPairsOf(scheme, allOf(ranges), workersFor(count))) {
+    yield {
+      address: pair.address.toString(),
+      publicKey: pair.publicKey,
+      ...(withPrivate ? { privateKey: pair.privateKey.toBase64() } : {}),
+    };
   }
 }
 
-function rowOf(scheme: KeyScheme, address: Address, withPrivate: boolean): Row {
-  const privateKey = derivePrivateKey(scheme, address);
-  return {
-    address: address.toString(),
-    publicKey: publicKeyOf(privateKey),
-    ...(withPrivate ? { privateKey: privateKey.toBase64() } : {}),
-  };
+function* allOf(ranges: readonly AddressRange[]): Generator<Address> {
+  for (const range of ranges) {
+    yield* addressesOf(range);
+  }
 }
 
 /** The output in pieces, made as they are written: a /12 of keys does not wait for its last. */
-function* linesOf(
+async function* linesOf(
   format: Format,
   scheme: KeyScheme,
   ranges: readonly AddressRange[],
   withPrivate: boolean,
-): Generator<string> {
+): AsyncGenerator<string> {
+  if (format === 'raw' && withPrivate) {
+    for (const address of allOf(ranges)) {
+      yield `${derivePrivateKey(scheme, address).toBase64()}\n`;
+    }
+    return;
+  }
   const rows = rowsOf(scheme, ranges, withPrivate);
   if (format === 'json') {
     let separator = '[\n  ';
-    for (const row of rows) {
+    for await (const row of rows) {
       yield separator + JSON.stringify(row);
       separator = ',\n  ';
     }
@@ -93,9 +102,9 @@ function* linesOf(
   if (format === 'table') {
     yield `${'ADDRESS'.padEnd(width)}  ${'PUBLIC KEY'.padEnd(44)}${withPrivate ? '  PRIVATE KEY' : ''}\n`;
   }
-  for (const { address, publicKey, privateKey } of rows) {
+  for await (const { address, publicKey, privateKey } of rows) {
     yield format === 'raw'
-      ? `${privateKey ?? publicKey}\n`
+      ? `${publicKey}\n`
       : `${address.padEnd(width)}  ${publicKey}${privateKey === undefined ? '' : `  ${privateKey}`}\n`;
   }
 }

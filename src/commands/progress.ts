@@ -3,23 +3,24 @@ const patienceMs = 1000;
 const redrawMs = 100;
 const width = 40;
 
-/** Maps items one by one, with a bar on stderr if that is a terminal and the work is long. */
-export function withProgress<Item, Result>(items: readonly Item[], work: (item: Item) => Result): Result[] {
+/** Passes items on, with a bar on stderr if that is a terminal and the work is long. */
+export async function* withProgress<Item>(items: AsyncIterable<Item>, total: number): AsyncGenerator<Item> {
   let nextDraw = performance.now() + patienceMs;
+  let done = 0;
   let drawn = false;
-  const results = items.map((item, index) => {
+  for await (const item of items) {
+    yield item;
+    done += 1;
     if (process.stderr.isTTY && performance.now() >= nextDraw) {
-      process.stderr.write(`\r${bar(index, items.length)}`);
+      process.stderr.write(`\r${bar(done, total)}`);
       nextDraw = performance.now() + redrawMs;
       drawn = true;
     }
-    return work(item);
-  });
+  }
   if (drawn) {
     // Erase in Line (ECMA-48): the bar was for the time of waiting only.
     process.stderr.write('\r\u001B[K');
   }
-  return results;
 }
 
 function bar(done: number, total: number): string {

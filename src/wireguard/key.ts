@@ -1,6 +1,6 @@
-import { x25519 } from '@noble/curves/ed25519.js';
 import { decodeBase64, encodeBase64 } from './base64.ts';
 import { Secret } from './secret.ts';
+import { x25519 } from './x25519.ts';
 
 /** Length in bytes of WireGuard's Curve25519 keys: `WG_KEY_LEN` in linux/wireguard.h. */
 export const WG_KEY_LEN = 32;
@@ -44,7 +44,7 @@ function keyBytes(text: string): Uint8Array | undefined {
 
 /** The public key of a private key, as `wg pubkey` computes it. */
 export function publicKeyOf(privateKey: PrivateKey): PublicKey {
-  return encodeBase64(x25519.getPublicKey(privateKey.reveal())) as PublicKey;
+  return encodeBase64(x25519().publicKey(privateKey.reveal())) as PublicKey;
 }
 
 /**

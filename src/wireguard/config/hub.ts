@@ -2,7 +2,7 @@ import type { Address, Prefix } from '../address.ts';
 import type { Peer } from '../device.ts';
 import type { PrivateKey } from '../key.ts';
 
-/** The hub's end of the tunnels, as its configuration files tell it. */
+/** The hub's end of the tunnels, as its configuration files tell it; each comes in pieces of text. */
 export interface Hub {
   /** What the files are for, one line, without secrets. */
   readonly comment: string;
@@ -15,5 +15,6 @@ export interface Hub {
   readonly privateKey?: PrivateKey;
   /** Where the key is, absolute. */
   readonly privateKeyFile?: string;
-  readonly peers: readonly Peer[];
+  /** May be many: they are written as they come. */
+  readonly peers: Iterable<Peer> | AsyncIterable<Peer>;
 }

@@ -2,17 +2,22 @@ import { formatPrefix } from '../address.ts';
 import type { Hub } from './hub.ts';
 
 /** The hub's configuration for programs; the private key stays in its file. */
-export function hubJson(hub: Hub): string {
+export async function* hubJson(hub: Hub): AsyncGenerator<string> {
   const { interfaceName, address, subnet, listenPort, privateKeyFile, peers } = hub;
   const document = {
     interface: interfaceName,
     address: `${address.toString()}/${subnet.length}`,
     listenPort,
     privateKeyFile,
-    peers: peers.map(({ publicKey, allowedIps }) => ({
-      publicKey,
-      allowedIps: allowedIps.map(formatPrefix),
-    })),
+    peers: [],
   };
-  return `${JSON.stringify(document, null, 2)}\n`;
+  const end = ']\n}';
+  yield JSON.stringify(document, null, 2).slice(0, -end.length);
+  let separator = '';
+  for await (const { publicKey, allowedIps } of peers) {
+    const peer = JSON.stringify({ publicKey, allowedIps: allowedIps.map(formatPrefix) }, null, 2);
+    yield `${separator}\n    ${peer.replaceAll('\n', '\n    ')}`;
+    separator = ',';
+  }
+  yield `${separator === '' ? '' : '\n  '}${end}\n`;
 }

@@ -1,10 +1,9 @@
 import { formatPrefix } from '../address.ts';
-import type { Peer } from '../device.ts';
 import type { Hub } from './hub.ts';
 
 /** systemd.netdev(5). The key stays in its file, so this one holds no secret. */
-export function netdev(hub: Hub): string {
-  return [
+export async function* netdev(hub: Hub): AsyncGenerator<string> {
+  yield lines(
     `# ${hub.comment}`,
     '[NetDev]',
     `Name=${hub.interfaceName}`,
@@ -13,14 +12,20 @@ export function netdev(hub: Hub): string {
     '[WireGuard]',
     ...(hub.privateKeyFile === undefined ? [] : [`PrivateKeyFile=${hub.privateKeyFile}`]),
     `ListenPort=${hub.listenPort}`,
-    ...hub.peers.flatMap(peerLines),
-    '',
-  ].join('\n');
+  );
+  for await (const { publicKey, allowedIps } of hub.peers) {
+    yield lines(
+      '',
+      '[WireGuardPeer]',
+      `PublicKey=${publicKey}`,
+      `AllowedIPs=${allowedIps.map(formatPrefix).join(',')}`,
+    );
+  }
 }
 
 /** systemd.network(5). */
-export function network(hub: Hub): string {
-  return [
+export async function* network(hub: Hub): AsyncGenerator<string> {
+  yield lines(
     `# ${hub.comment}`,
     '[Match]',
     `Name=${hub.interfaceName}`,
@@ -31,15 +36,9 @@ export function network(hub: Hub): string {
     // setting, and each version passes over the name that it does not know.
     'IPv4Forwarding=yes',
     'IPForward=ipv4',
-    '',
-  ].join('\n');
+  );
 }
 
-function peerLines({ publicKey, allowedIps }: Peer): string[] {
-  return [
-    '',
-    '[WireGuardPeer]',
-    `PublicKey=${publicKey}`,
-    `AllowedIPs=${allowedIps.map(formatPrefix).join(',')}`,
-  ];
+function lines(...texts: string[]): string {
+  return texts.map((text) => `${text}\n`).join('');
 }

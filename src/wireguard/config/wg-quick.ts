@@ -2,17 +2,26 @@ import type { Hub } from './hub.ts';
 import { interfaceSection, peerSection } from './setconf.ts';
 
 /** A file for wg-quick(8), /etc/wireguard/INTERFACE.conf. Holds the private key. */
-export function wgQuick(hub: Hub): string {
-  const more = [
+export async function* wgQuick(hub: Hub): AsyncGenerator<string> {
+  yield `# ${hub.comment}\n`;
+  yield interfaceSection(hub, [
     `Address = ${hub.address.toString()}/${hub.subnet.length}`,
     // Without it the hub drops what one container sends to another. Forwarding follows the interface a
     // packet comes in by, so the host routes for its tunnels alone.
     `PostUp = sysctl -q -w net.ipv4.conf.%i.forwarding=1`,
-  ];
-  return [`# ${hub.comment}\n${interfaceSection(hub, more)}`, ...hub.peers.map(peerSection)].join('\n');
+  ]);
+  yield* peerSections(hub);
 }
 
 /** A file for `wg setconf`, `wg syncconf` or `wg addconf` (wg(8)). Holds the private key. */
-export function wgSetconf(hub: Hub): string {
-  return [`# ${hub.comment}\n${interfaceSection(hub)}`, ...hub.peers.map(peerSection)].join('\n');
+export async function* wgSetconf(hub: Hub): AsyncGenerator<string> {
+  yield `# ${hub.comment}\n`;
+  yield interfaceSection(hub);
+  yield* peerSections(hub);
+}
+
+async function* peerSections({ peers }: Hub): AsyncGenerator<string> {
+  for await (const peer of peers) {
+    yield `\n${peerSection(peer)}`;
+  }
 }

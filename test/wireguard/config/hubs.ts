@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type Address, type Prefix, parseAddress, parsePrefix } from '../../../src/wireguard/address.ts';
 import type { Hub } from '../../../src/wireguard/config/hub.ts';
+import type { Peer } from '../../../src/wireguard/device.ts';
 import {
   type PrivateKey,
   type PublicKey,
@@ -17,7 +18,7 @@ export const publicKeyTexts = [
 ] as const;
 
 /** A hub of two peers, the first of an IPv4 address and the second of both families. */
-export const hub: Hub = {
+export const hub: Hub & { readonly peers: readonly Peer[] } = {
   comment: 'two peers',
   interfaceName: 'wgtest',
   address: address('192.168.5.1'),
@@ -33,6 +34,15 @@ export const hub: Hub = {
     },
   ],
 };
+
+/** A file that is written in pieces. */
+export async function whole(pieces: AsyncIterable<string>): Promise<string> {
+  let text = '';
+  for await (const piece of pieces) {
+    text += piece;
+  }
+  return text;
+}
 
 export function withoutKey({ privateKey: _, privateKeyFile: __, ...rest }: Hub): Hub {
   return rest;

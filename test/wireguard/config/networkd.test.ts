@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { netdev, network } from '../../../src/wireguard/config/networkd.ts';
-import { hub, privateKeyText, publicKeyTexts, withoutKey } from './hubs.ts';
+import { hub, privateKeyText, publicKeyTexts, whole, withoutKey } from './hubs.ts';
 
-test('a .netdev names the key’s file and does not hold the key', () => {
+test('a .netdev names the key’s file and does not hold the key', async () => {
   assert.equal(
-    netdev(hub),
+    await whole(netdev(hub)),
     `# two peers
 [NetDev]
 Name=wgtest
@@ -26,9 +26,9 @@ AllowedIPs=192.168.5.3/32,fd00::3/128
   );
 });
 
-test('a .network has the address, and forwarding under its old and its new name', () => {
+test('a .network has the address, and forwarding under its old and its new name', async () => {
   assert.equal(
-    network(hub),
+    await whole(network(hub)),
     `# two peers
 [Match]
 Name=wgtest
@@ -41,7 +41,7 @@ IPForward=ipv4
   );
 });
 
-test('the key is in neither, even if it is known', () => {
-  assert(!`${netdev(hub)}${network(hub)}`.includes(privateKeyText.slice(0, 20)));
-  assert.doesNotMatch(netdev(withoutKey(hub)), /PrivateKey/);
+test('the key is in neither, even if it is known', async () => {
+  assert(!`${await whole(netdev(hub))}${await whole(network(hub))}`.includes(privateKeyText.slice(0, 20)));
+  assert.doesNotMatch(await whole(netdev(withoutKey(hub))), /PrivateKey/);
 });

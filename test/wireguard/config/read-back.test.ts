@@ -13,7 +13,7 @@ import { type Device, formatEndpoint } from '../../../src/wireguard/device.ts';
 import { clamp, PrivateKey, publicKeyOf } from '../../../src/wireguard/key.ts';
 import { enterFreshNamespace } from '../../links/fresh-namespace.ts';
 import { anyIpv4, anyIpv6, anyPrefix } from '../addresses.ts';
-import { hub, ownPublicKeyText, privateKeyText, publicKeyTexts, withoutKey } from './hubs.ts';
+import { hub, ownPublicKeyText, privateKeyText, publicKeyTexts, whole, withoutKey } from './hubs.ts';
 
 const { skip } = await enterFreshNamespace('wg', 'wg-quick', 'wireguard-go');
 const link = 'wgtest';
@@ -32,8 +32,8 @@ after(() => {
   execFileSync('rm', ['-r', folder]);
 });
 
-test('`wg setconf` takes the hub’s file', { skip }, () => {
-  feed('setconf', wgSetconf(hub));
+test('`wg setconf` takes the hub’s file', { skip }, async () => {
+  feed('setconf', await whole(wgSetconf(hub)));
   assert.deepEqual(dump(), {
     privateKey: privateKeyText,
     publicKey: ownPublicKeyText,
@@ -48,26 +48,26 @@ test('`wg setconf` takes the hub’s file', { skip }, () => {
   });
 });
 
-test('`wg syncconf` of a file with fewer peers removes the others', { skip }, () => {
-  feed('setconf', wgSetconf(hub));
-  feed('syncconf', wgSetconf({ ...hub, peers: hub.peers.slice(1) }));
+test('`wg syncconf` of a file with fewer peers removes the others', { skip }, async () => {
+  feed('setconf', await whole(wgSetconf(hub)));
+  feed('syncconf', await whole(wgSetconf({ ...hub, peers: hub.peers.slice(1) })));
   assert.deepEqual([...dump().peers.keys()], [publicKeyTexts[1]]);
 });
 
-test('`wg addconf` takes the hub’s file without a key, and leaves the key', { skip }, () => {
-  feed('setconf', wgSetconf({ ...hub, peers: [] }));
-  feed('addconf', wgSetconf(withoutKey(hub)));
+test('`wg addconf` takes the hub’s file without a key, and leaves the key', { skip }, async () => {
+  feed('setconf', await whole(wgSetconf({ ...hub, peers: [] })));
+  feed('addconf', await whole(wgSetconf(withoutKey(hub))));
   assert.equal(dump().privateKey, privateKeyText);
   assert.equal(dump().peers.size, 2);
 });
 
-test('wg-quick reads its file, and passes on to wg what is wg’s', { skip }, () => {
-  writeFileSync(file, wgQuick(hub), { mode: 0o600 });
+test('wg-quick reads its file, and passes on to wg what is wg’s', { skip }, async () => {
+  writeFileSync(file, await whole(wgQuick(hub)), { mode: 0o600 });
   const stripped = execFileSync('wg-quick', ['strip', file], { encoding: 'utf8' });
   assert.doesNotMatch(stripped, /Address|PostUp/);
   feed('setconf', stripped);
   const fromQuick = dump();
-  feed('setconf', wgSetconf(hub));
+  feed('setconf', await whole(wgSetconf(hub)));
   assert.deepEqual(fromQuick, dump());
 });
 
@@ -109,12 +109,12 @@ test('any device goes through `wg setconf` and comes back whole from `wg show`',
   );
 });
 
-test('a hundred peers of one key each', { skip }, () => {
+test('a hundred peers of one key each', { skip }, async () => {
   const peers = Array.from({ length: 100 }, (_, index) => ({
     publicKey: publicKeyOf(new PrivateKey(clamp(new Uint8Array(32).fill(index)))),
     allowedIps: [hostPrefix(hub.address)],
   }));
-  feed('setconf', wgSetconf({ ...hub, peers }));
+  feed('setconf', await whole(wgSetconf({ ...hub, peers })));
   assert.deepEqual([...dump().peers.keys()].sort(), peers.map(({ publicKey }) => String(publicKey)).sort());
 });
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { wgQuick, wgSetconf } from '../../../src/wireguard/config/wg-quick.ts';
-import { hub, privateKeyText, publicKeyTexts, withoutKey } from './hubs.ts';
+import { hub, privateKeyText, publicKeyTexts, whole, withoutKey } from './hubs.ts';
 
 const peers = `
 [Peer]
@@ -13,9 +13,9 @@ PublicKey = ${publicKeyTexts[1]}
 AllowedIPs = 192.168.5.3/32, fd00::3/128
 `;
 
-test('a file for wg-quick has the hub’s address and switches on forwarding', () => {
+test('a file for wg-quick has the hub’s address and switches on forwarding', async () => {
   assert.equal(
-    wgQuick(hub),
+    await whole(wgQuick(hub)),
     `# two peers
 [Interface]
 PrivateKey = ${privateKeyText}
@@ -26,9 +26,9 @@ ${peers}`,
   );
 });
 
-test('a file for `wg setconf` has neither, since wg refuses them', () => {
+test('a file for `wg setconf` has neither, since wg refuses them', async () => {
   assert.equal(
-    wgSetconf(hub),
+    await whole(wgSetconf(hub)),
     `# two peers
 [Interface]
 PrivateKey = ${privateKeyText}
@@ -37,8 +37,11 @@ ${peers}`,
   );
 });
 
-test('without a key there is no line for it', () => {
+test('without a key there is no line for it', async () => {
   for (const write of [wgQuick, wgSetconf]) {
-    assert.equal(write(withoutKey(hub)), write(hub).replace(`PrivateKey = ${privateKeyText}\n`, ''));
+    assert.equal(
+      await whole(write(withoutKey(hub))),
+      (await whole(write(hub))).replace(`PrivateKey = ${privateKeyText}\n`, ''),
+    );
   }
 });

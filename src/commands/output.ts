@@ -1,0 +1,32 @@
+import { createWriteStream } from 'node:fs';
+import { pipeline } from 'node:stream/promises';
+import writeFileAtomic from 'write-file-atomic';
+
+/** Writes to stdout, at the pace of who reads it. A reader that leaves ends the process (cli.ts). */
+export async function print(pieces: AsyncIterable<string>): Promise<void> {
+  await pipeline(inBlocks(pieces), process.stdout, { end: false });
+}
+
+/** Makes or replaces a file, in one step when all is written: where that fails, the old one stays. */
+export async function replaceFile(path: string, pieces: AsyncIterable<string>, mode: number): Promise<void> {
+  await writeFileAtomic(path, '', {
+    mode,
+    // It takes whole texts only, but waits for this before it puts the file in place.
+    tmpfileCreated: (temporary) => pipeline(inBlocks(pieces), createWriteStream(temporary)),
+  });
+}
+
+/** Characters that are written at once: line by line, writing would cost more than the keys. */
+const blockLength = 0x1_0000;
+
+async function* inBlocks(pieces: AsyncIterable<string>): AsyncGenerator<string> {
+  let block = '';
+  for await (const piece of pieces) {
+    block += piece;
+    if (block.length >= blockLength) {
+      yield block;
+      block = '';
+    }
+  }
+  yield block;
+}
