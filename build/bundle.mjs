@@ -25,6 +25,7 @@ const alias = { 'node-fetch-native': './node_modules/node-fetch-native/dist/nati
 
 await build({
   alias,
+  loader: { '.service': 'text', '.socket': 'text' },
   bundle: true,
   platform: 'node',
   target: 'node20.19',

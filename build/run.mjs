@@ -52,11 +52,19 @@ const tasks = {
     }
   },
   demo() {
-    tasks.packages();
+    const [place, ...rest] = args;
+    if (place !== undefined && place !== '--vm') {
+      fail(`usage: npm run demo [-- --vm [SUITE]]; not ${args.join(' ')}`);
+    }
     tasks.build();
-    // Bundled, so that it needs no Node newer than the machine's.
     run(process.execPath, 'build/bundle.mjs', 'demo');
-    run(process.execPath, 'dist/demo.mjs', ...args);
+    if (place === '--vm') {
+      run(modernNode(), 'test/guests/demo.ts', ...rest);
+    } else {
+      tasks.packages();
+      // Bundled, so that it needs no Node newer than the machine's.
+      run(process.execPath, 'dist/demo.mjs');
+    }
   },
 };
 

@@ -8,6 +8,7 @@ const commands = {
   keys: async () => (await import('./commands/keys.ts')).default,
   'endpoint-config': async () => (await import('./commands/endpoint-config.ts')).default,
   doctor: async () => (await import('./commands/doctor.ts')).default,
+  service: async () => (await import('./commands/service.ts')).default,
 };
 
 const root = defineCommand({

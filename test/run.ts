@@ -63,8 +63,8 @@ const tiers: readonly Tier[] = [
   {
     name: 'guests',
     obstacle: await labObstacle(),
-    // The lab installs what it needs itself.
-    needsPrograms: false,
+    // The lab installs what it needs itself, but a guest borrows this machine's wireguard-go.
+    needsPrograms: true,
     isSandboxed: false,
     // All at once: each waits for places in the lab.
     concurrency: 16,

@@ -8,6 +8,7 @@ import { backends, selectLinks } from '../links/select.ts';
 import { createLog, logFormats, logLevels } from '../log.ts';
 import { servePlugin } from '../plugin/server.ts';
 import { claimSocket, inheritedSocket } from '../plugin/socket.ts';
+import { notifyReady } from '../service/notify.ts';
 import { type Address, parseAddress } from '../wireguard/address.ts';
 import { oneOf, strictCommand } from './command.ts';
 import { pluginOptions, pluginSocketOf } from './plugin-options.ts';
@@ -77,6 +78,7 @@ export default strictCommand({
 
     const server = await servePlugin(driver, socket, log);
     log.info('serving', 'path' in socket ? { socket: socket.path } : { fd: socket.fd });
+    await notifyReady(process.env);
     setTimeout(() => {
       sweepStranded(kept, store, links, driver, log).catch((error: unknown) => {
         log.warn('stranded links could not be looked for', { cause: String(error) });

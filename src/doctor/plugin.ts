@@ -27,9 +27,17 @@ export function judgePlugin(socketPath: string, answer: readonly string[] | Erro
     case 'EACCES':
       return skip(name, `${socketPath} is for root alone`);
     case 'ENOENT':
-      return fail(name, `${socketPath} is not there`, 'start the driver: `wgdriver serve`');
+      return fail(
+        name,
+        `${socketPath} is not there`,
+        'start the driver: `wgdriver service install`, or `wgdriver serve`',
+      );
     case 'ECONNREFUSED':
-      return fail(name, `nobody answers on ${socketPath}`, 'start the driver: `wgdriver serve`');
+      return fail(
+        name,
+        `nobody answers on ${socketPath}`,
+        'start the driver: `wgdriver service install`, or `wgdriver serve`',
+      );
     default:
       return fail(
         name,

@@ -43,6 +43,11 @@ export async function claimSocket(path: string): Promise<void> {
   }
 }
 
+/** Whether a process serves the socket at `path`. @throws Error if that cannot be told */
+export async function isServed(path: string): Promise<boolean> {
+  return (await knock(path)) === 'answered';
+}
+
 /** Root's alone. Its folder is, too, or the process's umask has been: there is no moment in between. */
 export async function secureSocket(path: string): Promise<void> {
   await chmod(path, 0o600);

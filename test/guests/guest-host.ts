@@ -82,6 +82,18 @@ const functions = `
   show_state() { (cd ${stateFolder} && find . -type f); }
 `;
 
+/** Script: a hub in a namespace of the host's, at 10.99.0.2, with the key that it had before. */
+export const startHubBeside = `
+  ip netns add hub
+  ip link add hub-host type veth peer name eth0 netns hub
+  ip address add 10.99.0.1/24 dev hub-host
+  ip link set hub-host up
+  ip -n hub link set lo up
+  ip -n hub address add 10.99.0.2/24 dev eth0
+  ip -n hub link set eth0 up
+  ip netns exec hub bash -c "$(declare -f start_hub); start_hub"
+`;
+
 /** Runs a script of bash(1) in a guest, with the functions above; its output. @throws if it fails */
 export async function sh(guest: Guest, script: string, timeoutSeconds = 240): Promise<string> {
   const { status, output } = await guest.exec(functions + script, { timeoutSeconds });

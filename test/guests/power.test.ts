@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { type Guest, openLab, SUITES } from '../lab/index.ts';
-import { hostFiles, hubAddress, hubFiles, sh } from './guest-host.ts';
+import { hostFiles, hubAddress, hubFiles, sh, startHubBeside } from './guest-host.ts';
 
 const suites = process.env.WGDRIVER_TEST_FULL === undefined ? (['trixie'] as const) : SUITES;
 
@@ -10,20 +10,8 @@ const lab = await openLab();
 after(() => lab.close());
 await lab.prepare(...suites);
 
-/** The hub, in a namespace of the host's, with the key that it had before. */
-const startHub = `
-  ip netns add hub
-  ip link add hub-host type veth peer name eth0 netns hub
-  ip address add 10.99.0.1/24 dev hub-host
-  ip link set hub-host up
-  ip -n hub link set lo up
-  ip -n hub address add 10.99.0.2/24 dev eth0
-  ip -n hub link set eth0 up
-  ip netns exec hub bash -c "$(declare -f start_hub); start_hub"
-`;
-
 /** As systemd would: the driver before the engine, which starts its containers at once. */
-const startHost = `${startHub} start_driver; start_engine`;
+const startHost = `${startHubBeside} start_driver; start_engine`;
 
 for (const suite of suites) {
   describe(`power, on ${suite}`, () => {

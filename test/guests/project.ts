@@ -10,7 +10,7 @@ export const projectFiles: GuestFiles = {
   ...Object.fromEntries(
     [
       'package.json',
-      'dist',
+      'dist/wgdriver',
       'compose-examples',
       'src/engine',
       'test/host',

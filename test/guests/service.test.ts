@@ -1,0 +1,122 @@
+/** The driver as a service of systemd's: started before the engine, over kills, upgrades and reboots. */
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { type Guest, openLab, SUITES } from '../lab/index.ts';
+import { hostFiles, hubAddress, hubFiles, sh, startHubBeside } from './guest-host.ts';
+
+const suites = process.env.WGDRIVER_TEST_FULL === undefined ? (['trixie'] as const) : SUITES;
+
+const lab = await openLab();
+after(() => lab.close());
+
+for (const suite of suites) {
+  test(`wgdriver service, on ${suite}`, async (t) => {
+    const disk = await lab.disk(suite);
+    const options = { suite, disk, cpus: 1, init: 'systemd', engine: true } as const;
+    const files = {
+      ...hostFiles,
+      ...(await hubFiles()),
+      '/usr/local/bin/wireguard-go': '/usr/bin/wireguard-go',
+    };
+    let guest = await lab.boot({ ...options, files });
+
+    await t.test('install: the driver serves, and its hardening is no hindrance', async () => {
+      // A path that ExecStart= would take apart.
+      const output = await sh(
+        guest,
+        `mkdir '/opt/100% $HOME'; mv /usr/local/bin/wgdriver /opt/100*/; ln -s /opt/100*/wgdriver /usr/local/bin/
+         wgdriver service install; systemctl is-active wgdriver.socket wgdriver`,
+      );
+      assert.match(output, /wireguard-plugin serves .*wireguard-plugin\.sock.*\nactive\nactive$/s);
+      await sh(
+        guest,
+        `${startHubBeside} import_image
+         create_network wgnet 10.99.0.2:51820 $(ip netns exec hub wg show wg-hub public-key)
+         start_container one --restart=always
+         ping_from one ${hubAddress}`,
+      );
+      const exposure = await sh(guest, 'systemd-analyze security --no-pager wgdriver | tail -1');
+      t.diagnostic(`${suite}: ${exposure}`);
+      assert.ok(Number(/: (\d+\.\d) /.exec(exposure)?.[1]) < 5, exposure);
+      assert.equal(
+        await sh(guest, 'stat -c %a /run/docker/plugins/wireguard-plugin.sock /var/lib/wgdriver'),
+        '600\n700',
+      );
+    });
+
+    await t.test('killed, it comes back; stopped, the engine’s next call starts it', async () => {
+      await sh(
+        guest,
+        'systemctl kill --kill-whom=main -s KILL wgdriver; start_container two; ping_from two 192.168.5.1',
+      );
+      await sh(guest, 'systemctl stop wgdriver; docker rm -f two; systemctl is-active wgdriver');
+      assert.doesNotMatch(await sh(guest, 'show_links'), /^wg/m);
+    });
+
+    await t.test('installed anew, as an upgrade does it, tunnels stay up', async () => {
+      await sh(guest, `wgdriver service install; docker exec one ping -c 1 -W 5 ${hubAddress}`);
+    });
+
+    await t.test('a userspace tunnel outlives the driver', async () => {
+      await sh(
+        guest,
+        `echo 'WGDRIVER_OPTIONS="--backend userspace"' >/etc/default/wgdriver
+         systemctl restart wgdriver
+         start_container user; ping_from user ${hubAddress}
+         before=$(pidof wireguard-go)
+         systemctl restart wgdriver
+         [ "$(pidof wireguard-go)" = "$before" ]
+         docker exec user ping -c 1 -W 5 ${hubAddress}
+         docker rm -f user
+         rm /etc/default/wgdriver; systemctl restart wgdriver
+         i=0; while pidof wireguard-go; do i=$((i + 1)); [ $i -lt 50 ]; sleep 0.1; done`,
+      );
+    });
+
+    await t.test('after a reboot it is there before the engine, and containers come back', async () => {
+      void guest.exec('systemctl poweroff').catch(() => undefined);
+      await guest.gone;
+      guest = await lab.boot(options);
+      await sh(guest, `${startHubBeside} ping_from one ${hubAddress}`);
+      assert.doesNotMatch(await sh(guest, 'show_links'), /^wg/m);
+      assert.equal(await activeBefore(guest, 'wgdriver.service', 'docker.service'), true);
+    });
+
+    await t.test(
+      'uninstall: nothing is left but state and tunnels, and foreign units are not touched',
+      async () => {
+        await sh(guest, `wgdriver service uninstall; docker exec one ping -c 1 -W 5 ${hubAddress}`);
+        assert.equal(
+          await sh(
+            guest,
+            'ls -d /etc/systemd/system/*wgdriver* /etc/systemd/system/*/*wgdriver* /run/docker/plugins/* 2>/dev/null || :',
+          ),
+          '',
+        );
+        assert.notEqual(await sh(guest, 'show_state'), '');
+        await sh(guest, 'wgdriver service uninstall');
+
+        await sh(guest, 'echo "[Service]" >/etc/systemd/system/wgdriver.service');
+        const refused = await guest.exec(
+          'wgdriver service install; echo $?; wgdriver service uninstall; echo $?',
+        );
+        assert.match(refused.output, /(wgdriver: .*wgdriver\.service is not of wgdriver’s making.*\n1\n){2}/);
+        assert.equal(await sh(guest, 'cat /etc/systemd/system/wgdriver.service'), '[Service]');
+      },
+    );
+
+    await t.test('a driver that was started by hand is not robbed of its socket', async () => {
+      await sh(guest, 'rm /etc/systemd/system/wgdriver.service; start_driver');
+      const { status, output } = await guest.exec('wgdriver service install');
+      assert.equal(status, 1);
+      assert.match(output, /wireguard-plugin\.sock: another process answers on it/);
+    });
+    await guest.powerOff({ hard: true });
+  });
+}
+
+async function activeBefore(guest: Guest, first: string, second: string): Promise<boolean> {
+  const since = async (unit: string) =>
+    Number(await sh(guest, `systemctl show --value --property=ActiveEnterTimestampMonotonic ${unit}`));
+  return (await since(first)) < (await since(second));
+}
