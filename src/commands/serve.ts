@@ -1,7 +1,7 @@
 import { lookup } from 'node:dns/promises';
 import { resolve } from 'node:path';
 import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
-import { createDriver } from '../driver/driver.ts';
+import { createDriver, scopes } from '../driver/driver.ts';
 import { openStore } from '../driver/store.ts';
 import { sweepLinks, sweepStranded } from '../driver/sweep.ts';
 import { backends, selectLinks } from '../links/select.ts';
@@ -38,6 +38,12 @@ export default strictCommand({
       valueHint: backends.join('|'),
       description: 'How links are made: auto takes the kernel where it can',
     },
+    scope: {
+      type: 'string',
+      default: 'local',
+      valueHint: scopes.join('|'),
+      description: 'Who gives away addresses: each host its own, or a Swarm’s managers (global)',
+    },
     'log-level': {
       type: 'string',
       default: 'info',
@@ -55,6 +61,7 @@ export default strictCommand({
   async run(args) {
     const path = pluginSocketOf(args);
     const backend = oneOf('backend', backends, args.backend);
+    const scope = oneOf('scope', scopes, args.scope);
     const log = createLog({
       level: oneOf('log-level', logLevels, args['log-level']),
       format: oneOf('log-format', logFormats, args['log-format']),
@@ -74,7 +81,7 @@ export default strictCommand({
     const links = await selectLinks(backend, args.name, log);
     const store = await openStore(resolve(args['state-dir']), log);
     const kept = await sweepLinks(store, links, log);
-    const driver = createDriver({ store, links, resolveHost, log });
+    const driver = createDriver({ store, links, resolveHost, log, scope });
 
     const server = await servePlugin(driver, socket, log);
     log.info('serving', 'path' in socket ? { socket: socket.path } : { fd: socket.fd });

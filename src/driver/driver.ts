@@ -22,23 +22,35 @@ export interface DriverDependencies {
   /** The address of a host name, or of an address itself. */
   readonly resolveHost: (host: string) => Promise<Address>;
   readonly log: Log;
+  /** Who gives away the addresses of a network: each host its own (the default), or a Swarm's managers. */
+  readonly scope?: Scope;
 }
 
+export const scopes = ['local', 'global'] as const;
+export type Scope = (typeof scopes)[number];
+
 /** The behaviour of the driver: WireGuard links for endpoints, remembered in a store. */
-export function createDriver({ store, links, resolveHost, log }: DriverDependencies): Driver {
+export function createDriver({
+  store,
+  links,
+  resolveHost,
+  log,
+  scope = 'local',
+}: DriverDependencies): Driver {
   // One endpoint's calls in order; different endpoints' beside one another. Who comes and goes in a
   // network is in order too, so that no two find the same address free.
   const inNetwork = createQueue();
   const inEndpoint = createQueue();
 
   return {
-    getCapabilities: () => ({ Scope: 'local', ConnectivityScope: 'local', GwAllocChecker: true }),
+    getCapabilities: () => ({ Scope: scope, ConnectivityScope: scope, GwAllocChecker: true }),
 
     // The gateway's address is the hub's inside the tunnel, so the engine must not give it away.
     gwAllocCheck: () => ({ SkipIPv4: false, SkipIPv6: false }),
 
     allocateNetwork({ NetworkID, Options, IPv4Data, IPv6Data }) {
-      // On a manager the options are not wrapped as in CreateNetwork, and all are text.
+      // On a manager the options are not wrapped as in CreateNetwork, and all are text. Seed files are the
+      // nodes' affair: a manager may run no container, and then needs none.
       networkOf(
         recordOf({ NetworkID, IPv4Data, IPv6Data, Options: { 'com.docker.network.generic': Options } }),
       );
@@ -47,6 +59,7 @@ export function createDriver({ store, links, resolveHost, log }: DriverDependenc
       };
     },
 
+    // What allocateNetwork was told is in its answer alone.
     freeNetwork() {},
 
     createNetwork: (request) =>

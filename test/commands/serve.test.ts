@@ -50,6 +50,12 @@ test('from start to SIGTERM', { skip }, async () => {
   assert.match(service.lines.at(-1) ?? '', /stopping signal=SIGTERM/);
 });
 
+test('--scope global is what the engine is told', { skip }, async () => {
+  const service = await serve('--scope', 'global');
+  const capabilities = (await service.call('NetworkDriver.GetCapabilities')) as { Scope: string };
+  assert.equal(capabilities.Scope, 'global');
+});
+
 test('SIGINT ends it as well', { skip }, async () => {
   const service = await serve();
   assert.deepEqual(await service.end('SIGINT'), [0, null]);
@@ -229,6 +235,7 @@ const wrong: [what: string, args: string[], message: RegExp][] = [
     ['--log-level', 'all'],
     /option --log-level: expected one of silent, error, warn, info, debug/,
   ],
+  ['an unknown scope', ['--scope', 'swarm'], /option --scope: expected one of local, global, got swarm/],
   ['an unknown format', ['--log-format', 'xml'], /option --log-format: expected one of text, json/],
   ['a name that is no file’s', ['--name', '../x'], /option --name: expected letters, digits, dot, dash and/],
   ['an argument', ['now'], /unexpected argument now/],

@@ -149,20 +149,62 @@ test('keccak-256 by its option', async () => {
   assert.equal(key, 'KPGLBti04NrpSWcdjDVRXQm0HHtsd9CTf8IbMNEb91c=');
 });
 
-test('AllocateNetwork gives back the options, and refuses what CreateNetwork would', async () => {
-  const Options = Object.fromEntries(
-    Object.entries(articleOptions).map(([name, value]) => [optionPrefix + name, value]),
-  );
-  const request = { ...createNetworkRequest(), Options, IPv6Data: null };
-  assert.deepEqual(await driver.call('NetworkDriver.AllocateNetwork', request), { Options });
-  assert.deepEqual(await driver.call('NetworkDriver.FreeNetwork', { NetworkID: 'network' }), {});
-  const wrong = { ...request, Options: { ...Options, [`${optionPrefix}mtu`]: 'x' } };
-  assertErr(
-    await driver.call('NetworkDriver.AllocateNetwork', wrong),
-    /option io\.bestov\.wg\.mtu: expected/,
-  );
-  assert.deepEqual(await driver.traces(), nothing);
+test('GetCapabilities says the scope that was set', async () => {
+  const cluster = await serveDriver({ scope: 'global' });
+  try {
+    assert.deepEqual(await cluster.call('NetworkDriver.GetCapabilities'), {
+      Scope: 'global',
+      ConnectivityScope: 'global',
+      GwAllocChecker: true,
+    });
+  } finally {
+    await cluster.close();
+  }
 });
+
+/** As a manager asks (swarmkit's allocator by way of libnetwork), with the options bare and all text. */
+function allocateNetworkRequest(more: Readonly<Record<string, string>> = {}) {
+  const options = { ...articleOptions, ...more };
+  return {
+    NetworkID: 'x6dqhplzuiuufohq4b8mbnxu9',
+    Options: Object.fromEntries(Object.entries(options).map(([name, value]) => [optionPrefix + name, value])),
+    IPv4Data: [{ AddressSpace: '', AuxAddresses: null, Gateway: '192.168.5.1/24', Pool: '192.168.5.0/24' }],
+    IPv6Data: null,
+  };
+}
+
+test('AllocateNetwork gives back the options, keeps nothing, and FreeNetwork takes it', async () => {
+  const { NetworkID, Options, ...rest } = allocateNetworkRequest({ mtu: '1380' });
+  const request = { NetworkID, Options: { ...Options, 'com.example.other': 'kept' }, ...rest };
+  // Twice: a manager that becomes the leader asks again for what its forerunner had.
+  for (let i = 0; i < 2; i += 1) {
+    assert.deepEqual(await driver.call('NetworkDriver.AllocateNetwork', request), {
+      Options: request.Options,
+    });
+  }
+  assert.deepEqual(await driver.traces(), nothing);
+  assert.deepEqual(await driver.call('NetworkDriver.FreeNetwork', { NetworkID }), {});
+  assert.deepEqual(await driver.call('NetworkDriver.FreeNetwork', { NetworkID: 'unknown' }), {});
+});
+
+test('AllocateNetwork takes a seed file that the nodes have and the manager has not', async () => {
+  const request = allocateNetworkRequest();
+  const { [`${optionPrefix}seed`]: _, ...others } = request.Options;
+  const Options = { ...others, [`${optionPrefix}seedfile`]: '/etc/only-on-nodes' };
+  assert.deepEqual(await driver.call('NetworkDriver.AllocateNetwork', { ...request, Options }), { Options });
+});
+
+for (const [what, change, message] of [
+  ['a bad option', allocateNetworkRequest({ mtu: 'x' }), /option io\.bestov\.wg\.mtu: expected/],
+  ['an unknown one', allocateNetworkRequest({ mtuu: '1' }), /unknown option io\.bestov\.wg\.mtuu/],
+  ['no options', { ...allocateNetworkRequest(), Options: null }, /option io\.bestov\.wg\.peer is missing/],
+  ['no subnet', { ...allocateNetworkRequest(), IPv4Data: null }, /no IPv4 subnet/],
+] as const) {
+  test(`AllocateNetwork refuses what CreateNetwork would: ${what}`, async () => {
+    assertErr(await driver.call('NetworkDriver.AllocateNetwork', change), message);
+    assert.deepEqual(await driver.traces(), nothing);
+  });
+}
 
 for (const [what, change, message] of [
   ['a bad option', { options: { ...articleOptions, keepalive: 'x' } }, /io\.bestov\.wg\.keepalive: expected/],

@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createDriver } from '../../src/driver/driver.ts';
+import { createDriver, type Scope } from '../../src/driver/driver.ts';
 import { openStore } from '../../src/driver/store.ts';
 import { type PluginServer, servePlugin } from '../../src/plugin/server.ts';
 import { type Address, parseAddress } from '../../src/wireguard/address.ts';
@@ -30,7 +30,7 @@ export interface ServedDriver {
   close(): Promise<void>;
 }
 
-export async function serveDriver(): Promise<ServedDriver> {
+export async function serveDriver(settings: { readonly scope?: Scope } = {}): Promise<ServedDriver> {
   const folder = await mkdtemp(join(tmpdir(), 'wgdriver-served-'));
   const socket = join(folder, 'plugin.sock');
   const state = join(folder, 'state');
@@ -49,7 +49,7 @@ export async function serveDriver(): Promise<ServedDriver> {
 
   async function start(): Promise<PluginServer> {
     const store = await openStore(state, log);
-    return servePlugin(createDriver({ store, links, resolveHost, log }), { path: socket }, log);
+    return servePlugin(createDriver({ store, links, resolveHost, log, ...settings }), { path: socket }, log);
   }
 
   async function connect(): Promise<EngineConnection> {
