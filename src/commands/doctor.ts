@@ -1,9 +1,8 @@
-import { resolve } from 'node:path';
 import { styleText } from 'node:util';
 import { examine } from '../doctor/doctor.ts';
 import type { Finding, Status } from '../doctor/finding.ts';
-import { engineSocket } from '../engine/socket.ts';
 import { strictCommand } from './command.ts';
+import { engineOption, engineSocketOf } from './host-options.ts';
 import { pluginOptions, pluginSocketOf } from './plugin-options.ts';
 
 export default strictCommand({
@@ -13,11 +12,7 @@ export default strictCommand({
   },
   args: {
     ...pluginOptions,
-    'docker-socket': {
-      type: 'string',
-      valueHint: 'PATH',
-      description: 'The engine’s unix socket (Default: DOCKER_HOST’s, else /var/run/docker.sock)',
-    },
+    ...engineOption,
     json: { type: 'boolean', description: 'Print one JSON object' },
   },
   maxPositionals: 0,
@@ -29,7 +24,7 @@ export default strictCommand({
     for await (const finding of examine({
       driver: args.name,
       pluginSocket: pluginSocketOf(args),
-      engineSocket: resolve(args['docker-socket'] ?? engineSocket(process.env)),
+      engineSocket: engineSocketOf(args),
     })) {
       findings.push(finding);
       if (!args.json) {

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { optionPrefix } from '../driver/options.ts';
 import { type KeyPair, keyPairsOf, workersFor } from '../keys/key-pairs.ts';
 import { hostsOf, parseRange, requireMasked } from '../keys/ranges.ts';
 import {
@@ -21,11 +22,15 @@ import { hubJson } from '../wireguard/config/json.ts';
 import { netdev, network } from '../wireguard/config/networkd.ts';
 import { wgQuick, wgSetconf } from '../wireguard/config/wg-quick.ts';
 import type { Peer } from '../wireguard/device.ts';
-import { type PrivateKey, parsePrivateKey } from '../wireguard/key.ts';
+import { type PrivateKey, parsePrivateKey, publicKeyOf } from '../wireguard/key.ts';
 import { oneOf, strictCommand, UsageError, usage, wholeNumber } from './command.ts';
+import { askForNetwork } from './engine-network.ts';
+import { engineOption, secretsOption } from './host-options.ts';
 import { keyOptions, keySchemeOf } from './key-options.ts';
 import { print, replaceFile } from './output.ts';
 import { withProgress } from './progress.ts';
+
+const defaultListenPort = 51820;
 
 const formats = ['wg-quick', 'setconf', 'networkd', 'json'] as const;
 type Format = (typeof formats)[number];
@@ -36,13 +41,24 @@ export default strictCommand({
     description: 'Write the hub’s configuration: a peer for each container of a subnet',
   },
   args: {
+    network: {
+      type: 'string',
+      valueHint: 'NAME',
+      description: 'Take subnet, seed and all else from this network of the engine, or of a Swarm’s manager',
+    },
     ...keyOptions,
+    ...secretsOption,
+    ...engineOption,
     address: {
       type: 'string',
       valueHint: 'ADDRESS',
-      description: 'The hub’s own address (Default: the first of the subnet)',
+      description: 'The hub’s own address (Default: the network’s gateway, else the first of the subnet)',
     },
-    'listen-port': { type: 'string', default: '51820', valueHint: 'PORT', description: 'The hub’s UDP port' },
+    'listen-port': {
+      type: 'string',
+      valueHint: 'PORT',
+      description: `The hub’s UDP port (Default: the network’s, else ${defaultListenPort})`,
+    },
     'private-key-file': {
       type: 'string',
       valueHint: 'FILE',
@@ -73,22 +89,36 @@ export default strictCommand({
     },
     subnet: {
       type: 'positional',
-      required: true,
+      required: false,
       valueHint: 'PREFIX',
-      description: 'The network’s subnet, such as 192.168.5.0/24',
+      description: 'The network’s subnet, such as 192.168.5.0/24; with --network only if it has several',
     },
   },
   maxPositionals: 1,
   async run(args) {
     const format = oneOf('format', formats, args.format);
-    const subnet = subnetOf(args.subnet);
-    const address = addressOf(args.address, subnet);
-    const listenPort = wholeNumber('listen-port', 1, 65535, args['listen-port']);
+    const asked = args.subnet === undefined ? undefined : subnetArgument(args.subnet);
     const interfaceName = interfaceNameOf(args.interface);
+    const known = args.network === undefined ? undefined : await askForNetwork(args, args.network, asked);
+    const subnet = known?.subnet ?? asked;
+    if (subnet === undefined) {
+      throw new UsageError('no subnet: expected it as a prefix, such as 192.168.5.0/24, or --network');
+    }
+    const address = addressOf(args.address ?? known?.gateway?.toString(), subnet);
+    const listenPort =
+      args['listen-port'] === undefined
+        ? (known?.listenPort ?? defaultListenPort)
+        : wholeNumber('listen-port', 1, 65535, args['listen-port']);
     const { range, count } = peerRange(args.peers, subnet, address);
     const keyFile = args['private-key-file'];
     const privateKey = keyFile === undefined ? undefined : await readPrivateKey(keyFile);
-    const scheme = await keySchemeOf(args);
+    if (privateKey && known && publicKeyOf(privateKey) !== known.hubKey) {
+      throw new Error(
+        `private key file ${keyFile}: it does not belong to the network’s ${optionPrefix}peerkey ` +
+          `${known.hubKey}, so containers would not reach this hub`,
+      );
+    }
+    const scheme = known?.scheme ?? (await keySchemeOf(args));
     if (privateKey === undefined) {
       process.stderr.write('wgdriver: warning: no --private-key-file, so the hub’s own key is left out\n');
     }
@@ -145,7 +175,7 @@ async function write(files: readonly ConfigFile[], output: string | undefined): 
   }
 }
 
-function subnetOf(text: string): Prefix {
+function subnetArgument(text: string): Prefix {
   const subnet = parsePrefix(text);
   if (subnet === undefined) {
     throw new UsageError(`${text}: expected the subnet as a prefix, such as 192.168.5.0/24`);

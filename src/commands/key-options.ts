@@ -53,16 +53,22 @@ export async function keySchemeOf(args: KeyArguments): Promise<KeyScheme> {
     throw new UsageError('option --additional: expected base64');
   }
   const seed = await seedOf(args);
+  warnIfShort(seed);
+  return { seed, additional, derivation };
+}
+
+/** Says on stderr that a seed may be guessed, if it may. */
+export function warnIfShort(seed: Secret): void {
   if (seed.reveal().length < shortSeedBytes) {
     process.stderr.write(
       `wgdriver: warning: the seed has under ${shortSeedBytes} bytes and may be guessed; ` +
         '`wgdriver keys seed` makes a good one\n',
     );
   }
-  return { seed, additional, derivation };
 }
 
-async function seedOf(args: KeyArguments): Promise<Secret> {
+/** The seed from the options, WGDRIVER_SEED or stdin. @throws UsageError */
+export async function seedOf(args: Pick<KeyArguments, 'seed' | 'seed-file'>): Promise<Secret> {
   const file = args['seed-file'];
   if (file !== undefined && args.seed !== undefined) {
     throw new UsageError('expected one of --seed and --seed-file, got both');

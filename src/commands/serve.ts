@@ -11,6 +11,7 @@ import { claimSocket, inheritedSocket } from '../plugin/socket.ts';
 import { notifyReady } from '../service/notify.ts';
 import { type Address, parseAddress } from '../wireguard/address.ts';
 import { oneOf, strictCommand } from './command.ts';
+import { secretsOption } from './host-options.ts';
 import { pluginOptions, pluginSocketOf } from './plugin-options.ts';
 
 /** A link that is still on the host so long after the start is on its way to no container. */
@@ -44,6 +45,7 @@ export default strictCommand({
       valueHint: scopes.join('|'),
       description: 'Who gives away addresses: each host its own, or a Swarm’s managers (global)',
     },
+    ...secretsOption,
     'log-level': {
       type: 'string',
       default: 'info',
@@ -61,6 +63,7 @@ export default strictCommand({
   async run(args) {
     const path = pluginSocketOf(args);
     const backend = oneOf('backend', backends, args.backend);
+    const secretsFolder = resolve(args['secrets-dir']);
     const scope = oneOf('scope', scopes, args.scope);
     const log = createLog({
       level: oneOf('log-level', logLevels, args['log-level']),
@@ -81,7 +84,7 @@ export default strictCommand({
     const links = await selectLinks(backend, args.name, log);
     const store = await openStore(resolve(args['state-dir']), log);
     const kept = await sweepLinks(store, links, log);
-    const driver = createDriver({ store, links, resolveHost, log, scope });
+    const driver = createDriver({ store, links, resolveHost, log, scope, secretsFolder });
 
     const server = await servePlugin(driver, socket, log);
     log.info('serving', 'path' in socket ? { socket: socket.path } : { fd: socket.fd });

@@ -10,7 +10,7 @@ import type { PrivateKey } from '../wireguard/key.ts';
 import { Secret } from '../wireguard/secret.ts';
 import { containerLinkPrefix, linkName } from './names.ts';
 import { type Network, networkOf, recordOf, subnetOfAddress } from './network.ts';
-import { optionPrefix, ourOptions } from './options.ts';
+import { defaultSecretsFolder, optionPrefix, ourOptions, seedFileOf } from './options.ts';
 import { createQueue } from './queue.ts';
 import { allowedIps, routing } from './routing.ts';
 import type { Endpoint, Store } from './store.ts';
@@ -24,6 +24,8 @@ export interface DriverDependencies {
   readonly log: Log;
   /** Who gives away the addresses of a network: each host its own (the default), or a Swarm's managers. */
   readonly scope?: Scope;
+  /** What the relative paths of seed files are relative to. */
+  readonly secretsFolder?: string;
 }
 
 export const scopes = ['local', 'global'] as const;
@@ -36,6 +38,7 @@ export function createDriver({
   resolveHost,
   log,
   scope = 'local',
+  secretsFolder = defaultSecretsFolder,
 }: DriverDependencies): Driver {
   // One endpoint's calls in order; different endpoints' beside one another. Who comes and goes in a
   // network is in order too, so that no two find the same address free.
@@ -66,7 +69,7 @@ export function createDriver({
       inNetwork(request.NetworkID, async () => {
         const started = performance.now();
         const network = networkOf(recordOf(request));
-        const warnings = await networkWarnings(network, await seedOf(network));
+        const warnings = await networkWarnings(network, await seedOf(network), secretsFolder);
         await store.putNetwork(network);
         log.info('network created', {
           network: network.networkId,
@@ -191,6 +194,15 @@ export function createDriver({
     await store.removeEndpoint(endpointId);
   }
 
+  async function seedOf({ options: { seed } }: Network): Promise<Secret> {
+    return seed instanceof Secret ? seed : readSeedFile(seedFileOf(seed, secretsFolder));
+  }
+
+  async function privateKeyOf(network: Network, { address }: Endpoint): Promise<PrivateKey> {
+    const { additional, derivation } = network.options;
+    return derivePrivateKey({ seed: await seedOf(network), additional, derivation }, address.address);
+  }
+
   async function deviceOf(network: Network, endpoint: Endpoint): Promise<Device> {
     const { peer, peerkey, keepalive } = network.options;
     return {
@@ -205,15 +217,6 @@ export function createDriver({
       ],
     };
   }
-}
-
-async function seedOf({ options: { seed } }: Network): Promise<Secret> {
-  return seed instanceof Secret ? seed : readSeedFile(seed.file);
-}
-
-async function privateKeyOf(network: Network, { address }: Endpoint): Promise<PrivateKey> {
-  const { additional, derivation } = network.options;
-  return derivePrivateKey({ seed: await seedOf(network), additional, derivation }, address.address);
 }
 
 /** @throws Error that says what the user must change */

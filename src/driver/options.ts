@@ -1,4 +1,4 @@
-import { isAbsolute } from 'node:path';
+import { isAbsolute, resolve } from 'node:path';
 import * as v from 'valibot';
 import { decode, parsed } from '../decode.ts';
 import {
@@ -26,7 +26,7 @@ export interface Hub {
 export interface NetworkOptions {
   readonly peer: Hub;
   readonly peerkey: PublicKey;
-  /** The seed itself, or the absolute path of the file that holds it. */
+  /** The seed itself, or the path of the file that holds it: see seedFileOf. */
   readonly seed: Secret | { readonly file: string };
   readonly additional: Uint8Array;
   readonly derivation: DerivationName;
@@ -54,7 +54,11 @@ const schema = v.strictObject({
   seedfile: v.optional(
     v.pipe(
       v.string(),
-      v.check(isAbsolute, 'expected the absolute path of a file on this host that holds the seed in base64'),
+      v.check(
+        isSeedFilePath,
+        'expected the path of a file on this host that holds the seed in base64: absolute, or a name such as ' +
+          'app.seed in the secrets folder',
+      ),
     ),
   ),
   additional: v.optional(v.pipe(v.string(), parsed(decodeBase64, 'expected base64')), defaultAdditional),
@@ -73,6 +77,14 @@ const schema = v.strictObject({
 });
 
 const optionNames = Object.keys(schema.entries);
+
+/** Where seed files are that are given without a folder, unless `serve --secrets-dir` says otherwise. */
+export const defaultSecretsFolder = '/etc/wgdriver';
+
+/** The absolute path of a seed file, which an option may name relative to the secrets folder. */
+export function seedFileOf({ file }: { readonly file: string }, secretsFolder: string): string {
+  return resolve(secretsFolder, file);
+}
 
 /**
  * Decodes the options of a network: those whose names begin with `io.bestov.wg.`; others are not ours.
@@ -117,6 +129,15 @@ export function ourOptions(options: Readonly<Record<string, unknown>>): [name: s
       }
       return [name.slice(optionPrefix.length), value];
     });
+}
+
+/**
+ * A relative path stays inside of the secrets folder. One that could be a seed is taken for one that was given
+ * to the wrong option, and would show up in the error that no such file is there.
+ */
+function isSeedFilePath(path: string): boolean {
+  const isInside = path !== '' && !path.split('/').includes('..');
+  return isAbsolute(path) || (isInside && parseSeed(path) === undefined);
 }
 
 function integer(minimum: number, maximum: number, unit: string) {

@@ -2,13 +2,17 @@ import { stat } from 'node:fs/promises';
 import { shortSeedBytes } from '../keys/derivation.ts';
 import { Secret } from '../wireguard/secret.ts';
 import type { Network } from './network.ts';
-import { optionPrefix } from './options.ts';
+import { optionPrefix, seedFileOf } from './options.ts';
 
 /** libnetwork's label for what `docker run -p` asks of an endpoint. */
 const PortMap = 'com.docker.network.portmap';
 
 /** What works, but not as safely as it could, in a network that was just created. */
-export async function networkWarnings({ options }: Network, seed: Secret): Promise<string[]> {
+export async function networkWarnings(
+  { options }: Network,
+  seed: Secret,
+  secretsFolder: string,
+): Promise<string[]> {
   const warnings: string[] = [];
   if (seed.reveal().length < shortSeedBytes) {
     warnings.push(
@@ -19,8 +23,11 @@ export async function networkWarnings({ options }: Network, seed: Secret): Promi
     warnings.push(
       `the seed shows in \`docker network inspect\`; with ${optionPrefix}seedfile it would stay in a file`,
     );
-  } else if (((await stat(options.seed.file)).mode & 0o077) !== 0) {
-    warnings.push(`the seed file ${options.seed.file} is open to others than root; \`chmod 600\` it`);
+  } else {
+    const file = seedFileOf(options.seed, secretsFolder);
+    if (((await stat(file)).mode & 0o077) !== 0) {
+      warnings.push(`the seed file ${file} is open to others than root; \`chmod 600\` it`);
+    }
   }
   return warnings;
 }

@@ -40,6 +40,33 @@ export const Network = v.pipe(
 );
 export type Network = v.InferOutput<typeof Network>;
 
+/**
+ * `GET /networks/{name}`, for whoever needs the options themselves. The values may hold a seed: they go into a
+ * decoder and nowhere else.
+ */
+export const NetworkInspection = v.pipe(
+  v.object({
+    Name: v.string(),
+    Driver: text,
+    ConfigFrom: v.nullish(v.object({ Network: text }), {}),
+    Options: v.nullish(v.record(v.string(), v.unknown()), {}),
+    IPAM: v.nullish(
+      v.object({ Config: v.nullish(v.array(v.object({ Subnet: text, Gateway: text })), []) }),
+      {},
+    ),
+  }),
+  v.transform(({ Name, Driver, ConfigFrom, Options, IPAM }) => ({
+    name: Name,
+    driver: Driver,
+    /** The `--config-only` network that it was created from; empty if there is none. */
+    configFrom: ConfigFrom.Network ?? '',
+    options: Options,
+    /** `gateway` is empty where the engine shows only what it was given. */
+    subnets: (IPAM.Config ?? []).map(({ Subnet, Gateway }) => ({ subnet: Subnet, gateway: Gateway })),
+  })),
+);
+export type NetworkInspection = v.InferOutput<typeof NetworkInspection>;
+
 /** network.EndpointSettings: a container's place on a network. */
 const EndpointSettings = v.pipe(
   v.object({

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { decode } from '../decode.ts';
-import { Container, ContainerSummary, Network, SystemVersion } from './api.ts';
+import { Container, ContainerSummary, Network, NetworkInspection, SystemVersion } from './api.ts';
 import { requestsTo } from './request.ts';
 
 /** What is asked of the engine, one request a call. @throws RequestError, or Error for an odd answer */
@@ -8,6 +8,8 @@ export interface Engine {
   /** Such as `28.5.2` or `20.10.24+dfsg1`. */
   version(): Promise<string>;
   networks(): Promise<Network[]>;
+  /** By name or id; its options come with their values, of which one may be a seed. */
+  network(name: string): Promise<NetworkInspection>;
   /** The running containers that are on any of these networks. */
   containers(networkIds: readonly string[]): Promise<ContainerSummary[]>;
   container(id: string): Promise<Container>;
@@ -29,6 +31,7 @@ export function createEngine(socketPath: string): Engine {
   return {
     version: async () => (await get(SystemVersion, '/version')).Version,
     networks: () => get(v.array(Network), '/networks'),
+    network: (name) => get(NetworkInspection, `/networks/${encodeURIComponent(name)}`),
     // An empty filter would mean all containers.
     containers: async (networkIds) =>
       networkIds.length === 0

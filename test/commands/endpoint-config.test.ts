@@ -3,7 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, beforeEach, test } from 'node:test';
+import { after, before, beforeEach, type TestContext, test } from 'node:test';
+import { answers, serveUnix } from '../engine-client/unix-server.ts';
 import { whyNoPrograms } from '../links/fresh-namespace.ts';
 import { wgdriver } from './wgdriver.ts';
 
@@ -212,6 +213,149 @@ test('wg-quick takes what --output wrote', await whyNoPrograms('wg-quick'), asyn
   assert.equal(publicKeys(stripped).length, 125);
   assert.match(stripped, new RegExp(`PrivateKey = ${hubKey.replaceAll('+', '\\+')}`));
 });
+
+/** What `GET /networks/NAME` is answered with, as far as it matters here [seen on 20.10]. */
+function inspection(more: object = {}) {
+  return {
+    Name: 'wgnet',
+    Driver: 'wireguard-plugin',
+    IPAM: { Driver: 'default', Options: {}, Config: [{ Subnet: '192.168.5.0/29' }] },
+    ConfigFrom: { Network: '' },
+    ConfigOnly: false,
+    Options: {
+      'io.bestov.wg.peer': 'hub.example.org:7000',
+      'io.bestov.wg.peerkey': articleKey,
+      'io.bestov.wg.seed': 'dGVzdHNlZWQK',
+      'io.bestov.wg.additional': 'dGVzdGFkZGl0aW9uYWwK',
+    },
+    ...more,
+  };
+}
+
+async function fromEngine(t: TestContext, networks: Readonly<Record<string, object>>, ...args: string[]) {
+  const byPath = Object.entries(networks).map(([name, body]) => [`/networks/${name}`, body]);
+  const { socketPath } = await serveUnix(t, answers(Object.fromEntries(byPath)));
+  return wgdriver(['endpoint-config', '--docker-socket', socketPath, '--network', 'wgnet', ...args]);
+}
+
+/** Without the line that says what the file is for. */
+const body = (text: string) => text.replace(/^#.*\n/, '');
+
+test('--network: all of it from the engine, and the key is checked', async (t) => {
+  const expected = await config('192.168.5.0/29', '--listen-port', '7000', '--private-key-file', keyFile);
+  const wgnet = inspection();
+  const { status, stdout } = await fromEngine(t, { wgnet }, '--private-key-file', keyFile);
+  assert.equal(status, 0);
+  assert.equal(stdout, expected.stdout);
+  assert.equal(
+    (await fromEngine(t, { wgnet }, '--listen-port', '7')).stdout.match(/ListenPort = 7$/m)?.length,
+    1,
+  );
+
+  const other = join(folder, 'other');
+  await writeFile(other, `${'A'.repeat(42)}E=\n`, { mode: 0o600 });
+  const refused = await fromEngine(t, { wgnet }, '--private-key-file', other);
+  await rm(other);
+  assert.match(refused.stderr, /other: it does not belong to the network’s io\.bestov\.wg\.peerkey \+Pm8/);
+  assert.deepEqual([refused.status, refused.stdout], [1, '']);
+});
+
+test('--network: the gateway is the hub, and a subnet of several has to be named', async (t) => {
+  const Config = [
+    { Subnet: '10.1.0.0/29', Gateway: '10.1.0.3' },
+    { Subnet: '10.2.0.0/29', IPRange: '10.2.0.4/30' },
+  ];
+  const wgnet = inspection({ IPAM: { Config } });
+  const named = await fromEngine(t, { wgnet }, '10.1.0.0/29');
+  assert.match(named.stdout, /^Address = 10\.1\.0\.3\/29$/m);
+  // All of the subnet, since other hosts give away the rest of it.
+  assert.equal(addresses((await fromEngine(t, { wgnet }, '10.2.0.0/29')).stdout).length, 5);
+  for (const args of [[], ['10.3.0.0/29']]) {
+    const { status, stderr } = await fromEngine(t, { wgnet }, ...args);
+    assert.equal(status, 1);
+    assert.match(
+      stderr,
+      /network wgnet: expected one of its subnets .*; there are 10\.1\.0\.0\/29, 10\.2\.0\.0\/29/,
+    );
+  }
+});
+
+test('--network: what a swarm network lacks is in its --config-only network', async (t) => {
+  const wgnet = inspection({
+    Scope: 'swarm',
+    IPAM: { Driver: 'default', Options: null, Config: null },
+    ConfigFrom: { Network: 'wgconfig' },
+    Options: null,
+  });
+  const wgconfig = inspection({ Name: 'wgconfig', Driver: 'null', ConfigOnly: true });
+  assert.equal(
+    (await fromEngine(t, { wgnet, wgconfig })).stdout,
+    (await fromEngine(t, { wgnet: wgconfig })).stdout,
+  );
+  const { status, stderr } = await fromEngine(t, { wgnet });
+  assert.equal(status, 1);
+  assert.match(stderr, /from the --config-only network wgconfig: .* no network wgconfig.*; ask on a node/);
+});
+
+test('--network: a seed file, in the secrets folder or by --seed-file', async (t) => {
+  const { 'io.bestov.wg.seed': seedText, ...others } = inspection().Options;
+  const file = join(folder, 'app.seed');
+  await writeFile(file, seedText, { mode: 0o600 });
+  const expected = body((await fromEngine(t, { wgnet: inspection() })).stdout);
+  for (const [seedfile, ...args] of [
+    [file],
+    ['app.seed', '--secrets-dir', folder],
+    ['/none', '--seed-file', file],
+  ]) {
+    const wgnet = inspection({ Options: { ...others, 'io.bestov.wg.seedfile': seedfile } });
+    assert.equal(body((await fromEngine(t, { wgnet }, ...args)).stdout), expected, seedfile);
+  }
+  await rm(file);
+  const wgnet = inspection({ Options: { ...others, 'io.bestov.wg.seedfile': 'app.seed' } });
+  const { status, stderr } = await fromEngine(t, { wgnet }, '--secrets-dir', folder);
+  assert.match(stderr, /^wgdriver: seed file .*\/app\.seed: ENOENT\n$/);
+  assert.equal(status, 1);
+});
+
+for (const [what, networks, args, status, message] of [
+  ['none of that name', {}, [], 1, /the engine has no network wgnet; `docker network ls` lists them/],
+  [
+    'another driver’s',
+    { wgnet: inspection({ Driver: 'bridge', Options: {} }) },
+    [],
+    1,
+    /is on the driver bridge/,
+  ],
+  [
+    'options that are wrong',
+    { wgnet: inspection({ Options: { 'io.bestov.wg.peer': 'x' } }) },
+    [],
+    1,
+    /network wgnet: option io\.bestov\.wg\.peerkey is missing/,
+  ],
+  [
+    'a seed',
+    { wgnet: inspection() },
+    ['--seed', 'QUFB'],
+    2,
+    /--seed, --additional and --derivation do not go/,
+  ],
+  ['an additional', { wgnet: inspection() }, ['--additional', 'QUFB'], 2, /do not go with --network/],
+  [
+    'no engine',
+    {},
+    ['--docker-socket', '/nowhere'],
+    1,
+    /no engine answers on \/nowhere \(ENOENT\): start it/,
+  ],
+] as const) {
+  test(`--network and ${what}: one line`, async (t) => {
+    const ended = await fromEngine(t, networks, ...args);
+    assert.match(ended.stderr, message);
+    assert.equal(ended.stderr.trimEnd().split('\n').length, 1, ended.stderr);
+    assert.deepEqual([ended.status, ended.stdout], [status, '']);
+  });
+}
 
 const marked = 'TUFSS0VEc2VjcmV0';
 const wrong: [what: string, args: string[], message: RegExp][] = [

@@ -252,6 +252,16 @@ for (const name of [`${optionPrefix}seed`, 'IO.BESTOV.WG.SEED']) {
   });
 }
 
+test('a seed file without a folder is read from the secrets folder', async () => {
+  await writeFile(join(driver.folder, 'app.seed'), seedText, { mode: 0o600 });
+  await createNetwork({ options: seedFileOptions('app.seed') });
+  await createEndpoint('e1', '192.168.5.2/24');
+  await joinEndpoint('e1');
+  const key = driver.links.present.get(linkName('e1'))?.device?.privateKey.toBase64();
+  assert.equal(key, articlePrivateKey);
+  assert(!driver.lines.some(({ level }) => level === 'error'));
+});
+
 const joinFailures: Record<
   string,
   { fail(): Promise<void> | void; message: RegExp; mend(): Promise<void> | void }

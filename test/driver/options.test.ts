@@ -3,7 +3,7 @@ import { Buffer } from 'node:buffer';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
 import fc from 'fast-check';
-import { decodeNetworkOptions, optionPrefix, ourOptions } from '../../src/driver/options.ts';
+import { decodeNetworkOptions, optionPrefix, ourOptions, seedFileOf } from '../../src/driver/options.ts';
 import { derivationNames } from '../../src/keys/derivation.ts';
 import { formatPrefix, masked } from '../../src/wireguard/address.ts';
 import { Secret } from '../../src/wireguard/secret.ts';
@@ -102,7 +102,7 @@ const bad: { [name: string]: unknown[] } = {
     Buffer.alloc(33).toString('base64'),
   ],
   seed: [`${marked}!`, `${marked}A`, '', ' ', '='],
-  seedfile: [marked, `./${marked}`, ''],
+  seedfile: [`${marked}AAA`, `../${marked}`, `a/../../${marked}`, ''],
   additional: [`${marked}!`, `${marked}A`, ' '],
   derivation: [marked, 'SHA3-256', 'sha256', '', 'toString', '__proto__'],
   keepalive: [marked, '-1', '65536', '1.5', '1e3', ' 25', '0x19', '', '100000'],
@@ -141,8 +141,15 @@ test('seed and seedfile do not go together', () => {
 });
 
 test('a seed file is not read here', () => {
-  const options = decodeNetworkOptions(prefixed({ peer: minimal.peer, peerkey, seedfile: '/none/at/all' }));
-  assert.deepEqual(options.seed, { file: '/none/at/all' });
+  for (const file of ['/none/at/all', 'app.seed', 'team/app.seed']) {
+    const options = decodeNetworkOptions(prefixed({ peer: minimal.peer, peerkey, seedfile: file }));
+    assert.deepEqual(options.seed, { file });
+  }
+});
+
+test('a seed file without a folder is in the secrets folder', () => {
+  assert.equal(seedFileOf({ file: 'app.seed' }, '/etc/wgdriver'), '/etc/wgdriver/app.seed');
+  assert.equal(seedFileOf({ file: '/run/seed' }, '/etc/wgdriver'), '/run/seed');
 });
 
 test('an unknown option is named, and so are those that there are', () => {

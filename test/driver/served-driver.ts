@@ -49,7 +49,11 @@ export async function serveDriver(settings: { readonly scope?: Scope } = {}): Pr
 
   async function start(): Promise<PluginServer> {
     const store = await openStore(state, log);
-    return servePlugin(createDriver({ store, links, resolveHost, log, ...settings }), { path: socket }, log);
+    return servePlugin(
+      createDriver({ store, links, resolveHost, log, secretsFolder: folder, ...settings }),
+      { path: socket },
+      log,
+    );
   }
 
   async function connect(): Promise<EngineConnection> {

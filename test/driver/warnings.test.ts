@@ -19,17 +19,17 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }));
 
 test('a good seed in a file for root alone: nothing to warn of', async () => {
-  assert.deepEqual(await networkWarnings(withSeedFile(), goodSeed), []);
+  assert.deepEqual(await networkWarnings(withSeedFile(), goodSeed, folder), []);
 });
 
 test('a seed under 16 bytes', async () => {
-  const [warning, ...rest] = await networkWarnings(withSeedFile(), new Secret(new Uint8Array(15)));
+  const [warning, ...rest] = await networkWarnings(withSeedFile(), new Secret(new Uint8Array(15)), folder);
   assert.match(warning ?? '', /under 16 bytes .*`wgdriver keys seed`/);
   assert.deepEqual(rest, []);
 });
 
 test('a seed that `docker network inspect` shows', async () => {
-  const [warning, ...rest] = await networkWarnings(network(), goodSeed);
+  const [warning, ...rest] = await networkWarnings(network(), goodSeed, folder);
   assert.match(warning ?? '', /docker network inspect.*io\.bestov\.wg\.seedfile/);
   assert.deepEqual(rest, []);
 });
@@ -37,14 +37,14 @@ test('a seed that `docker network inspect` shows', async () => {
 for (const mode of [0o640, 0o604, 0o644, 0o620, 0o601]) {
   test(`a seed file of mode ${mode.toString(8)}`, async () => {
     await chmod(file, mode);
-    const [warning, ...rest] = await networkWarnings(withSeedFile(), goodSeed);
+    const [warning, ...rest] = await networkWarnings(withSeedFile(), goodSeed, folder);
     assert.match(warning ?? '', /seed file .* is open to others than root; `chmod 600`/);
     assert.deepEqual(rest, []);
   });
 }
 
 test('no warning holds the seed', async () => {
-  const text = String(await networkWarnings(network(), new Secret(Buffer.from('short'))));
+  const text = String(await networkWarnings(network(), new Secret(Buffer.from('short')), folder));
   assert(!text.includes(seedText) && !text.includes('short'));
 });
 

@@ -1,0 +1,120 @@
+import { decodeNetworkOptions, type NetworkOptions, ourOptions, seedFileOf } from '../driver/options.ts';
+import type { NetworkInspection } from '../engine/api.ts';
+import { createEngine } from '../engine/client.ts';
+import { RequestError } from '../engine/request.ts';
+import { defaultAdditional, defaultDerivation, type KeyScheme } from '../keys/derivation.ts';
+import { readSeedFile } from '../keys/seed.ts';
+import { type Address, formatPrefix, type Prefix, parseAddress, parsePrefix } from '../wireguard/address.ts';
+import type { PublicKey } from '../wireguard/key.ts';
+import { Secret } from '../wireguard/secret.ts';
+import { UsageError } from './command.ts';
+import { engineSocketOf } from './host-options.ts';
+import { seedOf, warnIfShort } from './key-options.ts';
+
+/** What a hub has to know of a network. */
+export interface KnownNetwork {
+  readonly subnet: Prefix;
+  /** The hub's address in the subnet, where the engine shows one. */
+  readonly gateway: Address | undefined;
+  readonly listenPort: number;
+  readonly hubKey: PublicKey;
+  readonly scheme: KeyScheme;
+}
+
+interface NetworkArguments {
+  readonly additional: string;
+  readonly derivation: string;
+  readonly seed?: string | undefined;
+  readonly 'seed-file'?: string | undefined;
+  readonly 'secrets-dir': string;
+  readonly 'docker-socket'?: string | undefined;
+}
+
+/**
+ * Asks the engine, or a Swarm's manager, for a network: by its name, and by a subnet if it has several. All
+ * that makes keys is the network's; its seed file may be elsewhere here.
+ * @throws Error that says what the user must do
+ */
+export async function askForNetwork(
+  args: NetworkArguments,
+  name: string,
+  asked: Prefix | undefined,
+): Promise<KnownNetwork> {
+  if (args.additional !== defaultAdditional || args.derivation !== defaultDerivation || args.seed) {
+    throw new UsageError('--seed, --additional and --derivation do not go with --network, which has its own');
+  }
+  const network = await inspect(engineSocketOf(args), name);
+  const { subnet, gateway } = subnetOf(network, asked);
+  const { peer, peerkey, seed: option, additional, derivation } = optionsOf(network);
+  const seed = await seedOfNetwork(args, option);
+  warnIfShort(seed);
+  const scheme = { seed, additional, derivation };
+  return { subnet, gateway, listenPort: peer.port, hubKey: peerkey, scheme };
+}
+
+/**
+ * A network that was created from a `--config-only` one has options and subnet of its own only where a
+ * container is on it, so else the other is asked for.
+ */
+async function inspect(socketPath: string, name: string): Promise<NetworkInspection> {
+  const engine = createEngine(socketPath);
+  const ask = (asked: string) => engine.network(asked).catch(explained(socketPath, asked));
+  const network = await ask(name);
+  if (ourOptions(network.options).length > 0) {
+    return network;
+  }
+  if (network.configFrom === '') {
+    throw new Error(`network ${name} has no options io.bestov.wg.*: it is on the driver ${network.driver}`);
+  }
+  return ask(network.configFrom).catch((error: Error) => {
+    throw new Error(
+      `network ${name} has its options from the --config-only network ${network.configFrom}: ` +
+        `${error.message}; ask on a node that has it`,
+    );
+  });
+}
+
+function optionsOf({ name, options }: NetworkInspection): NetworkOptions {
+  try {
+    return decodeNetworkOptions(options);
+  } catch (error) {
+    throw new Error(`network ${name}: ${(error as Error).message}`);
+  }
+}
+
+function subnetOf({ name, subnets }: NetworkInspection, asked: Prefix | undefined) {
+  const there = subnets.flatMap(({ subnet, gateway }) => {
+    const prefix = parsePrefix(subnet);
+    return prefix === undefined ? [] : [{ subnet: prefix, gateway: parseAddress(gateway) }];
+  });
+  const [found, ...others] = there.filter(
+    ({ subnet }) => asked === undefined || formatPrefix(subnet) === formatPrefix(asked),
+  );
+  if (found === undefined || others.length > 0) {
+    const names = there.map(({ subnet }) => formatPrefix(subnet)).join(', ') || 'none';
+    throw new Error(`network ${name}: expected one of its subnets as an argument; there are ${names}`);
+  }
+  return found;
+}
+
+async function seedOfNetwork(args: NetworkArguments, seed: NetworkOptions['seed']): Promise<Secret> {
+  if (args['seed-file'] !== undefined) {
+    return seedOf(args);
+  }
+  return seed instanceof Secret ? seed : readSeedFile(seedFileOf(seed, args['secrets-dir']));
+}
+
+function explained(socketPath: string, name: string) {
+  return (error: unknown): never => {
+    if (error instanceof RequestError && error.status === 404) {
+      throw new Error(`the engine has no network ${name}; \`docker network ls\` lists them`);
+    }
+    if (error instanceof RequestError && error.status === undefined) {
+      throw new Error(
+        `no engine answers on ${socketPath} (${error.code ?? error.message}): start it, or name its socket with ` +
+          '--docker-socket or DOCKER_HOST',
+      );
+    }
+    throw error;
+  };
+}

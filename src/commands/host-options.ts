@@ -1,0 +1,27 @@
+import { resolve } from 'node:path';
+import { defaultSecretsFolder } from '../driver/options.ts';
+import { engineSocket } from '../engine/socket.ts';
+
+/** The option of the commands that read seed files of networks. */
+export const secretsOption = {
+  'secrets-dir': {
+    type: 'string',
+    default: defaultSecretsFolder,
+    valueHint: 'FOLDER',
+    description: 'Where the seed files are that a network names without a folder',
+  },
+} as const;
+
+/** The option of the commands that ask the engine. */
+export const engineOption = {
+  'docker-socket': {
+    type: 'string',
+    valueHint: 'PATH',
+    description: 'The engine’s unix socket (Default: DOCKER_HOST’s, else /var/run/docker.sock)',
+  },
+} as const;
+
+/** The path of the engine's socket. */
+export function engineSocketOf(args: { readonly 'docker-socket'?: string | undefined }): string {
+  return resolve(args['docker-socket'] ?? engineSocket(process.env));
+}
