@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -8,6 +9,7 @@ import type { Tunnel } from './tunnel.ts';
 
 /** A copy of a compose example, run as its README says, with the image of the tests. */
 export interface ComposeProject {
+  readonly folder: string;
   /** Runs a program in the example's folder. */
   run(file: string, ...args: readonly string[]): Promise<string>;
   /** Runs `docker compose …`, or docker-compose's first or second version, as the machine has it. */
@@ -23,10 +25,11 @@ export async function openComposeExample(source: string, tunnel: Tunnel): Promis
   await cp(source, folder, { recursive: true });
   const asPlugin = (await attempt('docker', ['compose', 'version'])).status === 0;
   const [program, ...first] = asPlugin ? (['docker', 'compose'] as const) : (['docker-compose'] as const);
-  const files =
-    tunnel.backend === 'userspace'
-      ? ['-f', 'compose.yaml', '-f', 'compose.userspace.yaml']
-      : ['-f', 'compose.yaml'];
+  const userspace = 'compose.userspace.yaml';
+  const files = ['-f', 'compose.yaml'];
+  if (tunnel.backend === 'userspace' && existsSync(join(folder, userspace))) {
+    files.push('-f', userspace);
+  }
   const env = {
     HUB_IMAGE: testImage,
     APP_IMAGE: testImage,
@@ -35,6 +38,7 @@ export async function openComposeExample(source: string, tunnel: Tunnel): Promis
   const runHere = (file: string, ...args: readonly string[]) =>
     run('sh', ['-c', 'cd "$1" && shift && exec "$@"', 'sh', folder, file, ...args], env);
   return {
+    folder,
     run: runHere,
     compose: (...args) => runHere(program, ...first, ...files, ...args),
     command: [program, ...first].join(' '),

@@ -4,16 +4,19 @@ import { run } from './commands.ts';
 
 /**
  * Namespaces of their own for an engine, hubs and drivers: mounts, network and processes. /run and /var/lib
- * are empty in there, so everything can run with its defaults and meets nothing of the machine's; when the
- * first process ends, so do all others and with them links, mounts and namespaces.
+ * are empty in there and what is written to /etc is forgotten, so everything can run with its defaults and
+ * meets nothing of the machine's; when the first process ends, so do all others and with them links, mounts
+ * and namespaces.
  */
 const enter = ['--mount', '--net', '--pid', '--fork', '--kill-child', '--mount-proc'];
 
 const prepare = `
-  for folder in /run /var/lib /etc/docker; do
+  for folder in /run /var/lib; do
     [ ! -d "$folder" ] || mount -t tmpfs -o mode=755 tmpfs "$folder"
   done
-  mkdir -p /run/lock /run/tmp
+  mkdir -p /run/lock /run/tmp /run/etc/upper /run/etc/work
+  mount -t overlay -o lowerdir=/etc,upperdir=/run/etc/upper,workdir=/run/etc/work overlay /etc
+  rm -rf /etc/docker /etc/wgdriver
   ip link set lo up
   # No exec: the first process has to bury the daemons that lose their parents, and a shell does.
   "$@"`;

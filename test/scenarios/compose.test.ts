@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { resolve } from 'node:path';
+import { cp, mkdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { test } from 'node:test';
-import { attempt } from '../host/commands.ts';
-import { openComposeExample } from '../host/compose.ts';
+import { attempt, run, sh } from '../host/commands.ts';
+import { type ComposeProject, openComposeExample } from '../host/compose.ts';
 import { importTestImage } from '../host/engine.ts';
 import { hostForTests, pingUntilAnswered } from '../host/host.ts';
 
@@ -10,27 +11,157 @@ const host = await hostForTests();
 const userspace = host.tunnel.backend === 'userspace' ? ['wireguard-go'] : [];
 await importTestImage(host.engine, ['ip', 'wg', ...userspace]);
 
-test('the example hub-and-app comes up as its README says, and the app has no other way out', async () => {
-  const project = await openComposeExample(resolve('compose-examples/hub-and-app'), host.tunnel);
-  await project.run('./setup.sh');
-  await project.compose('up', '-d');
-  try {
-    const inApp = (...words: string[]) => project.compose('exec', '-T', 'app', ...words);
-    await inApp('sh', '-c', pingUntilAnswered, 'sh', '192.168.5.1');
-    await project.compose('exec', '-T', 'hub', 'ping', '-c', '1', '-W', '5', '192.168.5.2');
-    assert.deepEqual((await inApp('ls', '/sys/class/net')).split(/\s+/).sort(), ['lo', 'wg0']);
+/** The hub's address, and the host's own beside it: one hop away, were there another way than the tunnel. */
+const hub = '192.168.5.1';
+const hostOutside = '172.31.250.1';
 
-    const app = await project.compose('ps', '-q', 'app');
-    await project.compose('pause', 'hub');
-    // The host's own address on the hub's bridge: one hop away, were there another way than the tunnel.
-    assert.notEqual(
-      (await attempt('docker', ['exec', app, 'ping', '-c', '1', '-W', '2', '172.31.250.1'])).status,
-      0,
-    );
-    await project.compose('unpause', 'hub');
-    await inApp('sh', '-c', pingUntilAnswered, 'sh', '192.168.5.1');
+interface Example extends ComposeProject {
+  exec(service: string, ...command: string[]): Promise<string>;
+  /** Pings until one is answered. */
+  reach(service: string, address: string): Promise<void>;
+  cannotReach(service: string, address: string): Promise<void>;
+  dnsOf(service: string): Promise<string[]>;
+}
+
+async function withExample(name: string, use: (example: Example) => Promise<void>): Promise<void> {
+  const project = await openComposeExample(resolve('compose-examples', name), host.tunnel);
+  const exec = (...words: string[]) => project.compose('exec', '-T', ...words);
+  try {
+    await use({
+      ...project,
+      exec,
+      async reach(service, address) {
+        await exec(service, 'sh', '-c', pingUntilAnswered, 'sh', address);
+      },
+      async cannotReach(service, address) {
+        const id = await project.compose('ps', '-q', service);
+        const { status } = await attempt('docker', ['exec', id, 'ping', '-c', '1', '-W', '2', address]);
+        assert.notEqual(status, 0, `${service} reaches ${address}`);
+      },
+      async dnsOf(service) {
+        const id = await project.compose('ps', '-q', service);
+        return JSON.parse(await host.engine.docker('inspect', '--format={{json .HostConfig.Dns}}', id));
+      },
+    });
   } finally {
     await project.compose('down', '-v');
     await project.remove();
+  }
+}
+
+const links = async ({ exec }: Example, service: string) =>
+  (await exec(service, 'ls', '/sys/class/net')).split(/\s+/).sort();
+
+test('the example hub-and-app comes up as its README says, and the app has no other way out', () =>
+  withExample('hub-and-app', async (example) => {
+    const { compose, exec, reach, cannotReach } = example;
+    await example.run('./setup.sh');
+    await compose('up', '-d');
+    await reach('app', hub);
+    await exec('hub', 'ping', '-c', '1', '-W', '5', '192.168.5.2');
+    assert.deepEqual(await links(example, 'app'), ['lo', 'wg0']);
+    assert.deepEqual(await example.dnsOf('app'), [hub]);
+
+    await compose('pause', 'hub');
+    await cannotReach('app', hostOutside);
+    await compose('unpause', 'hub');
+    await reach('app', hub);
+  }));
+
+test('the example seed-file: the hub’s file from the network, and no seed in inspection', () =>
+  withExample('seed-file', async (example) => {
+    const { compose, reach } = example;
+    const output = 'secrets/hub.conf';
+    await example.run('./setup.sh');
+    await compose('up', '--no-start');
+    const config = ['--network', 'wgnet', '--private-key-file', 'secrets/hub.key', '--format', 'setconf'];
+    await example.run('wgdriver', 'endpoint-config', ...config, '--output', output);
+    await compose('up', '-d');
+    await reach('app', hub);
+    assert.deepEqual(await example.dnsOf('app'), [hub]);
+    const seed = await run('cat', ['/etc/wgdriver/app.seed']);
+    assert(!(await host.engine.docker('network', 'inspect', 'wgnet')).includes(seed));
+    await run('rm', ['-r', '/etc/wgdriver']);
+  }));
+
+test('the example split-tunnel: the office by the tunnel, all else by the bridge', () =>
+  withExample('split-tunnel', async (example) => {
+    const { compose, exec, reach, cannotReach } = example;
+    const office = '10.20.0.1';
+    await example.run('./setup.sh');
+    await compose('up', '-d');
+    await reach('app', office);
+    await reach('app', hostOutside);
+    const routes = await exec('app', 'ip', 'route');
+    assert.match(routes, /^default via 172\.31\.250\.9 dev eth/m);
+    assert.match(routes, /^10\.20\.0\.0\/16 dev wg0/m);
+    assert.deepEqual(await example.dnsOf('app'), [office]);
+
+    await compose('pause', 'hub');
+    await cannotReach('app', office);
+    await reach('app', hostOutside);
+    await compose('unpause', 'hub');
+  }));
+
+test('the example two-networks: each app has its own tunnel, and does not reach the other', () =>
+  withExample('two-networks', async (example) => {
+    const { compose, reach, cannotReach } = example;
+    await example.run('./setup.sh');
+    await compose('up', '-d');
+    await reach('app-blue', hub);
+    await reach('app-green', '192.168.6.1');
+    for (const [app, other] of [
+      ['app-blue', '192.168.6.2'],
+      ['app-green', '192.168.5.2'],
+    ] as const) {
+      assert.deepEqual(await links(example, app), ['lo', 'wg0']);
+      await cannotReach(app, other);
+      await cannotReach(app, hostOutside);
+    }
+    assert.deepEqual(await example.dnsOf('app-green'), ['192.168.6.1']);
+  }));
+
+test('the example remote-hub: what the app sends leaves the hub with the hub’s address', async () => {
+  // The Internet, which knows of no tunnel: one machine with the hub between.
+  const world = '203.0.113.9';
+  await sh(
+    `ip netns add remote
+     ip netns add world
+     ip link add remote-host type veth peer name eth0 netns remote
+     ip -n remote link add eth1 type veth peer name eth0 netns world
+     ip address add 10.98.0.1/24 dev remote-host
+     ip link set remote-host up
+     ip -n remote address add 10.98.0.2/24 dev eth0
+     ip -n remote address add 203.0.113.1/24 dev eth1
+     ip -n world address add $1/24 dev eth0
+     for link in lo eth0 eth1; do ip -n remote link set $link up; done
+     for link in lo eth0; do ip -n world link set $link up; done`,
+    world,
+  );
+  try {
+    await withExample('remote-hub', async (example) => {
+      const { compose, exec, reach, cannotReach } = example;
+      const there = join(example.folder, 'there');
+      const onHub = (script: string) =>
+        run('ip', ['netns', 'exec', 'remote', 'sh', '-euc', `cd "$1"; ${script}`, 'sh', there]);
+      await mkdir(there);
+      const hubKey = await onHub('umask 077; wg genkey >hub.key; wg pubkey <hub.key');
+      await example.run('./setup.sh', '10.98.0.2:51820', hubKey);
+      await cp(join(example.folder, 'secrets/wg0.conf'), join(there, 'wg0.conf'));
+      await cp(join(example.folder, 'hub.sh'), join(there, 'hub.sh'));
+      await onHub('./hub.sh');
+      await compose('up', '-d');
+      await reach('app', hub);
+      // It has no route back but to the hub, so an answer means that the hub's address was on the question.
+      await reach('app', world);
+      assert.deepEqual(await links(example, 'app'), ['lo', 'wg0']);
+      assert.match(await exec('app', 'ip', 'route'), /^default via 192\.168\.5\.1 dev wg0/m);
+      assert.deepEqual(await example.dnsOf('app'), ['9.9.9.9']);
+
+      await onHub('wg-quick down ./wg0.conf');
+      await cannotReach('app', '10.98.0.1');
+    });
+  } finally {
+    await sh('ip netns delete remote; ip netns delete world');
   }
 });
