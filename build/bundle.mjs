@@ -23,7 +23,26 @@ const bundle = bundles[process.argv[2] ?? 'wgdriver'];
 // ofetch brings a polyfill for Nodes without fetch, a third of our size; this is its door to the real one.
 const alias = { 'node-fetch-native': './node_modules/node-fetch-native/dist/native.mjs' };
 
+/**
+ * Node's own modules are loaded with the first module of ours that imports them, and so with the command that
+ * needs them: as they stand, imports are done before anything else, and http and crypto take longer to load
+ * than `wgdriver --version` in all.
+ */
+const lateBuiltins = {
+  name: 'late-builtins',
+  setup({ onResolve, onLoad }) {
+    const filter = /^node:/;
+    onResolve({ filter }, ({ path, kind }) =>
+      kind === 'import-statement' ? { path, namespace: 'builtin' } : { path, external: true },
+    );
+    onLoad({ filter, namespace: 'builtin' }, ({ path }) => ({
+      contents: `module.exports = require('${path}')`,
+    }));
+  },
+};
+
 await build({
+  plugins: [lateBuiltins],
   alias,
   loader: { '.service': 'text', '.socket': 'text' },
   bundle: true,

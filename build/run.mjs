@@ -23,10 +23,32 @@ const hostPrograms = [
   'mount=mount',
 ];
 
+/** For each architecture of the executable: the folder that brings its runtime, a strip for it, and its package. */
+const executables = {
+  x64: ['test/runtimes', 'x86_64-linux-gnu-strip', 'binutils-x86-64-linux-gnu'],
+  arm64: ['build/arm64', 'aarch64-linux-gnu-strip', 'binutils-aarch64-linux-gnu'],
+};
+
 const tasks = {
   build() {
     libraries();
     run(process.execPath, 'build/bundle.mjs');
+  },
+  /** For the architectures that are named, or for all. */
+  exe() {
+    if (process.arch !== 'x64') {
+      fail(`the executables are built on an x64 machine; this is ${process.arch}`);
+    }
+    tasks.build();
+    for (const arch of args.length === 0 ? Object.keys(executables) : args) {
+      if (!Object.hasOwn(executables, arch)) {
+        fail(`expected ${Object.keys(executables).join(' or ')}, got ${arch}`);
+      }
+      const [folder, strip, stripPackage] = executables[arch];
+      libraries(folder, `--cpu=${arch}`);
+      run('build/debian-packages.sh', `${strip}=${stripPackage}`);
+      run(modernNode(), 'build/executable.mjs', arch, `${folder}/node_modules/node26`, strip);
+    }
   },
   check() {
     libraries();
@@ -74,11 +96,11 @@ if (!Object.hasOwn(tasks, task)) {
 tasks[task]();
 
 /** Installs what the lock file says, where that is not there yet. */
-function libraries(folder = '.') {
+function libraries(folder = '.', ...options) {
   const installed = `${folder}/node_modules/.package-lock.json`;
   const wanted = `${folder}/package-lock.json`;
   if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(wanted).mtimeMs) {
-    run('npm', 'ci', '--no-audit', '--no-fund', '--loglevel=error', `--prefix=${folder}`);
+    run('npm', 'ci', '--no-audit', '--no-fund', '--loglevel=error', `--prefix=${folder}`, ...options);
   }
 }
 

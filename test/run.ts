@@ -11,8 +11,8 @@ interface Tier {
   readonly name: string;
   /** Why this machine cannot run it, or undefined. */
   readonly obstacle: string | undefined;
-  /** Needs the engine's and WireGuard's programs, which are installed if they can be. */
-  readonly needsPrograms: boolean;
+  /** Tasks of build/run.mjs, with their arguments, that come first. */
+  readonly tasks: readonly (readonly string[])[];
   readonly isSandboxed: boolean;
   /** How many files run at once. */
   readonly concurrency: number;
@@ -34,7 +34,7 @@ const tiers: readonly Tier[] = [
     name: 'unit and protocol',
     obstacle: undefined,
     // Where they cannot be installed, the tests that need them skip themselves.
-    needsPrograms: needsRoot === undefined && needsDebian === undefined,
+    tasks: needsRoot === undefined && needsDebian === undefined ? [['packages']] : [],
     isSandboxed: false,
     concurrency: availableParallelism(),
     files: [
@@ -45,7 +45,7 @@ const tiers: readonly Tier[] = [
   {
     name: 'runtimes',
     obstacle: needsRoot ?? needsDebian ?? (process.arch === 'x64' ? undefined : 'its runtimes are for x64'),
-    needsPrograms: true,
+    tasks: [['packages']],
     isSandboxed: true,
     // Engines are heavy, and the machines have two cores.
     concurrency: 1,
@@ -54,7 +54,7 @@ const tiers: readonly Tier[] = [
   {
     name: 'engine',
     obstacle: needsRoot ?? needsDebian,
-    needsPrograms: true,
+    tasks: [['packages']],
     isSandboxed: true,
     // Engines are heavy, and the machines have two cores.
     concurrency: 1,
@@ -64,7 +64,7 @@ const tiers: readonly Tier[] = [
     name: 'guests',
     obstacle: await labObstacle(),
     // The lab installs what it needs itself, but a guest borrows this machine's wireguard-go.
-    needsPrograms: true,
+    tasks: [['packages'], ['exe', 'x64']],
     isSandboxed: false,
     // All at once: each waits for places in the lab.
     concurrency: 16,
@@ -84,13 +84,13 @@ for (const tier of tiers.filter(({ name }) => only.length === 0 || only.includes
 }
 console.log(`\nTiers${isFull ? ' of the full run' : ''}:\n  ${summary.join('\n  ')}`);
 
-function runTier({ name, needsPrograms, isSandboxed, concurrency, files }: Tier): 'passed' | 'failed' {
+function runTier({ name, tasks, isSandboxed, concurrency, files }: Tier): 'passed' | 'failed' {
   console.log(`\n=== ${name}`);
   const options = ['--test', '--test-reporter=spec', `--test-timeout=${testTimeoutMs}`];
   options.push(`--test-concurrency=${concurrency}`);
   const command = [process.execPath, ...options, ...files];
   const sandbox = isSandboxed ? [process.execPath, 'test/sandboxed.ts'] : [];
-  const isReady = !needsPrograms || run(process.execPath, 'build/run.mjs', 'packages');
+  const isReady = tasks.every((words) => run(process.execPath, 'build/run.mjs', ...words));
   return isReady && run(...([...sandbox, ...command] as [string, ...string[]])) ? 'passed' : 'failed';
 }
 

@@ -32,18 +32,20 @@ const report = '/root/report.tap';
 /**
  * A script for a guest that runs scenario files, all in one process and so on one engine: each start of an
  * engine costs an emulated machine 15 seconds.
+ * @param env as of a GuestDriver
  */
-export function scenarioScript(files: readonly string[]): string {
+export function scenarioScript(files: readonly string[], env: Readonly<Record<string, string>> = {}): string {
   const reporters = [
     '--test-reporter=spec',
     '--test-reporter-destination=stdout',
     '--test-reporter=tap',
     `--test-reporter-destination=${report}`,
   ];
-  const isFull = process.env.WGDRIVER_TEST_FULL === undefined ? '' : 'WGDRIVER_TEST_FULL=1 ';
+  const isFull = process.env.WGDRIVER_TEST_FULL === undefined ? {} : { WGDRIVER_TEST_FULL: '1' };
+  const settings = Object.entries({ ...env, ...isFull }).map(([name, value]) => `${name}=${value} `);
   // A guest has no resolv.conf, and a scenario mounts its own over what is there.
   const prepare = `cd ${projectFolder} && touch /etc/resolv.conf`;
-  return `${prepare} && ${isFull}node --test --test-isolation=none ${reporters.join(' ')} ${files.join(' ')}`;
+  return `${prepare} && ${settings.join('')}node --test --test-isolation=none ${reporters.join(' ')} ${files.join(' ')}`;
 }
 
 export const reportFile = report;

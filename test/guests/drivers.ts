@@ -1,0 +1,27 @@
+import { resolve } from 'node:path';
+import type { GuestFiles } from '../lab/index.ts';
+import { projectFolder } from './project.ts';
+
+/** A driver for scenarios in a guest: what it takes beside projectFiles, and how tests are told of it. */
+export interface GuestDriver {
+  readonly files: GuestFiles;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+const executable = '/usr/local/bin/wgdriver-linux-x64';
+
+/** The ways to run the driver that are promised. The executable is made by `npm run build:exe`. */
+export const drivers = {
+  'netlink on the executable': {
+    files: { [executable]: resolve('dist/wgdriver-linux-x64') },
+    env: { WGDRIVER_TEST_BINARY: executable, WGDRIVER_TEST_BACKEND: 'netlink' },
+  },
+  'netlink on Deno': {
+    files: { '/usr/local/bin/deno': resolve('test/runtimes/node_modules/deno/deno') },
+    env: {
+      WGDRIVER_TEST_BINARY: `${projectFolder}/test/host/wgdriver-on-deno`,
+      WGDRIVER_TEST_BACKEND: 'netlink',
+    },
+  },
+  'iproute on Node': { files: {}, env: { WGDRIVER_TEST_BACKEND: 'iproute' } },
+} as const satisfies Record<string, GuestDriver>;
