@@ -45,7 +45,7 @@ const tiers: readonly Tier[] = [
   {
     name: 'runtimes',
     obstacle: needsRoot ?? needsDebian ?? (process.arch === 'x64' ? undefined : 'its runtimes are for x64'),
-    tasks: [['packages']],
+    tasks: [['packages'], ['exe', 'x64']],
     isSandboxed: true,
     // Engines are heavy, and the machines have two cores.
     concurrency: 1,

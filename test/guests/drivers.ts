@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { executable } from '../host/driver.ts';
 import type { GuestFiles } from '../lab/index.ts';
 import { projectFolder } from './project.ts';
 
@@ -8,13 +9,13 @@ export interface GuestDriver {
   readonly env: Readonly<Record<string, string>>;
 }
 
-const executable = '/usr/local/bin/wgdriver-linux-x64';
+const executablePath = '/usr/local/bin/wgdriver-linux-x64';
 
 /** The ways to run the driver that are promised. The executable is made by `npm run build:exe`. */
 export const drivers = {
   'netlink on the executable': {
-    files: { [executable]: resolve('dist/wgdriver-linux-x64') },
-    env: { WGDRIVER_TEST_BINARY: executable, WGDRIVER_TEST_BACKEND: 'netlink' },
+    files: { [executablePath]: executable },
+    env: { WGDRIVER_TEST_BINARY: executablePath, WGDRIVER_TEST_BACKEND: 'netlink' },
   },
   'netlink on Deno': {
     files: { '/usr/local/bin/deno': resolve('test/runtimes/node_modules/deno/deno') },
