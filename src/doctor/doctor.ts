@@ -30,11 +30,11 @@ export async function* examine({ driver, pluginSocket, engineSocket }: Patient):
   yield judgeRights(rights);
   const ip = await probeProgram('ip');
   yield judgeIp(ip.ok, netlinkObstacle() === undefined);
-  const mayTry = ip.ok && mayMakeLinks(rights);
-  yield judgeNamespaces(mayTry ? await probeNamespaces() : undefined);
+  const hasRights = mayMakeLinks(rights);
+  yield judgeNamespaces(ip.ok && hasRights ? await probeNamespaces() : undefined);
 
   yield judgeKernelVersion(release());
-  const wireguard = await probeWireGuard(mayTry, process.env);
+  const wireguard = await probeWireGuard(hasRights, ip.ok, process.env);
   for (const judge of [judgeKernelWireGuard, judgeModule, judgeUserspace, judgeWg]) {
     yield judge(wireguard);
   }

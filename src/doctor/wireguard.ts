@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
 import { type Outcome, run } from '../links/iproute/run.ts';
-import { netlinkObstacle } from '../links/netlink/probe.ts';
+import { netlinkObstacle, probeWireGuardByNetlink } from '../links/netlink/probe.ts';
 import { probeKernelWireGuard, probeProgram } from '../links/probe.ts';
 import { userspaceProgram } from '../links/userspace/links.ts';
 import { type Finding, fail, pass, skip, warn } from './finding.ts';
@@ -9,7 +9,7 @@ const tunDevice = '/dev/net/tun';
 
 /** The two ways to a WireGuard link, as far as they go on this host. */
 export interface WireGuardFacts {
-  /** Making a link in the kernel; undefined if it was not tried, for want of rights or of `ip`. */
+  /** Making a link in the kernel; undefined if it was not tried, for want of rights, or of netlink and `ip`. */
   readonly kernel: Outcome | undefined;
   /** Whether `modprobe` would find the module; asked only where the kernel made no link. */
   readonly module: Outcome | undefined;
@@ -26,10 +26,18 @@ export interface WireGuardFacts {
   readonly hasNetlink: boolean;
 }
 
-/** @param mayTry whether the kernel can be asked for a link: rights and `ip` are there */
-export async function probeWireGuard(mayTry: boolean, env: NodeJS.ProcessEnv): Promise<WireGuardFacts> {
+/**
+ * @param mayMakeLinks whether this process has the rights
+ * @param hasIp whether the program `ip` is there
+ */
+export async function probeWireGuard(
+  mayMakeLinks: boolean,
+  hasIp: boolean,
+  env: NodeJS.ProcessEnv,
+): Promise<WireGuardFacts> {
   const program = userspaceProgram(env);
-  const kernel = mayTry ? await probeKernelWireGuard() : undefined;
+  const hasNetlink = netlinkObstacle() === undefined;
+  const kernel = mayMakeLinks ? await probeKernel(hasNetlink, hasIp) : undefined;
   const [module, isInstalled, tunError, wg] = await Promise.all([
     kernel?.ok ? undefined : run('modprobe', ['--dry-run', 'wireguard']),
     probeProgram(program),
@@ -37,7 +45,16 @@ export async function probeWireGuard(mayTry: boolean, env: NodeJS.ProcessEnv): P
     probeProgram('wg'),
   ]);
   const userspace = { program, isInstalled: isInstalled.ok, tunError };
-  return { kernel, module, userspace, wg: wg.ok, hasNetlink: netlinkObstacle() === undefined };
+  return { kernel, module, userspace, wg: wg.ok, hasNetlink };
+}
+
+/** As `serve` would make a link. */
+async function probeKernel(hasNetlink: boolean, hasIp: boolean): Promise<Outcome | undefined> {
+  if (hasNetlink) {
+    const cause = await probeWireGuardByNetlink();
+    return cause === undefined ? { ok: true, stdout: '' } : { ok: false, cause };
+  }
+  return hasIp ? probeKernelWireGuard() : undefined;
 }
 
 /** The file may be there without the driver behind it, so it is opened. */
@@ -50,10 +67,10 @@ async function probeTun(): Promise<string | undefined> {
   }
 }
 
-export function judgeKernelWireGuard({ kernel, userspace }: WireGuardFacts): Finding {
+export function judgeKernelWireGuard({ kernel, userspace, hasNetlink }: WireGuardFacts): Finding {
   const name = 'kernel-wireguard';
   if (kernel === undefined) {
-    return skip(name, 'making a link needs root and the program ip');
+    return skip(name, `making a link needs root${hasNetlink ? '' : ' and the program ip'}`);
   }
   if (kernel.ok) {
     return pass(name, 'a link was made and deleted in a namespace of its own');

@@ -31,7 +31,7 @@ export async function selectLinks(backend: Backend, owner: string, log: Log): Pr
   }
 
   const noNetlink = netlinkObstacle();
-  const noKernel = noNetlink === undefined ? await probeWireGuardByNetlink() : await probeByPrograms();
+  const noKernel = noNetlink === undefined ? await probeByNetlink() : await probeByPrograms();
   if (noKernel === undefined) {
     const kernel = 'the kernel makes WireGuard links';
     const choice = noNetlink === undefined ? 'netlink' : 'iproute';
@@ -47,11 +47,21 @@ export async function selectLinks(backend: Backend, owner: string, log: Log): Pr
   return make.userspace();
 }
 
+/** Why not by netlink, or undefined. */
+async function probeByNetlink(): Promise<string | undefined> {
+  const cause = await probeWireGuardByNetlink();
+  return cause && noWireGuard(cause);
+}
+
 /** Why not by `ip` and `wg`, or undefined. */
 async function probeByPrograms(): Promise<string | undefined> {
   const kernel = await probeKernelWireGuard();
   if (!kernel.ok) {
-    return `no WireGuard from the kernel: ${kernelWords(kernel.cause)}`;
+    return noWireGuard(kernelWords(kernel.cause));
   }
   return (await probeProgram('wg')).ok ? undefined : 'the program wg is missing';
+}
+
+function noWireGuard(cause: string): string {
+  return `no WireGuard from the kernel: ${cause}`;
 }

@@ -23,6 +23,6 @@ export async function probeWireGuardByNetlink(): Promise<string | undefined> {
     );
     return undefined;
   } catch (error) {
-    return `no WireGuard from the kernel: ${(error as Error).message}`;
+    return (error as Error).message;
   }
 }
