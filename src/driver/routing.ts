@@ -1,5 +1,13 @@
 import type { StaticRoute } from '../plugin/api.ts';
-import { covers, formatPrefix, masked, type Prefix, parsePrefix, plus } from '../wireguard/address.ts';
+import {
+  coverEverything,
+  covers,
+  formatPrefix,
+  masked,
+  type Prefix,
+  plus,
+  prefixOf,
+} from '../wireguard/address.ts';
 import type { Network, Subnet } from './network.ts';
 
 /** What the container routes into its tunnel, as a part of the answer to Join. */
@@ -8,9 +16,7 @@ export interface Routing {
   readonly StaticRoutes: readonly StaticRoute[];
 }
 
-const everywhere = prefixOf('0.0.0.0/0');
-const everything = [everywhere, prefixOf('::/0')];
-const halves = [prefixOf('0.0.0.0/1'), prefixOf('128.0.0.0/1')];
+const everything = [prefixOf('0.0.0.0/0'), prefixOf('::/0')];
 
 /** The hub's allowed IPs: from whom the tunnel takes packets, and for whom it has a way. */
 export function allowedIps({ internal, options, subnets }: Network): readonly Prefix[] {
@@ -29,7 +35,7 @@ export function allowedIps({ internal, options, subnets }: Network): readonly Pr
  */
 export function routing(network: Network, { pool, gateway }: Subnet): Routing {
   const prefixes = allowedIps(network).filter(({ address }) => address.kind() === 'ipv4');
-  if (coversEverything(prefixes)) {
+  if (coverEverything(prefixes)) {
     return { Gateway: gateway.address.toString(), StaticRoutes: [] };
   }
   const destinations = prefixes
@@ -46,24 +52,9 @@ export function routing(network: Network, { pool, gateway }: Subnet): Routing {
   };
 }
 
-function coversEverything(prefixes: readonly Prefix[]): boolean {
-  return (
-    prefixes.some((prefix) => covers(prefix, everywhere)) ||
-    halves.every((half) => prefixes.some((prefix) => covers(prefix, half)))
-  );
-}
-
 /** Engines from 28 on drop a route to 0.0.0.0/1 without a word, so a half goes as two quarters. */
 function withoutHalves({ address, length }: Prefix): Prefix[] {
   return length === 1
     ? [address, plus(address, 1n << 30n)].map((quarter) => ({ address: quarter, length: 2 }))
     : [{ address, length }];
-}
-
-function prefixOf(text: string): Prefix {
-  const prefix = parsePrefix(text);
-  if (prefix === undefined) {
-    throw new RangeError(`not a prefix: ${text}`);
-  }
-  return prefix;
 }

@@ -70,6 +70,34 @@ export function covers(outer: Prefix, inner: Prefix): boolean {
   );
 }
 
+/** Do the prefixes hold every address of IPv4, or every one of IPv6? In two halves, too. */
+export function coverEverything(prefixes: readonly Prefix[]): boolean {
+  return everything.some(([whole, ...halves]) => {
+    const isCovered = (part: Prefix) => prefixes.some((prefix) => covers(prefix, part));
+    return isCovered(whole) || halves.every(isCovered);
+  });
+}
+
+const everything = [
+  ['0.0.0.0/0', '0.0.0.0/1', '128.0.0.0/1'],
+  ['::/0', '::/1', '8000::/1'],
+].map((texts) => texts.map(prefixOf) as [Prefix, Prefix, Prefix]);
+
+/** Parses what a programmer wrote. @throws RangeError if it is no prefix */
+export function prefixOf(text: string): Prefix {
+  const prefix = parsePrefix(text);
+  if (prefix === undefined) {
+    throw new RangeError(`not a prefix: ${text}`);
+  }
+  return prefix;
+}
+
+/** The mask of a prefix: `255.255.0.0` of a /16. */
+export function netmask({ address, length }: Prefix): Address {
+  const ones = ipaddr.fromByteArray(new Array(bits(address) / 8).fill(0xff));
+  return masked({ address: ones, length }).address;
+}
+
 /** A prefix that holds one address alone. */
 export function hostPrefix(address: Address): Prefix {
   return { address, length: bits(address) };

@@ -30,6 +30,15 @@ export function u32(value: number): Uint8Array {
   return bytes;
 }
 
+/** In network byte order, as netfilter has most of its attributes. */
+export function be16(value: number): Uint8Array {
+  return u16(value).reverse();
+}
+
+export function be32(value: number): Uint8Array {
+  return u32(value).reverse();
+}
+
 /** Text without a final zero, for NLA_STRING. */
 export function chars(text: string): Uint8Array {
   return new TextEncoder().encode(text);

@@ -13,6 +13,7 @@ export const NLM_F_ACK = 0x04;
 export const NLM_F_DUMP_INTR = 0x10;
 /** NLM_F_ROOT | NLM_F_MATCH */
 export const NLM_F_DUMP = 0x300;
+export const NLM_F_REPLACE = 0x100;
 export const NLM_F_EXCL = 0x200;
 export const NLM_F_CREATE = 0x400;
 /** Of an NLMSG_ERROR: the request's payload is left out. */

@@ -1,4 +1,5 @@
 import { decodeAcknowledgement } from './acknowledgement.ts';
+import { concat } from './bytes.ts';
 import { type NetlinkCause, NetlinkError } from './error.ts';
 import {
   decodeMessages,
@@ -32,6 +33,12 @@ const dumpTries = 10;
 
 let lastSequence = 0;
 
+/** Any 32 bits but 0, which the kernel's notifications have. */
+function nextSequence(): number {
+  lastSequence = (lastSequence % 0xffff_ffff) + 1;
+  return lastSequence;
+}
+
 /**
  * Asks the kernel for one thing; its answer without the acknowledgement.
  * @throws NetlinkError with what the kernel said
@@ -56,6 +63,46 @@ export async function dump(socket: NetlinkSocket, request: Request): Promise<Net
   throw new NetlinkError(request.operation, request.subject, { errno: 'EINTR', text });
 }
 
+/**
+ * Asks the kernel for several things in one datagram, of which all or none are done, as between the marks of
+ * an nfnetlink batch.
+ * @throws NetlinkError with what the kernel said of the first that it refused
+ */
+export async function executeBatch(socket: NetlinkSocket, requests: readonly Request[]): Promise<void> {
+  const messages = requests.map(({ type, flags = 0, payload }) => ({
+    type,
+    flags: NLM_F_REQUEST | flags,
+    sequence: nextSequence(),
+    portId: 0,
+    payload,
+  }));
+  const requestOf = new Map(messages.map(({ sequence }, index) => [sequence, requests[index]]));
+  await socket.send(concat(messages.map(encodeMessage)));
+  // What the kernel refused comes before any acknowledgement; all of it is there by now.
+  for (const message of receiveAll(socket)) {
+    const request = requestOf.get(message.sequence);
+    const cause = message.type === NLMSG_ERROR ? decodeAcknowledgement(message) : undefined;
+    if (request !== undefined && cause !== undefined) {
+      throw new NetlinkError(request.operation, request.subject, cause);
+    }
+  }
+}
+
+/** Every message that has come. @throws NetlinkError */
+export function receiveAll(socket: NetlinkSocket): NetlinkMessage[] {
+  const messages: NetlinkMessage[] = [];
+  try {
+    for (;;) {
+      messages.push(...decodeMessages(socket.receive()));
+    }
+  } catch (error) {
+    if (error instanceof NetlinkError && error.errno === 'EAGAIN') {
+      return messages;
+    }
+    throw error;
+  }
+}
+
 /** Decodes an answer, so that an error says what it was the answer to. @throws NetlinkError */
 export function decodedFor<Result>({ operation, subject }: Request, decode: () => Result): Result {
   try {
@@ -71,9 +118,7 @@ async function exchange(
   { type, flags = 0, payload, operation, subject }: Request,
   ownFlags: number,
 ): Promise<NetlinkMessage[]> {
-  // Any 32 bits but 0, which the kernel's notifications have.
-  lastSequence = (lastSequence % 0xffff_ffff) + 1;
-  const sequence = lastSequence;
+  const sequence = nextSequence();
   const request = { type, flags: NLM_F_REQUEST | ownFlags | flags, sequence, portId: 0, payload };
   try {
     await socket.send(encodeMessage(request));

@@ -6,7 +6,10 @@ import { inNamespace, type NetworkNamespace } from './namespace.ts';
 
 // linux/netlink.h
 export const NETLINK_ROUTE = 0;
+export const NETLINK_NETFILTER = 12;
 export const NETLINK_GENERIC = 16;
+const NETLINK_ADD_MEMBERSHIP = 1;
+const NETLINK_LISTEN_ALL_NSID = 8;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
 /** linux/socket.h */
@@ -16,6 +19,11 @@ const AF_NETLINK = 16;
 const SOCK_RAW = 3;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
+
+// linux/rtnetlink.h, enum rtnetlink_groups
+const RTNLGRP_LINK = 1;
+const RTNLGRP_IPV4_ROUTE = 7;
+const RTNLGRP_IPV6_ROUTE = 11;
 
 /** The kernel sends at most 32 KiB in a datagram of a dump, however large the buffer (netlink_dump). */
 const largestDatagram = 0x1_0000;
@@ -30,7 +38,7 @@ export interface NetlinkSocket {
 }
 
 export interface SocketOptions {
-  readonly protocol: typeof NETLINK_ROUTE | typeof NETLINK_GENERIC;
+  readonly protocol: typeof NETLINK_ROUTE | typeof NETLINK_NETFILTER | typeof NETLINK_GENERIC;
   /** Where the socket is; without it, where this process is. */
   readonly netns?: NetworkNamespace | undefined;
 }
@@ -39,12 +47,8 @@ export interface SocketOptions {
  * Opens a socket to the kernel.
  * @throws NetlinkError; Error if this runtime cannot (openLibc)
  */
-export function openNetlinkSocket(
-  { protocol, netns }: SocketOptions,
-  libc: Libc = openLibc(),
-): NetlinkSocket {
-  const open = () => libc.socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
-  const socket = netns === undefined ? open() : inNamespace(libc, netns, open);
+export function openNetlinkSocket(options: SocketOptions, libc: Libc = openLibc()): NetlinkSocket {
+  const socket = openSocket(libc, options);
   try {
     // The kernel's own words with its errors, and not our requests, which hold keys.
     libc.setsockopt(socket, SOL_NETLINK, NETLINK_EXT_ACK, u32(1));
@@ -53,6 +57,15 @@ export function openNetlinkSocket(
     libc.close(socket);
     throw error;
   }
+  return overSocket(libc, socket);
+}
+
+function openSocket(libc: Libc, { protocol, netns }: SocketOptions): number {
+  const open = () => libc.socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+  return netns === undefined ? open() : inNamespace(libc, netns, open);
+}
+
+function overSocket(libc: Libc, socket: number): NetlinkSocket {
   return {
     send: (bytes) => libc.send(socket, bytes),
     receive() {
@@ -66,6 +79,25 @@ export function openNetlinkSocket(
     },
     close: () => libc.close(socket),
   };
+}
+
+/**
+ * Opens a socket that is told of every change of links and routes, in this namespace and in those that have a
+ * number in this one: all to which a link was moved from here, or in which one has its peer.
+ * @throws NetlinkError; Error if this runtime cannot (openLibc)
+ */
+export function openEventSocket(libc: Libc = openLibc()): NetlinkSocket {
+  const socket = openSocket(libc, { protocol: NETLINK_ROUTE });
+  try {
+    libc.setsockopt(socket, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, u32(1));
+    for (const group of [RTNLGRP_LINK, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE]) {
+      libc.setsockopt(socket, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, u32(group));
+    }
+  } catch (error) {
+    libc.close(socket);
+    throw error;
+  }
+  return overSocket(libc, socket);
 }
 
 /** Opens a socket for as long as `use` takes. @throws what openNetlinkSocket and `use` do */

@@ -1,5 +1,7 @@
+import { formatPrefix } from '../../../wireguard/address.ts';
 import { NetlinkError } from '../error.ts';
-import { type NetlinkMessage, NLM_F_CREATE, NLM_F_EXCL } from '../message.ts';
+import { AF_INET, AF_INET6 } from '../family.ts';
+import { type NetlinkMessage, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from '../message.ts';
 import { decodedFor, dump, execute, type Request } from '../request.ts';
 import type { NetlinkSocket } from '../socket.ts';
 import {
@@ -14,6 +16,18 @@ import {
   RTM_GETLINK,
   RTM_NEWLINK,
 } from './link.ts';
+import {
+  decodeRoute,
+  encodeDeleteRoute,
+  encodeGetRoutes,
+  encodeNewRoute,
+  type NewRoute,
+  type Route,
+  RTM_DELROUTE,
+  RTM_GETROUTE,
+  RTM_NEWROUTE,
+} from './route.ts';
+import { encodeDeleteRule, encodeNewRule, RTM_DELRULE, RTM_NEWRULE, type Rule } from './rule.ts';
 
 /** Makes a link, down. @throws NetlinkError: EEXIST, EOPNOTSUPP (no such kind), EPERM … */
 export async function createLink(socket: NetlinkSocket, link: LinkSpecification): Promise<void> {
@@ -72,6 +86,66 @@ export async function deleteLink(socket: NetlinkSocket, { index, name }: Link): 
 export async function listLinks(socket: NetlinkSocket): Promise<Link[]> {
   const request = { type: RTM_GETLINK, payload: encodeGetLink(), operation: 'list', subject: 'links' };
   return linksIn(await dump(socket, request), request);
+}
+
+/** The routes of IPv4 and IPv6, in every table, of the socket's namespace. @throws NetlinkError */
+export async function listRoutes(socket: NetlinkSocket): Promise<Route[]> {
+  const routes: Route[] = [];
+  for (const family of [AF_INET, AF_INET6]) {
+    const payload = encodeGetRoutes(family);
+    const request = { type: RTM_GETROUTE, payload, operation: 'list', subject: 'routes' };
+    const answer = (await dump(socket, request)).filter(({ type }) => type === RTM_NEWROUTE);
+    routes.push(...decodedFor(request, () => answer.map((message) => decodeRoute(message.payload))));
+  }
+  return routes;
+}
+
+/** Adds a route, in place of the one with its table, destination and metric if there is one. @throws NetlinkError */
+export async function replaceRoute(socket: NetlinkSocket, route: NewRoute): Promise<void> {
+  await execute(socket, {
+    type: RTM_NEWROUTE,
+    flags: NLM_F_CREATE | NLM_F_REPLACE,
+    payload: encodeNewRoute(route),
+    operation: 'replace',
+    subject: `route to ${formatPrefix(route.destination)} in table ${route.table}`,
+  });
+}
+
+/** Deletes the first route to a destination. @throws NetlinkError, with errno ESRCH if there is none */
+export async function deleteRoute(
+  socket: NetlinkSocket,
+  route: Pick<NewRoute, 'table' | 'destination'>,
+): Promise<void> {
+  await execute(socket, {
+    type: RTM_DELROUTE,
+    payload: encodeDeleteRoute(route),
+    operation: 'delete',
+    subject: `route to ${formatPrefix(route.destination)} in table ${route.table}`,
+  });
+}
+
+/** Adds a rule. @throws NetlinkError, with errno EEXIST if there is the same */
+export async function addRule(socket: NetlinkSocket, rule: Rule): Promise<void> {
+  await execute(socket, {
+    type: RTM_NEWRULE,
+    flags: NLM_F_CREATE | NLM_F_EXCL,
+    payload: encodeNewRule(rule),
+    operation: 'add',
+    subject: `rule ${rule.priority}`,
+  });
+}
+
+/** Deletes the first rule of a priority. @throws NetlinkError, with errno ENOENT if there is none */
+export async function deleteRule(
+  socket: NetlinkSocket,
+  rule: Pick<Rule, 'family' | 'priority'>,
+): Promise<void> {
+  await execute(socket, {
+    type: RTM_DELRULE,
+    payload: encodeDeleteRule(rule),
+    operation: 'delete',
+    subject: `rule ${rule.priority}`,
+  });
 }
 
 function linksIn(answer: readonly NetlinkMessage[], request: Request): Link[] {

@@ -3,18 +3,13 @@ import { addressBytes, bits, type Prefix } from '../../../wireguard/address.ts';
 import { type Attribute, AttributeTable, nested } from '../attribute.ts';
 import { readU16, u8, u16 } from '../bytes.ts';
 import { malformed } from '../error.ts';
-import {
-  AF_INET,
-  AF_INET6,
-  WGALLOWEDIP_A_CIDR_MASK,
-  WGALLOWEDIP_A_FAMILY,
-  WGALLOWEDIP_A_IPADDR,
-} from './constants.ts';
+import { AF_INET, AF_INET6, familyNumber } from '../family.ts';
+import { WGALLOWEDIP_A_CIDR_MASK, WGALLOWEDIP_A_FAMILY, WGALLOWEDIP_A_IPADDR } from './constants.ts';
 
 /** One of the list of a WGPEER_A_ALLOWEDIPS, whose types mean nothing. */
 export function encodeAllowedIp({ address, length }: Prefix): Attribute {
   return nested(0, [
-    { type: WGALLOWEDIP_A_FAMILY, value: u16(address.kind() === 'ipv4' ? AF_INET : AF_INET6) },
+    { type: WGALLOWEDIP_A_FAMILY, value: u16(familyNumber(address.kind())) },
     { type: WGALLOWEDIP_A_IPADDR, value: addressBytes(address) },
     { type: WGALLOWEDIP_A_CIDR_MASK, value: u8(length) },
   ]);

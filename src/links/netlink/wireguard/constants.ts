@@ -41,7 +41,3 @@ export const WGPEER_A_PROTOCOL_VERSION = 10;
 export const WGALLOWEDIP_A_FAMILY = 1;
 export const WGALLOWEDIP_A_IPADDR = 2;
 export const WGALLOWEDIP_A_CIDR_MASK = 3;
-
-// bits/socket.h
-export const AF_INET = 2;
-export const AF_INET6 = 10;

@@ -3,7 +3,7 @@ import { addressBytes } from '../../../wireguard/address.ts';
 import type { Endpoint } from '../../../wireguard/device.ts';
 import { concat, readU16, u16, u32 } from '../bytes.ts';
 import { malformed } from '../error.ts';
-import { AF_INET, AF_INET6 } from './constants.ts';
+import { AF_INET, AF_INET6 } from '../family.ts';
 
 /** sizeof(struct sockaddr_in), with its padding */
 const sockaddrInLength = 16;

@@ -1,0 +1,156 @@
+import { NetlinkError } from '../links/netlink/error.ts';
+import type { NetworkNamespace } from '../links/netlink/namespace.ts';
+import { deleteTable, replaceTable } from '../links/netlink/netfilter/client.ts';
+import { receiveAll } from '../links/netlink/request.ts';
+import {
+  addRule,
+  deleteRoute,
+  deleteRule,
+  listLinks,
+  listRoutes,
+  replaceRoute,
+} from '../links/netlink/route/client.ts';
+import { RT_TABLE_MAIN, RTN_UNICAST } from '../links/netlink/route/route.ts';
+import {
+  NETLINK_NETFILTER,
+  NETLINK_ROUTE,
+  type NetlinkSocket,
+  openEventSocket,
+  withNetlinkSocket,
+} from '../links/netlink/socket.ts';
+import type { Log } from '../log.ts';
+import { type Namespaces, warnOfFrames } from './namespaces.ts';
+import {
+  filterTable,
+  frameFilterTable,
+  isOutdated,
+  type ProtectionRoute,
+  type ProtectionTable,
+  rulePriorities,
+  tunnelTable,
+} from './protection.ts';
+
+/** Reading a socket that has nothing costs some 10 µs, and a container that starts waits for its link. */
+const pollMs = { urgent: 5, idle: 50 } as const;
+
+/** By messages to the kernel, without programs of the host. */
+export function netlinkNamespaces(log: Log): Namespaces {
+  return {
+    look: (netns) =>
+      withRoute(netns, async (socket) => ({
+        links: await listLinks(socket),
+        routes: (await listRoutes(socket)).flatMap(({ table, type, oif, ...route }) =>
+          table === RT_TABLE_MAIN && type === RTN_UNICAST && oif !== undefined ? { ...route, oif } : [],
+        ),
+      })),
+
+    async enforce(netns, { filter, frameFilter, routes, replyRoutes, rules }) {
+      await withNetfilter(netns, async (socket) => {
+        await replaceTable(socket, encoded(filter));
+        await replaceTable(socket, encoded(frameFilter)).catch((error: NetlinkError) => {
+          warnOfFrames(log, error.message);
+        });
+      });
+      await withRoute(netns, async (socket) => {
+        for (const route of routes) {
+          await replaceRoute(socket, withIndex(route));
+        }
+        for (const { table, destination } of await listRoutes(socket)) {
+          if (table === tunnelTable && isOutdated(destination, routes)) {
+            await deleteRoute(socket, { table, destination });
+          }
+        }
+        for (const route of replyRoutes) {
+          // The gateway is a guess.
+          await replaceRoute(socket, withIndex(route)).catch((error: NetlinkError) => {
+            log.debug('what comes in by another network may not be answered', { cause: error.message });
+          });
+        }
+        for (const rule of rules) {
+          await addRule(socket, rule).catch(unless('EEXIST'));
+        }
+      });
+    },
+
+    async lift(netns) {
+      await withRoute(netns, async (socket) => {
+        for (const family of ['ipv4', 'ipv6'] as const) {
+          for (const priority of rulePriorities) {
+            await deleteAllRules(socket, { family, priority });
+          }
+        }
+      });
+      await withNetfilter(netns, async (socket) => {
+        await deleteTable(socket, filterTable);
+        await deleteTable(socket, frameFilterTable);
+      });
+    },
+
+    watch(onChange, isUrgent) {
+      const socket = openEventSocket();
+      let timer = setTimeout(poll);
+      function poll() {
+        if (hasChanges(socket)) {
+          onChange();
+        }
+        timer = setTimeout(poll, isUrgent() ? pollMs.urgent : pollMs.idle);
+        timer.unref();
+      }
+      return {
+        close() {
+          clearTimeout(timer);
+          socket.close();
+        },
+      };
+    },
+  };
+}
+
+function hasChanges(socket: NetlinkSocket): boolean {
+  try {
+    return receiveAll(socket).length > 0;
+  } catch {
+    // More of them than the socket holds (ENOBUFS).
+    return true;
+  }
+}
+
+async function deleteAllRules(socket: NetlinkSocket, rule: Parameters<typeof deleteRule>[1]): Promise<void> {
+  try {
+    for (;;) {
+      await deleteRule(socket, rule);
+    }
+  } catch (error) {
+    unless('ENOENT')(error);
+  }
+}
+
+function unless(errno: string) {
+  return (error: unknown): void => {
+    if (!(error instanceof NetlinkError && error.errno === errno)) {
+      throw error;
+    }
+  };
+}
+
+function encoded({ chains, ...table }: ProtectionTable) {
+  return {
+    ...table,
+    chains: chains.map(({ rules, ...chain }) => ({
+      ...chain,
+      rules: rules.map((statements) => statements.flatMap(({ expressions }) => expressions)),
+    })),
+  };
+}
+
+function withIndex({ link, ...route }: ProtectionRoute) {
+  return { ...route, oif: link?.index };
+}
+
+function withRoute<Result>(netns: NetworkNamespace, use: (socket: NetlinkSocket) => Promise<Result>) {
+  return withNetlinkSocket({ protocol: NETLINK_ROUTE, netns }, use);
+}
+
+function withNetfilter<Result>(netns: NetworkNamespace, use: (socket: NetlinkSocket) => Promise<Result>) {
+  return withNetlinkSocket({ protocol: NETLINK_NETFILTER, netns }, use);
+}

@@ -1,0 +1,229 @@
+import { stat } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Mark } from '../links/mark.ts';
+import { type Log, msSince } from '../log.ts';
+import type { Prefix } from '../wireguard/address.ts';
+import type { Namespaces, Watch } from './namespaces.ts';
+import { type Protection, protectionOf, type SeenLink, type Tunnel } from './protection.ts';
+
+/** Keeps the traffic of containers in their tunnels. */
+export interface Guard {
+  /** @throws Error if this host cannot protect containers, with what to install */
+  probe(): Promise<void>;
+  /**
+   * Protects a container that has the link of an endpoint or is about to get it: what is for the prefixes
+   * leaves by that link alone, connected networks excepted. From then on the protection keeps up with the
+   * container's networks. Resolves when it is in place; or, where the container's namespace is not there yet, at
+   * once, and then it will be as soon as that is.
+   * @throws Error if it cannot be put in place
+   */
+  protect(sandboxKey: string, endpointId: string, prefixes: readonly Prefix[]): Promise<void>;
+  /** The endpoint's link is gone. With the last one goes the protection. */
+  release(sandboxKey: string, endpointId: string): void;
+  close(): void;
+}
+
+interface Sandbox {
+  readonly key: `/${string}`;
+  readonly tunnels: Map<string, Tunnel>;
+  /** What was enforced last. */
+  enforced?: string | undefined;
+  /** Does a tunnel's link have to come yet? */
+  isExpecting: boolean;
+  /** The last step that was taken or is being taken. */
+  last: Promise<unknown>;
+}
+
+/** A namespace that has not come by then comes no more: its container did not start. */
+const namespaceTimeoutMs = 60_000;
+const namespacePollMs = 5;
+/** A link may go between the look and the deed. */
+const tries = 5;
+const retryMs = 50;
+
+export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard {
+  const sandboxes = new Map<string, Sandbox>();
+  let watch: Watch | undefined;
+  let isProbed = false;
+  let isUpdating = false;
+  let hasChanged = false;
+
+  function sandboxOf(sandboxKey: string): Sandbox {
+    if (!isAbsolute(sandboxKey)) {
+      throw new Error(
+        `SandboxKey: expected the path of a network namespace, got ${JSON.stringify(sandboxKey)}`,
+      );
+    }
+    const known = sandboxes.get(sandboxKey);
+    if (known !== undefined) {
+      return known;
+    }
+    const sandbox = { key: sandboxKey, tunnels: new Map(), isExpecting: true, last: Promise.resolve() };
+    sandboxes.set(sandboxKey, sandbox);
+    watch ??= namespaces.watch(
+      () => void updateAll(),
+      () => [...sandboxes.values()].some(({ isExpecting }) => isExpecting),
+    );
+    return sandbox;
+  }
+
+  /** One step behind the other. */
+  function next(sandbox: Sandbox, step: () => Promise<void>): Promise<void> {
+    const result = sandbox.last.then(step);
+    sandbox.last = result.catch(() => {});
+    return result;
+  }
+
+  async function update(sandbox: Sandbox): Promise<void> {
+    const tunnels = [...sandbox.tunnels.values()];
+    if (tunnels.length === 0) {
+      return;
+    }
+    const started = performance.now();
+    const seen = await namespaces.look(sandbox.key);
+    const protection = protectionOf(seen, tunnels);
+    const text = JSON.stringify(protection, withoutBytes);
+    sandbox.isExpecting = !tunnels.every(({ isLink }) => seen.links.some(isLink));
+    if (text !== sandbox.enforced) {
+      sandbox.enforced = undefined;
+      await namespaces.enforce(sandbox.key, protection);
+      sandbox.enforced = text;
+      log.debug('container protected', { sandbox: sandbox.key, ...sizeOf(protection), ms: msSince(started) });
+    }
+  }
+
+  async function updateWithRetries(sandbox: Sandbox): Promise<void> {
+    for (let left = tries; ; left--) {
+      try {
+        return await next(sandbox, () => update(sandbox));
+      } catch (error) {
+        if (!(await isNamespace(sandbox.key))) {
+          // The container has ended; its endpoints will be deleted.
+          return;
+        }
+        if (left === 1) {
+          log.error('a container’s protection could not be brought up to date', {
+            sandbox: sandbox.key,
+            cause: String(error),
+          });
+          return;
+        }
+        await sleep(retryMs);
+      }
+    }
+  }
+
+  /** Brings all up to date, again and again as long as something changes meanwhile. */
+  async function updateAll(): Promise<void> {
+    hasChanged = true;
+    if (isUpdating) {
+      return;
+    }
+    isUpdating = true;
+    while (hasChanged) {
+      hasChanged = false;
+      const started = performance.now();
+      for (const sandbox of sandboxes.values()) {
+        if (sandbox.enforced !== undefined) {
+          await updateWithRetries(sandbox);
+        }
+      }
+      // Where containers come and go all the time, most of this process's time is for others.
+      await sleep(2 * (performance.now() - started));
+    }
+    isUpdating = false;
+  }
+
+  async function awaitNamespace(sandbox: Sandbox): Promise<void> {
+    const deadline = performance.now() + namespaceTimeoutMs;
+    while (sandbox.tunnels.size > 0 && performance.now() < deadline) {
+      if (await isNamespace(sandbox.key)) {
+        return updateWithRetries(sandbox);
+      }
+      await sleep(namespacePollMs);
+    }
+    sandbox.isExpecting = false;
+  }
+
+  return {
+    async probe() {
+      if (!isProbed) {
+        try {
+          await namespaces.enforce('new', protectionOf({ links: [], routes: [] }, []));
+        } catch (error) {
+          throw new Error(
+            `this host cannot keep traffic in the tunnel (${(error as Error).message}); it takes nftables in the ` +
+              'kernel, and for a runtime that cannot call libc the programs nsenter, ip and nft (Debian’s packages ' +
+              'util-linux, iproute2 and nftables)',
+          );
+        }
+        isProbed = true;
+      }
+    },
+
+    async protect(sandboxKey, endpointId, prefixes) {
+      const sandbox = sandboxOf(sandboxKey);
+      const isLink = ({ alias }: SeenLink) => mark.read(alias) === endpointId;
+      sandbox.tunnels.set(endpointId, { isLink, prefixes });
+      if (await isNamespace(sandbox.key)) {
+        await next(sandbox, () => update(sandbox));
+      } else {
+        void awaitNamespace(sandbox);
+      }
+    },
+
+    release(sandboxKey, endpointId) {
+      const sandbox = sandboxes.get(sandboxKey);
+      if (sandbox?.tunnels.delete(endpointId) !== true) {
+        return;
+      }
+      if (sandbox.tunnels.size > 0) {
+        void updateWithRetries(sandbox);
+        return;
+      }
+      void next(sandbox, async () => {
+        if (sandbox.tunnels.size > 0) {
+          return;
+        }
+        sandboxes.delete(sandboxKey);
+        if (await isNamespace(sandbox.key)) {
+          await namespaces.lift(sandbox.key);
+        }
+      }).catch(async (error: Error) => {
+        // As a rule the namespace goes with its container, and nothing has to be taken away.
+        if (await isNamespace(sandbox.key)) {
+          log.warn('a container’s protection could not be taken away', {
+            sandbox: sandboxKey,
+            cause: error.message,
+          });
+        }
+      });
+    },
+
+    close() {
+      watch?.close();
+    },
+  };
+}
+
+function isAbsolute(path: string): path is `/${string}` {
+  return path.startsWith('/');
+}
+
+/** The engine makes a file first, and then mounts the namespace on it. */
+async function isNamespace(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).dev === (await stat('/proc/self/ns/net')).dev;
+  } catch {
+    return false;
+  }
+}
+
+/** Encoded expressions say what the text beside them does. */
+function withoutBytes(key: string, value: unknown): unknown {
+  return key === 'expressions' ? undefined : value;
+}
+
+function sizeOf({ frameFilter }: Protection) {
+  return { others: frameFilter.chains.length };
+}

@@ -1,0 +1,41 @@
+import type { NetworkNamespace } from '../links/netlink/namespace.ts';
+import { netlinkObstacle } from '../links/netlink/probe.ts';
+import type { Log } from '../log.ts';
+import { netlinkNamespaces } from './by-netlink.ts';
+import { programNamespaces } from './by-programs.ts';
+import type { Protection, Seen } from './protection.ts';
+
+/** How containers' network namespaces are looked into and protected. */
+export interface Namespaces {
+  look(netns: NetworkNamespace): Promise<Seen>;
+  /**
+   * Puts a protection in the place of the one before. The filter comes first and in one step, so that there
+   * is no moment in between. @throws Error; what was done by then stays
+   */
+  enforce(netns: NetworkNamespace, protection: Protection): Promise<void>;
+  /** Takes the protection away. @throws Error */
+  lift(netns: NetworkNamespace): Promise<void>;
+  /** Calls back when links or routes have changed in this namespace or a container's. */
+  watch(onChange: () => void, isUrgent: () => boolean): Watch;
+}
+
+export interface Watch {
+  close(): void;
+}
+
+/** By netlink where this runtime can, else by the programs `nsenter`, `ip` and `nft`. */
+export function selectNamespaces(log: Log): Namespaces {
+  return netlinkObstacle() === undefined ? netlinkNamespaces(log) : programNamespaces(log);
+}
+
+let said = false;
+
+/** Kernels before 5.16 have no such hook. Said once. */
+export function warnOfFrames(log: Log, cause: string): void {
+  if (!said) {
+    said = true;
+    log.warn('frames that a process with CAP_NET_RAW writes to another network’s link are not stopped', {
+      cause,
+    });
+  }
+}

@@ -1,0 +1,275 @@
+import type { Family } from '../links/netlink/family.ts';
+import type { Chain, TableName } from '../links/netlink/netfilter/table.ts';
+import type { Link } from '../links/netlink/route/link.ts';
+import type { Rule } from '../links/netlink/route/rule.ts';
+import {
+  type Address,
+  bits,
+  coverEverything,
+  covers,
+  formatPrefix,
+  masked,
+  type Prefix,
+  plus,
+  prefixOf,
+} from '../wireguard/address.ts';
+import {
+  destination,
+  hasConnectionMarkBits,
+  hasMark,
+  hasMarkBits,
+  iif,
+  isArp,
+  isIcmpv6,
+  isNewConnection,
+  isReply,
+  oif,
+  type Statement,
+  setConnectionMark,
+  setMark,
+  setMarkOfConnection,
+  verdict,
+} from './statement.ts';
+
+/** A link of a container's namespace. */
+export type SeenLink = Pick<Link, 'index' | 'name' | 'alias'>;
+
+/** A unicast route of the main table of a container's namespace, with one next hop. */
+export interface SeenRoute {
+  readonly destination: Prefix;
+  readonly oif: number;
+  readonly gateway: Address | undefined;
+}
+
+/** What is in a container's namespace, as far as the protection depends on it. */
+export interface Seen {
+  readonly links: readonly SeenLink[];
+  readonly routes: readonly SeenRoute[];
+}
+
+/** A tunnel that a container has or is about to get. */
+export interface Tunnel {
+  /** Is this its link? */
+  readonly isLink: (link: SeenLink) => boolean;
+  /** What may leave by it alone, connected networks excepted. */
+  readonly prefixes: readonly Prefix[];
+}
+
+export interface ProtectionRoute {
+  readonly table: number;
+  readonly destination: Prefix;
+  /** Without it the destination is unreachable. */
+  readonly link?: SeenLink | undefined;
+  readonly gateway?: Address | undefined;
+  readonly metric?: number;
+}
+
+/** Is a destination none of these routes'? Then what the table of tunnels has for it is out of date. */
+export function isOutdated(destination: Prefix, routes: readonly ProtectionRoute[]): boolean {
+  return routes.every((route) => formatPrefix(route.destination) !== formatPrefix(destination));
+}
+
+export interface ProtectionTable extends TableName {
+  readonly chains: readonly (Chain & { readonly rules: readonly (readonly Statement[])[] })[];
+}
+
+/** What keeps a container's traffic in its tunnels. */
+export interface Protection {
+  readonly filter: ProtectionTable;
+  /** For frames that a process writes itself, which pass by the other one. */
+  readonly frameFilter: ProtectionTable;
+  /** All that the table of tunnels is to have. */
+  readonly routes: readonly ProtectionRoute[];
+  /** By which what came in by another network is answered. */
+  readonly replyRoutes: readonly ProtectionRoute[];
+  readonly rules: readonly Rule[];
+}
+
+/** The names of the tables of nftables. */
+export const filterTable: TableName = { family: 'inet', name: 'wgdriver' };
+export const frameFilterTable: TableName = { family: 'netdev', name: 'wgdriver' };
+
+/** Of the rules; those of the engine are 0, 32766 and 32767. The table of tunnels has the first's number. */
+const connectedPriority = 30567;
+const replyPriority = 30568;
+const tunnelPriority = 30569;
+export const rulePriorities = [connectedPriority, replyPriority, tunnelPriority] as const;
+export const tunnelTable = 30567;
+const mainTable = 254;
+
+/**
+ * On the packets that may leave by another link. With a link's index in the lower bits it is the number of
+ * the table by which replies leave.
+ */
+const passMark = 0x4000_0000;
+
+/** A route of this metric counts only where there is no other. */
+const lastMetric = 0x7fff_ffff;
+/** What linux/netfilter_ipv4.h calls NF_IP_PRI_MANGLE: behind conntrack, before the routing decision. */
+const manglePriority = -150;
+
+const families: readonly Family[] = ['ipv4', 'ipv6'];
+const everywhere = { ipv4: prefixOf('0.0.0.0/0'), ipv6: prefixOf('::/0') } as const;
+const linkLocal = prefixOf('fe80::/10');
+const linkMulticast = prefixOf('ff02::/16');
+
+/**
+ * The protection of a container with some tunnels. Where one of them is the way to everything, nothing
+ * leaves by another link but what is for its connected networks, and what answers a connection that came in
+ * by it; else this holds for the tunnels' prefixes alone. A tunnel's link need not be there yet: its
+ * prefixes are unreachable until it is.
+ */
+export function protectionOf({ links, routes }: Seen, tunnels: readonly Tunnel[]): Protection {
+  const prefixes = tunnels.flatMap((tunnel) => tunnel.prefixes);
+  const isClosed = coverEverything(prefixes);
+  const lo = links.filter(({ name }) => name === 'lo');
+  const ours = links.filter((link) => tunnels.some(({ isLink }) => isLink(link)));
+  const others = links.filter((link) => !lo.includes(link) && !ours.includes(link));
+  const connected = ({ index }: SeenLink) =>
+    routes
+      .filter(
+        ({ oif, gateway, destination: { length } }) => oif === index && gateway === undefined && length > 0,
+      )
+      .map(({ destination }) => destination);
+
+  const accepted = verdict('accept');
+  const dropped = prefixes.map((prefix) => [destination(prefix), verdict('drop')]);
+  const policy = isClosed ? 'drop' : 'accept';
+  const pass = [setMark(passMark), accepted];
+  return {
+    filter: {
+      ...filterTable,
+      chains: [
+        {
+          name: 'prerouting',
+          type: 'filter',
+          hook: 'prerouting',
+          priority: manglePriority,
+          policy: 'accept',
+          rules: others.map(({ index }) => [
+            iif(index),
+            isNewConnection,
+            setConnectionMark(replyMark(index)),
+          ]),
+        },
+        {
+          name: 'output',
+          type: 'route',
+          hook: 'output',
+          priority: manglePriority,
+          policy: 'accept',
+          rules: [[isReply, hasConnectionMarkBits(passMark), setMarkOfConnection]],
+        },
+        {
+          name: 'postrouting',
+          type: 'filter',
+          hook: 'postrouting',
+          priority: 0,
+          policy,
+          rules: [
+            ...[...lo, ...ours].map(({ index }) => [oif(index), accepted]),
+            ...others.flatMap((link) =>
+              connected(link).map((prefix) => [oif(link.index), destination(prefix), ...pass]),
+            ),
+            ...others.map(({ index }) => [oif(index), isReply, hasMark(replyMark(index)), accepted]),
+            // Neighbour discovery and the reports of multicast listeners go no farther than the link.
+            [destination(linkMulticast), isIcmpv6, ...pass],
+            ...(isClosed ? [] : dropped),
+          ],
+        },
+      ],
+    },
+    frameFilter: {
+      ...frameFilterTable,
+      chains: others.map(({ index, name }) => ({
+        name: `egress-${index}`,
+        type: 'filter',
+        hook: 'egress',
+        device: name,
+        priority: 0,
+        policy,
+        rules: [[hasMarkBits(passMark), accepted], [isArp, accepted], ...(isClosed ? [] : dropped)],
+      })),
+    },
+    routes: families.flatMap((family) => tunnelRoutes(family, ours)),
+    replyRoutes: others.flatMap((link) =>
+      families.flatMap((family) => {
+        const gateway = gatewayOf(link, family);
+        const table = replyMark(link.index);
+        return gateway === undefined ? [] : { table, destination: everywhere[family], link, gateway };
+      }),
+    ),
+    rules: families.flatMap((family) => [
+      { family, priority: connectedPriority, table: mainTable, suppressPrefixLength: 0 },
+      ...others.map(({ index }) => ({
+        family,
+        priority: replyPriority,
+        table: replyMark(index),
+        mark: replyMark(index),
+      })),
+      { family, priority: tunnelPriority, table: tunnelTable },
+    ]),
+  };
+
+  function tunnelRoutes(family: Family, candidates: readonly SeenLink[]): ProtectionRoute[] {
+    const wanted = isClosed ? [everywhere[family], ...prefixes.filter(({ length }) => length > 0)] : prefixes;
+    return wanted
+      .filter(({ address }) => address.kind() === family)
+      .flatMap((prefix) => {
+        const link = preferred(
+          family,
+          candidates.filter((candidate) => carries(candidate, prefix)),
+        );
+        const unreachable = { table: tunnelTable, destination: prefix, metric: lastMetric };
+        return link === undefined
+          ? [unreachable]
+          : [{ table: tunnelTable, destination: prefix, link }, unreachable];
+      });
+  }
+
+  /** A link that is up, with an address of the family, whose tunnel is for the prefix. */
+  function carries(link: SeenLink, prefix: Prefix): boolean {
+    const isFor = tunnels.some(
+      (tunnel) =>
+        tunnel.isLink(link) &&
+        tunnel.prefixes.some((own) => own.length === prefix.length && covers(own, prefix)),
+    );
+    return (
+      isFor &&
+      routes.some(
+        ({ oif, destination }) =>
+          oif === link.index &&
+          destination.address.kind() === prefix.address.kind() &&
+          !covers(linkLocal, destination),
+      )
+    );
+  }
+
+  /** Of two tunnels to the same, the one that the engine has chosen for everything; or else the first. */
+  function preferred(family: Family, candidates: readonly SeenLink[]): SeenLink | undefined {
+    return candidates.find((link) => defaultRoute(link, family) !== undefined) ?? candidates[0];
+  }
+
+  function defaultRoute({ index }: SeenLink, family: Family): SeenRoute | undefined {
+    return routes.find(
+      ({ oif, destination: { address, length } }) =>
+        oif === index && length === 0 && address.kind() === family,
+    );
+  }
+
+  /**
+   * The engine gives a container the gateway of one network alone. Those of the others are, unless a user
+   * chose another, the first address of the subnet.
+   */
+  function gatewayOf(link: SeenLink, family: Family): Address | undefined {
+    const subnet = connected(link).find(
+      (prefix) => prefix.address.kind() === family && !covers(linkLocal, prefix),
+    );
+    const first = subnet && bits(subnet.address) - subnet.length > 1 && plus(masked(subnet).address, 1n);
+    return defaultRoute(link, family)?.gateway ?? (first || undefined);
+  }
+}
+
+function replyMark(index: number): number {
+  return (passMark | index) >>> 0;
+}

@@ -1,0 +1,124 @@
+import { be16, u8, u32 } from '../links/netlink/bytes.ts';
+import {
+  and,
+  type Expression,
+  giveVerdict,
+  isEqual,
+  isNotEqual,
+  loadCt,
+  loadMeta,
+  loadNetworkHeader,
+  loadValue,
+  NFT_CT_DIRECTION,
+  NFT_CT_MARK,
+  NFT_CT_STATE,
+  NFT_META_IIF,
+  NFT_META_L4PROTO,
+  NFT_META_MARK,
+  NFT_META_OIF,
+  NFT_META_PROTOCOL,
+  storeCt,
+  storeMeta,
+  type Verdict,
+} from '../links/netlink/netfilter/expression.ts';
+import { addressBytes, bits, formatPrefix, masked, netmask, type Prefix } from '../wireguard/address.ts';
+
+/** A part of an nftables rule, as nft(8) reads it and as the kernel does. */
+export interface Statement {
+  readonly text: string;
+  readonly expressions: readonly Expression[];
+}
+
+// linux/if_ether.h
+const ETH_P_IP = 0x0800;
+const ETH_P_ARP = 0x0806;
+const ETH_P_IPV6 = 0x86dd;
+/** linux/in6.h */
+const IPPROTO_ICMPV6 = 58;
+/** net/netfilter/nf_conntrack_common: a new connection's bit in the state, and the other direction. */
+const NF_CT_STATE_BIT_NEW = 8;
+const IP_CT_DIR_REPLY = 1;
+
+export function iif(index: number): Statement {
+  return { text: `iif ${index}`, expressions: [loadMeta(NFT_META_IIF), isEqual(u32(index))] };
+}
+
+export function oif(index: number): Statement {
+  return { text: `oif ${index}`, expressions: [loadMeta(NFT_META_OIF), isEqual(u32(index))] };
+}
+
+/** In every family of tables: IP of the prefix's family with such a destination. */
+export function destination(prefix: Prefix): Statement {
+  const { address } = masked(prefix);
+  const isIpv4 = address.kind() === 'ipv4';
+  const name = isIpv4 ? 'ip' : 'ip6';
+  // Where the address is in the header: RFC 791 section 3.1, RFC 8200 section 3.
+  const load = loadNetworkHeader(isIpv4 ? 16 : 24, bits(address) / 8);
+  return {
+    text: `meta protocol ${name} ${name} daddr ${formatPrefix({ address, length: prefix.length })}`,
+    expressions: [
+      loadMeta(NFT_META_PROTOCOL),
+      isEqual(be16(isIpv4 ? ETH_P_IP : ETH_P_IPV6)),
+      load,
+      and(addressBytes(netmask(prefix))),
+      isEqual(addressBytes(address)),
+    ],
+  };
+}
+
+export const isArp: Statement = {
+  text: 'meta protocol arp',
+  expressions: [loadMeta(NFT_META_PROTOCOL), isEqual(be16(ETH_P_ARP))],
+};
+
+export const isIcmpv6: Statement = {
+  text: 'meta l4proto ipv6-icmp',
+  expressions: [loadMeta(NFT_META_L4PROTO), isEqual(u8(IPPROTO_ICMPV6))],
+};
+
+export const isNewConnection: Statement = {
+  text: 'ct state new',
+  expressions: [loadCt(NFT_CT_STATE), and(u32(NF_CT_STATE_BIT_NEW)), isNotEqual(u32(0))],
+};
+
+/** Of a connection that the other side began. */
+export const isReply: Statement = {
+  text: 'ct direction reply',
+  expressions: [loadCt(NFT_CT_DIRECTION), isEqual(u8(IP_CT_DIR_REPLY))],
+};
+
+export function hasMark(mark: number): Statement {
+  return { text: `meta mark ${mark}`, expressions: [loadMeta(NFT_META_MARK), isEqual(u32(mark))] };
+}
+
+/** All bits of the mask are set. */
+export function hasMarkBits(mask: number): Statement {
+  return {
+    text: `meta mark and ${mask} == ${mask}`,
+    expressions: [loadMeta(NFT_META_MARK), and(u32(mask)), isEqual(u32(mask))],
+  };
+}
+
+export function hasConnectionMarkBits(mask: number): Statement {
+  return {
+    text: `ct mark and ${mask} == ${mask}`,
+    expressions: [loadCt(NFT_CT_MARK), and(u32(mask)), isEqual(u32(mask))],
+  };
+}
+
+export function setMark(mark: number): Statement {
+  return { text: `meta mark set ${mark}`, expressions: [loadValue(u32(mark)), storeMeta(NFT_META_MARK)] };
+}
+
+export const setMarkOfConnection: Statement = {
+  text: 'meta mark set ct mark',
+  expressions: [loadCt(NFT_CT_MARK), storeMeta(NFT_META_MARK)],
+};
+
+export function setConnectionMark(mark: number): Statement {
+  return { text: `ct mark set ${mark}`, expressions: [loadValue(u32(mark)), storeCt(NFT_CT_MARK)] };
+}
+
+export function verdict(word: Verdict): Statement {
+  return { text: word, expressions: [giveVerdict(word)] };
+}

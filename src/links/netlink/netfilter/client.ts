@@ -1,0 +1,72 @@
+import { NLM_F_CREATE } from '../message.ts';
+import { executeBatch, type Request } from '../request.ts';
+import type { NetlinkSocket } from '../socket.ts';
+import type { Expression } from './expression.ts';
+import {
+  type Chain,
+  encodeBatchMark,
+  encodeDeleteTable,
+  encodeNewChain,
+  encodeNewRule,
+  encodeNewTable,
+  NFNL_MSG_BATCH_BEGIN,
+  NFNL_MSG_BATCH_END,
+  NFT_MSG_DELTABLE,
+  NFT_MSG_NEWCHAIN,
+  NFT_MSG_NEWRULE,
+  NFT_MSG_NEWTABLE,
+  type TableName,
+} from './table.ts';
+
+/** linux/netlink.h: at the end of the list. */
+const NLM_F_APPEND = 0x800;
+
+/** A table with its chains, and each chain with its rules, which are asked in their order. */
+export interface Table extends TableName {
+  readonly chains: readonly (Chain & { readonly rules: readonly (readonly Expression[])[] })[];
+}
+
+/** Puts a table in the place of what has its name, all in one step. @throws NetlinkError; then nothing has changed */
+export async function replaceTable(socket: NetlinkSocket, table: Table): Promise<void> {
+  await executeBatch(socket, inBatch([...deletionOf(table), ...creationOf(table)], `table ${table.name}`));
+}
+
+/** Deletes a table, if it is there. @throws NetlinkError */
+export async function deleteTable(socket: NetlinkSocket, table: TableName): Promise<void> {
+  await executeBatch(socket, inBatch(deletionOf(table), `table ${table.name}`));
+}
+
+type Step = Pick<Request, 'type' | 'flags' | 'payload'>;
+
+/** Made first, so that there is one to delete: that it is missing would be an error. */
+function deletionOf(table: TableName): Step[] {
+  return [
+    { type: NFT_MSG_NEWTABLE, flags: NLM_F_CREATE, payload: encodeNewTable(table) },
+    { type: NFT_MSG_DELTABLE, payload: encodeDeleteTable(table) },
+  ];
+}
+
+function creationOf(table: Table): Step[] {
+  const flags = NLM_F_CREATE;
+  return [
+    { type: NFT_MSG_NEWTABLE, flags, payload: encodeNewTable(table) },
+    ...table.chains.map(({ rules: _, ...chain }) => ({
+      type: NFT_MSG_NEWCHAIN,
+      flags,
+      payload: encodeNewChain(table, chain),
+    })),
+    ...table.chains.flatMap(({ name, rules }) =>
+      rules.map((rule) => ({
+        type: NFT_MSG_NEWRULE,
+        flags: flags | NLM_F_APPEND,
+        payload: encodeNewRule(table, name, rule),
+      })),
+    ),
+  ];
+}
+
+function inBatch(steps: readonly Step[], subject: string): Request[] {
+  const payload = encodeBatchMark();
+  const marked = [{ type: NFNL_MSG_BATCH_BEGIN, payload }, ...steps, { type: NFNL_MSG_BATCH_END, payload }];
+  return marked.map((step) => ({ ...step, operation: 'replace', subject }));
+}

@@ -1,0 +1,139 @@
+// Both implementations on the real kernel, with a link in the place of the tunnel and a neighbour that notes
+// what it sees.
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { netlinkNamespaces } from '../../src/killswitch/by-netlink.ts';
+import { programNamespaces } from '../../src/killswitch/by-programs.ts';
+import { protectionOf } from '../../src/killswitch/protection.ts';
+import { netlinkObstacle } from '../../src/links/netlink/probe.ts';
+import { prefixOf } from '../../src/wireguard/address.ts';
+import { recordedLog } from '../driver/recorded-log.ts';
+import { enterFreshNamespace } from '../links/fresh-namespace.ts';
+
+const { skip } = await enterFreshNamespace('ip', 'nft', 'nsenter', 'ping', 'perl');
+
+const frame = fileURLToPath(new URL('frame.pl', import.meta.url));
+const netns = '/run/netns/container';
+const everything = ['0.0.0.0/0', '::/0'].map(prefixOf);
+
+function sh(script: string): string {
+  return execFileSync('sh', ['-euc', script], { encoding: 'utf8' });
+}
+
+/** A container on a bridge network, whose gateway notes the destinations of all it gets. */
+const container = `
+  mkdir -p /run/netns
+  ip netns add container
+  ip netns add tunnel
+  ip link add host0 type veth peer name eth0 netns container
+  ip -n container link add wg0 type veth peer name wg0 netns tunnel
+  ip -n container link set dev wg0 alias wgdriver:test:e1
+  ip address add 172.30.0.1/24 dev host0
+  ip address add 198.51.100.1/32 dev host0
+  ip address add fd00:30::1/64 dev host0 nodad
+  ip link set host0 up
+  ip -n container link set lo up
+  ip -n container address add 172.30.0.2/24 dev eth0
+  ip -n container address add fd00:30::2/64 dev eth0 nodad
+  ip -n container address add 192.168.5.2/24 dev wg0
+  ip -n container link set eth0 up
+  ip -n container link set wg0 up
+  ip -n tunnel link set wg0 up
+  ip -n container route add default via 172.30.0.1
+  ip -n container route add default via fd00:30::1
+  nft 'table inet notes {
+    set seen4 { type ipv4_addr; flags dynamic; size 999; }
+    set seen6 { type ipv6_addr; flags dynamic; size 999; }
+    chain in {
+      type filter hook prerouting priority -300
+      iif host0 add @seen4 { ip daddr }
+      iif host0 ip6 daddr 2001:db8::/32 add @seen6 { ip6 daddr }
+    }
+  }'`;
+
+/** Ways out, each to a destination of its own. */
+const attempts: Readonly<Record<string, readonly string[]>> = {
+  '203.0.113.1': ['ping', '-c1', '-W1', '203.0.113.1'],
+  '203.0.113.2': ['ping', '-c1', '-W1', '-I', 'eth0', '203.0.113.2'],
+  '203.0.113.3': ['perl', frame, 'eth0', '0', '203.0.113.3'],
+  '203.0.113.4': ['perl', frame, 'eth0', '1', '203.0.113.4'],
+  '2001:db8::1': ['ping', '-c1', '-W1', '2001:db8::1'],
+  '2001:db8::2': ['ping', '-c1', '-W1', '-I', 'eth0', '2001:db8::2'],
+};
+
+/** Which of the destinations the neighbour sees. */
+function leaks(): string[] {
+  sh('nft flush set inet notes seen4; nft flush set inet notes seen6');
+  for (const command of Object.values(attempts)) {
+    spawnSync('ip', ['netns', 'exec', 'container', ...command]);
+  }
+  const seen = sh('nft list set inet notes seen4; nft list set inet notes seen6');
+  return Object.keys(attempts).filter((address) => new RegExp(`\\b${address}\\b`).test(seen));
+}
+
+function isAnswered(...words: readonly string[]): boolean {
+  return spawnSync(words[0] ?? '', words.slice(1)).status === 0;
+}
+
+const implementations = {
+  netlink: { make: netlinkNamespaces, obstacle: skip ?? netlinkObstacle() },
+  programs: { make: programNamespaces, obstacle: skip },
+};
+
+for (const [name, { make, obstacle }] of Object.entries(implementations)) {
+  describe(`by ${name}`, obstacle === undefined ? {} : { skip: obstacle }, () => {
+    const log = recordedLog();
+    const protect = async (prefixes = everything) => {
+      const namespaces = make(log);
+      const isLink = ({ alias }: { alias: string | undefined }) => alias === 'wgdriver:test:e1';
+      const protection = protectionOf(await namespaces.look(netns), [{ isLink, prefixes }]);
+      await namespaces.enforce(netns, protection);
+      // Once more: what is there is no error.
+      await namespaces.enforce(netns, protection);
+    };
+
+    before(() => sh(container));
+    after(() =>
+      sh(
+        'nft delete table inet notes; ip link delete host0; ip netns delete container; ip netns delete tunnel',
+      ),
+    );
+
+    test('without protection all of it is seen', () => {
+      assert.deepEqual(leaks(), Object.keys(attempts));
+    });
+
+    test('with it nothing is, but neighbours are reached, and who came in is answered', async () => {
+      await protect();
+      assert.deepEqual(leaks(), []);
+      assert(isAnswered('ip', 'netns', 'exec', 'container', 'ping', '-c1', '-W2', '172.30.0.1'));
+      assert(isAnswered('ip', 'netns', 'exec', 'container', 'ping', '-c1', '-W2', 'fd00:30::1'));
+      assert(isAnswered('ping', '-c1', '-W2', '-I', '198.51.100.1', '172.30.0.2'), 'as by a published port');
+      const route = sh('ip -n container route get 203.0.113.9');
+      assert.match(route, /dev wg0 table 30567 src 192\.168\.5\.2/);
+      assert.deepEqual(log.lines, []);
+    });
+
+    test('of a split tunnel what it is for, and nothing else', async () => {
+      await protect([prefixOf('203.0.113.0/30')]);
+      assert.deepEqual(leaks(), ['203.0.113.4', '2001:db8::1', '2001:db8::2']);
+    });
+
+    test('it is taken away', async () => {
+      await protect();
+      await make(log).lift(netns);
+      assert.deepEqual(leaks(), Object.keys(attempts));
+      const lasting = sh(
+        'ip -n container rule; ip -n container -6 rule; ip netns exec container nft list ruleset',
+      );
+      assert.doesNotMatch(lasting, /3056|wgdriver/);
+    });
+
+    test('a namespace of its own, as a probe', async () => {
+      await make(log).enforce('new', protectionOf({ links: [], routes: [] }, []));
+      await assert.rejects(make(log).look('/run/netns/nobody'), /nobody/);
+    });
+  });
+}
