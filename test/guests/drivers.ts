@@ -9,18 +9,18 @@ export interface GuestDriver {
   readonly env: Readonly<Record<string, string>>;
 }
 
-const executablePath = '/usr/local/bin/wgdriver-linux-x64';
+const wgdriver = '/usr/local/bin/wgdriver';
 
 /** The ways to run the driver that are promised. The executable is made by `npm run build:exe`. */
 export const drivers = {
   'netlink on the executable': {
-    files: { [executablePath]: executable },
-    env: { WGDRIVER_TEST_BINARY: executablePath, WGDRIVER_TEST_BACKEND: 'netlink' },
+    files: { [wgdriver]: executable },
+    env: { WGDRIVER_TEST_BINARY: wgdriver, WGDRIVER_TEST_BACKEND: 'netlink' },
   },
   'netlink on Deno': {
     files: { '/usr/local/bin/deno': resolve('test/runtimes/node_modules/deno/deno') },
     env: {
-      WGDRIVER_TEST_BINARY: `${projectFolder}/test/host/wgdriver-on-deno`,
+      WGDRIVER_TEST_BINARY: `${projectFolder}/test/host/deno/wgdriver`,
       WGDRIVER_TEST_BACKEND: 'netlink',
     },
   },
