@@ -1,9 +1,9 @@
 import { lookup } from 'node:dns/promises';
 import { resolve } from 'node:path';
 import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
-import { createDriver, scopes } from '../driver/driver.ts';
+import { createDriver, scopes, type WireGuardDriver } from '../driver/driver.ts';
+import { lockState } from '../driver/state-lock.ts';
 import { openStore } from '../driver/store.ts';
-import { sweepLinks, sweepStranded } from '../driver/sweep.ts';
 import { backends, selectLinks } from '../links/select.ts';
 import { createLog, logFormats, logLevels } from '../log.ts';
 import { servePlugin } from '../plugin/server.ts';
@@ -14,8 +14,11 @@ import { oneOf, strictCommand } from './command.ts';
 import { secretsOption } from './host-options.ts';
 import { pluginOptions, pluginSocketOf } from './plugin-options.ts';
 
-/** A link that is still on the host so long after the start is on its way to no container. */
-const strandedMs = 10_000;
+/** From the start to the second look at what was left behind, which acts on what the first one saw. */
+const secondLookMs = 10_000;
+
+/** From each later look to the next. */
+const reconcileMs = 120_000;
 
 /** How long a name may take to resolve. */
 const resolveMs = 10_000;
@@ -82,23 +85,30 @@ export default strictCommand({
       await claimSocket(socket.path);
     }
     const links = await selectLinks(backend, args.name, log);
-    const store = await openStore(resolve(args['state-dir']), log);
-    const kept = await sweepLinks(store, links, log);
+    const stateFolder = resolve(args['state-dir']);
+    const unlockState = await lockState(stateFolder);
+    const store = await openStore(stateFolder, log);
     const driver = createDriver({ store, links, resolveHost, log, scope, secretsFolder });
+    await driver.reconcile();
 
     const server = await servePlugin(driver, socket, log);
     log.info('serving', 'path' in socket ? { socket: socket.path } : { fd: socket.fd });
     await notifyReady(process.env);
-    setTimeout(() => {
-      sweepStranded(kept, store, links, driver, log).catch((error: unknown) => {
-        log.warn('stranded links could not be looked for', { cause: String(error) });
-      });
-    }, strandedMs).unref();
+    void keepReconciling(driver);
     log.info('stopping', { signal: await stop });
     // Calls under way end; tunnels stay up.
     await server.close();
+    await unlockState();
   },
 });
+
+async function keepReconciling(driver: WireGuardDriver): Promise<never> {
+  await setTimeoutAsync(secondLookMs, undefined, { ref: false });
+  for (;;) {
+    await driver.reconcile();
+    await setTimeoutAsync(reconcileMs, undefined, { ref: false });
+  }
+}
 
 /**
  * The first signal that asks to stop. The listeners stay to the end: signal-exit, in write-file-atomic,

@@ -12,6 +12,7 @@ import { containerLinkPrefix, linkName } from './names.ts';
 import { type Network, networkOf, recordOf, subnetOfAddress } from './network.ts';
 import { defaultSecretsFolder, optionPrefix, ourOptions, seedFileOf } from './options.ts';
 import { createQueue } from './queue.ts';
+import { createReconcile } from './reconcile.ts';
 import { allowedIps, routing } from './routing.ts';
 import type { Endpoint, Store } from './store.ts';
 import { endpointWarnings, networkWarnings } from './warnings.ts';
@@ -26,6 +27,13 @@ export interface DriverDependencies {
   readonly scope?: Scope;
   /** What the relative paths of seed files are relative to. */
   readonly secretsFolder?: string;
+  /** Milliseconds on a clock that only goes forward, by which reconcile waits. */
+  readonly now?: () => number;
+}
+
+export interface WireGuardDriver extends Driver {
+  /** Undoes what faults and kills have left behind (createReconcile); at the start, and now and then. */
+  reconcile(): Promise<void>;
 }
 
 export const scopes = ['local', 'global'] as const;
@@ -39,13 +47,17 @@ export function createDriver({
   log,
   scope = 'local',
   secretsFolder = defaultSecretsFolder,
-}: DriverDependencies): Driver {
+  now = () => performance.now(),
+}: DriverDependencies): WireGuardDriver {
   // One endpoint's calls in order; different endpoints' beside one another. Who comes and goes in a
   // network is in order too, so that no two find the same address free.
   const inNetwork = createQueue();
   const inEndpoint = createQueue();
+  const undeleted = new Set<string>();
 
   return {
+    reconcile: createReconcile({ store, links, log, inEndpoint, undeleted, removeEndpoint, now }),
+
     getCapabilities: () => ({ Scope: scope, ConnectivityScope: scope, GwAllocChecker: true }),
 
     // The gateway's address is the hub's inside the tunnel, so the engine must not give it away.
@@ -99,7 +111,10 @@ export function createDriver({
       inNetwork(request.NetworkID, () =>
         inEndpoint(request.EndpointID, async () => {
           const started = performance.now();
-          const endpoint = endpointOf(request, knownNetwork(request.NetworkID));
+          const endpoint = {
+            ...endpointOf(request, knownNetwork(request.NetworkID)),
+            bootId: store.bootId,
+          };
           const holder = store.endpointAt(endpoint.networkId, endpoint.address);
           if (holder !== undefined && holder.endpointId !== endpoint.endpointId) {
             // The engine gave the address away again, so it has forgotten the holder, as after a crash. Two
@@ -108,6 +123,7 @@ export function createDriver({
             await inEndpoint(holder.endpointId, () => removeEndpoint(holder.endpointId));
           }
           await store.putEndpoint(endpoint);
+          undeleted.delete(endpoint.endpointId);
           log.info('endpoint created', { ...fieldsOf(endpoint), ms: msSince(started) });
           for (const warning of endpointWarnings(request.Options)) {
             log.warn(warning, fieldsOf(endpoint));
@@ -128,7 +144,7 @@ export function createDriver({
 
     endpointOperInfo: () => ({ Value: {} }),
 
-    join: ({ NetworkID, EndpointID }) =>
+    join: ({ NetworkID, EndpointID, SandboxKey }) =>
       inEndpoint(EndpointID, async () => {
         const started = performance.now();
         const network = knownNetwork(NetworkID);
@@ -139,13 +155,11 @@ export function createDriver({
         }
         const link = { name: linkName(EndpointID), mtu: network.options.mtu, endpointId: EndpointID };
         const device = await deviceOf(network, endpoint);
-        await makeLink(link);
+        await makeLink(link, SandboxKey ?? '');
         try {
           await links.configure(link.name, device);
         } catch (error) {
-          await links.delete(link.name).catch((cause: unknown) => {
-            log.warn('a half-made link could not be deleted', { cause: String(cause), link: link.name });
-          });
+          await undoJoin(EndpointID);
           throw error;
         }
         log.info('link handed over', { ...fieldsOf(endpoint), link: link.name, ms: msSince(started) });
@@ -176,22 +190,51 @@ export function createDriver({
     return network;
   }
 
-  async function makeLink(link: NewLink): Promise<void> {
+  /** Makes a link, so that a kill at any moment leaves a record by which what is there of it can be told. */
+  async function makeLink(link: NewLink, sandbox: string): Promise<void> {
+    const { endpointId } = link;
+    // Left by a Join that was cut short, or somebody else's: then this refuses.
+    await removeLink(endpointId);
+    await store.putJoined({ endpointId, sandbox, isMarked: false });
     try {
       await links.create(link);
+      await store.putJoined({ endpointId, sandbox, isMarked: true });
     } catch (error) {
-      if (!(error instanceof LinkError && error.code === 'EEXIST')) {
-        throw error;
+      if (error instanceof LinkError && error.code === 'EEXIST') {
+        // Somebody else was quicker to take the name: nothing was made.
+        await store.removeJoined(endpointId);
+      } else {
+        await undoJoin(endpointId);
       }
-      // Left by a Join that a crash cut short, or somebody else's: then delete refuses.
-      await links.delete(link.name);
-      await links.create(link);
+      throw error;
     }
   }
 
+  async function undoJoin(endpointId: string): Promise<void> {
+    try {
+      await removeLink(endpointId);
+      await store.removeJoined(endpointId);
+    } catch (cause) {
+      log.warn('a half-made link could not be deleted', { cause: String(cause), link: linkName(endpointId) });
+    }
+  }
+
+  async function removeLink(endpointId: string): Promise<void> {
+    const isUnfinished = store.joined(endpointId)?.isMarked === false;
+    await (isUnfinished ? links.deleteUnfinished(linkName(endpointId)) : links.delete(linkName(endpointId)));
+  }
+
   async function removeEndpoint(endpointId: string): Promise<void> {
-    await links.delete(linkName(endpointId));
+    if (store.endpoint(endpointId) !== undefined) {
+      undeleted.add(endpointId);
+    }
+    await removeLink(endpointId);
     await store.removeEndpoint(endpointId);
+    undeleted.delete(endpointId);
+    // An unfinished one is looked after until nobody can be making it any more.
+    if (store.joined(endpointId)?.isMarked) {
+      await store.removeJoined(endpointId);
+    }
   }
 
   async function seedOf({ options: { seed } }: Network): Promise<Secret> {

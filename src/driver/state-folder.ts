@@ -6,9 +6,9 @@ import writeFileAtomic from 'write-file-atomic';
 export interface StateFolder {
   /** Every record by its id, in no order; a file that is no JSON is given as an Error. */
   readAll(): Promise<[id: string, record: unknown][]>;
-  /** Durable when it resolves: a power cut leaves the old or the new record, whole. */
+  /** A kill at any moment leaves the old or the new record, whole; if durable, so does a power cut. */
   write(id: string, record: object): Promise<void>;
-  /** Durable when it resolves; a record that is not there is no error. */
+  /** A record that is not there is no error. */
   remove(id: string): Promise<void>;
   /** Puts a record that makes no sense out of the way, under a name that is said; it is not deleted. */
   setAside(id: string): Promise<string>;
@@ -16,10 +16,14 @@ export interface StateFolder {
 
 const suffix = '.json';
 
-/** Opens a folder of records, making it if need be; root's alone. */
-export async function openStateFolder(path: string): Promise<StateFolder> {
+/**
+ * Opens a folder of records, making it if need be; root's alone. Unless told otherwise it is durable: what
+ * was written or removed is so on the disk, too, once the promise resolves.
+ */
+export async function openStateFolder(path: string, { isDurable = true } = {}): Promise<StateFolder> {
   await mkdir(path, { recursive: true, mode: 0o700 });
   const fileOf = (id: string) => join(path, id + suffix);
+  const sync = async () => (isDurable ? syncFolder(path) : undefined);
   // What write-file-atomic was writing when a kill cut it short; a seed may be in it.
   for (const name of (await readdir(path)).filter((candidate) => /\.json\.\d+$/.test(candidate))) {
     await rm(join(path, name));
@@ -37,13 +41,22 @@ export async function openStateFolder(path: string): Promise<StateFolder> {
     },
 
     async write(id, record) {
-      await writeFileAtomic(fileOf(id), `${JSON.stringify(record, null, 2)}\n`, { mode: 0o600 });
-      await syncFolder(path);
+      const text = `${JSON.stringify(record, null, 2)}\n`;
+      try {
+        await writeFileAtomic(fileOf(id), text, { mode: 0o600, fsync: isDurable });
+        await sync();
+      } catch (error) {
+        throw failure('write', fileOf(id), error);
+      }
     },
 
     async remove(id) {
-      await rm(fileOf(id), { force: true });
-      await syncFolder(path);
+      try {
+        await rm(fileOf(id), { force: true });
+        await sync();
+      } catch (error) {
+        throw failure('remove', fileOf(id), error);
+      }
     },
 
     async setAside(id) {
@@ -67,6 +80,13 @@ async function readJson(path: string): Promise<unknown> {
     // JSON.parse's own message quotes the text, and a seed may be in it.
     return new Error('expected JSON');
   }
+}
+
+/** In the words of the kernel: `write state file /…/x.json: ENOSPC: no space left on device, write`. */
+function failure(operation: string, path: string, error: unknown): Error {
+  return new Error(
+    `${operation} state file ${path}: ${error instanceof Error ? error.message : String(error)}`,
+  );
 }
 
 /** A rename or a removal is on the disk when its folder is; write-file-atomic syncs the file alone. */

@@ -1,3 +1,4 @@
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { decode, parsed } from '../decode.ts';
@@ -12,6 +13,17 @@ export interface Endpoint {
   readonly networkId: string;
   /** With the length of its subnet. */
   readonly address: Prefix;
+  /** The boot of the machine that it was created in (random(4)): no link outlives that. */
+  readonly bootId?: string | undefined;
+}
+
+/** How far a Join of this boot of the machine has come. */
+export interface Joined {
+  readonly endpointId: string;
+  /** The file of the container's network namespace, which older engines make only after Join; or empty. */
+  readonly sandbox: string;
+  /** false from before the link is made until it carries our mark: what has its name is ours all the same. */
+  readonly isMarked: boolean;
 }
 
 /**
@@ -19,18 +31,29 @@ export interface Endpoint {
  * costs the same however many there are.
  */
 export interface Store {
+  /** This boot of the machine. */
+  readonly bootId: string;
   network(networkId: string): Network | undefined;
   endpoint(endpointId: string): Endpoint | undefined;
   /** Who holds an address of a network: there must not be two with one key. */
   endpointAt(networkId: string, address: Prefix): Endpoint | undefined;
   endpointsOf(networkId: string): readonly Endpoint[];
+  endpoints(): readonly Endpoint[];
+  joined(endpointId: string): Joined | undefined;
+  allJoined(): readonly Joined[];
   putNetwork(network: Network): Promise<void>;
   removeNetwork(networkId: string): Promise<void>;
   putEndpoint(endpoint: Endpoint): Promise<void>;
   removeEndpoint(endpointId: string): Promise<void>;
+  /** Outlives this process and not a power cut, as links do. */
+  putJoined(joined: Joined): Promise<void>;
+  removeJoined(endpointId: string): Promise<void>;
 }
 
-/** Written into every file; a file of another version is set aside, not guessed at. */
+/**
+ * Written into every file. What older drivers of a version do not know they pass over, so whatever they
+ * must know is a new version: a driver refuses to start on one newer than its own.
+ */
 const version = 1;
 
 const networkFile = v.object({
@@ -46,15 +69,36 @@ const endpointFile = v.object({
   endpointId: v.string(),
   networkId: v.string(),
   address: v.pipe(v.string(), parsed(parsePrefix, 'expected an address with a prefix length')),
+  bootId: v.optional(v.string()),
 });
 
-/** Opens the state in a folder. What cannot be read is set aside with a line in the log. */
+const joinedFile = v.object({
+  version: v.literal(version, `expected ${version}`),
+  endpointId: v.string(),
+  sandbox: v.string(),
+  isMarked: v.boolean(),
+});
+
+/** A random(4) UUID, as the folder of a boot is called. */
+const bootIdPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/**
+ * Opens the state in a folder, which this process must hold (lockState). What cannot be read is set aside
+ * with a line in the log.
+ * @throws Error if a newer driver's state is there; then nothing was touched
+ */
 export async function openStore(folder: string, log: Log): Promise<Store> {
+  const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
   const networkFolder = await openStateFolder(join(folder, 'networks'));
   const endpointFolder = await openStateFolder(join(folder, 'endpoints'));
+  const networkFiles = await networkFolder.readAll();
+  const endpointFiles = await endpointFolder.readAll();
+  refuseNewer(folder, [...networkFiles, ...endpointFiles]);
+  const joinedFolder = await openFolderOfBoot(join(folder, 'joined'), bootId);
 
   const networks = new Map<string, Network>();
   const endpoints = new Map<string, Endpoint>();
+  const joined = new Map<string, Joined>();
   const byNetwork = new Map<string, Map<string, Endpoint>>();
 
   const forgetEndpoint = (endpointId: string) => {
@@ -74,22 +118,30 @@ export async function openStore(folder: string, log: Log): Promise<Store> {
     byNetwork.set(endpoint.networkId, ofNetwork.set(endpoint.address.address.toString(), endpoint));
   };
 
-  for (const record of await readRecords(networkFolder, decodeNetwork, log)) {
+  for (const record of await decodeRecords(networkFolder, networkFiles, decodeNetwork, log)) {
     networks.set(record.networkId, record);
   }
-  for (const endpoint of await readRecords(endpointFolder, decodeEndpoint, log)) {
+  for (const endpoint of await decodeRecords(endpointFolder, endpointFiles, decodeEndpoint, log)) {
     addEndpoint(endpoint);
+  }
+  for (const record of await decodeRecords(joinedFolder, await joinedFolder.readAll(), decodeJoined, log)) {
+    joined.set(record.endpointId, record);
   }
 
   return {
+    bootId,
     network: (networkId) => networks.get(networkId),
     endpoint: (endpointId) => endpoints.get(endpointId),
     endpointAt: (networkId, { address }) => byNetwork.get(networkId)?.get(address.toString()),
     endpointsOf: (networkId) => [...(byNetwork.get(networkId)?.values() ?? [])],
+    endpoints: () => [...endpoints.values()],
+    joined: (endpointId) => joined.get(endpointId),
+    allJoined: () => [...joined.values()],
 
     async putNetwork(network) {
-      await networkFolder.write(network.networkId, { version, ...network.record });
-      networks.set(network.networkId, network);
+      const { networkId, record } = network;
+      await writeOrUndo(networkFolder, networkId, record, networks.has(networkId));
+      networks.set(networkId, network);
     },
 
     async removeNetwork(networkId) {
@@ -100,7 +152,8 @@ export async function openStore(folder: string, log: Log): Promise<Store> {
 
     async putEndpoint(endpoint) {
       const address = formatPrefix(endpoint.address);
-      await endpointFolder.write(endpoint.endpointId, { version, ...endpoint, address });
+      const { endpointId } = endpoint;
+      await writeOrUndo(endpointFolder, endpointId, { ...endpoint, address }, endpoints.has(endpointId));
       addEndpoint(endpoint);
     },
 
@@ -108,7 +161,50 @@ export async function openStore(folder: string, log: Log): Promise<Store> {
       await endpointFolder.remove(endpointId);
       forgetEndpoint(endpointId);
     },
+
+    async putJoined(record) {
+      await joinedFolder.write(record.endpointId, { version, ...record });
+      joined.set(record.endpointId, record);
+    },
+
+    async removeJoined(endpointId) {
+      await joinedFolder.remove(endpointId);
+      joined.delete(endpointId);
+    },
   };
+}
+
+/** Writes a record; a new one that may not be durable is not left there for the next start. */
+async function writeOrUndo(folder: StateFolder, id: string, record: object, isKnown: boolean): Promise<void> {
+  try {
+    await folder.write(id, { version, ...record });
+  } catch (error) {
+    if (!isKnown) {
+      await folder.remove(id).catch(() => {});
+    }
+    throw error;
+  }
+}
+
+/** A folder for the records of this boot; those of earlier ones mean nothing any more, and go unread. */
+async function openFolderOfBoot(path: string, bootId: string): Promise<StateFolder> {
+  const folder = await openStateFolder(join(path, bootId), { isDurable: false });
+  for (const name of (await readdir(path)).filter((other) => other !== bootId && bootIdPattern.test(other))) {
+    await rm(join(path, name), { recursive: true });
+  }
+  return folder;
+}
+
+function refuseNewer(folder: string, files: readonly [id: string, file: unknown][]): void {
+  for (const [, file] of files) {
+    const { success, output } = v.safeParse(v.object({ version: v.number() }), file);
+    if (success && output.version > version) {
+      throw new Error(
+        `state folder ${folder}: written by a newer wgdriver, in version ${output.version} of the format where ` +
+          `this one knows ${version}; start the newer one, or choose another --state-dir`,
+      );
+    }
+  }
 }
 
 function decodeNetwork(id: string, file: unknown): Network {
@@ -121,13 +217,19 @@ function decodeEndpoint(id: string, file: unknown): Endpoint {
   return endpoint;
 }
 
-async function readRecords<Decoded>(
+function decodeJoined(id: string, file: unknown): Joined {
+  const { version: _, ...joined } = decode(joinedFile, file, `joined ${id}`);
+  return joined;
+}
+
+async function decodeRecords<Decoded>(
   folder: StateFolder,
+  files: readonly [id: string, file: unknown][],
   decodeRecord: (id: string, file: unknown) => Decoded,
   log: Log,
 ): Promise<Decoded[]> {
   const records: Decoded[] = [];
-  for (const [id, file] of await folder.readAll()) {
+  for (const [id, file] of files) {
     try {
       if (file instanceof Error) {
         throw file;

@@ -30,6 +30,13 @@ export interface Links {
    * @throws LinkError; also if it does not carry the owner's mark: then it is left alone
    */
   delete(name: string): Promise<void>;
+  /**
+   * Deletes what a `create` that was cut short has left under this name: a link of the kind that it makes,
+   * marked or with no alias at all. Anything else of that name is left alone, which is no error. Only for
+   * who knows that nothing had the name when `create` began.
+   * @throws LinkError
+   */
+  deleteUnfinished(name: string): Promise<void>;
   /** The owner's links in this namespace; those in containers' are not seen. */
   list(): Promise<OwnedLink[]>;
 }

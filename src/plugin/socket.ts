@@ -1,6 +1,6 @@
 import { chmod, lstat, mkdir, unlink } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { dirname } from 'node:path';
+import { knock } from '../knock.ts';
 
 /** A unix socket to make at a path, or one that is already listening, inherited from systemd. */
 export type SocketSource = { readonly path: string } | { readonly fd: number };
@@ -51,24 +51,4 @@ export async function isServed(path: string): Promise<boolean> {
 /** Root's alone. Its folder is, too, or the process's umask has been: there is no moment in between. */
 export async function secureSocket(path: string): Promise<void> {
   await chmod(path, 0o600);
-}
-
-type Knock = 'answered' | 'ENOENT' | 'ECONNREFUSED';
-
-function knock(path: string): Promise<Knock> {
-  return new Promise((resolve, reject) => {
-    const connection = connect(path);
-    connection.once('connect', () => {
-      connection.destroy();
-      resolve('answered');
-    });
-    connection.once('error', (error: NodeJS.ErrnoException) => {
-      const { code } = error;
-      if (code === 'ENOENT' || code === 'ECONNREFUSED') {
-        resolve(code);
-      } else {
-        reject(new Error(`socket ${path}: ${code ?? error.message}`));
-      }
-    });
-  });
 }

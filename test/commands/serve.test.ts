@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
-import { access, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { existsSync, readdirSync } from 'node:fs';
+import { access, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, test } from 'node:test';
 import { linkName } from '../../src/driver/names.ts';
@@ -166,6 +166,99 @@ test('a second service on the same socket says so and leaves the first alone', {
   );
   assert.deepEqual(await service.call('Plugin.Activate'), { Implements: ['NetworkDriver'] });
 });
+
+test('a second service on the same state says so, and after a kill of the first it may begin', {
+  skip,
+}, async () => {
+  const service = await serve();
+  const other = join(folder, 'other.sock');
+  const refused = await wgdriver(['serve', '--socket', other, '--state-dir', state]);
+  assert.equal(refused.status, 1);
+  assert.match(
+    refused.stderr.trimEnd().split('\n').at(-1) ?? '',
+    /^wgdriver: state folder .*: another process keeps its state there; stop that one, or choose another --state-dir$/,
+  );
+  assert(!existsSync(other));
+  assert.deepEqual(await service.call('NetworkDriver.CreateNetwork', createNetworkRequest()), {});
+  await service.end('SIGKILL');
+  const next = await serve();
+  assert.deepEqual(await next.call('NetworkDriver.DeleteNetwork', { NetworkID: 'network' }), {});
+  await next.end('SIGTERM');
+  assert.deepEqual((await readdir(state)).sort(), ['endpoints', 'joined', 'networks']);
+});
+
+test('the state of a newer driver: one line, and nothing of it touched', { skip }, async () => {
+  const file = join(state, 'networks', 'n1.json');
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, '{"version":2}');
+  const { status, stderr } = await wgdriver(['serve', '--socket', socket, '--state-dir', state]);
+  assert.equal(status, 1);
+  assert.match(
+    stderr.trimEnd().split('\n').at(-1) ?? '',
+    /^wgdriver: state folder .*: written by a newer wgdriver/,
+  );
+  assert(existsSync(file));
+});
+
+for (const [what, prepare, message] of [
+  // A small one, filled to the last byte.
+  ['full', 'mount -t tmpfs -o size=64k tmpfs "$1"; mkdir "$1/state"', /ENOSPC: no space left on device/],
+  ['read-only', 'mount -t tmpfs tmpfs "$1"; mkdir "$1/state"', /EROFS: read-only file system/],
+] as const) {
+  test(`a disk that becomes ${what}: calls that need it are refused and undone, and go on when it is mended`, {
+    skip,
+  }, async () => {
+    const disk = join(folder, 'disk');
+    await mkdir(disk);
+    execFileSync('sh', ['-euc', prepare, 'sh', disk]);
+    state = join(disk, 'state');
+    const service = await serve();
+    const call = async (method: string, body: object) =>
+      (await service.call(`NetworkDriver.${method}`, body)) as { Err?: string };
+    const endpoint = (EndpointID: string) => ({ NetworkID: 'network', EndpointID });
+    const created = (EndpointID: string, last: number) => ({
+      ...endpoint(EndpointID),
+      Interface: { Address: `192.168.5.${last}/24` },
+    });
+    try {
+      assert.deepEqual(await call('CreateNetwork', createNetworkRequest()), {});
+      assert.deepEqual(await call('CreateEndpoint', created('e1', 2)), { Interface: {} });
+      assert.deepEqual(await call('CreateEndpoint', created('e2', 3)), { Interface: {} });
+      assert('InterfaceName' in (await call('Join', endpoint('e2'))));
+      const spoil = { full: 'cat /dev/zero >"$1/filler" || :', 'read-only': 'mount -o remount,ro "$1"' }[
+        what
+      ];
+      execFileSync('sh', ['-c', spoil, 'sh', disk], { stdio: 'ignore' });
+
+      const before = readdirSync(state, { recursive: true }).sort();
+      assert.match((await call('CreateNetwork', createNetworkRequest({ id: 'n2' }))).Err ?? '', message);
+      assert.match((await call('CreateEndpoint', created('e3', 4))).Err ?? '', message);
+      assert.match((await call('Join', endpoint('e1'))).Err ?? '', message);
+      assert.deepEqual(readdirSync(state, { recursive: true }).sort(), before);
+      assert.deepEqual(
+        shownLinks().map(({ ifname }) => ifname),
+        [linkName('e2')],
+      );
+      if (what === 'read-only') {
+        assert.match((await call('DeleteEndpoint', endpoint('e2'))).Err ?? '', message);
+      }
+
+      const mend = { full: 'rm "$1/filler"', 'read-only': 'mount -o remount,rw "$1"' }[what];
+      execFileSync('sh', ['-c', mend, 'sh', disk]);
+      assert('InterfaceName' in (await call('Join', endpoint('e1'))));
+      for (const id of ['e1', 'e2']) {
+        assert.deepEqual(await call('DeleteEndpoint', endpoint(id)), {});
+      }
+      assert.deepEqual(await call('DeleteNetwork', { NetworkID: 'network' }), {});
+      await service.end('SIGTERM');
+      const files = readdirSync(state, { recursive: true }).filter((name) => String(name).endsWith('.json'));
+      assert.deepEqual(files, []);
+    } finally {
+      await service.end('SIGKILL');
+      execFileSync('umount', [disk]);
+    }
+  });
+}
 
 test('a file in the socket’s place stays', { skip }, async () => {
   await writeFile(socket, 'precious');

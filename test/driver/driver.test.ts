@@ -441,6 +441,7 @@ test('endpoints of one address in two networks are two', async () => {
 test('an eviction that fails leaves the holder and makes no other', async () => {
   await createNetwork();
   await createEndpoint('e1', '192.168.5.2/24');
+  await joinEndpoint('e1');
   driver.links.fail('delete', new Error('busy'));
   assertErr(await createEndpoint('e2', '192.168.5.2/24'), /busy/);
   assert.deepEqual((await driver.traces()).endpoints, ['e1.json']);

@@ -13,6 +13,10 @@ export interface RecordingLinks extends Links {
   fail(step: Step, error: Error | undefined): void;
   /** Puts somebody else's link there. */
   addForeign(name: string): void;
+  /** Puts a link there that was made and not marked yet. */
+  addUnmarked(name: string): void;
+  /** Takes a link away as the engine does, into a container. */
+  take(name: string): void;
   /** Holds every next call of a step back, until the function that it resolves with is called. */
   hold(step: Step): Promise<() => void>;
 }
@@ -20,6 +24,7 @@ export interface RecordingLinks extends Links {
 export function recordingLinks(): RecordingLinks {
   const present = new Map<string, { link: NewLink; device?: Device }>();
   const foreign = new Set<string>();
+  const unmarked = new Set<string>();
   const asked: string[] = [];
   const failures = new Map<Step, Error>();
   const held = new Map<Step, (release: () => void) => void>();
@@ -48,6 +53,8 @@ export function recordingLinks(): RecordingLinks {
       }
     },
     addForeign: (name) => void foreign.add(name),
+    addUnmarked: (name) => void unmarked.add(name),
+    take: (name) => void present.delete(name),
     hold: (step) => new Promise((resolve) => held.set(step, resolve)),
 
     async create(link) {
@@ -55,7 +62,7 @@ export function recordingLinks(): RecordingLinks {
       if (link.name.length > 15 || /\s/.test(link.name + link.endpointId)) {
         throw new LinkError('create', link.name, 'Numerical result out of range');
       }
-      if (present.has(link.name) || foreign.has(link.name)) {
+      if ([present, foreign, unmarked].some((links) => links.has(link.name))) {
         throw new LinkError('create', link.name, 'File exists', 'EEXIST');
       }
       present.set(link.name, { link });
@@ -71,10 +78,19 @@ export function recordingLinks(): RecordingLinks {
     },
 
     async delete(name) {
+      if (![present, foreign, unmarked].some((links) => links.has(name))) {
+        return;
+      }
       await begin('delete', name);
-      if (foreign.has(name)) {
+      if (foreign.has(name) || unmarked.has(name)) {
         throw new LinkError('delete', name, 'it is not this driver’s');
       }
+      present.delete(name);
+    },
+
+    async deleteUnfinished(name) {
+      await begin('delete', name);
+      unmarked.delete(name);
       present.delete(name);
     },
 

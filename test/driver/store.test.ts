@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
@@ -109,7 +109,7 @@ const unreadable: { name: string; kind: 'networks' | 'endpoints'; text: string }
   { name: 'a seed without quotes', kind: 'networks', text: `{"seed":${seedText}}` },
   { name: 'empty', kind: 'endpoints', text: '' },
   { name: 'no object', kind: 'endpoints', text: '[]' },
-  { name: 'of another version', kind: 'endpoints', text: '{"version":2,"endpointId":"x"}' },
+  { name: 'of no version', kind: 'endpoints', text: '{"version":"x","endpointId":"x"}' },
   { name: 'without an address', kind: 'endpoints', text: '{"version":1,"endpointId":"x","networkId":"n1"}' },
   {
     name: 'with a wrong address',
@@ -152,6 +152,49 @@ for (const { name, kind, text } of unreadable) {
     assert.deepEqual(third.lines, []);
   });
 }
+
+test('the state of a newer driver is refused, and no file of it touched', async () => {
+  const store = await openStore(folder, recordedLog());
+  await store.putNetwork(network({ id: 'n1' }));
+  await writeFile(join(folder, 'endpoints', 'x.json'), '{"version":2,"endpointId":"x"}');
+  await writeFile(join(folder, 'networks', 'x.json'), 'torn');
+  const log = recordedLog();
+  await assert.rejects(openStore(folder, log), {
+    message:
+      `state folder ${folder}: written by a newer wgdriver, in version 2 of the format where this one knows 1; ` +
+      'start the newer one, or choose another --state-dir',
+  });
+  assert.deepEqual(log.lines, []);
+  assert.deepEqual((await readdir(join(folder, 'networks'))).sort(), ['n1.json', 'x.json']);
+  assert.deepEqual(await readdir(join(folder, 'endpoints')), ['x.json']);
+});
+
+test('fields that a newer driver of the same version added are passed over', async () => {
+  const text = '{"version":1,"endpointId":"x","networkId":"n1","address":"192.168.5.2/24","later":{"a":1}}';
+  await openStore(folder, recordedLog());
+  await writeFile(join(folder, 'endpoints', 'x.json'), text);
+  const log = recordedLog();
+  assert.deepEqual(described((await openStore(folder, log)).endpoint('x')), ['x', 'n1', '192.168.5.2/24']);
+  assert.deepEqual(log.lines, []);
+});
+
+test('how far a Join has come is there again after a restart, and not after a boot', async () => {
+  const store = await openStore(folder, recordedLog());
+  const joined = { endpointId: 'e1', sandbox: '/run/docker/netns/1', isMarked: false };
+  await store.putJoined(joined);
+  await store.putJoined({ ...joined, endpointId: 'e2', isMarked: true });
+  await store.removeJoined('e2');
+  const again = await openStore(folder, recordedLog());
+  assert.deepEqual(again.allJoined(), [joined]);
+  assert.deepEqual(again.joined('e1'), joined);
+
+  const boots = join(folder, 'joined');
+  assert.deepEqual(await readdir(boots), [again.bootId]);
+  await rename(join(boots, again.bootId), join(boots, 'a2b1c0d9-0000-4000-8000-0123456789ab'));
+  await mkdir(join(boots, 'somebody’s'));
+  assert.deepEqual((await openStore(folder, recordedLog())).allJoined(), []);
+  assert.deepEqual((await readdir(boots)).sort(), [again.bootId, 'somebody’s'].sort());
+});
 
 function endpoint(endpointId: string, networkId: string, address: string): Endpoint {
   return { endpointId, networkId, address: prefix(address) };

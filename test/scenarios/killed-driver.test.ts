@@ -137,5 +137,5 @@ test('the driver dead while containers are removed: addresses are free, and no l
   await docker('rm', '-f', 'one');
   // … and the other is found by itself.
   await expectNoTraceSince(before);
-  assert.match(host.driver.output(), /stranded link deleted/);
+  assert.match(host.driver.output(), /stale endpoint deleted .*its link stayed on the host/);
 });

@@ -1,11 +1,23 @@
+import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
 import { decode } from '../../decode.ts';
 import { LinkError, type OwnedLink } from '../links.ts';
 import type { Mark } from '../mark.ts';
 import { type Failure, type Outcome, run } from './run.ts';
 
-/** What `ip -json link show` says of a link, as far as it is used. */
-const shownLinks = v.array(v.object({ ifname: v.optional(v.string()), ifalias: v.optional(v.string()) }));
+/** What `ip -details -json link show` says of a link, as far as it is used. */
+const shownLinks = v.array(
+  v.object({
+    ifname: v.optional(v.string()),
+    ifalias: v.optional(v.string()),
+    linkinfo: v.optional(
+      v.object({
+        info_kind: v.optional(v.string()),
+        info_data: v.optional(v.object({ persist: v.optional(v.boolean()) })),
+      }),
+    ),
+  }),
+);
 type ShownLink = v.InferOutput<typeof shownLinks>[number];
 
 /** Runs commands of ip-link(8), one a line, all in one process; the first that fails ends it. */
@@ -32,6 +44,21 @@ export async function deleteMarked(name: string, mark: Mark): Promise<void> {
   if (mark.read(link.ifalias) === undefined) {
     throw new LinkError('delete', name, 'it is not this driver’s: its alias says otherwise');
   }
+  await deleteShown(name);
+}
+
+/** Deletes a link of a kind that carries the mark or no alias at all, and leaves any other alone. */
+export async function deleteUnfinished(name: string, mark: Mark, kind: 'wireguard' | 'tun'): Promise<void> {
+  const { ifalias, linkinfo } = (await showLink(name)) ?? {};
+  const isOurs = mark.read(ifalias) !== undefined;
+  // No userspace implementation makes a device that outlives its process.
+  const isUnmarked = !ifalias && linkinfo?.info_kind === kind && linkinfo.info_data?.persist !== true;
+  if (isOurs || isUnmarked) {
+    await deleteShown(name);
+  }
+}
+
+async function deleteShown(name: string): Promise<void> {
   const outcome = await run('ip', ['link', 'delete', 'dev', name]);
   // Gone in between: with its namespace, or by another call.
   if (!outcome.ok && errnoOf(outcome.cause) !== 'ENODEV') {
@@ -39,9 +66,19 @@ export async function deleteMarked(name: string, mark: Mark): Promise<void> {
   }
 }
 
+/** Is there a link of that name in this namespace? Without running a program, which costs milliseconds. */
+export async function linkExists(name: string): Promise<boolean> {
+  // proc(5): a line for each link, `NAME:` and figures.
+  const lines = (await readFile('/proc/self/net/dev', 'utf8')).split('\n');
+  return lines.some((line) => line.trimStart().startsWith(`${name}:`));
+}
+
 /** A link of this namespace, or undefined if there is none of that name. */
 export async function showLink(name: string): Promise<ShownLink | undefined> {
-  const outcome = await run('ip', ['-json', 'link', 'show', 'dev', name]);
+  if (!(await linkExists(name))) {
+    return undefined;
+  }
+  const outcome = await run('ip', ['-details', '-json', 'link', 'show', 'dev', name]);
   if (outcome.ok) {
     return parseLinks(outcome.stdout)[0];
   }

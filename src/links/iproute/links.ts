@@ -1,7 +1,15 @@
 import { setconf } from '../../wireguard/config/setconf.ts';
 import { LinkError, type Links } from '../links.ts';
 import type { Mark } from '../mark.ts';
-import { deleteMarked, deleteUnmarked, failedLine, failure, ipBatch, listMarked } from './ip.ts';
+import {
+  deleteMarked,
+  deleteUnfinished,
+  deleteUnmarked,
+  failedLine,
+  failure,
+  ipBatch,
+  listMarked,
+} from './ip.ts';
 import { run } from './run.ts';
 
 /** Links of the kernel's WireGuard, through the programs `ip` and `wg`. */
@@ -32,6 +40,7 @@ export function iprouteLinks(mark: Mark): Links {
     },
 
     delete: (name) => deleteMarked(name, mark),
+    deleteUnfinished: (name) => deleteUnfinished(name, mark, 'wireguard'),
     list: () => listMarked(mark),
   };
 }

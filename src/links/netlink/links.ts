@@ -26,6 +26,16 @@ const generic = { protocol: NETLINK_GENERIC } as const;
 export function netlinkLinks(mark: Mark, kind = 'wireguard'): Links {
   openLibc();
   const limited = createLimit(deletionsAtOnce);
+
+  /** Deletes a link that is there and that `isWanted` says yes to. */
+  const deleteIf = (name: string, isWanted: (link: Link) => boolean) =>
+    withNetlinkSocket(route, async (socket) => {
+      const link = await unlessGone(getLink(socket, name));
+      if (link !== undefined && isWanted(link)) {
+        await limited(() => unlessGone(deleteLink(socket, link)));
+      }
+    }).catch(asLinkError('delete', name));
+
   return {
     create: ({ name, mtu, endpointId }) =>
       withNetlinkSocket(route, async (socket) => {
@@ -47,15 +57,13 @@ export function netlinkLinks(mark: Mark, kind = 'wireguard'): Links {
       ),
 
     delete: (name) =>
-      limited(() =>
-        withNetlinkSocket(route, async (socket) => {
-          const link = await unlessGone(getLink(socket, name));
-          if (link !== undefined) {
-            refuseUnmarked(link, mark);
-            await unlessGone(deleteLink(socket, link));
-          }
-        }),
-      ).catch(asLinkError('delete', name)),
+      deleteIf(name, (link) => {
+        refuseUnmarked(link, mark);
+        return true;
+      }),
+
+    deleteUnfinished: (name) =>
+      deleteIf(name, (link) => mark.read(link.alias) !== undefined || (!link.alias && link.kind === kind)),
 
     list: () =>
       withNetlinkSocket(route, async (socket) =>

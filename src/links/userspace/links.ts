@@ -1,5 +1,13 @@
 import { connect } from 'node:net';
-import { deleteMarked, deleteUnmarked, failure, ipBatch, listMarked, showLink } from '../iproute/ip.ts';
+import {
+  deleteMarked,
+  deleteUnfinished,
+  deleteUnmarked,
+  failure,
+  ipBatch,
+  linkExists,
+  listMarked,
+} from '../iproute/ip.ts';
 import { type Failure, run } from '../iproute/run.ts';
 import { LinkError, type Links } from '../links.ts';
 import type { Mark } from '../mark.ts';
@@ -7,6 +15,7 @@ import { decodeErrno, encodeSet } from './uapi.ts';
 
 /** Where every userspace implementation puts its configuration socket, by the link's first name. */
 const socketFolder = '/var/run/wireguard';
+const socketOf = (name: string) => `${socketFolder}/${name}.sock`;
 /** An implementation answers within milliseconds, or something is wrong with it. */
 const answerTimeoutMs = 10_000;
 
@@ -23,14 +32,15 @@ export function userspaceLinks(mark: Mark, program: string): Links {
   return {
     async create({ name, mtu, endpointId }) {
       // The program would attach itself to somebody else's TUN device of that name without a word.
-      if ((await showLink(name)) !== undefined) {
+      if (await linkExists(name)) {
         throw new LinkError('create', name, 'File exists', 'EEXIST');
       }
       const outcome = await run(program, [name]);
       if (!outcome.ok) {
         throw new LinkError('create', name, wordsOf(outcome));
       }
-      // The program gives its device an MTU of its own, so ours comes after it.
+      // The program gives its device an MTU of its own, the last time just before it answers.
+      await exchange(socketOf(name), 'get=1\n\n').catch(() => {});
       const marked = await ipBatch([`link set dev ${name} mtu ${mtu} alias ${mark.write(endpointId)}`]);
       if (!marked.ok) {
         await deleteUnmarked(name);
@@ -39,11 +49,9 @@ export function userspaceLinks(mark: Mark, program: string): Links {
     },
 
     async configure(name, device) {
-      const answer = await exchange(`${socketFolder}/${name}.sock`, encodeSet(device)).catch(
-        (error: Error) => {
-          throw new LinkError('configure', name, `its configuration socket: ${error.message}`);
-        },
-      );
+      const answer = await exchange(socketOf(name), encodeSet(device)).catch((error: Error) => {
+        throw new LinkError('configure', name, `its configuration socket: ${error.message}`);
+      });
       const errno = decodeErrno(answer);
       if (errno !== 0) {
         throw new LinkError('configure', name, `${program} refused it (errno ${errno ?? 'missing'})`);
@@ -51,6 +59,7 @@ export function userspaceLinks(mark: Mark, program: string): Links {
     },
 
     delete: (name) => deleteMarked(name, mark),
+    deleteUnfinished: (name) => deleteUnfinished(name, mark, 'tun'),
     list: () => listMarked(mark),
   };
 }

@@ -63,6 +63,28 @@ test(
   },
 );
 
+test(
+  'what a create that was cut short had left is deleted, and what it cannot have made is not',
+  options,
+  async () => {
+    const links = linksOf('bridge');
+    await links.deleteUnfinished(link.name);
+    const addBridge = () => execFileSync('ip', ['link', 'add', 'dev', link.name, 'type', 'bridge']);
+    addBridge();
+    await links.deleteUnfinished(link.name);
+    await links.create(link);
+    await links.deleteUnfinished(link.name);
+    assert.equal(shownLink(link.name), undefined);
+
+    addForeignLink('wgd2');
+    await links.deleteUnfinished('wgd2');
+    addBridge();
+    execFileSync('ip', ['link', 'set', 'dev', link.name, 'alias', 'somebody’s']);
+    await links.deleteUnfinished(link.name);
+    assert([link.name, 'wgd2'].every(shownLink));
+  },
+);
+
 test('a kind that the kernel does not know: its own words, and no link', options, async () => {
   await assert.rejects(
     linksOf('none').create(link),

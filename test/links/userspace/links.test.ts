@@ -91,6 +91,27 @@ test('another driver’s link is neither listed nor deleted', { skip }, async ()
   assert.deepEqual(await other.list(), [{ name: link.name, endpointId: link.endpointId }]);
 });
 
+test('what a create that was cut short had left is deleted, and what it cannot have made is not', {
+  skip,
+}, async () => {
+  await links.deleteUnfinished(link.name);
+  execFileSync('wireguard-go', [link.name], { stdio: 'ignore' });
+  await links.deleteUnfinished(link.name);
+  assert.equal(shownLink(link.name), undefined);
+  await links.create(link);
+  await links.deleteUnfinished(link.name);
+  assert.equal(shownLink(link.name), undefined);
+
+  addForeignLink(link.name);
+  await links.deleteUnfinished(link.name);
+  execFileSync('wireguard-go', ['wgd2'], { stdio: 'ignore' });
+  execFileSync('ip', ['link', 'set', 'dev', 'wgd2', 'alias', 'somebody’s']);
+  await links.deleteUnfinished('wgd2');
+  execFileSync('ip', ['link', 'add', 'dev', 'wgd3', 'type', 'bridge']);
+  await links.deleteUnfinished('wgd3');
+  assert([link.name, 'wgd2', 'wgd3'].every(shownLink));
+});
+
 test('a link that cannot be marked is undone', { skip }, async () => {
   const tooLong = { ...link, endpointId: 'e'.repeat(300) };
   await assert.rejects(links.create(tooLong), isLinkError(undefined, /^create link wgd1a2b3c: /));

@@ -1,0 +1,250 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, test } from 'node:test';
+import { createDriver, type WireGuardDriver } from '../../src/driver/driver.ts';
+import { linkName } from '../../src/driver/names.ts';
+import { openStore, type Store } from '../../src/driver/store.ts';
+import { parseAddress } from '../../src/wireguard/address.ts';
+import { createNetworkRequest } from './networks.ts';
+import { type LogLine, recordedLog } from './recorded-log.ts';
+import { type RecordingLinks, recordingLinks } from './recording-links.ts';
+
+const settleMs = 10_000;
+const unjoinedMs = 300_000;
+const link = linkName('e1');
+const endpoint = { NetworkID: 'network', EndpointID: 'e1' };
+
+let folder: string;
+let sandbox: string;
+let links: RecordingLinks;
+let lines: readonly LogLine[];
+let store: Store;
+let driver: WireGuardDriver;
+let clockMs: number;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'wgdriver-reconcile-'));
+  await mkdir(join(folder, 'netns'));
+  sandbox = join(folder, 'netns', '15e68092381c');
+  links = recordingLinks();
+  clockMs = 0;
+  await start();
+  await driver.createNetwork(createNetworkRequest());
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+/** As after a kill: what is in memory is gone, and links and files are there. */
+async function start(): Promise<void> {
+  const log = recordedLog();
+  lines = log.lines;
+  store = await openStore(join(folder, 'state'), log);
+  const address = parseAddress('192.0.2.1') ?? assert.fail();
+  driver = createDriver({ store, links, resolveHost: async () => address, log, now: () => clockMs });
+}
+
+async function createAndJoin(): Promise<void> {
+  const Interface = { Address: '192.168.5.2/24', AddressIPv6: '', MacAddress: '' };
+  await driver.createEndpoint({ ...endpoint, Interface, Options: {} });
+  await driver.join({ ...endpoint, SandboxKey: sandbox, Options: {} });
+}
+
+/** Looks, and looks again after a while; what was said of it in the log. */
+async function reconcileAfter(ms: number): Promise<string[]> {
+  const before = lines.length;
+  await driver.reconcile();
+  clockMs += ms;
+  await driver.reconcile();
+  return lines
+    .slice(before)
+    .map(({ level, message, fields }) => `${level} ${message}: ${fields.reason ?? ''}`);
+}
+
+const expectKept = () => assert(store.endpoint('e1'));
+const expectNothing = async () => {
+  assert.equal(store.endpoint('e1'), undefined);
+  assert.deepEqual([...links.present.keys()], []);
+  assert.deepEqual(await readdir(join(folder, 'state', 'endpoints')), []);
+  assert.deepEqual(await readdir(join(folder, 'state', 'joined', store.bootId)), []);
+};
+
+test('what is in order is left alone: a container that runs', async () => {
+  await writeFile(sandbox, '');
+  await createAndJoin();
+  links.take(link);
+  assert.deepEqual(await reconcileAfter(unjoinedMs * 2), []);
+  await start();
+  assert.deepEqual(await reconcileAfter(unjoinedMs * 2), []);
+  expectKept();
+});
+
+test('our links of unknown endpoints are deleted; one that cannot be is a warning, and the next is tried', async () => {
+  await links.create({ name: 'wgd1', mtu: 1420, endpointId: 'gone1' });
+  await links.create({ name: 'wgd2', mtu: 1420, endpointId: 'gone2' });
+  links.addForeign('wgd3');
+  links.fail('delete', new Error('busy'));
+  await driver.reconcile();
+  assert.deepEqual(
+    lines.slice(-2).map(({ level, fields }) => [level, fields.link, fields.cause]),
+    [
+      ['warn', 'wgd1', 'Error: busy'],
+      ['warn', 'wgd2', 'Error: busy'],
+    ],
+  );
+  links.fail('delete', undefined);
+  await driver.reconcile();
+  assert.deepEqual([...links.present.keys()], []);
+  assert(!links.asked.includes('delete wgd3'));
+});
+
+test('a DeleteEndpoint that failed is made up for', async () => {
+  await createAndJoin();
+  links.fail('delete', new Error('busy'));
+  await assert.rejects(driver.deleteEndpoint(endpoint), /busy/);
+  await driver.reconcile();
+  assert.equal(lines.at(-1)?.fields.cause, 'Error: busy');
+  expectKept();
+  links.fail('delete', undefined);
+  await driver.reconcile();
+  assert.equal(lines.at(-1)?.fields.reason, 'its deletion failed before');
+  await expectNothing();
+});
+
+test('an endpoint that is created again after its deletion had failed is not deleted', async () => {
+  await writeFile(sandbox, '');
+  await createAndJoin();
+  links.fail('delete', new Error('busy'));
+  await assert.rejects(driver.deleteEndpoint(endpoint), /busy/);
+  links.fail('delete', undefined);
+  await createAndJoin();
+  links.take(link);
+  assert.deepEqual(await reconcileAfter(settleMs), []);
+  expectKept();
+});
+
+test('a link that stays on the host goes with its endpoint, and not before its time', async () => {
+  await createAndJoin();
+  await driver.reconcile();
+  assert.deepEqual(await reconcileAfter(settleMs - 1), []);
+  assert.deepEqual(await reconcileAfter(1), ['info stale endpoint deleted: its link stayed on the host']);
+  await expectNothing();
+});
+
+test('also one that the engine had given another name, and after a restart', async () => {
+  await createAndJoin();
+  links.take(link);
+  await links.create({ name: 'wg0', mtu: 1420, endpointId: 'e1' });
+  await start();
+  assert.deepEqual(await reconcileAfter(settleMs), [
+    'info stale endpoint deleted: its link stayed on the host',
+  ]);
+  await expectNothing();
+});
+
+test('a Join meanwhile begins the wait anew', async () => {
+  await createAndJoin();
+  await driver.reconcile();
+  clockMs += settleMs;
+  await driver.join({ ...endpoint, SandboxKey: sandbox, Options: {} });
+  await driver.reconcile();
+  expectKept();
+});
+
+test('an endpoint whose link and sandbox are gone is forgotten, and not before its time', async () => {
+  await createAndJoin();
+  links.take(link);
+  assert.deepEqual(await reconcileAfter(settleMs - 1), []);
+  assert.deepEqual(await reconcileAfter(1), [
+    'info stale endpoint deleted: its link and its sandbox are gone',
+  ]);
+  await expectNothing();
+});
+
+for (const [what, path] of [
+  ['the folder of sandboxes cannot be seen', () => join(folder, 'elsewhere', '15e68092381c')],
+  ['the engine named no sandbox', () => ''],
+  ['the sandbox is no path', () => 'sandbox-key'],
+] as const) {
+  test(`an endpoint is kept if ${what}: that is no evidence`, async () => {
+    sandbox = path();
+    await createAndJoin();
+    links.take(link);
+    assert.deepEqual(await reconcileAfter(unjoinedMs * 2), []);
+    expectKept();
+  });
+}
+
+test('an endpoint that is never joined is forgotten, late', async () => {
+  const Interface = { Address: '192.168.5.2/24', AddressIPv6: '', MacAddress: '' };
+  await driver.createEndpoint({ ...endpoint, Interface, Options: {} });
+  assert.deepEqual(await reconcileAfter(unjoinedMs - 1), []);
+  assert.deepEqual(await reconcileAfter(1), ['info stale endpoint deleted: it was never joined']);
+  await expectNothing();
+});
+
+test('after a boot endpoints of before are forgotten at once', async () => {
+  await writeFile(sandbox, '');
+  await createAndJoin();
+  links.take(link);
+  const file = join(folder, 'state', 'endpoints', 'e1.json');
+  const record = JSON.parse(await readFile(file, 'utf8'));
+  assert.equal(record.bootId, store.bootId);
+  await writeFile(file, JSON.stringify({ ...record, bootId: 'another' }));
+  await start();
+  await driver.reconcile();
+  assert.equal(lines.at(-1)?.fields.reason, 'the machine was booted since');
+  await expectNothing();
+});
+
+test('a link that a killed driver had made and not marked is deleted, also if it comes late', async () => {
+  await createAndJoin();
+  await store.putJoined({ endpointId: 'e1', sandbox, isMarked: false });
+  links.take(link);
+  links.addUnmarked(link);
+  await start();
+  await driver.reconcile();
+  await assert.rejects(links.configure(link, {} as never), { code: 'ENODEV' });
+  // The program that was making it had not got so far.
+  links.addUnmarked(link);
+  clockMs += settleMs;
+  await driver.reconcile();
+  assert.equal(store.joined('e1'), undefined);
+  assert.equal(links.asked.filter((asked) => asked === `delete ${link}`).length, 2);
+  await links.create({ name: link, mtu: 1, endpointId: 'e1' });
+});
+
+test('the same if DeleteEndpoint comes at once', async () => {
+  await createAndJoin();
+  await store.putJoined({ endpointId: 'e1', sandbox, isMarked: false });
+  links.take(link);
+  await start();
+  await driver.deleteEndpoint(endpoint);
+  assert.equal(store.endpoint('e1'), undefined);
+  links.addUnmarked(link);
+  await reconcileAfter(settleMs);
+  await links.create({ name: link, mtu: 1, endpointId: 'e1' });
+  await driver.reconcile();
+  await expectNothing();
+});
+
+test('a Join after one that was killed makes its link anew', async () => {
+  await createAndJoin();
+  await store.putJoined({ endpointId: 'e1', sandbox, isMarked: false });
+  links.take(link);
+  links.addUnmarked(link);
+  await start();
+  await driver.join({ ...endpoint, SandboxKey: sandbox, Options: {} });
+  assert(links.present.get(link)?.device);
+  assert.equal(store.joined('e1')?.isMarked, true);
+});
+
+test('links that cannot be listed are a warning, and nothing is concluded from it', async () => {
+  await createAndJoin();
+  links.fail('list', new Error('no netlink'));
+  assert.deepEqual(await reconcileAfter(settleMs), [
+    'warn links could not be looked for: ',
+    'warn links could not be looked for: ',
+  ]);
+  expectKept();
+});
