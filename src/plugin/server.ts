@@ -6,8 +6,33 @@ import type { Driver } from './driver.ts';
 import { type Route, routesOf } from './routes.ts';
 import { claimSocket, type SocketSource, secureSocket } from './socket.ts';
 
-/** The engine's largest bodies are a few kilobytes. */
-const maxBodyBytes = 1024 * 1024;
+/** What one client may ask of the server at the cost of the others. */
+export interface Limits {
+  /** Of one body. The engine's largest are a few kilobytes. */
+  readonly bodyBytes: number;
+  /** Of all bodies that are being read; those under `smallBodyBytes` are read even so. */
+  readonly allBodiesBytes: number;
+  readonly smallBodyBytes: number;
+  /** From the first byte of a request to the last of its header, and of its body. */
+  readonly headerMs: number;
+  readonly requestMs: number;
+  /** Above it, a new connection costs the one its place that has been silent for longest. */
+  readonly connections: number;
+  /** Calls under way; above it, they are refused. */
+  readonly calls: number;
+}
+
+/** An engine starts at most 128 containers at once for each processor, each by one call at a time. */
+export const defaultLimits: Limits = {
+  bodyBytes: 1024 * 1024,
+  allBodiesBytes: 64 * 1024 * 1024,
+  smallBodyBytes: 16 * 1024,
+  headerMs: 10_000,
+  requestMs: 30_000,
+  connections: 4096,
+  calls: 4096,
+};
+
 const contentType = 'application/vnd.docker.plugins.v1.2+json';
 
 export interface PluginServer {
@@ -19,29 +44,81 @@ export interface PluginServer {
  * Serves a driver to the engine over HTTP/1.1 on a unix socket that only root can reach.
  * @throws Error if another process answers on the socket
  */
-export async function servePlugin(driver: Driver, socket: SocketSource, log: Log): Promise<PluginServer> {
+export async function servePlugin(
+  driver: Driver,
+  socket: SocketSource,
+  log: Log,
+  limits: Limits = defaultLimits,
+): Promise<PluginServer> {
   const routes = routesOf(driver);
-  const server = createServer({ keepAliveTimeout: 0, requestTimeout: 0, requireHostHeader: false });
-  const connections = new Set<Socket>();
+  const server = createServer({
+    // The engine keeps connections for later calls, and loses the call if one ends at that moment.
+    keepAliveTimeout: 0,
+    headersTimeout: limits.headerMs,
+    requestTimeout: limits.requestMs,
+    connectionsCheckingInterval: limits.headerMs / 2,
+    requireHostHeader: false,
+  });
+  const readBody = createBodyReader(limits);
+  // Those without an answer yet, and those with; each with the one first that has been so for longest.
+  const fresh = new Set<Socket>();
+  const seasoned = new Set<Socket>();
   const unanswered = new Set<IncomingMessage>();
+  /** The connections with a whole call under way. */
+  const busy = () =>
+    new Set([...unanswered].filter(({ complete }) => complete).map(({ socket: connection }) => connection));
+
   server.on('connection', (connection: Socket) => {
-    connections.add(connection);
-    connection.once('close', () => connections.delete(connection));
+    if (fresh.size + seasoned.size >= limits.connections) {
+      const calling = busy();
+      const idle = [...fresh, ...seasoned].find((candidate) => !calling.has(candidate));
+      log.warn('too many connections: one without a call is ended', { connections: limits.connections });
+      (idle ?? connection).destroy();
+    }
+    fresh.add(connection);
+    connection.once('close', () => {
+      fresh.delete(connection);
+      seasoned.delete(connection);
+    });
   });
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    const isTooMany = unanswered.size >= limits.calls;
     unanswered.add(request);
-    response.once('close', () => unanswered.delete(request));
-    void answer(routes, request, log).then((reply) => {
+    response.once('close', () => {
+      unanswered.delete(request);
+      fresh.delete(request.socket);
+      seasoned.delete(request.socket);
+      if (!request.socket.destroyed) {
+        seasoned.add(request.socket);
+      }
+    });
+    if (isTooMany) {
+      request.resume();
+      const message = `too many calls at once: expected at most ${limits.calls}`;
+      log.warn(`${request.url?.slice(1)} failed: ${message}`);
+      send(response, { status: 200, body: { Err: message } }, server.listening);
+      return;
+    }
+    void answer(routes, request, readBody, log).then((reply) => {
       if (reply !== undefined) {
         send(response, reply, server.listening);
       }
     });
   });
-  server.on('clientError', (_error, connection) => {
-    const body = JSON.stringify({ Err: 'malformed HTTP request' });
+  server.on('clientError', (error: NodeJS.ErrnoException, connection: Socket) => {
+    const isLate = error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
+    // Node counts from the connection's first moment; but the engine may open one in reserve.
+    if (isLate && connection.bytesRead === 0) {
+      return;
+    }
+    const [status, Err] = isLate
+      ? ['408 Request Timeout', 'the request took too long to come']
+      : ['400 Bad Request', 'malformed HTTP request'];
+    const body = JSON.stringify({ Err });
     connection.end(
-      `HTTP/1.1 400 Bad Request\r\nContent-Type: ${contentType}\r\n` +
+      `HTTP/1.1 ${status}\r\nContent-Type: ${contentType}\r\n` +
         `Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
+      () => connection.destroy(),
     );
   });
   await listen(server, socket);
@@ -50,11 +127,10 @@ export async function servePlugin(driver: Driver, socket: SocketSource, log: Log
       new Promise((resolve) => {
         // libuv unlinks the socket that it bound, and only that.
         server.close(() => resolve());
-        // Node waits for a client that has sent half a request or nothing yet, and with no time limit on
-        // requests it would wait for ever. Only whole calls are under way.
-        const busy = new Set([...unanswered].filter(({ complete }) => complete).map(({ socket }) => socket));
-        for (const connection of connections) {
-          if (!busy.has(connection)) {
+        // Node waits for a client that has sent half a request or nothing yet. Only whole calls are under way.
+        const calling = busy();
+        for (const connection of [...fresh, ...seasoned]) {
+          if (!calling.has(connection)) {
             connection.destroy();
           }
         }
@@ -71,6 +147,7 @@ interface Reply {
 async function answer(
   routes: ReadonlyMap<string, Route>,
   request: IncomingMessage,
+  readBody: BodyReader,
   log: Log,
 ): Promise<Reply | undefined> {
   const path = request.url ?? '';
@@ -112,23 +189,46 @@ function send(response: ServerResponse, { status, body }: Reply, keepAlive: bool
 }
 
 /** Reads a body to its end, and throws only then if it was too large: the client is still writing. */
-async function readBody(request: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of request) {
-    length += (chunk as Buffer).length;
-    if (length <= maxBodyBytes) {
-      chunks.push(chunk as Buffer);
+type BodyReader = (request: IncomingMessage) => Promise<string>;
+
+function createBodyReader({ bodyBytes, allBodiesBytes, smallBodyBytes }: Limits): BodyReader {
+  let keptByAll = 0;
+  return async (request) => {
+    let chunks: Buffer[] = [];
+    let [length, kept, isRoom] = [0, 0, true];
+    const drop = () => {
+      chunks = [];
+      keptByAll -= kept;
+      kept = 0;
+    };
+    try {
+      for await (const chunk of request) {
+        const { length: more } = chunk as Buffer;
+        length += more;
+        isRoom &&= length <= smallBodyBytes || keptByAll + more <= allBodiesBytes;
+        if (isRoom && length <= bodyBytes) {
+          chunks.push(chunk as Buffer);
+          kept += more;
+          keptByAll += more;
+        } else {
+          drop();
+        }
+      }
+      if (length > bodyBytes) {
+        throw new Error(`body: expected at most ${bodyBytes} bytes, got ${length}`);
+      }
+      if (!isRoom) {
+        throw new Error(`body: ${length} bytes are too many while others are read; try again`);
+      }
+      try {
+        return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
+      } catch {
+        throw new Error('body: expected UTF-8');
+      }
+    } finally {
+      drop();
     }
-  }
-  if (length > maxBodyBytes) {
-    throw new Error(`body: expected at most ${maxBodyBytes} bytes, got ${length}`);
-  }
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
-  } catch {
-    throw new Error('body: expected UTF-8');
-  }
+  };
 }
 
 /**

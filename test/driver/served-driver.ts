@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createDriver, type Scope } from '../../src/driver/driver.ts';
 import { openStore } from '../../src/driver/store.ts';
-import { type PluginServer, servePlugin } from '../../src/plugin/server.ts';
+import { defaultLimits, type Limits, type PluginServer, servePlugin } from '../../src/plugin/server.ts';
 import { type Address, parseAddress } from '../../src/wireguard/address.ts';
 import { connectEngine, type EngineConnection } from '../plugin/engine-client.ts';
 import { type LogLine, recordedLog } from './recorded-log.ts';
@@ -30,7 +30,12 @@ export interface ServedDriver {
   close(): Promise<void>;
 }
 
-export async function serveDriver(settings: { readonly scope?: Scope } = {}): Promise<ServedDriver> {
+interface Setting {
+  readonly scope?: Scope;
+  readonly limits?: Partial<Limits>;
+}
+
+export async function serveDriver({ limits, ...settings }: Setting = {}): Promise<ServedDriver> {
   const folder = await mkdtemp(join(tmpdir(), 'wgdriver-served-'));
   const socket = join(folder, 'plugin.sock');
   const state = join(folder, 'state');
@@ -49,11 +54,8 @@ export async function serveDriver(settings: { readonly scope?: Scope } = {}): Pr
 
   async function start(): Promise<PluginServer> {
     const store = await openStore(state, log);
-    return servePlugin(
-      createDriver({ store, links, resolveHost, log, secretsFolder: folder, ...settings }),
-      { path: socket },
-      log,
-    );
+    const driver = createDriver({ store, links, resolveHost, log, secretsFolder: folder, ...settings });
+    return servePlugin(driver, { path: socket }, log, { ...defaultLimits, ...limits });
   }
 
   async function connect(): Promise<EngineConnection> {
