@@ -75,6 +75,10 @@ const tasks = {
       run(modernNode(), 'test/sandboxed.ts', modernNode(), 'test/bench/bench.ts', ...args);
     }
   },
+  fuzz() {
+    libraries();
+    run(modernNode(), 'test/fuzz/fuzz.ts', ...args);
+  },
   demo() {
     const [place, ...rest] = args;
     if (place !== undefined && place !== '--vm') {
