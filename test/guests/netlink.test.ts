@@ -1,6 +1,6 @@
 /**
- * Netlink with the kernel's WireGuard, in a guest: the client itself, beside `ip` and `wg`, and the smoke
- * scenario with `--backend netlink`.
+ * Netlink with the kernel's WireGuard, in a guest: the client itself, beside `ip` and `wg`, and the
+ * bundle on Node. Scenarios run with it in scenarios.test.ts.
  */
 import assert from 'node:assert/strict';
 import { resolve } from 'node:path';
@@ -20,11 +20,6 @@ const sources: GuestFiles = Object.fromEntries(
   ].map((path) => [`/root/wgdriver/${path}`, resolve(path)]),
 );
 
-const suites: readonly (readonly [what: string, env: string, file: string])[] = [
-  ['the client', '', 'test/guests/inside/netlink.test.ts'],
-  ['the walk-through', 'export WGDRIVER_TEST_BACKEND=netlink', 'test/scenarios/walkthrough.test.ts'],
-];
-
 const serveUntilReady = `
   /root/wgdriver/dist/wgdriver serve --socket /run/test.sock --state-dir /run/test-state >log 2>&1 &
   until grep -q ' serving ' log; do kill -0 $! || break; sleep 0.1; done
@@ -35,16 +30,14 @@ after(() => lab.close());
 
 test('netlink with the kernel’s WireGuard', async (t) => {
   const guest = await lab.boot({ suite: 'trixie', cpus: 2, files: { ...projectFiles, ...sources } });
-  for (const [what, env, file] of suites) {
-    await t.test(what, async () => {
-      const script = `${env}\n${scenarioScript([file])}`;
-      const { status, output } = await guest.exec(script, { timeoutSeconds: 1200 });
-      console.log(output);
-      const report = parseReport((await guest.get(reportFile))[reportFile]?.toString() ?? '');
-      assert.equal(status, 0);
-      assert(report.length > 0 && report.every(({ passed }) => passed));
-    });
-  }
+  await t.test('the client', async () => {
+    const script = scenarioScript(['test/guests/inside/netlink.test.ts']);
+    const { status, output } = await guest.exec(script, { timeoutSeconds: 1200 });
+    console.log(output);
+    const report = parseReport((await guest.get(reportFile))[reportFile]?.toString() ?? '');
+    assert.equal(status, 0);
+    assert(report.length > 0 && report.every(({ passed }) => passed));
+  });
   await t.test('the bundle, by itself', async () => {
     const { status, output } = await guest.exec(serveUntilReady);
     assert.equal(status, 0, output);

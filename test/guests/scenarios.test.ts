@@ -1,22 +1,24 @@
 /**
- * The scenarios with the kernel's WireGuard, in guests: all of them on trixie and the smoke scenarios on the
- * other suites; in the full run all on all, recorded for the docs.
+ * The scenarios with the kernel's WireGuard, in guests, by suite and by driver: all of them with the executable
+ * on trixie, and the smoke scenarios on the other suites and with the other drivers; in the full run all with
+ * all on all, recorded for the docs.
  */
 import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { after, describe, test } from 'node:test';
 import { openLab, SUITES, type Suite } from '../lab/index.ts';
+import { drivers } from './drivers.ts';
 import { parseReport, projectFiles, reportFile, type ScenarioOutcome, scenarioScript } from './project.ts';
 import { recordColumns } from './results-page.ts';
 
 interface Column {
   readonly suite: Suite;
-  readonly driver: string;
+  readonly driver: keyof typeof drivers;
   readonly outcomes: ScenarioOutcome[];
 }
 
 const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
-/** In the full run, the columns to run, as in `trixie/iproute,forky/iproute`; all unless set. */
+/** In the full run, the columns to run, as in `trixie/iproute on Node,forky/iproute on Node`; all unless set. */
 const only = process.env.WGDRIVER_TEST_COLUMNS?.split(',');
 
 const folder = 'test/scenarios';
@@ -25,10 +27,16 @@ const all = (await readdir(folder)).filter((name) => name.endsWith('.test.ts')).
 const shares = [0, 1, 2].map((share) => all.filter((_, index) => index % 3 === share));
 const smoke = ['sockets.test.ts', 'walkthrough.test.ts'];
 
-const drivers = ['iproute'];
+// Each suite and each driver at least once.
+const everything = 'trixie/netlink on the executable';
+const smoked = ['bookworm/iproute on Node', 'bookworm/netlink on the executable', 'forky/netlink on Deno'];
+
 const columns: readonly Column[] = SUITES.flatMap((suite) =>
-  drivers.map((driver) => ({ suite, driver, outcomes: [] })),
-).filter(({ suite, driver }) => only?.includes(`${suite}/${driver}`) ?? true);
+  (Object.keys(drivers) as (keyof typeof drivers)[]).map((driver) => ({ suite, driver, outcomes: [] })),
+).filter((column) => {
+  const name = nameOf(column);
+  return isFull ? (only?.includes(name) ?? true) : [everything, ...smoked].includes(name);
+});
 
 if (isFull) {
   const date = new Date().toISOString().slice(0, 10);
@@ -38,14 +46,19 @@ if (isFull) {
 // Each waits for a place of its own: two machines of one processor get more done than one of two.
 describe('scenarios in guests', { concurrency: 32 }, () => {
   for (const column of columns) {
-    for (const files of isFull || column.suite === 'trixie' ? shares : [smoke]) {
+    for (const files of isFull || nameOf(column) === everything ? shares : [smoke]) {
       const names = files.map((name) => name.replace('.test.ts', ''));
-      test(`${column.suite}, ${column.driver}: ${names.join(', ')}`, () => run(column, files));
+      test(`${nameOf(column)}: ${names.join(', ')}`, () => run(column, files));
     }
   }
 });
 
-async function run({ suite, outcomes }: Column, names: readonly string[]): Promise<void> {
+function nameOf({ suite, driver }: Pick<Column, 'suite' | 'driver'>): string {
+  return `${suite}/${driver}`;
+}
+
+async function run({ suite, driver, outcomes }: Column, names: readonly string[]): Promise<void> {
+  const { files, env } = drivers[driver];
   const lab = await openLab();
   try {
     const {
@@ -55,15 +68,18 @@ async function run({ suite, outcomes }: Column, names: readonly string[]): Promi
     } = await lab.run({
       suite,
       cpus: 1,
-      files: projectFiles,
-      script: scenarioScript(names.map((name) => `${folder}/${name}`)),
+      files: { ...projectFiles, ...files },
+      script: scenarioScript(
+        names.map((name) => `${folder}/${name}`),
+        env,
+      ),
       timeoutSeconds: isFull ? 7200 : 1800,
       collect: [reportFile],
     });
     const report = parseReport(brought[reportFile]?.toString() ?? '');
     outcomes.push(...report);
-    console.log(`--- ${suite}\n${output}`);
-    assert.equal(status, 0, `scenarios failed on ${suite}`);
+    console.log(`--- ${suite}/${driver}\n${output}`);
+    assert.equal(status, 0, `scenarios failed on ${suite} with ${driver}`);
     assert.ok(report.length > 0 && report.every(({ passed }) => passed));
   } finally {
     await lab.close();
