@@ -1,7 +1,8 @@
 import { release } from 'node:os';
-import { createEngine } from '../engine/client.ts';
+import { createEngine, type Engine } from '../engine/client.ts';
 import { netlinkObstacle } from '../links/netlink/probe.ts';
 import { probeProgram } from '../links/probe.ts';
+import { judgeClock, probeClock } from './clock.ts';
 import { judgeDefaultRoute } from './default-route.ts';
 import { judgeDns } from './dns.ts';
 import { judgeEngine } from './engine.ts';
@@ -10,7 +11,7 @@ import { judgeIp } from './ip.ts';
 import { judgeIpRange } from './ip-range.ts';
 import { judgeKernelVersion } from './kernel.ts';
 import { judgeNamespaces, probeNamespaces } from './namespaces.ts';
-import { judgePlugin, probePlugin } from './plugin.ts';
+import { findManagedPlugin, judgeDisabled, judgePlugin, probePlugin, socketOfManaged } from './plugin.ts';
 import { judgeRights, mayMakeLinks, readRights } from './rights.ts';
 import { judgeSeeds } from './seeds.ts';
 import { type Survey, surveyEngine } from './survey.ts';
@@ -39,10 +40,24 @@ export async function* examine({ driver, pluginSocket, engineSocket }: Patient):
     yield judge(wireguard);
   }
 
-  yield judgePlugin(pluginSocket, await probePlugin(pluginSocket));
-  const survey = await surveyEngine(createEngine(engineSocket), driver);
+  const engine = createEngine(engineSocket);
+  yield await judgeDriver(engine, driver, pluginSocket);
+  yield judgeClock(await probeClock());
+  const survey = await surveyEngine(engine, driver);
   yield judgeEngine(engineSocket, survey);
   yield* judgeNetworks(driver, survey);
+}
+
+/** The driver on its socket, or as a managed plugin where there is no such socket. */
+async function judgeDriver(engine: Engine, driver: string, pluginSocket: string): Promise<Finding> {
+  const answer = await probePlugin(pluginSocket);
+  const isAbsent = answer instanceof Error && (answer as NodeJS.ErrnoException).code === 'ENOENT';
+  const managed = isAbsent ? await findManagedPlugin(engine, driver) : undefined;
+  if (managed === undefined) {
+    return judgePlugin(pluginSocket, answer);
+  }
+  const socket = socketOfManaged(managed);
+  return managed.isEnabled ? judgePlugin(socket, await probePlugin(socket)) : judgeDisabled(managed);
 }
 
 const networkChecks: Readonly<Record<string, (survey: Survey) => Finding>> = {
@@ -57,6 +72,8 @@ function judgeNetworks(driver: string, survey: Survey | Error): Finding[] {
     if (survey instanceof Error) {
       return skip(name, 'needs the engine');
     }
-    return survey.networks.length === 0 ? pass(name, `no network is on ${driver} yet`) : judge(survey);
+    return survey.networks.length + survey.configs.length === 0
+      ? pass(name, `no network is on ${driver} yet`)
+      : judge(survey);
   });
 }

@@ -1,19 +1,45 @@
-import { type Finding, listed, pass } from './finding.ts';
+import { type Finding, listed, pass, warn } from './finding.ts';
 import type { Survey } from './survey.ts';
+
+const name = 'ip-range';
 
 /**
  * Prints what this host gives away of each network's subnet, to be compared with other hosts: two that give
- * away the same address give away the same key, and the hub flaps between them. Never a warning: no host
- * knows of the others, one that is alone needs no range, and a warning that most users cannot clear
- * teaches them to pass over all.
+ * away the same address give away the same key, and the hub flaps between them. Not a warning on a host by
+ * itself: it knows of no others, one that is alone needs no range, and a warning that most users cannot clear
+ * teaches them to pass over all. On a Swarm's node there are others, and each gives away what its config-only
+ * network says.
  */
-export function judgeIpRange({ networks }: Pick<Survey, 'networks'>): Finding {
-  const subnets = networks.flatMap(({ name, subnets }) => subnets.map((subnet) => ({ name, ...subnet })));
-  const shares = subnets.map(({ name, subnet, ipRange }) =>
-    ipRange === '' ? `${name} gives away all of ${subnet}` : `${name} gives away ${ipRange} of ${subnet}`,
-  );
-  const advice = subnets.some(({ ipRange }) => ipRange === '')
+export function judgeIpRange({
+  networks,
+  configs,
+  isSwarmNode,
+}: Pick<Survey, 'networks' | 'configs' | 'isSwarmNode'>): Finding {
+  const shared = isSwarmNode ? sharesOf(configs) : [];
+  // A network from a config has the config's subnet, and a Swarm's managers give away that of a global driver.
+  const own = sharesOf(networks.filter(({ scope, configFrom }) => scope !== 'swarm' && configFrom === ''));
+  const local = isSwarmNode
+    ? own
+    : [...own, ...sharesOf(networks.filter(({ configFrom }) => configFrom !== ''))];
+  const texts = listed([...shared, ...local].map(({ text }) => text));
+  if (shared.some(({ isWhole }) => isWhole)) {
+    return warn(
+      name,
+      `${texts}; other nodes of the Swarm give away the same addresses, and so the same keys`,
+      'create the --config-only network again, on each node with an --ip-range of its own',
+    );
+  }
+  const advice = local.some(({ isWhole }) => isWhole)
     ? '; if another host has that subnet and seed, each needs an --ip-range of its own'
     : '';
-  return pass('ip-range', listed(shares) + advice);
+  return pass(name, texts === '' ? 'the Swarm’s managers give away all addresses' : texts + advice);
+}
+
+function sharesOf(networks: Survey['networks']) {
+  return networks.flatMap(({ name: network, subnets }) =>
+    subnets.map(({ subnet, ipRange }) => ({
+      isWhole: ipRange === '',
+      text: `${network} gives away ${ipRange === '' ? 'all' : ipRange} of ${subnet}`,
+    })),
+  );
 }

@@ -2,8 +2,10 @@ import { optionPrefix } from '../driver/options.ts';
 import { type Finding, listed, pass, warn } from './finding.ts';
 import type { Survey } from './survey.ts';
 
-export function judgeSeeds({ networks }: Pick<Survey, 'networks'>): Finding {
-  const open = networks.filter(({ optionNames }) => optionNames.includes(`${optionPrefix}seed`));
+export function judgeSeeds({ networks, configs }: Pick<Survey, 'networks' | 'configs'>): Finding {
+  const open = [...networks, ...configs].filter(({ optionNames }) =>
+    optionNames.includes(`${optionPrefix}seed`),
+  );
   return open.length === 0
     ? pass('seeds', 'none shows in `docker network inspect`')
     : warn(

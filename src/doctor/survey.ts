@@ -1,3 +1,4 @@
+import { optionPrefix } from '../driver/options.ts';
 import type { Container, ContainerSummary, Endpoint, Network } from '../engine/api.ts';
 import type { Engine } from '../engine/client.ts';
 import { RequestError } from '../engine/request.ts';
@@ -23,8 +24,12 @@ export interface Survey {
   readonly versionText: string;
   /** Absent for an engine that was built by hand: then it is taken for a new one. */
   readonly version?: EngineVersion;
+  /** Is this host a node of a Swarm? */
+  readonly isSwarmNode: boolean;
   /** The driver's. */
   readonly networks: readonly Network[];
+  /** The `--config-only` networks with our options, which are no driver's. */
+  readonly configs: readonly Network[];
   readonly containers: readonly SurveyedContainer[];
 }
 
@@ -33,15 +38,35 @@ export function isFrom28({ version }: Pick<Survey, 'version'>): boolean {
   return version === undefined || version.major >= 28;
 }
 
+/**
+ * Is a network's driver the one that is looked at? A managed plugin's name carries its tag, and may carry the registry
+ * that it came from: `wireguard-plugin` is `registry.example.org/wireguard-plugin:latest` too.
+ */
+export function isDriver(candidate: string, driver: string): boolean {
+  const name = candidate.split('/').at(-1) ?? '';
+  return [candidate, name, name.replace(/:[^:]*$/, '')].includes(driver);
+}
+
 /** Asks the engine for all that the checks need; the error that came instead, if one did. */
 export async function surveyEngine(engine: Engine, driver: string): Promise<Survey | Error> {
   try {
     const versionText = await engine.version();
     const version = parseEngineVersion(versionText);
+    const isSwarmNode = await engine.isSwarmNode();
     const networks = await engine.networks();
-    const ours = networks.filter((network) => network.driver === driver);
+    const ours = networks.filter((network) => isDriver(network.driver, driver));
+    const configs = networks.filter(
+      ({ isConfigOnly, optionNames }) =>
+        isConfigOnly && optionNames.some((name) => name.startsWith(optionPrefix)),
+    );
     const running = await engine.containers(ours.map(({ id }) => id));
-    const about = { versionText, ...(version === undefined ? {} : { version }), networks: ours };
+    const about = {
+      versionText,
+      ...(version === undefined ? {} : { version }),
+      isSwarmNode,
+      networks: ours,
+      configs,
+    };
     // What engines up to 27 decide by is in their list of containers already.
     const containers = isFrom28(about) ? await inspect(engine, running) : running;
     return {
@@ -77,5 +102,9 @@ function attachmentOf(
   driver: string,
 ): Attachment {
   const network = networks.find(({ id }) => id === networkId);
-  return { ...endpoint, isOurs: network?.driver === driver, isInternal: network?.isInternal ?? false };
+  return {
+    ...endpoint,
+    isOurs: isDriver(network?.driver ?? '', driver),
+    isInternal: network?.isInternal ?? false,
+  };
 }

@@ -9,6 +9,30 @@ const text = v.nullish(v.string(), '');
 /** `GET /version` */
 export const SystemVersion = v.object({ Version: v.string() });
 
+/** `GET /info`, as far as it tells of a Swarm. */
+export const SystemInfo = v.pipe(
+  v.object({ Swarm: v.nullish(v.object({ LocalNodeState: text }), {}) }),
+  v.transform(({ Swarm }) => ({ isSwarmNode: Swarm.LocalNodeState === 'active' })),
+);
+
+/** An item of `GET /plugins`: a managed plugin. */
+export const Plugin = v.pipe(
+  v.object({
+    Id: text,
+    Name: v.string(),
+    Enabled: v.nullish(v.boolean(), false),
+    Config: v.object({ Interface: v.nullish(v.object({ Socket: text }), {}) }),
+  }),
+  v.transform(({ Id, Name, Enabled, Config }) => ({
+    id: Id,
+    name: Name,
+    isEnabled: Enabled,
+    /** The name of its socket, in a folder of the plugin's own. */
+    socket: Config.Interface.Socket ?? '',
+  })),
+);
+export type Plugin = v.InferOutput<typeof Plugin>;
+
 /** network.IPAMConfig: a subnet of a network, and the part of it that this host gives away. */
 const IPAMConfig = v.pipe(
   v.object({ Subnet: text, IPRange: text }),
@@ -24,14 +48,22 @@ export const Network = v.pipe(
     Id: v.string(),
     Name: v.string(),
     Driver: text,
+    Scope: text,
+    ConfigOnly: v.nullish(v.boolean(), false),
+    ConfigFrom: v.nullish(v.object({ Network: text }), {}),
     Internal: v.nullish(v.boolean(), false),
     Options: v.nullish(v.pipe(v.record(v.string(), v.unknown()), v.transform(Object.keys)), {}),
     IPAM: v.nullish(v.object({ Config: v.nullish(v.array(IPAMConfig), []) }), {}),
   }),
-  v.transform(({ Id, Name, Driver, Internal, Options, IPAM }) => ({
+  v.transform(({ Id, Name, Driver, Scope, ConfigOnly, ConfigFrom, Internal, Options, IPAM }) => ({
     id: Id,
     name: Name,
     driver: Driver,
+    /** `local`, or `swarm` for a Swarm's. */
+    scope: Scope,
+    isConfigOnly: ConfigOnly,
+    /** The `--config-only` network that it was created from; empty if there is none. */
+    configFrom: ConfigFrom.Network ?? '',
     isInternal: Internal,
     optionNames: Options,
     /** `ipRange` is empty where none was asked for: all of the subnet is given away. */

@@ -1,12 +1,24 @@
 import * as v from 'valibot';
 import { decode } from '../decode.ts';
-import { Container, ContainerSummary, Network, NetworkInspection, SystemVersion } from './api.ts';
+import {
+  Container,
+  ContainerSummary,
+  Network,
+  NetworkInspection,
+  Plugin,
+  SystemInfo,
+  SystemVersion,
+} from './api.ts';
 import { requestsTo } from './request.ts';
 
 /** What is asked of the engine, one request a call. @throws RequestError, or Error for an odd answer */
 export interface Engine {
   /** Such as `28.5.2` or `20.10.24+dfsg1`. */
   version(): Promise<string>;
+  /** Is this host a node of a Swarm, manager or worker? */
+  isSwarmNode(): Promise<boolean>;
+  /** The managed plugins, enabled or not. */
+  plugins(): Promise<Plugin[]>;
   networks(): Promise<Network[]>;
   /** By name or id; its options come with their values, of which one may be a seed. */
   network(name: string): Promise<NetworkInspection>;
@@ -30,6 +42,8 @@ export function createEngine(socketPath: string): Engine {
 
   return {
     version: async () => (await get(SystemVersion, '/version')).Version,
+    isSwarmNode: async () => (await get(SystemInfo, '/info')).isSwarmNode,
+    plugins: () => get(v.array(Plugin), '/plugins'),
     networks: () => get(v.array(Network), '/networks'),
     network: (name) => get(NetworkInspection, `/networks/${encodeURIComponent(name)}`),
     // An empty filter would mean all containers.

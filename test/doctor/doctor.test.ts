@@ -24,7 +24,10 @@ test('doctor: an engine that is not there is told of once', async () => {
 
 test('doctor: a host with an engine and a driver, before the first network', async (t) => {
   const plugin = await serveUnix(t, answers({ '/Plugin.Activate': { Implements: ['NetworkDriver'] } }));
-  const engine = await serveUnix(t, answers({ '/version': { Version: '28.5.2' }, '/networks': [] }));
+  const engine = await serveUnix(
+    t,
+    answers({ '/version': { Version: '28.5.2' }, '/info': {}, '/networks': [] }),
+  );
   const found = await findings(plugin.socketPath, engine.socketPath);
   for (const name of ['plugin', 'engine', 'seeds', 'ip-range', 'default-route', 'dns']) {
     assert.equal(found.get(name)?.status, 'pass', name);

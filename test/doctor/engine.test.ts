@@ -1,12 +1,20 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
+import { judgeClock } from '../../src/doctor/clock.ts';
 import { judgeDns } from '../../src/doctor/dns.ts';
 import { judgeEngine } from '../../src/doctor/engine.ts';
 import { judgeIpRange } from '../../src/doctor/ip-range.ts';
-import { judgePlugin, probePlugin } from '../../src/doctor/plugin.ts';
+import {
+  findManagedPlugin,
+  judgeDisabled,
+  judgePlugin,
+  probePlugin,
+  socketOfManaged,
+} from '../../src/doctor/plugin.ts';
 import { judgeSeeds } from '../../src/doctor/seeds.ts';
-import { type Survey, surveyEngine } from '../../src/doctor/survey.ts';
+import { isDriver, type Survey, surveyEngine } from '../../src/doctor/survey.ts';
+import type { Network } from '../../src/engine/api.ts';
 import { createEngine } from '../../src/engine/client.ts';
 import { RequestError } from '../../src/engine/request.ts';
 import { answers, serveUnix } from '../engine-client/unix-server.ts';
@@ -50,14 +58,20 @@ function taken(survey: Survey | Error): Survey {
   return survey;
 }
 
-test('survey: engines up to 27 are asked three times, whatever runs', async (t) => {
+test('survey: engines up to 27 are asked four times, whatever runs', async (t) => {
   const { socketPath, asked } = await serveUnix(
     t,
-    answers({ '/version': { Version: '27.5.1' }, '/networks': networks, '/containers/json': [summary] }),
+    answers({
+      '/version': { Version: '27.5.1' },
+      '/info': {},
+      '/networks': networks,
+      '/containers/json': [summary],
+    }),
   );
   const survey = taken(await surveyEngine(createEngine(socketPath), driver));
   assert.deepEqual(asked, [
     'GET /version',
+    'GET /info',
     'GET /networks',
     'GET /containers/json?filters={"network":["n1"]}',
   ]);
@@ -75,13 +89,14 @@ test('survey: engines from 28 on are asked for each container, some of which go 
     t,
     answers({
       '/version': { Version: '28.5.2' },
+      '/info': { Swarm: { LocalNodeState: 'inactive' } },
       '/networks': networks,
       '/containers/json': [summary, { ...summary, Id: 'gone' }],
       '/containers/c1/json': { Id: 'c1', Name: '/web', HostConfig: { Dns: [] }, NetworkSettings },
     }),
   );
   const survey = taken(await surveyEngine(createEngine(socketPath), driver));
-  assert.deepEqual(asked.slice(3), ['GET /containers/c1/json', 'GET /containers/gone/json']);
+  assert.deepEqual(asked.slice(4), ['GET /containers/c1/json', 'GET /containers/gone/json']);
   assert.deepEqual(survey.containers, [{ id: 'c1', name: 'web', attachments, dns: [] }]);
   assert.equal(judgeDns(survey).status, 'warn');
 });
@@ -89,15 +104,15 @@ test('survey: engines from 28 on are asked for each container, some of which go 
 test('survey: without a network of the driver no container is asked for', async (t) => {
   const { socketPath, asked } = await serveUnix(
     t,
-    answers({ '/version': { Version: '28.5.2' }, '/networks': networks }),
+    answers({ '/version': { Version: '28.5.2' }, '/info': {}, '/networks': networks }),
   );
   const survey = taken(await surveyEngine(createEngine(socketPath), 'another'));
   assert.deepEqual(survey.networks, []);
-  assert.deepEqual(asked, ['GET /version', 'GET /networks']);
+  assert.deepEqual(asked, ['GET /version', 'GET /info', 'GET /networks']);
 });
 
 test('engine: its version', () => {
-  const survey = { networks: [], containers: [] };
+  const survey = { isSwarmNode: false, networks: [], configs: [], containers: [] };
   for (const [versionText, version, status] of [
     ['20.10.24+dfsg1', { major: 20, minor: 10 }, 'pass'],
     ['28.5.2', { major: 28, minor: 5 }, 'pass'],
@@ -137,41 +152,135 @@ test('plugin: what Plugin.Activate answers', async (t) => {
   assert.deepEqual([status, cause], ['fail', '/nowhere/p.sock is not there']);
 });
 
-test('seeds', () => {
-  const network = (name: string, optionNames: string[]) => ({
+function network(name: string, more: Partial<Network> = {}): Network {
+  return {
     id: name,
     name,
     driver,
-    isInternal: false,
-    optionNames,
-    subnets: [],
-  });
-  const file = network('file', ['io.bestov.wg.seedfile']);
-  assert.equal(judgeSeeds({ networks: [file] }).status, 'pass');
-  const { status, cause } = judgeSeeds({ networks: [file, network('open', ['io.bestov.wg.seed'])] });
-  assert.deepEqual([status, cause], ['warn', '`docker network inspect` shows the seed of open']);
-});
-
-test('ip-range: what this host gives away, to be compared with others', () => {
-  const network = (name: string, ipRange: string) => ({
-    id: name,
-    name,
-    driver,
+    scope: 'local',
+    isConfigOnly: false,
+    configFrom: '',
     isInternal: false,
     optionNames: [],
-    subnets: [{ subnet: '192.168.5.0/24', ipRange }],
-  });
-  assert.deepEqual(judgeIpRange({ networks: [network('here', '192.168.5.0/25')] }), {
+    subnets: [],
+    ...more,
+  };
+}
+
+test('seeds', () => {
+  const file = network('file', { optionNames: ['io.bestov.wg.seedfile'] });
+  const open = network('open', { optionNames: ['io.bestov.wg.seed'] });
+  assert.equal(judgeSeeds({ networks: [file], configs: [] }).status, 'pass');
+  for (const survey of [
+    { networks: [file, open], configs: [] },
+    { networks: [], configs: [open] },
+  ]) {
+    const { status, cause } = judgeSeeds(survey);
+    assert.deepEqual([status, cause], ['warn', '`docker network inspect` shows the seed of open']);
+  }
+});
+
+function ranged(name: string, ipRange: string, more: Partial<Network> = {}): Network {
+  return network(name, { subnets: [{ subnet: '192.168.5.0/24', ipRange }], ...more });
+}
+
+test('ip-range: what this host gives away, to be compared with others', () => {
+  const judge = (...networks: Network[]) => judgeIpRange({ networks, configs: [], isSwarmNode: false });
+  assert.deepEqual(judge(ranged('here', '192.168.5.0/25')), {
     name: 'ip-range',
     status: 'pass',
     cause: 'here gives away 192.168.5.0/25 of 192.168.5.0/24',
   });
-  const { status, cause } = judgeIpRange({ networks: [network('a', '192.168.5.0/25'), network('b', '')] });
+  const { status, cause } = judge(ranged('a', '192.168.5.0/25'), ranged('b', ''));
   assert.equal(status, 'pass');
   assert.match(
     cause,
     /^a gives away 192\S+ of 192\S+, b gives away all of 192\.168\.5\.0\/24; if another host/,
   );
+});
+
+test('ip-range: on a Swarm’s node the config-only network needs one', () => {
+  const judge = (networks: Network[], configs: Network[]) =>
+    judgeIpRange({ networks, configs, isSwarmNode: true });
+  const config = (ipRange: string) => ranged('wgconfig', ipRange, { driver: 'null', isConfigOnly: true });
+  const fromConfig = ranged('wgnet', '', { scope: 'swarm', configFrom: 'wgconfig' });
+
+  const { status, cause, fix } = judge([fromConfig], [config('')]);
+  assert.equal(status, 'warn');
+  assert.match(
+    cause,
+    /^wgconfig gives away all of 192\.168\.5\.0\/24; other nodes of the Swarm give away the same/,
+  );
+  assert.match(fix ?? '', /on each node with an --ip-range of its own/);
+
+  assert.deepEqual(judge([fromConfig], [config('192.168.5.64/26')]), {
+    name: 'ip-range',
+    status: 'pass',
+    cause: 'wgconfig gives away 192.168.5.64/26 of 192.168.5.0/24',
+  });
+  // Of a driver whose scope is global.
+  assert.deepEqual(judge([ranged('cluster', '', { scope: 'swarm' })], []), {
+    name: 'ip-range',
+    status: 'pass',
+    cause: 'the Swarm’s managers give away all addresses',
+  });
+});
+
+test('the driver’s name: as it is, and with the tag and the registry of a managed plugin', () => {
+  for (const [candidate, name, expected] of [
+    ['wireguard-plugin', 'wireguard-plugin', true],
+    ['wireguard-plugin:latest', 'wireguard-plugin', true],
+    ['localhost:5000/team/wireguard-plugin:0.1', 'wireguard-plugin', true],
+    ['wireguard-plugin:latest', 'wireguard-plugin:latest', true],
+    ['wireguard-plugin:latest', 'wireguard-plugin:other', false],
+    ['wireguard-plugin-2', 'wireguard-plugin', false],
+    ['other:wireguard-plugin', 'wireguard-plugin', false],
+    ['bridge', 'wireguard-plugin', false],
+    ['', 'wireguard-plugin', false],
+  ] as const) {
+    assert.equal(isDriver(candidate, name), expected, `${candidate} is ${name}`);
+  }
+});
+
+test('a managed plugin: found by its name, an enabled one first, and its socket is the engine’s', async (t) => {
+  const plugin = (Id: string, Name: string, Enabled: boolean) => ({
+    Id,
+    Name,
+    Enabled,
+    Config: { Interface: { Types: ['docker.networkdriver/1.0'], Socket: 'wgdriver.sock' } },
+  });
+  const { socketPath } = await serveUnix(
+    t,
+    answers({
+      '/plugins': [
+        plugin('p1', 'other:latest', true),
+        plugin('p2', 'wireguard-plugin:old', false),
+        plugin('p3', 'wireguard-plugin:latest', true),
+      ],
+    }),
+  );
+  const found = await findManagedPlugin(createEngine(socketPath), driver);
+  assert.equal(found && socketOfManaged(found), '/run/docker/plugins/p3/wgdriver.sock');
+  assert.equal(await findManagedPlugin(createEngine(socketPath), 'none'), undefined);
+  assert.equal(await findManagedPlugin(createEngine('/nowhere'), driver), undefined);
+  assert(found);
+  assert.deepEqual(judgeDisabled(found), {
+    name: 'plugin',
+    status: 'fail',
+    cause: 'the managed plugin wireguard-plugin:latest is disabled',
+    fix: 'enable it: `docker plugin enable wireguard-plugin:latest`',
+  });
+});
+
+test('clock', () => {
+  for (const [answer, status] of [
+    [{ ok: true, stdout: 'yes\n' }, 'pass'],
+    [{ ok: true, stdout: 'no\n' }, 'warn'],
+    [{ ok: true, stdout: '' }, 'skip'],
+    [{ ok: false, cause: 'System has not been booted with systemd as init system' }, 'skip'],
+  ] as const) {
+    assert.equal(judgeClock(answer).status, status);
+  }
 });
 
 test('dns', () => {

@@ -25,11 +25,21 @@ test('networks: options come without their values', async (t) => {
           Id: 'n1',
           Name: 'tunnel',
           Driver: 'wireguard-plugin',
+          Scope: 'local',
           Internal: false,
           Options: options,
           IPAM: { Config: [{ Subnet: '10.9.0.0/24', IPRange: '10.9.0.0/25' }, { Subnet: '10.8.0.0/24' }] },
         },
-        { Id: 'n2', Name: 'none', Driver: 'null', Internal: true, Options: null, IPAM: { Config: null } },
+        {
+          Id: 'n2',
+          Name: 'config',
+          Driver: 'null',
+          ConfigOnly: true,
+          ConfigFrom: { Network: '' },
+          Internal: true,
+          Options: null,
+          IPAM: { Config: null },
+        },
       ],
     }),
   );
@@ -39,6 +49,9 @@ test('networks: options come without their values', async (t) => {
       id: 'n1',
       name: 'tunnel',
       driver: 'wireguard-plugin',
+      scope: 'local',
+      isConfigOnly: false,
+      configFrom: '',
       isInternal: false,
       optionNames: ['io.bestov.wg.seed', 'io.bestov.wg.peer'],
       subnets: [
@@ -46,7 +59,17 @@ test('networks: options come without their values', async (t) => {
         { subnet: '10.8.0.0/24', ipRange: '' },
       ],
     },
-    { id: 'n2', name: 'none', driver: 'null', isInternal: true, optionNames: [], subnets: [] },
+    {
+      id: 'n2',
+      name: 'config',
+      driver: 'null',
+      scope: '',
+      isConfigOnly: true,
+      configFrom: '',
+      isInternal: true,
+      optionNames: [],
+      subnets: [],
+    },
   ]);
   assert.ok(!inspect(networks, { depth: null }).includes(seed));
 });

@@ -1,0 +1,27 @@
+import { type Outcome, run } from '../links/iproute/run.ts';
+import { type Finding, pass, skip, warn } from './finding.ts';
+
+const name = 'clock';
+
+/** Asks systemd, which asks the kernel, so that it does not matter who keeps the clock. */
+export function probeClock(): Promise<Outcome> {
+  return run('timedatectl', ['show', '--property=NTPSynchronized', '--value']);
+}
+
+/**
+ * A key moves with its address from host to host, and a hub drops a handshake that is older than the last it took
+ * for that key (docs/clocks.md).
+ */
+export function judgeClock(answer: Outcome): Finding {
+  const word = answer.ok ? answer.stdout.trim() : '';
+  if (word === 'yes') {
+    return pass(name, 'synchronised');
+  }
+  return word === 'no'
+    ? warn(
+        name,
+        'not synchronised: an address that comes here from a host with a clock ahead is silent for the difference',
+        'install chrony or systemd-timesyncd, and let it reach a time server',
+      )
+    : skip(name, 'timedatectl does not tell whether it is synchronised');
+}
