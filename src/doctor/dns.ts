@@ -11,7 +11,7 @@ export function judgeDns(survey: Pick<Survey, 'version' | 'versionText' | 'conta
   if (!isFrom28(survey)) {
     return pass(name, `engine ${survey.versionText} asks DNS servers from the container`);
   }
-  const leaks = survey.containers.filter(({ dns }) => dns?.length === 0);
+  const leaks = survey.containers.filter(({ dns }) => dns.length === 0);
   return leaks.length === 0
     ? pass(name, 'every running container has DNS servers of its own')
     : warn(

@@ -7,6 +7,7 @@ import { judgeDefaultRoute } from './default-route.ts';
 import { judgeDns } from './dns.ts';
 import { judgeEngine } from './engine.ts';
 import { type Finding, pass, skip } from './finding.ts';
+import { judgeHandshakes, probeHandshakes } from './handshakes.ts';
 import { judgeIp } from './ip.ts';
 import { judgeIpRange } from './ip-range.ts';
 import { judgeKernelVersion } from './kernel.ts';
@@ -45,7 +46,15 @@ export async function* examine({ driver, pluginSocket, engineSocket }: Patient):
   yield judgeClock(await probeClock());
   const survey = await surveyEngine(engine, driver);
   yield judgeEngine(engineSocket, survey);
-  yield* judgeNetworks(driver, survey);
+  for (const [name, judge] of Object.entries(networkChecks)) {
+    if (survey instanceof Error) {
+      yield skip(name, 'needs the engine');
+    } else if (survey.networks.length + survey.configs.length === 0) {
+      yield pass(name, `no network is on ${driver} yet`);
+    } else {
+      yield await judge(survey, driver);
+    }
+  }
 }
 
 /** The driver on its socket, or as a managed plugin where there is no such socket. */
@@ -60,20 +69,12 @@ async function judgeDriver(engine: Engine, driver: string, pluginSocket: string)
   return managed.isEnabled ? judgePlugin(socket, await probePlugin(socket)) : judgeDisabled(managed);
 }
 
-const networkChecks: Readonly<Record<string, (survey: Survey) => Finding>> = {
+const networkChecks: Readonly<
+  Record<string, (survey: Survey, driver: string) => Finding | Promise<Finding>>
+> = {
   seeds: judgeSeeds,
   'ip-range': judgeIpRange,
   'default-route': judgeDefaultRoute,
   dns: judgeDns,
+  handshakes: async (survey, driver) => judgeHandshakes(await probeHandshakes(survey, driver)),
 };
-
-function judgeNetworks(driver: string, survey: Survey | Error): Finding[] {
-  return Object.entries(networkChecks).map(([name, judge]) => {
-    if (survey instanceof Error) {
-      return skip(name, 'needs the engine');
-    }
-    return survey.networks.length + survey.configs.length === 0
-      ? pass(name, `no network is on ${driver} yet`)
-      : judge(survey);
-  });
-}

@@ -1,5 +1,5 @@
 import { optionPrefix } from '../driver/options.ts';
-import type { Container, ContainerSummary, Endpoint, Network } from '../engine/api.ts';
+import type { Container, Endpoint, Network } from '../engine/api.ts';
 import type { Engine } from '../engine/client.ts';
 import { RequestError } from '../engine/request.ts';
 import { type EngineVersion, parseEngineVersion } from '../engine/version.ts';
@@ -14,9 +14,11 @@ export type Attachment = Omit<Endpoint, 'networkId'> & {
 /** A running container on a network of the driver that is looked at, and all its networks. */
 export interface SurveyedContainer {
   readonly name: string;
+  /** The file of its network namespace; empty if it has none any more. */
+  readonly sandboxKey: string;
   readonly attachments: readonly Attachment[];
-  /** The servers given with `--dns`; absent on engines up to 27, which are not asked for them. */
-  readonly dns?: readonly string[];
+  /** The servers given with `--dns`. */
+  readonly dns: readonly string[];
 }
 
 /** What the engine says of itself and of one driver's networks. */
@@ -59,20 +61,17 @@ export async function surveyEngine(engine: Engine, driver: string): Promise<Surv
       ({ isConfigOnly, optionNames }) =>
         isConfigOnly && optionNames.some((name) => name.startsWith(optionPrefix)),
     );
-    const running = await engine.containers(ours.map(({ id }) => id));
-    const about = {
+    const containers = await inspect(engine, await engine.containers(ours.map(({ id }) => id)));
+    return {
       versionText,
       ...(version === undefined ? {} : { version }),
       isSwarmNode,
       networks: ours,
       configs,
-    };
-    // What engines up to 27 decide by is in their list of containers already.
-    const containers = isFrom28(about) ? await inspect(engine, running) : running;
-    return {
-      ...about,
-      containers: containers.map(({ endpoints, ...container }) => ({
-        ...container,
+      containers: containers.map(({ name, sandboxKey, dns, endpoints }) => ({
+        name,
+        sandboxKey,
+        dns,
         attachments: endpoints.map((endpoint) => attachmentOf(endpoint, networks, driver)),
       })),
     };
@@ -81,9 +80,9 @@ export async function surveyEngine(engine: Engine, driver: string): Promise<Surv
   }
 }
 
-async function inspect(engine: Engine, running: readonly ContainerSummary[]): Promise<Container[]> {
+async function inspect(engine: Engine, ids: readonly string[]): Promise<Container[]> {
   const containers: Container[] = [];
-  for (const { id } of running) {
+  for (const id of ids) {
     try {
       containers.push(await engine.container(id));
     } catch (error) {

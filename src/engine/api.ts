@@ -103,13 +103,15 @@ export type NetworkInspection = v.InferOutput<typeof NetworkInspection>;
 const EndpointSettings = v.pipe(
   v.object({
     NetworkID: text,
+    EndpointID: text,
     Gateway: text,
     IPv6Gateway: text,
     // Engine 28 (API 1.48) has it first.
     GwPriority: v.nullish(v.number(), 0),
   }),
-  v.transform(({ NetworkID, Gateway, IPv6Gateway, GwPriority }) => ({
+  v.transform(({ NetworkID, EndpointID, Gateway, IPv6Gateway, GwPriority }) => ({
     networkId: NetworkID,
+    endpointId: EndpointID,
     gateway: Gateway,
     gatewayIpv6: IPv6Gateway,
     gwPriority: GwPriority,
@@ -117,25 +119,24 @@ const EndpointSettings = v.pipe(
 );
 
 const NetworkSettings = v.pipe(
-  v.nullish(v.object({ Networks: v.nullish(v.record(v.string(), EndpointSettings), {}) }), {}),
-  v.transform(({ Networks = {} }) =>
-    Object.entries(Networks).map(([network, settings]) => ({ network, ...settings })),
+  v.nullish(
+    v.object({ SandboxKey: text, Networks: v.nullish(v.record(v.string(), EndpointSettings), {}) }),
+    {},
   ),
+  v.transform(({ SandboxKey = '', Networks = {} }) => ({
+    sandboxKey: SandboxKey,
+    endpoints: Object.entries(Networks).map(([network, settings]) => ({ network, ...settings })),
+  })),
 );
 
 /** A running container's place on a network; a gateway is empty where the network's driver gave none. */
-export type Endpoint = v.InferOutput<typeof NetworkSettings>[number];
+export type Endpoint = v.InferOutput<typeof NetworkSettings>['endpoints'][number];
 
-/** An item of `GET /containers/json`. */
-export const ContainerSummary = v.pipe(
-  v.object({ Id: v.string(), Names: v.nullish(v.array(v.string()), []), NetworkSettings }),
-  v.transform(({ Id, Names, NetworkSettings: endpoints }) => ({
-    id: Id,
-    name: Names[0]?.replace(/^\//, '') ?? Id.slice(0, 12),
-    endpoints,
-  })),
+/** An item of `GET /containers/json`: the container's id. */
+export const ContainerId = v.pipe(
+  v.object({ Id: v.string() }),
+  v.transform(({ Id }) => Id),
 );
-export type ContainerSummary = v.InferOutput<typeof ContainerSummary>;
 
 /** `GET /containers/{id}/json` */
 export const Container = v.pipe(
@@ -145,9 +146,11 @@ export const Container = v.pipe(
     HostConfig: v.nullish(v.object({ Dns: v.nullish(v.array(v.string()), []) }), {}),
     NetworkSettings,
   }),
-  v.transform(({ Id, Name, HostConfig, NetworkSettings: endpoints }) => ({
+  v.transform(({ Id, Name, HostConfig, NetworkSettings: { sandboxKey, endpoints } }) => ({
     id: Id,
     name: Name.replace(/^\//, ''),
+    /** The file of its network namespace; empty if it runs no more. */
+    sandboxKey,
     endpoints,
     /** The servers given with `--dns`. */
     dns: HostConfig.Dns ?? [],

@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { decode } from '../decode.ts';
 import {
   Container,
-  ContainerSummary,
+  ContainerId,
   Network,
   NetworkInspection,
   Plugin,
@@ -22,8 +22,8 @@ export interface Engine {
   networks(): Promise<Network[]>;
   /** By name or id; its options come with their values, of which one may be a seed. */
   network(name: string): Promise<NetworkInspection>;
-  /** The running containers that are on any of these networks. */
-  containers(networkIds: readonly string[]): Promise<ContainerSummary[]>;
+  /** The ids of the running containers that are on any of these networks. */
+  containers(networkIds: readonly string[]): Promise<string[]>;
   container(id: string): Promise<Container>;
 }
 
@@ -48,9 +48,7 @@ export function createEngine(socketPath: string): Engine {
     network: (name) => get(NetworkInspection, `/networks/${encodeURIComponent(name)}`),
     // An empty filter would mean all containers.
     containers: async (networkIds) =>
-      networkIds.length === 0
-        ? []
-        : get(v.array(ContainerSummary), '/containers/json', { network: networkIds }),
+      networkIds.length === 0 ? [] : get(v.array(ContainerId), '/containers/json', { network: networkIds }),
     container: (id) => get(Container, `/containers/${encodeURIComponent(id)}/json`),
   };
 }

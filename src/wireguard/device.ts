@@ -23,6 +23,14 @@ export interface Device {
   readonly peers: readonly Peer[];
 }
 
+/** How a peer fares. */
+export interface PeerStatus {
+  /** Undefined if there was none yet. */
+  readonly lastHandshake: Date | undefined;
+  /** Seconds; 0 is off. */
+  readonly persistentKeepaliveInterval: number;
+}
+
 /** `192.0.2.1:51820` or `[2001:db8::1]:51820`, as `wg` reads it. */
 export function formatEndpoint({ address, port }: Endpoint): string {
   return address.kind() === 'ipv4' ? `${address.toString()}:${port}` : `[${address.toString()}]:${port}`;

@@ -8,6 +8,7 @@ const versions = { 20: { major: 20, minor: 10 }, 27: { major: 27, minor: 5 }, 28
 function ours(network: string, more: Partial<Attachment> = {}): Attachment {
   return {
     network,
+    endpointId: '',
     isOurs: true,
     isInternal: false,
     gateway: '192.168.5.1',
@@ -24,6 +25,8 @@ function bridge(network: string, more: Partial<Attachment> = {}): Attachment {
 const dual = { gatewayIpv6: 'fd00:1::1' };
 const onlyIpv6 = { gateway: '', gatewayIpv6: 'fd00:1::1' };
 const noGateway = { gateway: '' };
+
+const container = { name: 'c', sandboxKey: '', dns: [] };
 
 interface Case {
   readonly title: string;
@@ -146,7 +149,7 @@ for (const { title, on, to27, from28, warns } of cases) {
       const { ipv4, ipv6 } = defaultRoutes(on, isFrom28);
       assert.deepEqual([ipv4?.network, ipv6?.network], [expected[0], expected[1]]);
     }
-    const containers = [{ name: 'c', attachments: on }];
+    const containers = [{ ...container, attachments: on }];
     for (const [version, leak] of [
       [20, warns[0]],
       [27, warns[0]],
@@ -165,12 +168,12 @@ for (const { title, on, to27, from28, warns } of cases) {
 }
 
 test('default route: an engine of unknown version is taken for a new one', () => {
-  const containers = [{ name: 'c', attachments: [ours('wg', { gwPriority: 1 }), bridge('app')] }];
+  const containers = [{ ...container, attachments: [ours('wg', { gwPriority: 1 }), bridge('app')] }];
   assert.equal(judgeDefaultRoute({ containers }).status, 'pass');
 });
 
 test('default route: the fix is one that the engine has', () => {
-  const containers = [{ name: 'c', attachments: [ours('wg'), bridge('app')] }];
+  const containers = [{ ...container, attachments: [ours('wg'), bridge('app')] }];
   assert.match(judgeDefaultRoute({ version: versions[28], containers }).fix ?? '', /gw-priority/);
   assert.doesNotMatch(judgeDefaultRoute({ version: versions[27], containers }).fix ?? '', /gw-priority/);
 });

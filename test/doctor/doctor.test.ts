@@ -17,7 +17,7 @@ test('doctor: an engine that is not there is told of once', async () => {
   const found = await findings('/nowhere/p.sock', '/nowhere/docker.sock');
   assert.equal(found.get('plugin')?.status, 'fail');
   assert.equal(found.get('engine')?.status, 'fail');
-  for (const name of ['seeds', 'ip-range', 'default-route', 'dns']) {
+  for (const name of ['seeds', 'ip-range', 'default-route', 'dns', 'handshakes']) {
     assert.equal(found.get(name)?.status, 'skip', name);
   }
 });
@@ -29,7 +29,7 @@ test('doctor: a host with an engine and a driver, before the first network', asy
     answers({ '/version': { Version: '28.5.2' }, '/info': {}, '/networks': [] }),
   );
   const found = await findings(plugin.socketPath, engine.socketPath);
-  for (const name of ['plugin', 'engine', 'seeds', 'ip-range', 'default-route', 'dns']) {
+  for (const name of ['plugin', 'engine', 'seeds', 'ip-range', 'default-route', 'dns', 'handshakes']) {
     assert.equal(found.get(name)?.status, 'pass', name);
   }
   assert.equal(found.get('dns')?.cause, 'no network is on wireguard-plugin yet');

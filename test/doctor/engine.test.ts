@@ -27,16 +27,18 @@ const networks = [
   { Id: 'n2', Name: 'app', Driver: 'bridge', Internal: true, Options: {} },
 ];
 const NetworkSettings = {
+  SandboxKey: '/var/run/docker/netns/15e68092381c',
   Networks: {
-    tunnel: { NetworkID: 'n1', Gateway: '192.168.5.1', GwPriority: 3 },
-    app: { NetworkID: 'n2', Gateway: '172.18.0.1' },
+    tunnel: { NetworkID: 'n1', EndpointID: 'e1', Gateway: '192.168.5.1', GwPriority: 3 },
+    app: { NetworkID: 'n2', EndpointID: 'e2', Gateway: '172.18.0.1' },
   },
 };
-const summary = { Id: 'c1', Names: ['/web'], NetworkSettings };
+const container = { Id: 'c1', Name: '/web', HostConfig: { Dns: [] }, NetworkSettings };
 
 const attachments = [
   {
     network: 'tunnel',
+    endpointId: 'e1',
     gateway: '192.168.5.1',
     gatewayIpv6: '',
     gwPriority: 3,
@@ -45,6 +47,7 @@ const attachments = [
   },
   {
     network: 'app',
+    endpointId: 'e2',
     gateway: '172.18.0.1',
     gatewayIpv6: '',
     gwPriority: 0,
@@ -58,14 +61,15 @@ function taken(survey: Survey | Error): Survey {
   return survey;
 }
 
-test('survey: engines up to 27 are asked four times, whatever runs', async (t) => {
+test('survey: each container is asked for, and some go meanwhile', async (t) => {
   const { socketPath, asked } = await serveUnix(
     t,
     answers({
-      '/version': { Version: '27.5.1' },
-      '/info': {},
+      '/version': { Version: '28.5.2' },
+      '/info': { Swarm: { LocalNodeState: 'inactive' } },
       '/networks': networks,
-      '/containers/json': [summary],
+      '/containers/json': [{ Id: 'c1' }, { Id: 'gone' }],
+      '/containers/c1/json': container,
     }),
   );
   const survey = taken(await surveyEngine(createEngine(socketPath), driver));
@@ -74,31 +78,17 @@ test('survey: engines up to 27 are asked four times, whatever runs', async (t) =
     'GET /info',
     'GET /networks',
     'GET /containers/json?filters={"network":["n1"]}',
+    'GET /containers/c1/json',
+    'GET /containers/gone/json',
   ]);
   assert.deepEqual(
     survey.networks.map(({ name }) => name),
     ['tunnel'],
   );
-  assert.deepEqual(survey.containers[0]?.attachments, attachments);
-  assert.equal(judgeDns(survey).status, 'pass');
-  assert.ok(!inspect(survey, { depth: null }).includes(seed));
-});
-
-test('survey: engines from 28 on are asked for each container, some of which go meanwhile', async (t) => {
-  const { socketPath, asked } = await serveUnix(
-    t,
-    answers({
-      '/version': { Version: '28.5.2' },
-      '/info': { Swarm: { LocalNodeState: 'inactive' } },
-      '/networks': networks,
-      '/containers/json': [summary, { ...summary, Id: 'gone' }],
-      '/containers/c1/json': { Id: 'c1', Name: '/web', HostConfig: { Dns: [] }, NetworkSettings },
-    }),
-  );
-  const survey = taken(await surveyEngine(createEngine(socketPath), driver));
-  assert.deepEqual(asked.slice(4), ['GET /containers/c1/json', 'GET /containers/gone/json']);
-  assert.deepEqual(survey.containers, [{ id: 'c1', name: 'web', attachments, dns: [] }]);
+  const { SandboxKey: sandboxKey } = NetworkSettings;
+  assert.deepEqual(survey.containers, [{ name: 'web', sandboxKey, attachments, dns: [] }]);
   assert.equal(judgeDns(survey).status, 'warn');
+  assert.ok(!inspect(survey, { depth: null }).includes(seed));
 });
 
 test('survey: without a network of the driver no container is asked for', async (t) => {
@@ -287,7 +277,12 @@ test('dns', () => {
   const engine = (major: number, ...dns: string[][]) => ({
     versionText: `${major}.0.0`,
     version: { major, minor: 0 },
-    containers: dns.map((servers, index) => ({ name: `c${index}`, attachments: [], dns: servers })),
+    containers: dns.map((servers, index) => ({
+      name: `c${index}`,
+      sandboxKey: '',
+      attachments: [],
+      dns: servers,
+    })),
   });
   assert.equal(judgeDns(engine(27, [])).status, 'pass');
   assert.equal(judgeDns(engine(28, ['9.9.9.9'])).status, 'pass');

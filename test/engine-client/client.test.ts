@@ -78,27 +78,12 @@ test('containers: those on the networks, and none without a request', async (t) 
   const { socketPath, asked } = await serveUnix(
     t,
     answers({
-      '/containers/json': [
-        {
-          Id: 'c1',
-          Names: ['/app'],
-          NetworkSettings: {
-            Networks: { tunnel: { NetworkID: 'n1', Gateway: '192.168.5.1', IPv6Gateway: '' } },
-          },
-        },
-      ],
+      '/containers/json': [{ Id: 'c1', Names: ['/app'] }],
     }),
   );
   const engine = createEngine(socketPath);
-  const endpoint = {
-    network: 'tunnel',
-    networkId: 'n1',
-    gateway: '192.168.5.1',
-    gatewayIpv6: '',
-    gwPriority: 0,
-  };
   assert.deepEqual(await engine.containers([]), []);
-  assert.deepEqual(await engine.containers(['n1', 'n2']), [{ id: 'c1', name: 'app', endpoints: [endpoint] }]);
+  assert.deepEqual(await engine.containers(['n1', 'n2']), ['c1']);
   assert.deepEqual(asked, ['GET /containers/json?filters={"network":["n1","n2"]}']);
 });
 
@@ -110,20 +95,37 @@ test('container: DNS servers and priorities, as API 1.48 has them', async (t) =>
         Id: 'c1',
         Name: '/app',
         HostConfig: { Dns: ['9.9.9.9'] },
-        NetworkSettings: { Networks: { web: { NetworkID: 'n2', Gateway: '172.18.0.1', GwPriority: 7 } } },
+        NetworkSettings: {
+          SandboxKey: '/var/run/docker/netns/1',
+          Networks: { web: { NetworkID: 'n2', EndpointID: 'e2', Gateway: '172.18.0.1', GwPriority: 7 } },
+        },
       },
       '/containers/c2/json': { Id: 'c2', Name: '/bare', HostConfig: { Dns: null }, NetworkSettings: {} },
     }),
   );
   const engine = createEngine(socketPath);
-  const endpoint = { network: 'web', networkId: 'n2', gateway: '172.18.0.1', gatewayIpv6: '', gwPriority: 7 };
+  const endpoint = {
+    network: 'web',
+    networkId: 'n2',
+    endpointId: 'e2',
+    gateway: '172.18.0.1',
+    gatewayIpv6: '',
+    gwPriority: 7,
+  };
   assert.deepEqual(await engine.container('c1'), {
     id: 'c1',
     name: 'app',
+    sandboxKey: '/var/run/docker/netns/1',
     endpoints: [endpoint],
     dns: ['9.9.9.9'],
   });
-  assert.deepEqual(await engine.container('c2'), { id: 'c2', name: 'bare', endpoints: [], dns: [] });
+  assert.deepEqual(await engine.container('c2'), {
+    id: 'c2',
+    name: 'bare',
+    sandboxKey: '',
+    endpoints: [],
+    dns: [],
+  });
   assert.deepEqual(asked, ['GET /containers/c1/json', 'GET /containers/c2/json']);
 });
 

@@ -61,6 +61,23 @@ test('a container whose default route is a bridge’s is warned about, as its ow
   assert.match(check('default-route').cause, /one by abridge/);
 });
 
+test('each container’s last handshake, and a warning for one whose hub does not know it', async () => {
+  await host.createNetwork('wgnet');
+  await host.startContainer('one', '--network=wgnet');
+  await host.ping('one', host.hub.address);
+  const { check } = await doctor();
+  assert.match(check('handshakes').cause, /^last: one \d+ s ago$/);
+  assert.equal(check('handshakes').status, 'pass');
+
+  const options = { additional: Buffer.from('another').toString('base64') };
+  await host.createNetwork('strangers', { subnet: '192.168.6.0/24', options });
+  await host.startContainer('two', '--network=strangers');
+  const { status, check: secondCheck } = await doctor();
+  assert.equal(secondCheck('handshakes').cause, 'the hub does not answer: two never');
+  assert.equal(secondCheck('handshakes').status, 'warn');
+  assert.equal(status, 0);
+});
+
 test('without driver and engine, the two fail and what needs them is skipped', async () => {
   const { status, stdout } = await attempt(wgdriver, [
     'doctor',

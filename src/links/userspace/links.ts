@@ -1,4 +1,3 @@
-import { connect } from 'node:net';
 import {
   deleteMarked,
   deleteUnfinished,
@@ -11,13 +10,8 @@ import {
 import { type Failure, run } from '../iproute/run.ts';
 import { LinkError, type Links } from '../links.ts';
 import type { Mark } from '../mark.ts';
-import { decodeErrno, encodeSet } from './uapi.ts';
-
-/** Where every userspace implementation puts its configuration socket, by the link's first name. */
-const socketFolder = '/var/run/wireguard';
-const socketOf = (name: string) => `${socketFolder}/${name}.sock`;
-/** An implementation answers within milliseconds, or something is wrong with it. */
-const answerTimeoutMs = 10_000;
+import { ask } from './socket.ts';
+import { decodeErrno, encodeSet, getRequest } from './uapi.ts';
 
 /** The userspace implementation to use; an empty variable is as good as none, as in wg-quick(8). */
 export function userspaceProgram(env: NodeJS.ProcessEnv): string {
@@ -40,7 +34,7 @@ export function userspaceLinks(mark: Mark, program: string): Links {
         throw new LinkError('create', name, wordsOf(outcome));
       }
       // The program gives its device an MTU of its own, the last time just before it answers.
-      await exchange(socketOf(name), 'get=1\n\n').catch(() => {});
+      await ask(name, getRequest).catch(() => {});
       const marked = await ipBatch([`link set dev ${name} mtu ${mtu} alias ${mark.write(endpointId)}`]);
       if (!marked.ok) {
         await deleteUnmarked(name);
@@ -49,7 +43,7 @@ export function userspaceLinks(mark: Mark, program: string): Links {
     },
 
     async configure(name, device) {
-      const answer = await exchange(socketOf(name), encodeSet(device)).catch((error: Error) => {
+      const answer = await ask(name, encodeSet(device)).catch((error: Error) => {
         throw new LinkError('configure', name, `its configuration socket: ${error.message}`);
       });
       const errno = decodeErrno(answer);
@@ -67,23 +61,4 @@ export function userspaceLinks(mark: Mark, program: string): Links {
 /** wireguard-go tells its error on stdout, and on stderr draws a box of advice. */
 function wordsOf({ cause, stdout = '' }: Failure): string {
   return `${stdout}\n${cause}`.replaceAll(/^[┌│└].*$/gm, '');
-}
-
-/** Sends one request and reads the answer up to the empty line that ends it. */
-function exchange(path: string, request: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let answer = '';
-    const socket = connect(path, () => socket.write(request));
-    socket.setEncoding('utf8');
-    socket.setTimeout(answerTimeoutMs, () => socket.destroy(new Error('no answer')));
-    socket.on('error', reject);
-    socket.on('data', (text: string) => {
-      answer += text;
-      if (answer.endsWith('\n\n')) {
-        socket.end();
-        resolve(answer);
-      }
-    });
-    socket.on('close', () => reject(new Error('closed before it answered')));
-  });
 }

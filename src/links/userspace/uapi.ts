@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { formatPrefix } from '../../wireguard/address.ts';
 import { decodeBase64 } from '../../wireguard/base64.ts';
-import { type Device, formatEndpoint, type Peer } from '../../wireguard/device.ts';
+import { type Device, formatEndpoint, type Peer, type PeerStatus } from '../../wireguard/device.ts';
 
 /**
  * A set operation of WireGuard's cross-platform userspace configuration protocol
@@ -29,6 +29,19 @@ function encodePeer({ publicKey, endpoint, persistentKeepaliveInterval, allowedI
     'replace_allowed_ips=true',
     ...allowedIps.map((prefix) => `allowed_ip=${formatPrefix(prefix)}`),
   ];
+}
+
+/** A get operation. Its answer holds the private key. */
+export const getRequest = 'get=1\n\n';
+
+/** What a get operation tells of its first peer. */
+export function decodePeer(answer: string): PeerStatus {
+  const number = (name: string) => Number(new RegExp(`^${name}=(\\d+)$`, 'm').exec(answer)?.[1] ?? 0);
+  const handshakeMs = number('last_handshake_time_sec') * 1e3 + number('last_handshake_time_nsec') / 1e6;
+  return {
+    lastHandshake: handshakeMs === 0 ? undefined : new Date(handshakeMs),
+    persistentKeepaliveInterval: number('persistent_keepalive_interval'),
+  };
 }
 
 /** The errno of an answer, 0 for success; undefined if it is none. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { decodeErrno, encodeSet } from '../../../src/links/userspace/uapi.ts';
+import { decodeErrno, decodePeer, encodeSet } from '../../../src/links/userspace/uapi.ts';
 import {
   address,
   prefix,
@@ -56,5 +56,20 @@ test('the errno of an answer', () => {
   assert.equal(decodeErrno('listen_port=1\nerrno=98\n\n'), 98);
   for (const answer of ['', '\n\n', 'errno=\n\n', 'xerrno=0\n\n', 'errno=0x\n\n']) {
     assert.equal(decodeErrno(answer), undefined);
+  }
+});
+
+test('how the peer of an answer fares', () => {
+  const answer = (seconds: number) =>
+    `private_key=${privateHex}\nlisten_port=51820\npublic_key=${publicHex}\n` +
+    `endpoint=192.0.2.1:51820\nlast_handshake_time_sec=${seconds}\nlast_handshake_time_nsec=500000000\n` +
+    `tx_bytes=1\nrx_bytes=2\npersistent_keepalive_interval=25\nallowed_ip=0.0.0.0/0\nprotocol_version=1\nerrno=0\n\n`;
+  assert.deepEqual(decodePeer(answer(1_700_000_000)), {
+    lastHandshake: new Date(1_700_000_000_500),
+    persistentKeepaliveInterval: 25,
+  });
+  const never = 'last_handshake_time_sec=0\nlast_handshake_time_nsec=0\npersistent_keepalive_interval=0\n';
+  for (const text of [never, `private_key=${privateHex}\nerrno=0\n\n`]) {
+    assert.deepEqual(decodePeer(text), { lastHandshake: undefined, persistentKeepaliveInterval: 0 });
   }
 });

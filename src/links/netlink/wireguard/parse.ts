@@ -1,6 +1,6 @@
 import type { Prefix } from '../../../wireguard/address.ts';
 import { encodeBase64 } from '../../../wireguard/base64.ts';
-import type { Endpoint } from '../../../wireguard/device.ts';
+import type { Endpoint, PeerStatus } from '../../../wireguard/device.ts';
 import { PrivateKey, type PublicKey, WG_KEY_LEN } from '../../../wireguard/key.ts';
 import { Secret } from '../../../wireguard/secret.ts';
 import { AttributeTable, decodeAttributes } from '../attribute.ts';
@@ -42,14 +42,10 @@ export interface DeviceState {
 }
 
 /** A peer as the kernel has it. */
-export interface PeerState {
+export interface PeerState extends PeerStatus {
   readonly publicKey: PublicKey;
   readonly presharedKey: Secret | undefined;
   readonly endpoint: Endpoint | undefined;
-  /** Seconds; 0 is off. */
-  readonly persistentKeepaliveInterval: number;
-  /** Undefined if there was none yet. */
-  readonly lastHandshake: Date | undefined;
   readonly rxBytes: bigint;
   readonly txBytes: bigint;
   readonly allowedIps: readonly Prefix[];

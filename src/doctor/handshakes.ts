@@ -1,0 +1,108 @@
+import { linkName } from '../driver/names.ts';
+import { type Mark, markOf } from '../links/mark.ts';
+import type { NetworkNamespace } from '../links/netlink/namespace.ts';
+import { listLinks } from '../links/netlink/route/client.ts';
+import { NETLINK_GENERIC, NETLINK_ROUTE, withNetlinkSocket } from '../links/netlink/socket.ts';
+import { getDevice } from '../links/netlink/wireguard/client.ts';
+import { ask } from '../links/userspace/socket.ts';
+import { decodePeer, getRequest } from '../links/userspace/uapi.ts';
+import type { PeerStatus } from '../wireguard/device.ts';
+import { type Finding, listed, pass, skip, warn } from './finding.ts';
+import type { Survey } from './survey.ts';
+
+const name = 'handshakes';
+
+/**
+ * A peer that sends makes a new handshake every 120 s, and after 180 s without one sends no more
+ * (REKEY_AFTER_TIME and REJECT_AFTER_TIME of WireGuard's paper, section 6).
+ */
+const rejectAfterSeconds = 180;
+
+/** What the hub's peer in a container's link says, or why it could not be read. */
+export interface ContainerHandshake {
+  /** `app`, or `app (wgnet)` for one that is on several networks of ours. */
+  readonly container: string;
+  readonly hub: PeerStatus | Error;
+}
+
+/** Reads the link of each container on the driver's networks, in the container's namespace. */
+export async function probeHandshakes(
+  { containers }: Pick<Survey, 'containers'>,
+  driver: string,
+): Promise<ContainerHandshake[]> {
+  const mark = markOf(driver);
+  const found: ContainerHandshake[] = [];
+  for (const { name, sandboxKey, attachments } of containers) {
+    // Without a namespace it has ended since it was listed.
+    const ours = attachments.filter(({ isOurs }) => isOurs && sandboxKey !== '');
+    for (const { network, endpointId } of ours) {
+      const hub = await readHub(sandboxKey, endpointId, mark).catch((error: Error) => error);
+      found.push({ container: ours.length > 1 ? `${name} (${network})` : name, hub });
+    }
+  }
+  return found;
+}
+
+async function readHub(sandboxKey: string, endpointId: string, mark: Mark): Promise<PeerStatus> {
+  try {
+    return decodePeer(await ask(linkName(endpointId), getRequest));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+      throw error;
+    }
+    return readKernelHub(sandboxKey as NetworkNamespace, endpointId, mark);
+  }
+}
+
+/** The engine renames the link in the container, but its mark stays. */
+async function readKernelHub(netns: NetworkNamespace, endpointId: string, mark: Mark): Promise<PeerStatus> {
+  const links = await withNetlinkSocket({ protocol: NETLINK_ROUTE, netns }, listLinks);
+  const link = links.find(({ alias }) => mark.read(alias) === endpointId);
+  if (link === undefined) {
+    throw new Error('its link is gone: restart the container');
+  }
+  const { peers } = await withNetlinkSocket({ protocol: NETLINK_GENERIC, netns }, (socket) =>
+    getDevice(socket, link.name),
+  );
+  return peers[0] ?? { lastHandshake: undefined, persistentKeepaliveInterval: 0 };
+}
+
+/** Looks for containers that their hub does not answer. */
+export function judgeHandshakes(handshakes: readonly ContainerHandshake[], now = new Date()): Finding {
+  const told = handshakes.map(({ container, hub }) => ({ container, ...tell(hub, now) }));
+  const texts = (isWanted: (state: HubState) => boolean) =>
+    told.filter(({ state }) => isWanted(state)).map(({ container, text }) => `${container} ${text}`);
+  const silent = texts((state) => state === 'silent');
+  const unread = texts((state) => state === 'unread');
+  if (silent.length > 0) {
+    return warn(
+      name,
+      `the hub does not answer: ${listed(silent)}`,
+      'compare the hub’s list of peers with `wgdriver keys` of the container’s address (seed, additional, ' +
+        'derivation); then look at the network’s peer and peerkey, at firewalls for its UDP port, and at the ' +
+        'clocks of both. With keepalive 0 the container must have sent something first',
+    );
+  }
+  return unread.length > 0
+    ? skip(name, `cannot be read: ${listed(unread)}`)
+    : pass(name, told.length === 0 ? 'no container runs' : `last: ${listed(texts(() => true))}`);
+}
+
+type HubState = 'answers' | 'silent' | 'unread';
+
+function tell(hub: PeerStatus | Error, now: Date): { readonly state: HubState; readonly text: string } {
+  if (hub instanceof Error) {
+    return { state: 'unread', text: `(${hub.message})` };
+  }
+  const { lastHandshake, persistentKeepaliveInterval: keepalive } = hub;
+  if (lastHandshake === undefined) {
+    return { state: 'silent', text: 'never' };
+  }
+  const seconds = Math.max(0, Math.round((now.getTime() - lastHandshake.getTime()) / 1000));
+  // Without keepalives, silence may mean that nobody had anything to say.
+  const isSilent = keepalive > 0 && seconds > rejectAfterSeconds + keepalive;
+  return {
+    state: isSilent ? 'silent' : 'answers',
+    text: seconds < 120 ? `${seconds} s ago` : `${Math.round(seconds / 60)} min ago`,
+  };
+}

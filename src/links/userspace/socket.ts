@@ -1,0 +1,29 @@
+import { connect } from 'node:net';
+
+/** Where every userspace implementation puts its configuration socket, by the link's first name. */
+const socketFolder = '/var/run/wireguard';
+/** An implementation answers within milliseconds, or something is wrong with it. */
+const answerTimeoutMs = 10_000;
+
+/**
+ * Asks a link's implementation something: sends one request and reads up to the empty line that ends the
+ * answer. It goes by the name that the link was made with, wherever the link is by now.
+ * @throws Error, with code ENOENT if no implementation has such a link
+ */
+export function ask(name: string, request: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let answer = '';
+    const socket = connect(`${socketFolder}/${name}.sock`, () => socket.write(request));
+    socket.setEncoding('utf8');
+    socket.setTimeout(answerTimeoutMs, () => socket.destroy(new Error('no answer')));
+    socket.on('error', reject);
+    socket.on('data', (text: string) => {
+      answer += text;
+      if (answer.endsWith('\n\n')) {
+        socket.end();
+        resolve(answer);
+      }
+    });
+    socket.on('close', () => reject(new Error('closed before it answered')));
+  });
+}
