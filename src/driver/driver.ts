@@ -115,6 +115,11 @@ export function createDriver({
             ...endpointOf(request, knownNetwork(request.NetworkID)),
             bootId: store.bootId,
           };
+          const known = store.endpoint(endpoint.endpointId);
+          if (known !== undefined && known.networkId !== endpoint.networkId) {
+            // Also, two of these that evicted one another would wait for one another.
+            throw new Error(`endpoint ${endpoint.endpointId} is in network ${known.networkId} already`);
+          }
           const holder = store.endpointAt(endpoint.networkId, endpoint.address);
           if (holder !== undefined && holder.endpointId !== endpoint.endpointId) {
             // The engine gave the address away again, so it has forgotten the holder, as after a crash. Two

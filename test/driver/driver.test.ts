@@ -438,6 +438,21 @@ test('endpoints of one address in two networks are two', async () => {
   assert.deepEqual((await driver.traces()).endpoints, ['e1.json', 'e2.json']);
 });
 
+test('an endpoint of one network is not created in another', async () => {
+  await createNetwork();
+  await createNetwork({ id: 'other' });
+  await createEndpoint('e1', '192.168.5.2/24');
+  await createEndpoint('e2', '192.168.5.2/24', 'other');
+  // Each would evict the other, and wait for it.
+  const answers = await Promise.all([
+    createEndpoint('e2', '192.168.5.2/24'),
+    createEndpoint('e1', '192.168.5.2/24', 'other'),
+  ]);
+  assertErr(answers[0], /^endpoint e2 is in network other already$/);
+  assertErr(answers[1], /^endpoint e1 is in network network already$/);
+  assert.deepEqual((await driver.traces()).endpoints, ['e1.json', 'e2.json']);
+});
+
 test('an eviction that fails leaves the holder and makes no other', async () => {
   await createNetwork();
   await createEndpoint('e1', '192.168.5.2/24');
