@@ -52,6 +52,11 @@ const tasks = {
       run(modernNode(), 'build/executable.mjs', arch, `${folder}/node_modules/node26`, strip);
     }
   },
+  /** A folder for `docker plugin create`. */
+  plugin() {
+    run(process.execPath, 'build/run.mjs', 'exe', 'x64');
+    run(process.execPath, 'build/plugin.mjs');
+  },
   check() {
     libraries();
     run('node_modules/.bin/tsc');

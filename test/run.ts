@@ -45,7 +45,7 @@ const tiers: readonly Tier[] = [
   {
     name: 'runtimes',
     obstacle: needsRoot ?? needsDebian ?? (process.arch === 'x64' ? undefined : 'its runtimes are for x64'),
-    tasks: [['packages'], ['exe', 'x64']],
+    tasks: [['packages'], ['plugin']],
     isSandboxed: true,
     // Engines are heavy, and the machines have two cores.
     concurrency: 1,
@@ -64,7 +64,7 @@ const tiers: readonly Tier[] = [
     name: 'guests',
     obstacle: await labObstacle(),
     // The lab installs what it needs itself, but a guest borrows this machine's wireguard-go.
-    tasks: [['packages'], ['exe', 'x64']],
+    tasks: [['packages'], ['plugin']],
     isSandboxed: false,
     // All at once: each waits for places in the lab.
     concurrency: 16,

@@ -30,6 +30,7 @@ export default strictCommand({
   },
   args: {
     ...pluginOptions,
+    name: { ...pluginOptions.name, default: setting('name', pluginOptions.name.default) },
     'state-dir': {
       type: 'string',
       default: '/var/lib/wgdriver',
@@ -38,20 +39,20 @@ export default strictCommand({
     },
     backend: {
       type: 'string',
-      default: 'auto',
+      default: setting('backend', 'auto'),
       valueHint: backends.join('|'),
       description: 'How links are made: auto takes the kernel where it can',
     },
     scope: {
       type: 'string',
-      default: 'local',
+      default: setting('scope', 'local'),
       valueHint: scopes.join('|'),
       description: 'Who gives away addresses: each host its own, or a Swarm’s managers (global)',
     },
     ...secretsOption,
     'log-level': {
       type: 'string',
-      default: 'info',
+      default: setting('log-level', 'info'),
       valueHint: logLevels.join('|'),
       description: 'What is logged',
     },
@@ -108,6 +109,14 @@ async function keepReconciling(driver: WireGuardDriver): Promise<never> {
     await driver.reconcile();
     await setTimeoutAsync(reconcileMs, undefined, { ref: false });
   }
+}
+
+/**
+ * What an option is unless it is given: WGDRIVER_LOG_LEVEL for --log-level, since a managed plugin's settings come
+ * by its environment; empty counts as unset.
+ */
+function setting(option: string, otherwise: string): string {
+  return process.env[`WGDRIVER_${option.toUpperCase().replaceAll('-', '_')}`] || otherwise;
 }
 
 /**
