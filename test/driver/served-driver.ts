@@ -61,6 +61,7 @@ export async function serveDriver({ limits, ...settings }: Setting = {}): Promis
   async function connect(): Promise<EngineConnection> {
     const connection = await connectEngine(socket);
     connections.add(connection);
+    void connection.ended().then(() => connections.delete(connection));
     return connection;
   }
 
