@@ -47,7 +47,7 @@ function mark(what: string, secret: Uint8Array): void {
   marks.set(`${what}, as numbers`, Buffer.from([...bytes].slice(0, 8).join(',')));
 }
 for (const seed of [optionSeed, fileSeed, tornSeed]) {
-  const bytes = decodeBase64(seed) ?? assert.fail();
+  const bytes = Buffer.from(decodeBase64(seed) ?? assert.fail());
   mark(`seed ${bytes}`, bytes);
   for (const address of ['192.168.5.2', '192.168.5.3']) {
     const scheme = {
