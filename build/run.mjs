@@ -75,9 +75,12 @@ const tasks = {
     tasks.build();
     tasks.packages();
     if (args[0] === '--vm') {
-      run(modernNode(), 'test/bench/guests.ts');
+      run(modernNode(), 'test/bench/guests.ts', ...args.slice(1));
+    } else if (args[0] === 'keys') {
+      run(modernNode(), 'test/bench/keys.ts', ...args.slice(1));
     } else {
       run(modernNode(), 'test/sandboxed.ts', modernNode(), 'test/bench/bench.ts', ...args);
+      run(modernNode(), 'test/bench/keys.ts');
     }
   },
   fuzz() {

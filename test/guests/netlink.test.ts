@@ -6,18 +6,18 @@ import assert from 'node:assert/strict';
 import { resolve } from 'node:path';
 import { after, test } from 'node:test';
 import { type GuestFiles, openLab } from '../lab/index.ts';
-import { parseReport, projectFiles, reportFile, scenarioScript } from './project.ts';
+import {
+  parseReport,
+  projectFiles,
+  projectFolder,
+  reportFile,
+  scenarioScript,
+  sourceFiles,
+} from './project.ts';
 
-/** The client's sources, and the libraries that they take. */
-const sources: GuestFiles = Object.fromEntries(
-  [
-    'src',
-    'test/guests/inside',
-    'test/links/netlink',
-    'node_modules/ipaddr.js',
-    'node_modules/valibot',
-    'node_modules/@noble',
-  ].map((path) => [`/root/wgdriver/${path}`, resolve(path)]),
+/** The client's tests. */
+const tests: GuestFiles = Object.fromEntries(
+  ['test/guests/inside', 'test/links/netlink'].map((path) => [`${projectFolder}/${path}`, resolve(path)]),
 );
 
 const serveUntilReady = `
@@ -29,7 +29,11 @@ const lab = await openLab();
 after(() => lab.close());
 
 test('netlink with the kernel’s WireGuard', async (t) => {
-  const guest = await lab.boot({ suite: 'trixie', cpus: 2, files: { ...projectFiles, ...sources } });
+  const guest = await lab.boot({
+    suite: 'trixie',
+    cpus: 2,
+    files: { ...projectFiles, ...sourceFiles, ...tests },
+  });
   await t.test('the client', async () => {
     const script = scenarioScript(['test/guests/inside/netlink.test.ts']);
     const { status, output } = await guest.exec(script, { timeoutSeconds: 1200 });

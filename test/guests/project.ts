@@ -20,6 +20,14 @@ export const projectFiles: GuestFiles = {
   ),
 };
 
+/** The sources of the driver, and the libraries that they take, for what looks beneath the bundle. */
+export const sourceFiles: GuestFiles = Object.fromEntries(
+  ['src', 'node_modules/ipaddr.js', 'node_modules/valibot', 'node_modules/@noble'].map((path) => [
+    `${projectFolder}/${path}`,
+    resolve(path),
+  ]),
+);
+
 export interface ScenarioOutcome {
   readonly name: string;
   readonly passed: boolean;
