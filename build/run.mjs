@@ -37,12 +37,12 @@ const tasks = {
     run(process.execPath, 'build/bundle.mjs');
   },
   /** For the architectures that are named, or for all. */
-  exe() {
+  exe(archs = args) {
     if (process.arch !== 'x64') {
       fail(`the executables are built on an x64 machine; this is ${process.arch}`);
     }
     tasks.build();
-    for (const arch of args.length === 0 ? Object.keys(executables) : args) {
+    for (const arch of archs.length === 0 ? Object.keys(executables) : archs) {
       if (!Object.hasOwn(executables, arch)) {
         fail(`expected ${Object.keys(executables).join(' or ')}, got ${arch}`);
       }
@@ -74,13 +74,22 @@ const tasks = {
   bench() {
     tasks.build();
     tasks.packages();
-    if (args[0] === '--vm') {
-      run(modernNode(), 'test/bench/guests.ts', ...args.slice(1));
-    } else if (args[0] === 'keys') {
-      run(modernNode(), 'test/bench/keys.ts', ...args.slice(1));
+    const sandboxed = (file, ...words) => run(modernNode(), 'test/sandboxed.ts', modernNode(), file, ...words);
+    const parts = {
+      '--vm': (...words) => run(modernNode(), 'test/bench/guests.ts', ...words),
+      keys: (...words) => run(modernNode(), 'test/bench/keys.ts', ...words),
+      start(...words) {
+        tasks.exe(['x64']);
+        sandboxed('test/bench/start.ts', ...words);
+      },
+    };
+    const [part = '', ...words] = args;
+    if (Object.hasOwn(parts, part)) {
+      parts[part](...words);
     } else {
-      run(modernNode(), 'test/sandboxed.ts', modernNode(), 'test/bench/bench.ts', ...args);
-      run(modernNode(), 'test/bench/keys.ts');
+      sandboxed('test/bench/bench.ts', ...args);
+      parts.keys();
+      parts.start();
     }
   },
   fuzz() {

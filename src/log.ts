@@ -1,4 +1,4 @@
-import { createConsola, LogLevels, type LogObject } from 'consola';
+import { createConsola, LogLevels, type LogObject } from 'consola/core';
 
 /** What a line is about, beside its message: ids, addresses, names and durations; never a secret. */
 export type Fields = Readonly<Record<string, string | number | undefined>>;
