@@ -74,7 +74,8 @@ const tasks = {
   bench() {
     tasks.build();
     tasks.packages();
-    const sandboxed = (file, ...words) => run(modernNode(), 'test/sandboxed.ts', modernNode(), file, ...words);
+    const sandboxed = (file, ...words) =>
+      run(modernNode(), 'test/sandboxed.ts', modernNode(), file, ...words);
     const parts = {
       '--vm': (...words) => run(modernNode(), 'test/bench/guests.ts', ...words),
       keys: (...words) => run(modernNode(), 'test/bench/keys.ts', ...words),

@@ -1,5 +1,5 @@
 /**
- * `npm run bench`, its second part: how long the driver takes to start, beside its bare runtime. All in turns in
+ * `npm run bench start [ROUNDS]`: how long the driver takes to start, beside its bare runtime. All in turns in
  * one run; how long a runtime takes is the machine's doing, so only the ratios say something of the driver.
  */
 import { spawn } from 'node:child_process';

@@ -30,7 +30,7 @@ const ways: Readonly<Record<string, Way>> = {
   'Node 22': ['userspace', runtimes['Node 22'][0], bundle],
   'Node 24': ['userspace', runtimes['Node 24'][0], bundle],
   'Node 26': ['netlink', runtimes['Node 26'][0], bundle],
-  'Deno 2 with the least permissions': ['netlink', resolve('test/host/deno/wgdriver')],
+  'Deno 2': ['netlink', resolve('test/host/deno/wgdriver')],
   'the executable': ['netlink', executable],
 };
 

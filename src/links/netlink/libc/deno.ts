@@ -4,36 +4,24 @@ import type { Libc } from './libc.ts';
 
 /** What is used of Deno, whose types are not Node's. */
 interface Deno {
-  dlopen<Name extends string>(path: string, symbols: Symbols<Name>): Library<Name>;
-}
-
-type Symbols<Name extends string> = Record<
-  Name,
-  { parameters: readonly string[]; result: string; name?: string; nonblocking?: true }
->;
-
-interface Library<Name extends string> {
-  symbols: Record<Name, (...args: readonly unknown[]) => unknown>;
+  dlopen<Name extends string>(
+    path: string,
+    symbols: Record<
+      Name,
+      { parameters: readonly string[]; result: string; name?: string; nonblocking?: true }
+    >,
+  ): { symbols: Record<Name, (...args: readonly unknown[]) => unknown> };
+  UnsafePointerView: new (pointer: unknown) => { getInt32(): number };
 }
 
 /** fcntl.h: O_RDONLY | O_CLOEXEC */
 const forReading = 0o2000000;
 
-/**
- * Deno takes the name alone for a file of this folder, unless it may open any library. The others are what
- * --allow-ffi=PATH may say, on Debian, Fedora and Arch.
- */
-const paths = [
-  'libc.so.6',
-  `/lib/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu/libc.so.6`,
-  '/lib64/libc.so.6',
-  '/usr/lib/libc.so.6',
-];
-
-/** libc by Deno.dlopen, which needs --allow-ffi, or --allow-ffi=PATH with one of the paths above. */
+/** libc by Deno.dlopen, which needs --allow-ffi. */
 export function denoLibc(): Libc {
+  const { Deno } = globalThis as unknown as { Deno: Deno };
   const socketCall = { parameters: ['i32', 'buffer', 'usize', 'i32'], result: 'isize' };
-  const { symbols } = openLibrary({
+  const { symbols } = Deno.dlopen('libc.so.6', {
     socket: { parameters: ['i32', 'i32', 'i32'], result: 'i32' },
     setsockopt: { parameters: ['i32', 'i32', 'i32', 'buffer', 'u32'], result: 'i32' },
     send: socketCall,
@@ -44,15 +32,12 @@ export function denoLibc(): Libc {
     setns: { parameters: ['i32', 'i32'], result: 'i32' },
     unshare: { parameters: ['i32'], result: 'i32' },
     __errno_location: { parameters: [], result: 'pointer' },
-    memcpy: { parameters: ['buffer', 'pointer', 'usize'], result: 'pointer' },
   });
 
   function checked(operation: string, subject: string, result: unknown): number {
     if (Number(result) < 0) {
-      // Deno's own way to read memory is not for those who may open one library only.
-      const errno = new Int32Array(1);
-      symbols.memcpy(errno, symbols.__errno_location(), BigInt(errno.byteLength));
-      throw new NetlinkError(operation, subject, { errno: errnoName(errno[0] ?? 0) });
+      const errno = new Deno.UnsafePointerView(symbols.__errno_location()).getInt32();
+      throw new NetlinkError(operation, subject, { errno: errnoName(errno) });
     }
     return Number(result);
   }
@@ -83,18 +68,4 @@ export function denoLibc(): Libc {
       checked('make', 'network namespace', symbols.unshare(flags));
     },
   };
-}
-
-/** @throws Error of Deno's for the name alone */
-function openLibrary<Name extends string>(symbols: Symbols<Name>): Library<Name> {
-  const { Deno } = globalThis as unknown as { Deno: Deno };
-  let refusal: unknown;
-  for (const path of paths) {
-    try {
-      return Deno.dlopen(path, symbols);
-    } catch (error) {
-      refusal ??= error;
-    }
-  }
-  throw refusal;
 }

@@ -39,14 +39,6 @@ function whyNot(runtime: string): { skip?: string } {
 for (const [name, runtime, ...args] of [
   ['Node 26', `${runtimes}/node26/bin/node`],
   ['Deno', `${runtimes}/deno/deno`, 'run', '--quiet', '--allow-all'],
-  // Of all libraries libc alone, as docs/deno.md has it.
-  [
-    'Deno with one library',
-    `${runtimes}/deno/deno`,
-    'run',
-    '--no-prompt',
-    '--allow-ffi=/lib/x86_64-linux-gnu/libc.so.6',
-  ],
 ] as const) {
   test(`netlink on ${name}`, whyNot(runtime), () => {
     const { stdout, stderr } = spawnSync('unshare', ['--net', runtime, ...args, program], {
