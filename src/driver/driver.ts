@@ -58,7 +58,9 @@ export function createDriver({
   return {
     reconcile: createReconcile({ store, links, log, inEndpoint, undeleted, removeEndpoint, now }),
 
-    getCapabilities: () => ({ Scope: scope, ConnectivityScope: scope, GwAllocChecker: true }),
+    // Containers on different hosts reach one another through the hub, whoever gives away their addresses; a
+    // Swarm then tells all its nodes the names of services.
+    getCapabilities: () => ({ Scope: scope, ConnectivityScope: 'global', GwAllocChecker: true }),
 
     // The gateway's address is the hub's inside the tunnel, so the engine must not give it away.
     gwAllocCheck: () => ({ SkipIPv4: false, SkipIPv6: false }),

@@ -42,7 +42,7 @@ test('the life cycle of moby’s TestRemoteDriver', async () => {
   assert.deepEqual(await call('Plugin.Activate'), { Implements: ['NetworkDriver'] });
   assert.deepEqual(await call('NetworkDriver.GetCapabilities'), {
     Scope: 'local',
-    ConnectivityScope: 'local',
+    ConnectivityScope: 'global',
     GwAllocChecker: true,
   });
   assert.deepEqual(await call('NetworkDriver.GwAllocCheck', { Options: { ...generic } }), {

@@ -1,5 +1,8 @@
-import { resolve } from 'node:path';
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { sh } from './commands.ts';
+import type { Tunnel } from './tunnel.ts';
 
 /** What `npm run build:plugin` makes. */
 export const pluginFolder = resolve('dist/plugin');
@@ -11,24 +14,27 @@ export const managedPlugin = 'wireguard-plugin:latest';
 export const pluginMounts = ['/etc/wgdriver', '/var/lib/wgdriver-plugin'] as const;
 
 /**
- * Makes, in `folder`, a copy of the plugin for a kernel without WireGuard: with wireguard-go and ip of this machine,
- * their libraries, a shell and the TUN device.
+ * The folder of a plugin that works on this kernel: where that has no WireGuard, a copy with wireguard-go and ip of this
+ * machine, their libraries, a shell and the TUN device.
  */
-export async function copyPluginForUserspace(folder: string): Promise<void> {
-  await sh(
-    `cp -a "$1/." "$2"
-     for program in wireguard-go ip; do
-       path=$(command -v $program)
-       cp "$path" "$2/rootfs/usr/bin/$program"
-       for library in $(ldd "$path" | grep -o '/[^ ]*'); do
-         mkdir -p "$2/rootfs$(dirname "$library")"
-         cp -L "$library" "$2/rootfs$library"
+export async function pluginFolderFor({ backend }: Tunnel): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'wgdriver-plugin-'));
+  await sh('cp -a "$1/." "$2"', pluginFolder, folder);
+  if (backend === 'userspace') {
+    await sh(
+      `for program in wireguard-go ip; do
+         path=$(command -v $program)
+         cp "$path" "$1/rootfs/usr/bin/$program"
+         for library in $(ldd "$path" | grep -o '/[^ ]*'); do
+           mkdir -p "$1/rootfs$(dirname "$library")"
+           cp -L "$library" "$1/rootfs$library"
+         done
        done
-     done
-     mkdir -p "$2/rootfs/bin"
-     cp "$(command -v busybox)" "$2/rootfs/bin/sh"
-     sed -i 's|"Linux": {|"Linux": { "Devices": [{ "Name": "tun", "Path": "/dev/net/tun" }],|' "$2/config.json"`,
-    pluginFolder,
-    folder,
-  );
+       mkdir -p "$1/rootfs/bin"
+       cp "$(command -v busybox)" "$1/rootfs/bin/sh"
+       sed -i 's|"Linux": {|"Linux": { "Devices": [{ "Name": "tun", "Path": "/dev/net/tun" }],|' "$1/config.json"`,
+      folder,
+    );
+  }
+  return folder;
 }

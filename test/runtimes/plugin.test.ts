@@ -1,7 +1,6 @@
 // The managed plugin on a real engine, with wireguard-go where the kernel has no WireGuard.
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { run, sh, until } from '../host/commands.ts';
@@ -9,20 +8,17 @@ import { wgdriver } from '../host/driver.ts';
 import { type Engine, importTestImage, startEngine, testImage } from '../host/engine.ts';
 import { pingUntilAnswered } from '../host/host.ts';
 import { article, type Hub, startHub } from '../host/hub.ts';
-import { copyPluginForUserspace, managedPlugin, pluginFolder, pluginMounts } from '../host/plugin.ts';
+import { managedPlugin, pluginFolder, pluginFolderFor, pluginMounts } from '../host/plugin.ts';
 import { findTunnel } from '../host/tunnel.ts';
 
 const [secrets, state] = pluginMounts;
 let engine: Engine;
 let hub: Hub;
-let folder = pluginFolder;
+let folder: string;
 
 before(async () => {
   const tunnel = await findTunnel();
-  if (tunnel.backend === 'userspace') {
-    folder = await mkdtemp(join(tmpdir(), 'wgdriver-plugin-'));
-    await copyPluginForUserspace(folder);
-  }
+  folder = await pluginFolderFor(tunnel);
   engine = await startEngine();
   await importTestImage(engine);
   hub = await startHub({ tunnel });

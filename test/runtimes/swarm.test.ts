@@ -1,0 +1,153 @@
+// The Swarm examples as their READMEs say, on a Swarm of this machine alone; test/guests/swarm.test.ts has several nodes.
+import assert from 'node:assert/strict';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { after, before, beforeEach, test } from 'node:test';
+import { run, sh, until } from '../host/commands.ts';
+import { wgdriver } from '../host/driver.ts';
+import { type Engine, importTestImage, startEngine, testImage } from '../host/engine.ts';
+import { pingUntilAnswered } from '../host/host.ts';
+import { article, type Hub, startHub } from '../host/hub.ts';
+import { managedPlugin, pluginFolderFor, pluginMounts } from '../host/plugin.ts';
+import { findTunnel } from '../host/tunnel.ts';
+
+const [secrets, state] = pluginMounts;
+const replicas = 6;
+let engine: Engine;
+let hub: Hub;
+
+before(async () => {
+  const tunnel = await findTunnel();
+  engine = await startEngine();
+  await importTestImage(engine);
+  hub = await startHub({ tunnel });
+  await hub.configure(`--seed=${article.seed}`, article.subnet);
+  await mkdir(secrets);
+  await mkdir(state);
+  await writeFile(join(secrets, 'app.seed'), article.seed, { mode: 0o600 });
+  await engine.docker('plugin', 'create', managedPlugin, await pluginFolderFor(tunnel));
+  await engine.docker('swarm', 'init', '--advertise-addr=10.99.0.1');
+});
+after(async () => {
+  await engine.stop();
+  await hub.close();
+});
+beforeEach(() => engine.tryDocker('plugin', 'disable', managedPlugin));
+
+/** Runs a command in an example's folder, as its README has it. */
+const inExample = (name: string, ...command: string[]) =>
+  run('sh', ['-c', 'cd "$1" && shift && exec "$@"', 'sh', resolve('compose-examples', name), ...command], {
+    APP_IMAGE: testImage,
+    HUB: hub.endpoint,
+    HUB_PUBLIC_KEY: hub.publicKey,
+  });
+
+async function setScope(scope: string): Promise<void> {
+  await engine.docker('plugin', 'set', managedPlugin, `WGDRIVER_SCOPE=${scope}`);
+  await engine.docker('plugin', 'enable', managedPlugin);
+}
+
+/** The containers of the stack, once all of them run and have reached the hub, and their addresses. */
+async function reached(): Promise<string[]> {
+  let containers: string[] = [];
+  await until('all tasks run', async () => {
+    containers = (await engine.docker('ps', '-q')).split('\n').filter(Boolean);
+    return containers.length === replicas;
+  });
+  return Promise.all(
+    containers.map(async (container) => {
+      await engine.docker('exec', container, 'sh', '-c', pingUntilAnswered, 'sh', hub.address);
+      const shown = await engine.docker('exec', container, 'ip', '-4', '-o', 'address', 'show', 'wg0');
+      return /inet (\S+)\/24/.exec(shown)?.[1] ?? shown;
+    }),
+  );
+}
+
+/** Each replica finds all others by the service's name, and one reaches them all, through the hub. */
+async function expectNeighbours(addresses: readonly string[]): Promise<void> {
+  const [container = ''] = (await engine.docker('ps', '-q')).split('\n');
+  const found = await engine.docker('exec', container, 'nslookup', 'web', '127.0.0.11');
+  for (const address of addresses) {
+    assert.match(found, new RegExp(`^Address: ${address.replaceAll('.', '\\.')}$`, 'm'));
+    await engine.docker('exec', container, 'sh', '-c', pingUntilAnswered, 'sh', address);
+  }
+  assert.match(await engine.docker('exec', container, 'ls', '/sys/class/net'), /^lo\s+wg0$/);
+}
+
+/** The stack is gone, and so are its links and all that the driver kept of it. */
+async function expectNothingLeft(): Promise<void> {
+  const kept = async () => [
+    ...(await readdir(join(state, 'networks'))),
+    ...(await readdir(join(state, 'endpoints'))),
+    ...(await sh('ip -brief link | grep "^wg" || true')).split('\n').filter(Boolean),
+  ];
+  await until('nothing is left', async () => (await kept()).length === 0);
+}
+
+test('swarm-global: the managers give away addresses, and the hub’s file comes from them', async () => {
+  await setScope('global');
+  await inExample('swarm-global', 'docker', 'stack', 'deploy', '-c', 'compose.yaml', 'app');
+  const addresses = await reached();
+  assert.equal(new Set(addresses).size, replicas);
+  await expectNeighbours(addresses);
+  const expected = await run(wgdriver, ['endpoint-config', `--seed=${article.seed}`, article.subnet]);
+  assert.equal(await run(wgdriver, ['endpoint-config', '--network=app_tunnel']), expected);
+  await inExample('swarm-global', 'docker', 'stack', 'rm', 'app');
+  await expectNothingLeft();
+});
+
+test('swarm-global: wrong options are refused on the manager, and no task starts', async () => {
+  await setScope('global');
+  const create = ['network', 'create', '-d', managedPlugin, `--subnet=${article.subnet}`];
+  await engine.docker(...create, '-o', 'io.bestov.wg.peer=x', 'wrong');
+  await engine.docker(
+    'service',
+    'create',
+    '--detach',
+    '--name=wrong',
+    '--network=wrong',
+    testImage,
+    'sleep',
+    '1000',
+  );
+  await until('the manager says what is wrong', () =>
+    /option io\.bestov\.wg\.peerkey is missing/.test(engine.output()),
+  );
+  assert.equal(await engine.docker('ps', '-q'), '');
+  await engine.docker('service', 'rm', 'wrong');
+  await until(
+    'the network is gone',
+    async () => (await engine.tryDocker('network', 'rm', 'wrong')).status === 0,
+  );
+});
+
+test('swarm-local: each node gives away its own range, and doctor says which', async () => {
+  await setScope('local');
+  await inExample('swarm-local', './node.sh', hub.endpoint, hub.publicKey, '192.168.5.64/26');
+  const create = ['--scope', 'swarm', '--config-from', 'wgnet-config', 'wgnet'];
+  await inExample('swarm-local', 'docker', 'network', 'create', '-d', managedPlugin, ...create);
+  const hubFile = await run(wgdriver, ['endpoint-config', '--network=wgnet-config']);
+  await inExample('swarm-local', 'docker', 'stack', 'deploy', '-c', 'compose.yaml', 'app');
+  const addresses = await reached();
+  assert.equal(new Set(addresses).size, replicas);
+  for (const address of addresses) {
+    assert.match(address, /^192\.168\.5\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])$/);
+  }
+  await expectNeighbours(addresses);
+  assert.equal(await run(wgdriver, ['endpoint-config', '--network=wgnet']), hubFile);
+  const { checks } = JSON.parse(await run(wgdriver, ['doctor', '--json'])) as {
+    checks: { name: string; status: string; cause: string }[];
+  };
+  const range = checks.find(({ name }) => name === 'ip-range');
+  assert.deepEqual(
+    [range?.status, range?.cause],
+    ['pass', 'wgnet-config gives away 192.168.5.64/26 of 192.168.5.0/24'],
+  );
+  await inExample('swarm-local', 'docker', 'stack', 'rm', 'app');
+  await until(
+    'the network is gone',
+    async () => (await engine.tryDocker('network', 'rm', 'wgnet')).status === 0,
+  );
+  await expectNothingLeft();
+  await engine.docker('network', 'rm', 'wgnet-config');
+});
