@@ -34,11 +34,14 @@ try {
     executable: node,
     output,
     disableExperimentalSEAWarning: true,
+    // Bytecode of another architecture would be refused, with a warning to the user.
+    useCodeCache: arch === process.arch,
     // NODE_OPTIONS is for the Node of the host, if it has one.
     execArgvExtension: 'none',
   };
   writeFileSync(settings, JSON.stringify(sea));
-  execFileSync(process.execPath, ['--build-sea', settings]);
+  // The cache holds hashes of strings, which V8 seeds at random, unless it is told how.
+  execFileSync(process.execPath, ['--random-seed=1', '--build-sea', settings]);
 
   const checksum = createHash('sha256').update(readFileSync(output)).digest('hex');
   renameSync(output, executable);
