@@ -58,7 +58,7 @@ const tiers: readonly Tier[] = [
     isSandboxed: true,
     // Engines are heavy, and the machines have two cores.
     concurrency: 1,
-    files: ['test/scenarios/*.test.ts'],
+    files: ['test/scenarios/*.test.ts', 'test/engine-faults/*.test.ts'],
   },
   {
     name: 'guests',

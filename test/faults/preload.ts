@@ -4,7 +4,8 @@
  * process: an operation on a file, a program or a socket, before it is asked for and once it is under way.
  *
  * WGDRIVER_TEST_FAULT names a file that says what to do, `kill 17` or `fail 17`, from when it is written;
- * the steps that an answer took are written to the same name with `.steps` behind it.
+ * the steps that an answer took are written to the same name with `.steps` behind it. SIGUSR2 has the bytes
+ * in use after a collection of garbage written to `.heap`.
  */
 import childProcess from 'node:child_process';
 import fs from 'node:fs';
@@ -12,6 +13,7 @@ import http from 'node:http';
 import { syncBuiltinESMExports } from 'node:module';
 import net from 'node:net';
 import timers from 'node:timers/promises';
+import { queryObjects } from 'node:v8';
 
 type Any = (...args: unknown[]) => unknown;
 type Module = Record<string, Any>;
@@ -116,6 +118,12 @@ http.ServerResponse.prototype.end = function (this: http.ServerResponse, ...args
 } as typeof end;
 
 const { setTimeout: sleep } = timers;
+process.on('SIGUSR2', () => {
+  // It collects all garbage first, also what has finalizers.
+  queryObjects(class Nothing {});
+  writeFileSync(`${controlFile}.heap`, String(process.memoryUsage().heapUsed));
+});
+
 (timers as { setTimeout: unknown }).setTimeout = (ms: number, ...rest: [never, never]) =>
   sleep(ms / speed, ...rest);
 const now = performance.now.bind(performance);

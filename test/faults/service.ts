@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { until } from '../host/commands.ts';
 import { wgdriver } from '../host/driver.ts';
 import { type Answer, connectEngine } from '../plugin/engine-client.ts';
 
@@ -24,8 +25,17 @@ export interface FaultyService {
   /** How many steps the last call took that was answered while armed. */
   steps(): Promise<number>;
   readonly isRunning: boolean;
+  /** What it holds of the machine. */
+  usage(): Promise<Usage>;
   ended(): Promise<void>;
   stop(signal?: NodeJS.Signals): Promise<void>;
+}
+
+export interface Usage {
+  readonly residentBytes: number;
+  /** Of JavaScript, after a collection of garbage. */
+  readonly heapBytes: number;
+  readonly openFiles: number;
 }
 
 export interface FaultSettings {
@@ -61,6 +71,22 @@ export function faultyService({ folder, backend, speed, args = [], env = {} }: F
       return isRunning();
     },
     ended,
+
+    async usage() {
+      await rm(`${control}.heap`, { force: true });
+      child?.kill('SIGUSR2');
+      let heap = '';
+      await until('garbage is collected', async () => {
+        heap = await readFile(`${control}.heap`, 'utf8').catch(() => '');
+        return heap !== '';
+      });
+      const status = await readFile(`/proc/${child?.pid}/status`, 'utf8');
+      return {
+        residentBytes: Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024,
+        heapBytes: Number(heap),
+        openFiles: (await readdir(`/proc/${child?.pid}/fd`)).length,
+      };
+    },
 
     async start() {
       const options = [
