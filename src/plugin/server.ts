@@ -105,6 +105,10 @@ export async function servePlugin(
       }
     });
   });
+  // Node's own answer to an Expect that it does not know has no body.
+  server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) =>
+    server.emit('request', request, response),
+  );
   server.on('clientError', (error: NodeJS.ErrnoException, connection: Socket) => {
     const isLate = error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
     // Node counts from the connection's first moment; but the engine may open one in reserve.

@@ -113,6 +113,8 @@ export function faultyService({ folder, backend, speed, args = [], env = {} }: F
           ...args,
         ],
         {
+          // A core file goes where all else goes.
+          cwd: folder,
           stdio: ['ignore', 'pipe', 'pipe'],
           env: { ...process.env, ...env, WGDRIVER_TEST_FAULT: control, WGDRIVER_TEST_SPEED: String(speed) },
         },

@@ -389,6 +389,19 @@ for (const path of [
   });
 }
 
+for (const header of [
+  'Expect: 100-continue',
+  'Expect: the-impossible',
+  'Connection: Upgrade\r\nUpgrade: h2c',
+]) {
+  test(`${header.replace('\r\n', ', ')}: answered all the same`, async () => {
+    const engine = await driver.connect();
+    const bytes = callBytes('NetworkDriver.Leave', endpoint).replace('Host: ', `${header}\r\nHost: `);
+    engine.send(bytes);
+    assert.deepEqual((await engine.answer()).body, {});
+  });
+}
+
 for (const verb of ['GET', 'PUT', 'DELETE']) {
   test(`${verb} is an error`, async () => {
     const engine = await driver.connect();
