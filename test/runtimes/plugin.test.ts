@@ -19,6 +19,8 @@ let folder: string;
 before(async () => {
   const tunnel = await findTunnel();
   folder = await pluginFolderFor(tunnel);
+  // As systemd has it from the boot on: what the engine mounts later is seen in plugins too.
+  await sh('mount --make-rshared /run');
   engine = await startEngine();
   await importTestImage(engine);
   hub = await startHub({ tunnel });
@@ -113,6 +115,12 @@ test('a network with its seed in the secrets folder, and the hub’s file from i
   await ping('one');
   assert.match(await run(wgdriver, ['endpoint-config', '--network=wgnet']), /^PublicKey = .*\n/m);
   assert.equal((await readdir(join(state, 'networks'))).length, 1);
+});
+
+test('it sees the network namespaces of containers that started after it', async () => {
+  const sandbox = await engine.docker('inspect', '--format={{.NetworkSettings.SandboxKey}}', 'one');
+  const type = await run('stat', ['-f', '-c', '%T', `/proc/${await pluginProcess()}/root${sandbox}`]);
+  assert.equal(type, 'nsfs');
 });
 
 test('doctor finds it, and its networks', async () => {
