@@ -49,8 +49,8 @@ function ownCommand(): string[] {
   if ('Deno' in globalThis) {
     throw new Error('on Deno, service cannot know its permissions: install with Node or the executable');
   }
-  const [node = '', script] = process.argv;
-  // In a single executable the second word is the executable's own path again.
-  const words = script === undefined || realpathSync(script) === process.execPath ? [] : [script];
-  return [node, ...words].map((path) => realpathSync(path));
+  const [node = '', script = ''] = process.argv;
+  // In a single executable the second word is what the executable was called by, not a path.
+  const words = process.getBuiltinModule('node:sea').isSea() ? [node] : [node, script];
+  return words.map((path) => realpathSync(path));
 }

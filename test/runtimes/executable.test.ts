@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { attempt, run, sh } from '../host/commands.ts';
 import { executable } from '../host/driver.ts';
@@ -12,6 +14,13 @@ test('its version is that of package.json, and not a word besides', async () => 
     const { stdout, stderr } = await attempt(executable, ['--version'], env);
     assert.deepEqual([stdout, stderr], [`${version}\n`, '']);
   }
+});
+
+test('called by its name, it knows where it is', async () => {
+  const file = join(await mkdtemp(join(tmpdir(), 'wgdriver-named-')), 'wgdriver');
+  await symlink(executable, file);
+  const { stderr } = await attempt('env', [`PATH=${dirname(file)}`, 'wgdriver', 'service', 'install']);
+  assert.match(stderr, /^wgdriver: systemd does not run on this host: [^\n]*\n$/);
 });
 
 test('its checksum is beside it, for sha256sum', async () => {
