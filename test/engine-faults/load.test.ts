@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { run } from '../host/commands.ts';
 import { testImage } from '../host/engine.ts';
 import { hostForTests } from '../host/host.ts';
+import { allowInotify } from '../host/inotify.ts';
 import { expectNoTraceSince, takeTraces } from '../host/traces.ts';
 
 const host = await hostForTests();
@@ -29,6 +30,7 @@ const residentMegabytes = async () =>
   Number(/^VmRSS:\s+(\d+) kB$/m.exec(await readFile(`/proc/${host.driver.pid}/status`, 'utf8'))?.[1]) / 1024;
 
 test(`${containers} containers started and stopped, ${atOnce} at once: all run, and nothing is left`, async (t) => {
+  t.after(await allowInotify(containers + 200));
   await host.createNetwork('wgnet');
   await host.startContainer('first', '--network=wgnet');
   await host.ping('first', host.hub.address);

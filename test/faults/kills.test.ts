@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { linkName } from '../../src/driver/names.ts';
 import { createNetworkRequest } from '../driver/networks.ts';
 import { createRandom } from '../fuzz/random.ts';
@@ -49,7 +49,7 @@ test(`${kills} kills: nothing of a broken call is left, and nothing else is touc
     article.subnet,
   );
   const service = faultyService({ folder, backend: tunnel.backend, speed });
-  after(async () => {
+  t.after(async () => {
     await service.stop('SIGKILL');
     await rm(folder, { recursive: true });
   });

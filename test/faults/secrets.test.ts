@@ -8,7 +8,7 @@ import { Buffer } from 'node:buffer';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { derivePrivateKey } from '../../src/keys/derivation.ts';
 import { parseAddress } from '../../src/wireguard/address.ts';
 import { decodeBase64, encodeBase64 } from '../../src/wireguard/base64.ts';
@@ -95,7 +95,7 @@ test('no secret leaves its place, whatever fails', { skip }, async (t) => {
   };
   const { backend } = await findTunnel();
   const service = faultyService({ folder, backend, speed: 1, env });
-  after(async () => {
+  t.after(async () => {
     await service.stop('SIGKILL');
     await rm(folder, { recursive: true });
   });

@@ -38,7 +38,8 @@ export function userspaceLinks(mark: Mark, program: string): Links {
       const marked = await ipBatch([`link set dev ${name} mtu ${mtu} alias ${mark.write(endpointId)}`]);
       if (!marked.ok) {
         await deleteUnmarked(name);
-        throw failure('create', name, marked);
+        const error = failure('create', name, marked);
+        throw error.code === 'ENODEV' ? new LinkError('create', name, endedAtOnce(program), 'ENODEV') : error;
       }
     },
 
@@ -56,6 +57,14 @@ export function userspaceLinks(mark: Mark, program: string): Links {
     deleteUnfinished: (name) => deleteUnfinished(name, mark, 'tun'),
     list: () => listMarked(mark),
   };
+}
+
+/** wireguard-go watches a file for each link, and says nothing if it is not let: it is a daemon by then. */
+function endedAtOnce(program: string): string {
+  return (
+    `${program} began and was gone at once; with many links, allow it more of what each takes one of ` +
+    '(sysctl fs.inotify.max_user_instances)'
+  );
 }
 
 /** wireguard-go tells its error on stdout, and on stderr draws a box of advice. */
