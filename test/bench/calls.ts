@@ -44,7 +44,7 @@ import { spreadOf, table } from './figures.ts';
 const rounds = Number(process.argv[2] ?? 30);
 const fewEndpoints = 10;
 const manyEndpoints = Number(process.argv[3] ?? 1000);
-const deletions = 100;
+const deletions = Number(process.argv[4] ?? 100);
 
 const peer = publicKeyOf(new PrivateKey(new Uint8Array(32).fill(8)));
 const times = new Map<string, number[]>();
