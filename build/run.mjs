@@ -54,7 +54,7 @@ const tasks = {
   },
   /** A folder for `docker plugin create`. */
   plugin() {
-    run(process.execPath, 'build/run.mjs', 'exe', 'x64');
+    tasks.exe(['x64']);
     run(process.execPath, 'build/plugin.mjs');
   },
   check() {
@@ -79,6 +79,7 @@ const tasks = {
     const parts = {
       '--vm': (...words) => run(modernNode(), 'test/bench/guests.ts', ...words),
       keys: (...words) => run(modernNode(), 'test/bench/keys.ts', ...words),
+      scale: (...words) => run(modernNode(), 'test/bench/scale.ts', ...words),
       start(...words) {
         tasks.exe(['x64']);
         sandboxed('test/bench/start.ts', ...words);
