@@ -26,9 +26,9 @@ export const hubAddress = '192.168.5.1';
 const functions = `
   set -euo pipefail
 
-  # Starts the driver, and waits until it serves.
+  # start_driver [BACKEND]: waits until it serves
   start_driver() {
-    setsid wgdriver serve --backend iproute </dev/null >>/var/log/wgdriver.log 2>&1 &
+    setsid wgdriver serve --backend \${1-iproute} </dev/null >>/var/log/wgdriver.log 2>&1 &
     local pid=$! socket=/run/docker/plugins/${driverName}.sock
     echo $pid >/run/wgdriver.pid
     until [ -S $socket ]; do kill -0 $pid || { cat /var/log/wgdriver.log; return 1; }; sleep 0.1; done
