@@ -18,7 +18,8 @@ import { enterFreshNamespace } from '../links/fresh-namespace.ts';
 import { addForeignLink, shownLinks } from '../links/namespace-links.ts';
 import { faultyService, success } from './service.ts';
 
-const { skip } = await enterFreshNamespace('wireguard-go', 'wg', 'ping');
+const isUserspace = (await findTunnel()).backend === 'userspace';
+const { skip } = await enterFreshNamespace('wg', 'ping', ...(isUserspace ? ['wireguard-go'] : []));
 
 const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
 const kills = Number(process.env.WGDRIVER_TEST_KILLS ?? (isFull ? 500 : 50));
@@ -156,7 +157,7 @@ test(`${kills} kills: nothing of a broken call is left, and nothing else is touc
   );
   // Links of others: one with nothing to tell by, one of another driver, and one with a name as ours have.
   for (const name of ['tun0', 'wgdother', linkName('somebody’s')]) {
-    addForeignLink(name);
+    await (isUserspace ? addForeignLink(name) : run('ip', ['link', 'add', name, 'type', 'wireguard']));
   }
   await sh('ip link set dev wgdother alias wgdriver:another:steady');
   const sound = { links: linksNow(), state: await stateNow(), tunnels: await tunnelsNow() };

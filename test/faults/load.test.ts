@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { createNetworkRequest } from '../driver/networks.ts';
-import { allowInotify } from '../host/inotify.ts';
 import { findTunnel } from '../host/tunnel.ts';
 import { enterFreshNamespace } from '../links/fresh-namespace.ts';
 import { shownLinks } from '../links/namespace-links.ts';
@@ -31,8 +30,6 @@ test(`${cycles} life cycles, ${atOnce} at once: memory, open files and links sta
     await service.stop('SIGKILL');
     await rm(folder, { recursive: true });
   });
-  // Whatever else runs on this machine takes some, too.
-  t.after(await allowInotify(atOnce + 200));
   await service.start();
   const subnets = [['10.7.0.0/16', '10.7.0.1/16']] as const;
   success(await service.call('NetworkDriver.CreateNetwork', createNetworkRequest({ subnets })));
