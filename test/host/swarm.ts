@@ -1,0 +1,225 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { testImage } from './engine.ts';
+import { managedPlugin } from './plugin.ts';
+
+/** A machine of a cluster. Its scripts of bash(1) may call ping_from and show_links (test/guests/guest-host.ts). */
+export interface ClusterMachine {
+  readonly hostname: string;
+  /** Runs a script to its end; its output. @throws if it fails */
+  sh(script: string): Promise<string>;
+}
+
+export interface ClusterNode extends ClusterMachine {
+  /** Puts the cable in or takes it out. */
+  setConnected(isConnected: boolean): Promise<void>;
+  /** Pulls the plug. */
+  powerOff(): Promise<void>;
+}
+
+/**
+ * A hub at 10.77.0.1, with a peer for each address of the examples' subnet on the link wg-hub, and nodes from 10.77.0.2 on:
+ * each with an engine that runs, the image of the tests, the managed plugin enabled in the scope, and `wgdriver`.
+ */
+export interface Cluster {
+  readonly hub: ClusterMachine;
+  readonly nodes: readonly ClusterNode[];
+  /** Where compose-examples is on the nodes. */
+  readonly examples: string;
+  close(): Promise<void>;
+}
+
+export type Scope = 'global' | 'local';
+
+const hubAddress = '192.168.5.1';
+const replicas = 6;
+
+interface Task {
+  readonly node: ClusterNode;
+  readonly container: string;
+  readonly address: string;
+}
+
+/** What takes minutes is for the full run. */
+const slow = { skip: process.env.WGDRIVER_TEST_FULL === undefined ? 'it is for the full run' : false };
+
+/** Tests of the examples' stacks on a Swarm of a manager and its workers, of which one gets lost. */
+export function describeSwarm(title: string, scope: Scope, open: () => Promise<Cluster>): void {
+  describe(`${title}, scope ${scope}`, () => {
+    let cluster: Cluster;
+    let nodes: readonly ClusterNode[];
+    let manager: ClusterNode;
+    let worker: ClusterNode;
+    let hubKey: string;
+    const network = scope === 'global' ? 'app_tunnel' : 'wgnet';
+    const inExample = () =>
+      `cd ${cluster.examples}/swarm-${scope}; export APP_IMAGE=${testImage} HUB=10.77.0.1:51820 HUB_PUBLIC_KEY=${hubKey}`;
+    const onNodes = (script: string) => Promise.all(nodes.map((node) => node.sh(script)));
+
+    before(async () => {
+      cluster = await open();
+      nodes = cluster.nodes;
+      const [first, second] = nodes;
+      assert(first && second);
+      [manager, worker] = [first, second];
+      hubKey = await cluster.hub.sh('wg show wg-hub public-key');
+      const token = await manager.sh(
+        'docker swarm init --advertise-addr 10.77.0.2 >/dev/null; docker swarm join-token -q worker',
+      );
+      for (const joining of nodes.slice(1)) {
+        await joining.sh(`docker swarm join --token ${token} 10.77.0.2:2377`);
+      }
+    });
+
+    after(() => cluster?.close());
+
+    /** Waits until so many tasks run on these nodes and all is quiet. */
+    async function tasksOn(hosts: readonly ClusterNode[], count: number): Promise<Task[]> {
+      const list = `for id in $(docker ps -q --filter label=com.docker.swarm.service.name=app_web); do
+      echo $id $(docker exec $id ip -4 -o address show wg0 | grep -o 'inet [^/]*' | cut -d ' ' -f 2) || true; done`;
+      for (let tries = 0; tries < 60; tries += 1) {
+        const running = Number(
+          await manager.sh(
+            `docker service ps app_web --filter desired-state=running --format '{{.CurrentState}}' | grep -c ^Running || true`,
+          ),
+        );
+        const found = await Promise.all(
+          hosts.map(async (node) =>
+            (await node.sh(list))
+              .split('\n')
+              .filter((line) => / \d/.test(line))
+              .map((line) => ({
+                node,
+                container: line.split(' ')[0] ?? '',
+                address: line.split(' ')[1] ?? '',
+              })),
+          ),
+        );
+        const tasks = found.flat();
+        if (running === count && tasks.length === count) {
+          return tasks;
+        }
+        await sleep(3000);
+      }
+      assert.fail(`no ${count} tasks run: ${await manager.sh('docker service ps --no-trunc app_web')}`);
+    }
+
+    /** Each has an address of its own, reaches the hub and all others, and the hub knows its key. */
+    async function expectAllReached(tasks: readonly Task[]): Promise<void> {
+      const addresses = tasks.map(({ address }) => address);
+      assert.equal(new Set(addresses).size, tasks.length, addresses.join(', '));
+      for (const address of [hubAddress, ...addresses]) {
+        await Promise.all(
+          nodes.map(async (node) => {
+            const containers = tasks.filter((task) => task.node === node).map(({ container }) => container);
+            await node.sh(
+              containers.map((container) => `ping_from ${container} ${address} >/dev/null`).join('\n'),
+            );
+          }),
+        );
+      }
+      const shaken = await cluster.hub.sh(`wg show wg-hub dump | awk '$5 > 0 { print $4 }'`);
+      for (const address of addresses) {
+        assert(shaken.includes(`${address}/32`), `the hub has shaken hands with ${address}`);
+      }
+    }
+
+    test('the stack: six replicas over the nodes reach the hub and one another', async () => {
+      if (scope === 'local') {
+        for (const [index, node] of nodes.entries()) {
+          await node.sh(`${inExample()}; ./node.sh $HUB $HUB_PUBLIC_KEY 192.168.5.${64 * (index + 1)}/26`);
+        }
+        await manager.sh(
+          `docker network create -d ${managedPlugin} --scope swarm --config-from wgnet-config wgnet`,
+        );
+      }
+      await manager.sh(`${inExample()}; docker stack deploy -c compose.yaml app`);
+      const tasks = await tasksOn(nodes, replicas);
+      for (const node of nodes) {
+        assert(
+          tasks.some((task) => task.node === node),
+          `${node.hostname} has a task`,
+        );
+      }
+      await expectAllReached(tasks);
+      const [task] = tasks;
+      assert(task);
+      const names = await task.node.sh(`docker exec ${task.container} nslookup web 127.0.0.11`);
+      for (const { address } of tasks) {
+        assert(names.includes(address), `web is ${address}, on each node`);
+      }
+    });
+
+    test('the hub’s file from the manager, and what doctor says', async () => {
+      const peers = `wgdriver endpoint-config --format setconf --network ${network} 2>/dev/null | grep -c PublicKey`;
+      assert.equal(await manager.sh(peers), '253');
+      assert.match(
+        await manager.sh('wgdriver doctor | grep ip-range'),
+        scope === 'global'
+          ? /^pass .* managers give away all/
+          : /^pass .* wgnet-config gives away 192\.168\.5\.64\/26/,
+      );
+    });
+
+    test('scaled up, down, and updated one by one', slow, async () => {
+      await manager.sh('docker service scale --detach app_web=9');
+      await expectAllReached(await tasksOn(nodes, 9));
+      await manager.sh('docker service scale --detach app_web=6');
+      const before = await tasksOn(nodes, replicas);
+      await manager.sh('docker service update --detach --force app_web');
+      let now = before;
+      for (
+        let tries = 0;
+        tries < 20 && now.some(({ container }) => before.some((task) => task.container === container));
+        tries += 1
+      ) {
+        await sleep(3000);
+        now = await tasksOn(nodes, replicas);
+      }
+      assert(now.every(({ container }) => !before.some((task) => task.container === container)));
+      await expectAllReached(now);
+    });
+
+    test(
+      'a node that is cut off loses its tasks to the others, and is in its place again when it is back',
+      slow,
+      async () => {
+        await worker.setConnected(false);
+        const others = nodes.filter((node) => node !== worker);
+        await manager.sh(`until docker node ls | grep ${worker.hostname} | grep -q Down; do sleep 2; done`);
+        await expectAllReached(await tasksOn(others, replicas));
+        await worker.setConnected(true);
+        await manager.sh(`until docker node ls | grep ${worker.hostname} | grep -q Ready; do sleep 2; done`);
+        await worker.sh(`until [ -z "$(docker ps -q)" ]; do sleep 2; done; ! show_links | grep ^wg`);
+      },
+    );
+
+    test('a node without power: its tasks go on elsewhere, and the hub takes their keys', slow, async () => {
+      await manager.sh('docker service update --detach --force app_web');
+      await sleep(10_000);
+      await tasksOn(nodes, replicas);
+      await worker.powerOff();
+      nodes = nodes.filter((node) => node !== worker);
+      await manager.sh(`until docker node ls | grep ${worker.hostname} | grep -q Down; do sleep 2; done`);
+      const tasks = await tasksOn(nodes, replicas);
+      await expectAllReached(tasks);
+    });
+
+    test('the stack removed: no link, no state, on any node', async () => {
+      await manager.sh('docker stack rm app');
+      await onNodes('until [ -z "$(docker ps -q)" ]; do sleep 1; done');
+      if (scope === 'local') {
+        await manager.sh('until docker network rm wgnet; do sleep 1; done');
+      }
+      await onNodes(
+        `for i in $(seq 30); do
+         left="$(show_links | grep ^wg || true)$(find /var/lib/wgdriver-plugin -type f)"
+         [ -n "$left" ] || break
+         sleep 1
+       done
+       [ -z "$left" ] || { echo "$left"; exit 1; }`,
+      );
+    });
+  });
+}
