@@ -4,6 +4,9 @@ import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
 import { createDriver, scopes, type WireGuardDriver } from '../driver/driver.ts';
 import { lockState } from '../driver/state-lock.ts';
 import { openStore } from '../driver/store.ts';
+import { createGuard } from '../killswitch/guard.ts';
+import { selectNamespaces } from '../killswitch/namespaces.ts';
+import { markOf } from '../links/mark.ts';
 import { backends, selectLinks } from '../links/select.ts';
 import { createLog, logFormats, logLevels } from '../log.ts';
 import { servePlugin } from '../plugin/server.ts';
@@ -89,8 +92,10 @@ export default strictCommand({
     const stateFolder = resolve(args['state-dir']);
     const unlockState = await lockState(stateFolder);
     const store = await openStore(stateFolder, log);
-    const driver = createDriver({ store, links, resolveHost, log, scope, secretsFolder });
+    const guard = createGuard(selectNamespaces(log), markOf(args.name), log);
+    const driver = createDriver({ store, links, guard, resolveHost, log, scope, secretsFolder });
     await driver.reconcile();
+    await driver.protectAll();
 
     const server = await servePlugin(driver, socket, log);
     log.info('serving', 'path' in socket ? { socket: socket.path } : { fd: socket.fd });
@@ -99,6 +104,7 @@ export default strictCommand({
     log.info('stopping', { signal: await stop });
     // Calls under way end; tunnels stay up.
     await server.close();
+    guard.close();
     await unlockState();
   },
 });

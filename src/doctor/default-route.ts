@@ -35,8 +35,12 @@ function families({ gateway, gatewayIpv6 }: Attachment): number {
   return [gateway, gatewayIpv6].filter((address) => address !== '').length;
 }
 
+interface Routed {
+  readonly containers: readonly Pick<SurveyedContainer, 'name' | 'attachments'>[];
+}
+
 /** Looks for containers whose traffic leaves by another network than the one that was to carry it all. */
-export function judgeDefaultRoute(survey: Pick<Survey, 'version' | 'containers'>): Finding {
+export function judgeDefaultRoute(survey: Pick<Survey, 'version'> & Routed): Finding {
   const from28 = isFrom28(survey);
   const leaks = survey.containers.flatMap((container) => leakOf(container, from28) ?? []);
   return leaks.length === 0
@@ -44,14 +48,21 @@ export function judgeDefaultRoute(survey: Pick<Survey, 'version' | 'containers'>
     : warn(
         name,
         `traffic leaves past the tunnel: ${listed(leaks)}`,
-        `take the container off that network or make the network --internal; where it has no IPv6, ${
+        `create the WireGuard network without killswitch=off, take the container off the other one or make that one --internal; where it has no IPv6, ${
           from28 ? 'gw-priority on the WireGuard network' : 'a name that sorts after the WireGuard network’s'
         } does it too`,
       );
 }
 
 /** Such as `app by web`; undefined if all is well. */
-function leakOf({ name: container, attachments }: SurveyedContainer, from28: boolean): string | undefined {
+function leakOf(
+  { name: container, attachments }: Routed['containers'][number],
+  from28: boolean,
+): string | undefined {
+  // With its kill switch the driver routes by itself.
+  if (attachments.some(({ hasKillswitch }) => hasKillswitch)) {
+    return undefined;
+  }
   // A network of ours without a gateway (--internal, or some allowed IPs only) was not to carry all.
   if (!attachments.some(({ isOurs, gateway }) => isOurs && gateway !== '')) {
     return undefined;

@@ -2,6 +2,7 @@ import { release } from 'node:os';
 import { createEngine, type Engine } from '../engine/client.ts';
 import { netlinkObstacle } from '../links/netlink/probe.ts';
 import { probeProgram } from '../links/probe.ts';
+import { judgeCapabilities } from './capabilities.ts';
 import { judgeClock, probeClock } from './clock.ts';
 import { judgeDefaultRoute } from './default-route.ts';
 import { judgeDns } from './dns.ts';
@@ -76,5 +77,6 @@ const networkChecks: Readonly<
   'ip-range': judgeIpRange,
   'default-route': judgeDefaultRoute,
   dns: judgeDns,
+  capabilities: judgeCapabilities,
   handshakes: async (survey, driver) => judgeHandshakes(await probeHandshakes(survey, driver)),
 };

@@ -9,6 +9,8 @@ export type Attachment = Omit<Endpoint, 'networkId'> & {
   /** Of the driver that is looked at. */
   readonly isOurs: boolean;
   readonly isInternal: boolean;
+  /** Does the driver keep what is for this network in its tunnel? */
+  readonly hasKillswitch: boolean;
 };
 
 /** A running container on a network of the driver that is looked at, and all its networks. */
@@ -19,6 +21,9 @@ export interface SurveyedContainer {
   readonly attachments: readonly Attachment[];
   /** The servers given with `--dns`. */
   readonly dns: readonly string[];
+  readonly isPrivileged: boolean;
+  readonly capAdd: readonly string[];
+  readonly capDrop: readonly string[];
 }
 
 /** What the engine says of itself and of one driver's networks. */
@@ -68,10 +73,8 @@ export async function surveyEngine(engine: Engine, driver: string): Promise<Surv
       isSwarmNode,
       networks: ours,
       configs,
-      containers: containers.map(({ name, sandboxKey, dns, endpoints }) => ({
-        name,
-        sandboxKey,
-        dns,
+      containers: containers.map(({ id: _, endpoints, ...container }) => ({
+        ...container,
         attachments: endpoints.map((endpoint) => attachmentOf(endpoint, networks, driver)),
       })),
     };
@@ -101,9 +104,13 @@ function attachmentOf(
   driver: string,
 ): Attachment {
   const network = networks.find(({ id }) => id === networkId);
+  const isOurs = isDriver(network?.driver ?? '', driver);
+  // Its options are those of the --config-only network that it was created from.
+  const config = networks.find(({ name }) => name === network?.configFrom);
   return {
     ...endpoint,
-    isOurs: isDriver(network?.driver ?? '', driver),
+    isOurs,
     isInternal: network?.isInternal ?? false,
+    hasKillswitch: isOurs && (config ?? network)?.hasKillswitch === true,
   };
 }

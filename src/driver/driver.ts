@@ -1,5 +1,6 @@
 import { derivePrivateKey } from '../keys/derivation.ts';
 import { readSeedFile } from '../keys/seed.ts';
+import type { Guard } from '../killswitch/guard.ts';
 import { LinkError, type Links, type NewLink } from '../links/links.ts';
 import { type Log, msSince } from '../log.ts';
 import type { CreateEndpointRequest } from '../plugin/api.ts';
@@ -8,6 +9,7 @@ import { type Address, formatPrefix, parsePrefix, sameAddress } from '../wiregua
 import type { Device } from '../wireguard/device.ts';
 import type { PrivateKey } from '../wireguard/key.ts';
 import { Secret } from '../wireguard/secret.ts';
+import { dnsServers, refuseForeignDns } from './dns.ts';
 import { containerLinkPrefix, linkName } from './names.ts';
 import { type Network, networkOf, recordOf, subnetOfAddress } from './network.ts';
 import { defaultSecretsFolder, optionPrefix, ourOptions, seedFileOf } from './options.ts';
@@ -15,11 +17,12 @@ import { createQueue } from './queue.ts';
 import { createReconcile } from './reconcile.ts';
 import { allowedIps, routing } from './routing.ts';
 import type { Endpoint, Store } from './store.ts';
-import { endpointWarnings, networkWarnings } from './warnings.ts';
+import { dnsWarning, endpointWarnings, networkWarnings } from './warnings.ts';
 
 export interface DriverDependencies {
   readonly store: Store;
   readonly links: Links;
+  readonly guard: Guard;
   /** The address of a host name, or of an address itself. */
   readonly resolveHost: (host: string) => Promise<Address>;
   readonly log: Log;
@@ -34,6 +37,8 @@ export interface DriverDependencies {
 export interface WireGuardDriver extends Driver {
   /** Undoes what faults and kills have left behind (createReconcile); at the start, and now and then. */
   reconcile(): Promise<void>;
+  /** Protects the containers that run already: their networks may have changed meanwhile, and will. */
+  protectAll(): Promise<void>;
 }
 
 export const scopes = ['local', 'global'] as const;
@@ -43,6 +48,7 @@ export type Scope = (typeof scopes)[number];
 export function createDriver({
   store,
   links,
+  guard,
   resolveHost,
   log,
   scope = 'local',
@@ -54,9 +60,25 @@ export function createDriver({
   const inNetwork = createQueue();
   const inEndpoint = createQueue();
   const undeleted = new Set<string>();
+  /** Of endpoints that were created by this process: were DNS servers named? */
+  const hasDns = new Map<string, boolean>();
 
   return {
     reconcile: createReconcile({ store, links, log, inEndpoint, undeleted, removeEndpoint, now }),
+
+    async protectAll() {
+      for (const { endpointId, sandbox } of store.allJoined()) {
+        const network = store.network(store.endpoint(endpointId)?.networkId ?? '');
+        if (network === undefined || network.options.killswitch === 'off') {
+          continue;
+        }
+        try {
+          await guard.protect(sandbox, endpointId, allowedIps(network));
+        } catch (error) {
+          log.error('a container could not be protected', { endpoint: endpointId, cause: String(error) });
+        }
+      }
+    },
 
     // Containers on different hosts reach one another through the hub, whoever gives away their addresses; a
     // Swarm then tells all its nodes the names of services.
@@ -83,6 +105,11 @@ export function createDriver({
       inNetwork(request.NetworkID, async () => {
         const started = performance.now();
         const network = networkOf(recordOf(request));
+        if (network.options.killswitch !== 'off') {
+          await guard.probe().catch((error: Error) => {
+            throw new Error(`${error.message}. Or create the network with -o ${optionPrefix}killswitch=off`);
+          });
+        }
         const warnings = await networkWarnings(network, await seedOf(network), secretsFolder);
         await store.putNetwork(network);
         log.info('network created', {
@@ -113,10 +140,11 @@ export function createDriver({
       inNetwork(request.NetworkID, () =>
         inEndpoint(request.EndpointID, async () => {
           const started = performance.now();
-          const endpoint = {
-            ...endpointOf(request, knownNetwork(request.NetworkID)),
-            bootId: store.bootId,
-          };
+          const network = knownNetwork(request.NetworkID);
+          const endpoint = { ...endpointOf(request, network), bootId: store.bootId };
+          if (network.options.killswitch === 'strict') {
+            refuseForeignDns(request.Options, allowedIps(network));
+          }
           const known = store.endpoint(endpoint.endpointId);
           if (known !== undefined && known.networkId !== endpoint.networkId) {
             // Also, two of these that evicted one another would wait for one another.
@@ -131,6 +159,7 @@ export function createDriver({
           }
           await store.putEndpoint(endpoint);
           undeleted.delete(endpoint.endpointId);
+          hasDns.set(endpoint.endpointId, dnsServers(request.Options).length > 0);
           log.info('endpoint created', { ...fieldsOf(endpoint), ms: msSince(started) });
           for (const warning of endpointWarnings(request.Options)) {
             log.warn(warning, fieldsOf(endpoint));
@@ -165,6 +194,18 @@ export function createDriver({
         await makeLink(link, SandboxKey ?? '');
         try {
           await links.configure(link.name, device);
+          if (network.options.killswitch !== 'off') {
+            const outcome = await guard.protect(SandboxKey ?? '', EndpointID, allowedIps(network));
+            if (outcome === 'unseen') {
+              throw new Error(
+                `${SandboxKey} is no network namespace to this driver, so the container’s traffic cannot be kept in ` +
+                  'the tunnel; a driver with mounts of its own needs that folder as one with propagation (rslave)',
+              );
+            }
+            if (outcome === 'protected' && hasDns.get(EndpointID) === false) {
+              log.warn(dnsWarning, fieldsOf(endpoint));
+            }
+          }
         } catch (error) {
           await undoJoin(EndpointID);
           throw error;
@@ -218,6 +259,7 @@ export function createDriver({
   }
 
   async function undoJoin(endpointId: string): Promise<void> {
+    releaseFrom(endpointId);
     try {
       await removeLink(endpointId);
       await store.removeJoined(endpointId);
@@ -231,11 +273,17 @@ export function createDriver({
     await (isUnfinished ? links.deleteUnfinished(linkName(endpointId)) : links.delete(linkName(endpointId)));
   }
 
+  function releaseFrom(endpointId: string): void {
+    guard.release(store.joined(endpointId)?.sandbox ?? '', endpointId);
+  }
+
   async function removeEndpoint(endpointId: string): Promise<void> {
+    hasDns.delete(endpointId);
     if (store.endpoint(endpointId) !== undefined) {
       undeleted.add(endpointId);
     }
     await removeLink(endpointId);
+    releaseFrom(endpointId);
     await store.removeEndpoint(endpointId);
     undeleted.delete(endpointId);
     // An unfinished one is looked after until nobody can be making it any more.

@@ -22,6 +22,10 @@ export interface Hub {
   readonly port: number;
 }
 
+/** What is done against traffic that leaves past the tunnel. */
+export const killswitches = ['on', 'strict', 'off'] as const;
+export type Killswitch = (typeof killswitches)[number];
+
 /** The options of a network, decoded. */
 export interface NetworkOptions {
   readonly peer: Hub;
@@ -36,6 +40,7 @@ export interface NetworkOptions {
   readonly mtu: number;
   /** Masked; undefined if not given, which means everything. */
   readonly allowedips?: readonly Prefix[];
+  readonly killswitch: Killswitch;
 }
 
 const schema = v.strictObject({
@@ -74,6 +79,7 @@ const schema = v.strictObject({
       parsed(parsePrefixes, 'expected CIDR prefixes separated by commas, such as 10.0.0.0/8,192.168.5.0/24'),
     ),
   ),
+  killswitch: v.optional(v.picklist(killswitches, `expected one of ${killswitches.join(', ')}`), 'on'),
 });
 
 const optionNames = Object.keys(schema.entries);

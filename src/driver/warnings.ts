@@ -39,3 +39,8 @@ export function endpointWarnings(options: Readonly<Record<string, unknown>>): st
     ? ['ports published with -p are not reachable on this network: the container is reached through the hub']
     : [];
 }
+
+/** Of a container whose namespace was there when it joined, as from engine 28 on. */
+export const dnsWarning =
+  'no DNS servers were named for this container, and an engine from 28 on asks those of the host past the ' +
+  'tunnel: start it with --dns (compose: `dns:`), unless a network that it joined before has them';

@@ -39,9 +39,11 @@ const IPAMConfig = v.pipe(
   v.transform(({ Subnet, IPRange }) => ({ subnet: Subnet, ipRange: IPRange })),
 );
 
+const killswitch = 'io.bestov.wg.killswitch';
+
 /**
- * An item of `GET /networks`. The options' values stay behind here: one of them may be a seed, and only
- * their names are of use.
+ * An item of `GET /networks`. The options' values but one stay behind here: one of them may be a seed, and
+ * only their names are of use.
  */
 export const Network = v.pipe(
   v.object({
@@ -52,7 +54,7 @@ export const Network = v.pipe(
     ConfigOnly: v.nullish(v.boolean(), false),
     ConfigFrom: v.nullish(v.object({ Network: text }), {}),
     Internal: v.nullish(v.boolean(), false),
-    Options: v.nullish(v.pipe(v.record(v.string(), v.unknown()), v.transform(Object.keys)), {}),
+    Options: v.nullish(v.record(v.string(), v.unknown()), {}),
     IPAM: v.nullish(v.object({ Config: v.nullish(v.array(IPAMConfig), []) }), {}),
   }),
   v.transform(({ Id, Name, Driver, Scope, ConfigOnly, ConfigFrom, Internal, Options, IPAM }) => ({
@@ -65,7 +67,8 @@ export const Network = v.pipe(
     /** The `--config-only` network that it was created from; empty if there is none. */
     configFrom: ConfigFrom.Network ?? '',
     isInternal: Internal,
-    optionNames: Options,
+    optionNames: Object.keys(Options ?? {}),
+    hasKillswitch: Options?.[killswitch] !== 'off',
     /** `ipRange` is empty where none was asked for: all of the subnet is given away. */
     subnets: IPAM.Config ?? [],
   })),
@@ -143,7 +146,15 @@ export const Container = v.pipe(
   v.object({
     Id: v.string(),
     Name: v.string(),
-    HostConfig: v.nullish(v.object({ Dns: v.nullish(v.array(v.string()), []) }), {}),
+    HostConfig: v.nullish(
+      v.object({
+        Dns: v.nullish(v.array(v.string()), []),
+        Privileged: v.nullish(v.boolean(), false),
+        CapAdd: v.nullish(v.array(v.string()), []),
+        CapDrop: v.nullish(v.array(v.string()), []),
+      }),
+      {},
+    ),
     NetworkSettings,
   }),
   v.transform(({ Id, Name, HostConfig, NetworkSettings: { sandboxKey, endpoints } }) => ({
@@ -154,6 +165,10 @@ export const Container = v.pipe(
     endpoints,
     /** The servers given with `--dns`. */
     dns: HostConfig.Dns ?? [],
+    isPrivileged: HostConfig.Privileged ?? false,
+    /** As they were given: with or without `CAP_`, in any case, or ALL. */
+    capAdd: HostConfig.CapAdd ?? [],
+    capDrop: HostConfig.CapDrop ?? [],
   })),
 );
 export type Container = v.InferOutput<typeof Container>;

@@ -44,7 +44,7 @@ export function netlinkNamespaces(log: Log): Namespaces {
         ),
       })),
 
-    async enforce(netns, { filter, frameFilter, routes, replyRoutes, rules }) {
+    async enforce(netns, { filter, frameFilter, routes, rules }) {
       await withNetfilter(netns, async (socket) => {
         await replaceTable(socket, encoded(filter));
         await replaceTable(socket, encoded(frameFilter)).catch((error: NetlinkError) => {
@@ -59,12 +59,6 @@ export function netlinkNamespaces(log: Log): Namespaces {
           if (table === tunnelTable && isOutdated(destination, routes)) {
             await deleteRoute(socket, { table, destination });
           }
-        }
-        for (const route of replyRoutes) {
-          // The gateway is a guess.
-          await replaceRoute(socket, withIndex(route)).catch((error: NetlinkError) => {
-            log.debug('what comes in by another network may not be answered', { cause: error.message });
-          });
         }
         for (const rule of rules) {
           await addRule(socket, rule).catch(unless('EEXIST'));
@@ -87,19 +81,23 @@ export function netlinkNamespaces(log: Log): Namespaces {
     },
 
     watch(onChange, isUrgent) {
-      const socket = openEventSocket();
-      let timer = setTimeout(poll);
-      function poll() {
+      let isClosed = false;
+      const poll = (socket: NetlinkSocket) => {
+        if (isClosed) {
+          socket.close();
+          return;
+        }
         if (hasChanges(socket)) {
           onChange();
         }
-        timer = setTimeout(poll, isUrgent() ? pollMs.urgent : pollMs.idle);
-        timer.unref();
-      }
+        setTimeout(poll, isUrgent() ? pollMs.urgent : pollMs.idle, socket).unref();
+      };
+      openEventSocket().then(poll, (error: Error) => {
+        log.error('changes in containers’ networks cannot be watched', { cause: error.message });
+      });
       return {
         close() {
-          clearTimeout(timer);
-          socket.close();
+          isClosed = true;
         },
       };
     },

@@ -16,11 +16,11 @@ import {
   type ProtectionRoute,
   type ProtectionTable,
   rulePriorities,
-  type Seen,
   tunnelTable,
 } from './protection.ts';
 
-const families = { ipv4: '-4', ipv6: '-6' } as const satisfies Record<Family, string>;
+const families = ['ipv4', 'ipv6'] as const;
+const flags = { ipv4: '-4', ipv6: '-6' } as const satisfies Record<Family, string>;
 
 /** What `ip -json` says, as far as it is used. */
 const shownLinks = v.array(
@@ -39,55 +39,77 @@ const shownRoutes = v.array(
 export function programNamespaces(log: Log): Namespaces {
   return {
     async look(netns) {
-      const links = decode(shownLinks, await shown(netns, 'link', 'show'), 'ip -json link show').map(
-        ({ ifindex, ifname, ifalias }) => ({ index: ifindex, name: ifname, alias: ifalias }),
-      );
-      const routes: Seen['routes'][number][] = [];
-      for (const family of ['ipv4', 'ipv6'] as const) {
-        const list = await shown(netns, families[family], 'route', 'show', 'table', 'main');
-        for (const { type, dst, dev, gateway } of decode(shownRoutes, list, 'ip -json route show')) {
+      const [links4, routes4, routes6] = await inNamespace(netns, [
+        { command: 'ip -json link show' },
+        ...families.map((family) => ({ command: `ip -json ${flags[family]} route show table main` })),
+      ]);
+      const links = parsed(shownLinks, links4).map(({ ifindex, ifname, ifalias }) => ({
+        index: ifindex,
+        name: ifname,
+        alias: ifalias,
+      }));
+      const routesOf = (family: Family, outcome: Outcome | undefined) =>
+        parsed(shownRoutes, outcome).flatMap(({ type, dst, dev, gateway }) => {
           const oif = links.find(({ name }) => name === dev)?.index;
           const destination = destinationOf(dst, family);
-          if (type === 'unicast' && oif !== undefined && destination !== undefined) {
-            routes.push({ oif, destination, gateway: parseAddress(gateway ?? '') });
-          }
-        }
-      }
-      return { links, routes };
+          return type === 'unicast' && oif !== undefined && destination !== undefined
+            ? { oif, destination, gateway: parseAddress(gateway ?? '') }
+            : [];
+        });
+      return { links, routes: [...routesOf('ipv4', routes4), ...routesOf('ipv6', routes6)] };
     },
 
-    async enforce(netns, { filter, frameFilter, routes, replyRoutes, rules }) {
-      await inNamespace(netns, 'nft', ['-f', '-'], tableText(filter));
-      await inNamespace(netns, 'nft', ['-f', '-'], tableText(frameFilter)).catch((error: Error) => {
-        warnOfFrames(log, error.message);
-      });
-      for (const family of ['ipv4', 'ipv6'] as const) {
-        const isOfFamily = ({ destination }: ProtectionRoute) => destination.address.kind() === family;
-        const lines = [
-          ...routes.filter(isOfFamily).map(routeText),
-          ...rules.filter((rule) => rule.family === family).map(ruleText),
-        ];
-        await batch(netns, family, lines, /File exists/);
-        const present = await shown(netns, families[family], 'route', 'show', 'table', String(tunnelTable));
-        const outdated = decode(shownRoutes, present, 'ip -json route show')
-          .flatMap(({ dst }) => destinationOf(dst, family) ?? [])
-          .filter((destination) => isOutdated(destination, routes))
-          .map((destination) => `route flush exact ${formatPrefix(destination)} table ${tunnelTable}`);
-        await batch(netns, family, outdated, /^$/);
-        // The gateways are a guess.
-        await batch(netns, family, replyRoutes.filter(isOfFamily).map(routeText), /./);
+    async enforce(netns, { filter, frameFilter, routes, rules }) {
+      const linesOf = (family: Family) => [
+        ...routes.filter(({ destination: { address } }) => address.kind() === family).map(routeText),
+        ...rules.filter((rule) => rule.family === family).map(ruleText),
+      ];
+      const [filtered, framesFiltered, ...others] = await inNamespace(netns, [
+        { command: 'nft -f -', stdin: tableText(filter) },
+        { command: 'nft -f -', stdin: tableText(frameFilter) },
+        ...families.map((family) => batch(family, linesOf(family))),
+        ...families.map((family) => ({
+          command: `ip -json ${flags[family]} route show table ${tunnelTable}`,
+        })),
+      ]);
+      expectSuccess(filtered);
+      if (framesFiltered?.status !== 0) {
+        warnOfFrames(log, framesFiltered?.output ?? '');
+      }
+      for (const outcome of others.slice(0, 2)) {
+        expectSuccess(outcome, /File exists/);
+      }
+      const outdated = families.map((family, index) =>
+        batch(
+          family,
+          parsed(shownRoutes, others[2 + index])
+            .flatMap(({ dst }) => destinationOf(dst, family) ?? [])
+            .filter((destination) => isOutdated(destination, routes))
+            .map((destination) => `route flush exact ${formatPrefix(destination)} table ${tunnelTable}`),
+        ),
+      );
+      if (outdated.some(({ stdin }) => stdin !== '')) {
+        for (const outcome of await inNamespace(netns, outdated)) {
+          expectSuccess(outcome);
+        }
       }
     },
 
     async lift(netns) {
-      for (const family of ['ipv4', 'ipv6'] as const) {
-        for (const priority of rulePriorities) {
-          const words = [families[family], 'rule', 'delete', 'priority', String(priority)];
-          while ((await run(...command(netns, 'ip', words))).ok);
-        }
-      }
-      for (const table of [filterTable, frameFilterTable]) {
-        await inNamespace(netns, 'nft', ['-f', '-'], deletionText(table));
+      const deletions = families.flatMap((family) =>
+        rulePriorities.map((priority) => ({
+          command: `while ip ${flags[family]} rule delete priority ${priority} 2>/dev/null; do :; done`,
+        })),
+      );
+      const outcomes = await inNamespace(netns, [
+        ...deletions,
+        ...[filterTable, frameFilterTable].map((table) => ({
+          command: 'nft -f -',
+          stdin: deletionText(table),
+        })),
+      ]);
+      for (const outcome of outcomes.slice(deletions.length)) {
+        expectSuccess(outcome);
       }
     },
 
@@ -107,58 +129,72 @@ export function programNamespaces(log: Log): Namespaces {
   };
 }
 
-/** @throws Error with what the program said */
+interface Command {
+  /** Of sh(1); the project's own words and numbers, nothing else's. */
+  readonly command: string;
+  readonly stdin?: string;
+}
+
+interface Outcome {
+  readonly status: number;
+  /** What it said on stdout and stderr. */
+  readonly output: string;
+}
+
+/**
+ * Runs commands in a namespace, all of them whatever comes of one. By one shell: to enter a namespace for each
+ * would take as long again.
+ * @throws Error if the namespace cannot be entered
+ */
 async function inNamespace(
   netns: NetworkNamespace,
-  program: string,
-  args: readonly string[],
-  stdin = '',
-): Promise<string> {
-  const outcome = await run(...command(netns, program, args), stdin);
+  commands: readonly Command[],
+): Promise<readonly Outcome[]> {
+  const script = commands
+    .map(({ command, stdin = '' }) => `output=$(${command} 2>&1 <<'END'\n${stdin}\nEND\n)\n${report}`)
+    .join('\n');
+  const [program, args] =
+    netns === 'new' ? ['unshare', ['--net', 'sh']] : ['nsenter', [`--net=${netns}`, 'sh']];
+  const outcome = await run(program, args, `${script}\n`);
   if (!outcome.ok) {
-    throw new Error(`${program} in network namespace ${netns}: ${kernelWords(outcome.cause)}`);
+    throw new Error(`enter network namespace ${netns}: ${outcome.cause}`);
   }
-  return outcome.stdout;
+  const fields = outcome.stdout.split('\0');
+  return commands.map((_, index) => ({
+    status: Number(fields[2 * index]),
+    output: fields[2 * index + 1]?.trim() ?? '',
+  }));
 }
 
-function command(
-  netns: NetworkNamespace,
-  program: string,
-  args: readonly string[],
-): [file: string, args: readonly string[]] {
-  return netns === 'new'
-    ? ['unshare', ['--net', program, ...args]]
-    : ['nsenter', [`--net=${netns}`, program, ...args]];
-}
+const report = 'printf "%s\\0%s\\0" "$?" "$output"';
 
-async function shown(netns: NetworkNamespace, ...args: readonly string[]): Promise<unknown> {
-  const json = await inNamespace(netns, 'ip', ['-json', ...args]).catch((error: Error) => {
-    // A table is there as long as it has a route.
-    if (error.message.includes('FIB table does not exist')) {
-      return '';
+/** @throws Error with what a command said, unless all of it is expected */
+function expectSuccess(outcome: Outcome | undefined, expected?: RegExp): void {
+  if (outcome?.status !== 0) {
+    const lines = kernelWords(outcome?.output ?? 'nothing').split('; ');
+    const cause = lines.find((line) => line !== '' && expected?.test(line) !== true);
+    if (cause !== undefined || expected === undefined) {
+      throw new Error(cause ?? `exit status ${outcome?.status}`);
     }
-    throw error;
-  });
-  return json.trim() === '' ? [] : JSON.parse(json);
+  }
 }
 
-/** Runs commands of ip(8), all of them whatever comes of one. @throws Error if one failed otherwise than expected */
-async function batch(
-  netns: NetworkNamespace,
-  family: Family,
-  lines: readonly string[],
-  expected: RegExp,
-): Promise<void> {
-  if (lines.length === 0) {
-    return;
+function parsed<Schema extends v.GenericSchema>(
+  schema: Schema,
+  outcome: Outcome | undefined,
+): v.InferOutput<Schema> {
+  // A table is there as long as it has a route.
+  const isMissing = outcome?.output.includes('FIB table does not exist') ?? false;
+  if (!isMissing) {
+    expectSuccess(outcome);
   }
-  const args = [families[family], '-force', '-batch', '-'];
-  const outcome = await run(...command(netns, 'ip', args), `${lines.join('\n')}\n`);
-  const causes = outcome.ok ? [] : kernelWords(outcome.cause).split('; ');
-  const cause = causes.find((line) => !expected.test(line));
-  if (cause !== undefined) {
-    throw new Error(`ip in network namespace ${netns}: ${cause}`);
-  }
+  const json = isMissing ? '' : (outcome?.output ?? '');
+  return decode(schema, json === '' ? [] : JSON.parse(json), 'ip -json');
+}
+
+/** Commands of ip(8), all of them whatever comes of one. */
+function batch(family: Family, lines: readonly string[]) {
+  return { command: `ip ${flags[family]} -force -batch -`, stdin: lines.join('\n') };
 }
 
 function destinationOf(text: string, family: Family) {

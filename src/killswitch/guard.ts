@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { access, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Mark } from '../links/mark.ts';
 import { type Log, msSince } from '../log.ts';
@@ -13,15 +13,18 @@ export interface Guard {
   /**
    * Protects a container that has the link of an endpoint or is about to get it: what is for the prefixes
    * leaves by that link alone, connected networks excepted. From then on the protection keeps up with the
-   * container's networks. Resolves when it is in place; or, where the container's namespace is not there yet, at
-   * once, and then it will be as soon as that is.
+   * container's networks. Resolves when it is in place; or at once where the container's namespace is still to
+   * come, and then it will be as soon as that is there.
    * @throws Error if it cannot be put in place
    */
-  protect(sandboxKey: string, endpointId: string, prefixes: readonly Prefix[]): Promise<void>;
+  protect(sandboxKey: string, endpointId: string, prefixes: readonly Prefix[]): Promise<Protected>;
   /** The endpoint's link is gone. With the last one goes the protection. */
   release(sandboxKey: string, endpointId: string): void;
   close(): void;
 }
+
+/** `unseen`: what is there is not a namespace, or not any more, and nothing was done. */
+export type Protected = 'protected' | 'coming' | 'unseen';
 
 interface Sandbox {
   readonly key: `/${string}`;
@@ -143,6 +146,11 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
       await sleep(namespacePollMs);
     }
     sandbox.isExpecting = false;
+    if (sandbox.tunnels.size > 0) {
+      log.warn('a container’s network namespace has not come, and if it ever does it will not be protected', {
+        sandbox: sandbox.key,
+      });
+    }
   }
 
   return {
@@ -167,9 +175,14 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
       sandbox.tunnels.set(endpointId, { isLink, prefixes });
       if (await isNamespace(sandbox.key)) {
         await next(sandbox, () => update(sandbox));
-      } else {
-        void awaitNamespace(sandbox);
+        return 'protected';
       }
+      if (await isThere(sandbox.key)) {
+        sandboxes.delete(sandboxKey);
+        return 'unseen';
+      }
+      void awaitNamespace(sandbox);
+      return 'coming';
     },
 
     release(sandboxKey, endpointId) {
@@ -213,10 +226,19 @@ function isAbsolute(path: string): path is `/${string}` {
 /** The engine makes a file first, and then mounts the namespace on it. */
 async function isNamespace(path: string): Promise<boolean> {
   try {
-    return (await stat(path)).dev === (await stat('/proc/self/ns/net')).dev;
+    const [own, other] = await Promise.all([stat('/proc/self/ns/net'), stat(path)]);
+    // Never the host's own, whatever the engine says.
+    return other.dev === own.dev && other.ino !== own.ino;
   } catch {
     return false;
   }
+}
+
+function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Encoded expressions say what the text beside them does. */

@@ -4,13 +4,10 @@ import type { Link } from '../links/netlink/route/link.ts';
 import type { Rule } from '../links/netlink/route/rule.ts';
 import {
   type Address,
-  bits,
   coverEverything,
   covers,
   formatPrefix,
-  masked,
   type Prefix,
-  plus,
   prefixOf,
 } from '../wireguard/address.ts';
 import {
@@ -24,6 +21,7 @@ import {
   isNewConnection,
   isReply,
   oif,
+  oifNamed,
   type Statement,
   setConnectionMark,
   setMark,
@@ -64,9 +62,11 @@ export interface ProtectionRoute {
   readonly metric?: number;
 }
 
-/** Is a destination none of these routes'? Then what the table of tunnels has for it is out of date. */
+/** Has the table of tunnels, as it is to be, nothing for a destination? */
 export function isOutdated(destination: Prefix, routes: readonly ProtectionRoute[]): boolean {
-  return routes.every((route) => formatPrefix(route.destination) !== formatPrefix(destination));
+  return !routes.some(
+    (route) => route.table === tunnelTable && formatPrefix(route.destination) === formatPrefix(destination),
+  );
 }
 
 export interface ProtectionTable extends TableName {
@@ -78,10 +78,7 @@ export interface Protection {
   readonly filter: ProtectionTable;
   /** For frames that a process writes itself, which pass by the other one. */
   readonly frameFilter: ProtectionTable;
-  /** All that the table of tunnels is to have. */
   readonly routes: readonly ProtectionRoute[];
-  /** By which what came in by another network is answered. */
-  readonly replyRoutes: readonly ProtectionRoute[];
   readonly rules: readonly Rule[];
 }
 
@@ -108,6 +105,9 @@ const lastMetric = 0x7fff_ffff;
 /** What linux/netfilter_ipv4.h calls NF_IP_PRI_MANGLE: behind conntrack, before the routing decision. */
 const manglePriority = -150;
 
+/** What the engine calls a tunnel's link, and a number. */
+const tunnelLinkPrefix = 'wg';
+
 const families: readonly Family[] = ['ipv4', 'ipv6'];
 const everywhere = { ipv4: prefixOf('0.0.0.0/0'), ipv6: prefixOf('::/0') } as const;
 const linkLocal = prefixOf('fe80::/10');
@@ -116,8 +116,10 @@ const linkMulticast = prefixOf('ff02::/16');
 /**
  * The protection of a container with some tunnels. Where one of them is the way to everything, nothing
  * leaves by another link but what is for its connected networks, and what answers a connection that came in
- * by it; else this holds for the tunnels' prefixes alone. A tunnel's link need not be there yet: its
- * prefixes are unreachable until it is.
+ * by it; else this holds for the tunnels' prefixes alone.
+ *
+ * A tunnel's link need not be there yet. Until it is of use the filter knows it by its name, and the engine's routes
+ * are left as they are: a container that has no other network can send as soon as it is.
  */
 export function protectionOf({ links, routes }: Seen, tunnels: readonly Tunnel[]): Protection {
   const prefixes = tunnels.flatMap((tunnel) => tunnel.prefixes);
@@ -131,6 +133,10 @@ export function protectionOf({ links, routes }: Seen, tunnels: readonly Tunnel[]
         ({ oif, gateway, destination: { length } }) => oif === index && gateway === undefined && length > 0,
       )
       .map(({ destination }) => destination);
+
+  const isReady = tunnels.every(({ isLink }) =>
+    ours.some((link) => isLink(link) && families.some((family) => hasFamily(link, family))),
+  );
 
   const accepted = verdict('accept');
   const dropped = prefixes.map((prefix) => [destination(prefix), verdict('drop')]);
@@ -168,6 +174,7 @@ export function protectionOf({ links, routes }: Seen, tunnels: readonly Tunnel[]
           policy,
           rules: [
             ...[...lo, ...ours].map(({ index }) => [oif(index), accepted]),
+            ...(isReady ? [] : [[oifNamed(tunnelLinkPrefix), accepted]]),
             ...others.flatMap((link) =>
               connected(link).map((prefix) => [oif(link.index), destination(prefix), ...pass]),
             ),
@@ -191,15 +198,11 @@ export function protectionOf({ links, routes }: Seen, tunnels: readonly Tunnel[]
         rules: [[hasMarkBits(passMark), accepted], [isArp, accepted], ...(isClosed ? [] : dropped)],
       })),
     },
-    routes: families.flatMap((family) => tunnelRoutes(family, ours)),
-    replyRoutes: others.flatMap((link) =>
-      families.flatMap((family) => {
-        const gateway = gatewayOf(link, family);
-        const table = replyMark(link.index);
-        return gateway === undefined ? [] : { table, destination: everywhere[family], link, gateway };
-      }),
-    ),
-    rules: families.flatMap((family) => [
+    routes: families.flatMap((family) => [
+      ...tunnelRoutes(family, ours),
+      ...others.flatMap((link) => replyRoute(link, family)),
+    ]),
+    rules: (isReady ? families : []).flatMap((family) => [
       { family, priority: connectedPriority, table: mainTable, suppressPrefixLength: 0 },
       ...others.map(({ index }) => ({
         family,
@@ -227,21 +230,20 @@ export function protectionOf({ links, routes }: Seen, tunnels: readonly Tunnel[]
       });
   }
 
-  /** A link that is up, with an address of the family, whose tunnel is for the prefix. */
   function carries(link: SeenLink, prefix: Prefix): boolean {
     const isFor = tunnels.some(
       (tunnel) =>
         tunnel.isLink(link) &&
         tunnel.prefixes.some((own) => own.length === prefix.length && covers(own, prefix)),
     );
-    return (
-      isFor &&
-      routes.some(
-        ({ oif, destination }) =>
-          oif === link.index &&
-          destination.address.kind() === prefix.address.kind() &&
-          !covers(linkLocal, destination),
-      )
+    return isFor && hasFamily(link, prefix.address.kind());
+  }
+
+  /** Is a link up, with an address of the family? Then it has a route. */
+  function hasFamily({ index }: SeenLink, family: Family): boolean {
+    return routes.some(
+      ({ oif, destination }) =>
+        oif === index && destination.address.kind() === family && !covers(linkLocal, destination),
     );
   }
 
@@ -257,16 +259,11 @@ export function protectionOf({ links, routes }: Seen, tunnels: readonly Tunnel[]
     );
   }
 
-  /**
-   * The engine gives a container the gateway of one network alone. Those of the others are, unless a user
-   * chose another, the first address of the subnet.
-   */
-  function gatewayOf(link: SeenLink, family: Family): Address | undefined {
-    const subnet = connected(link).find(
-      (prefix) => prefix.address.kind() === family && !covers(linkLocal, prefix),
-    );
-    const first = subnet && bits(subnet.address) - subnet.length > 1 && plus(masked(subnet).address, 1n);
-    return defaultRoute(link, family)?.gateway ?? (first || undefined);
+  /** Ports are published on the network that the engine has chosen for everything, and on no other. */
+  function replyRoute(link: SeenLink, family: Family): ProtectionRoute[] {
+    const gateway = defaultRoute(link, family)?.gateway;
+    const table = replyMark(link.index);
+    return gateway === undefined ? [] : [{ table, destination: everywhere[family], link, gateway }];
   }
 }
 

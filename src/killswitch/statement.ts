@@ -1,4 +1,4 @@
-import { be16, u8, u32 } from '../links/netlink/bytes.ts';
+import { be16, chars, u8, u32 } from '../links/netlink/bytes.ts';
 import {
   and,
   type Expression,
@@ -16,6 +16,7 @@ import {
   NFT_META_L4PROTO,
   NFT_META_MARK,
   NFT_META_OIF,
+  NFT_META_OIFNAME,
   NFT_META_PROTOCOL,
   storeCt,
   storeMeta,
@@ -45,6 +46,11 @@ export function iif(index: number): Statement {
 
 export function oif(index: number): Statement {
   return { text: `oif ${index}`, expressions: [loadMeta(NFT_META_OIF), isEqual(u32(index))] };
+}
+
+/** By any link whose name begins so. */
+export function oifNamed(prefix: string): Statement {
+  return { text: `oifname "${prefix}*"`, expressions: [loadMeta(NFT_META_OIFNAME), isEqual(chars(prefix))] };
 }
 
 /** In every family of tables: IP of the prefix's family with such a destination. */

@@ -66,6 +66,8 @@ async function lifeCycle(): Promise<void> {
     'io.bestov.wg.peer': host.hub.endpoint,
     'io.bestov.wg.peerkey': host.hub.publicKey,
     'io.bestov.wg.seed': randomBytes(32).toString('base64'),
+    // There is no container to protect.
+    'io.bestov.wg.killswitch': 'off',
   };
   await call('CreateNetwork', {
     NetworkID,

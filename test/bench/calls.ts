@@ -173,6 +173,8 @@ async function serve(backend: string): Promise<Served> {
         'io.bestov.wg.peer': '127.0.0.1:51820',
         'io.bestov.wg.peerkey': peer,
         'io.bestov.wg.seed': randomBytes(32).toString('base64'),
+        // There is no container to protect.
+        'io.bestov.wg.killswitch': 'off',
       },
     },
     IPv4Data: [{ AddressSpace: 'LocalDefault', Gateway: '10.9.0.1/16', Pool: '10.9.0.0/16' }],

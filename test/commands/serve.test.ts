@@ -68,7 +68,13 @@ test('a network, an endpoint and its link, which outlives a restart and a kill',
   assert.deepEqual(await first.call('NetworkDriver.CreateNetwork', createNetworkRequest()), {});
   const Interface = { Address: '192.168.5.2/24' };
   await first.call('NetworkDriver.CreateEndpoint', { ...endpoint, Interface });
-  assert('InterfaceName' in ((await first.call('NetworkDriver.Join', endpoint)) as object));
+  assert(
+    'InterfaceName' in
+      ((await first.call('NetworkDriver.Join', {
+        ...endpoint,
+        SandboxKey: join(folder, 'sandbox'),
+      })) as object),
+  );
   assert.equal(shownLink(name)?.ifalias, 'wgdriver:wireguard-plugin:e1');
   const shown = () => execFileSync('wg', ['show', name, 'public-key'], { encoding: 'utf8' });
   assert.equal(shown(), '+Pm8wi17cOoQ/QvaBq/WLcslAcgX1cCkrJA5dG57nU8=\n');
@@ -216,6 +222,10 @@ for (const [what, prepare, message] of [
     const call = async (method: string, body: object) =>
       (await service.call(`NetworkDriver.${method}`, body)) as { Err?: string };
     const endpoint = (EndpointID: string) => ({ NetworkID: 'network', EndpointID });
+    const joined = (EndpointID: string) => ({
+      ...endpoint(EndpointID),
+      SandboxKey: join(folder, 'sandbox'),
+    });
     const created = (EndpointID: string, last: number) => ({
       ...endpoint(EndpointID),
       Interface: { Address: `192.168.5.${last}/24` },
@@ -224,7 +234,7 @@ for (const [what, prepare, message] of [
       assert.deepEqual(await call('CreateNetwork', createNetworkRequest()), {});
       assert.deepEqual(await call('CreateEndpoint', created('e1', 2)), { Interface: {} });
       assert.deepEqual(await call('CreateEndpoint', created('e2', 3)), { Interface: {} });
-      assert('InterfaceName' in (await call('Join', endpoint('e2'))));
+      assert('InterfaceName' in (await call('Join', joined('e2'))));
       const spoil = { full: 'cat /dev/zero >"$1/filler" || :', 'read-only': 'mount -o remount,ro "$1"' }[
         what
       ];
@@ -233,7 +243,7 @@ for (const [what, prepare, message] of [
       const before = readdirSync(state, { recursive: true }).sort();
       assert.match((await call('CreateNetwork', createNetworkRequest({ id: 'n2' }))).Err ?? '', message);
       assert.match((await call('CreateEndpoint', created('e3', 4))).Err ?? '', message);
-      assert.match((await call('Join', endpoint('e1'))).Err ?? '', message);
+      assert.match((await call('Join', joined('e1'))).Err ?? '', message);
       assert.deepEqual(readdirSync(state, { recursive: true }).sort(), before);
       assert.deepEqual(
         shownLinks().map(({ ifname }) => ifname),
@@ -245,7 +255,7 @@ for (const [what, prepare, message] of [
 
       const mend = { full: 'rm "$1/filler"', 'read-only': 'mount -o remount,rw "$1"' }[what];
       execFileSync('sh', ['-c', mend, 'sh', disk]);
-      assert('InterfaceName' in (await call('Join', endpoint('e1'))));
+      assert('InterfaceName' in (await call('Join', joined('e1'))));
       for (const id of ['e1', 'e2']) {
         assert.deepEqual(await call('DeleteEndpoint', endpoint(id)), {});
       }

@@ -14,6 +14,7 @@ function ours(network: string, more: Partial<Attachment> = {}): Attachment {
     gateway: '192.168.5.1',
     gatewayIpv6: '',
     gwPriority: 0,
+    hasKillswitch: false,
     ...more,
   };
 }
@@ -166,6 +167,11 @@ for (const { title, on, to27, from28, warns } of cases) {
     }
   });
 }
+
+test('default route: the kill switch routes by itself, whatever the engine chose', () => {
+  const containers = [{ name: 'c', attachments: [ours('wg', { hasKillswitch: true }), bridge('app', dual)] }];
+  assert.equal(judgeDefaultRoute({ version: versions[28], containers }).status, 'pass');
+});
 
 test('default route: an engine of unknown version is taken for a new one', () => {
   const containers = [{ ...container, attachments: [ours('wg', { gwPriority: 1 }), bridge('app')] }];

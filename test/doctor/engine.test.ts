@@ -44,6 +44,7 @@ const attachments = [
     gwPriority: 3,
     isOurs: true,
     isInternal: false,
+    hasKillswitch: true,
   },
   {
     network: 'app',
@@ -53,8 +54,11 @@ const attachments = [
     gwPriority: 0,
     isOurs: false,
     isInternal: true,
+    hasKillswitch: false,
   },
 ];
+
+const plain = { isPrivileged: false, capAdd: [], capDrop: [] };
 
 function taken(survey: Survey | Error): Survey {
   assert.ok(!(survey instanceof Error), String(survey));
@@ -86,7 +90,7 @@ test('survey: each container is asked for, and some go meanwhile', async (t) => 
     ['tunnel'],
   );
   const { SandboxKey: sandboxKey } = NetworkSettings;
-  assert.deepEqual(survey.containers, [{ name: 'web', sandboxKey, attachments, dns: [] }]);
+  assert.deepEqual(survey.containers, [{ name: 'web', sandboxKey, attachments, dns: [], ...plain }]);
   assert.equal(judgeDns(survey).status, 'warn');
   assert.ok(!inspect(survey, { depth: null }).includes(seed));
 });
@@ -152,6 +156,7 @@ function network(name: string, more: Partial<Network> = {}): Network {
     configFrom: '',
     isInternal: false,
     optionNames: [],
+    hasKillswitch: true,
     subnets: [],
     ...more,
   };
@@ -281,6 +286,7 @@ test('dns', () => {
       name: `c${index}`,
       sandboxKey: '',
       attachments: [],
+      ...plain,
       dns: servers,
     })),
   });

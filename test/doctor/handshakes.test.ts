@@ -37,6 +37,7 @@ test('handshakes: a namespace that is gone is told of, and one on several networ
     endpointId: 'e1',
     isOurs: true,
     isInternal: false,
+    hasKillswitch: true,
     gateway: '',
     gatewayIpv6: '',
     gwPriority: 0,
@@ -46,7 +47,7 @@ test('handshakes: a namespace that is gone is told of, and one on several networ
     { ...attachment, network: 'b' },
     { ...attachment, network: 'c', isOurs: false },
   ];
-  const container = { name: 'app', attachments, dns: [] };
+  const container = { name: 'app', attachments, dns: [], isPrivileged: false, capAdd: [], capDrop: [] };
   const found = await probeHandshakes(
     {
       containers: [

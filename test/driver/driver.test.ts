@@ -583,11 +583,16 @@ function endpoint(EndpointID: string, NetworkID = 'network') {
   return { NetworkID, EndpointID };
 }
 
-function createEndpoint(id: string, Address: string, networkId?: string): Promise<unknown> {
+function createEndpoint(
+  id: string,
+  Address: string,
+  networkId?: string,
+  more: Readonly<Record<string, unknown>> = {},
+): Promise<unknown> {
   return driver.call('NetworkDriver.CreateEndpoint', {
     ...endpoint(id, networkId),
     Interface: { Address, AddressIPv6: '', MacAddress: '' },
-    Options: { 'com.docker.network.endpoint.exposedports': [], 'com.docker.network.portmap': [] },
+    Options: { 'com.docker.network.endpoint.exposedports': [], 'com.docker.network.portmap': [], ...more },
   });
 }
 
@@ -610,3 +615,69 @@ function assertErr(answer: unknown, message: RegExp): void {
   assert.match(Err, message);
   assert.deepEqual(Object.keys(answer as object), ['Err']);
 }
+
+test('a container is guarded for what its network is for, until its endpoint is deleted', async () => {
+  await createNetwork();
+  await createEndpoint('e1', '192.168.5.2/24');
+  await joinEndpoint('e1');
+  assert.deepEqual(
+    [...driver.guard.guarded],
+    [['e1', { sandboxKey: '/var/run/docker/netns/15e68092381c', prefixes: ['0.0.0.0/0', '::/0'] }]],
+  );
+  await driver.restart();
+  await driver.call('NetworkDriver.DeleteEndpoint', endpoint('e1'));
+  assert.deepEqual([...driver.guard.guarded], []);
+});
+
+test('with killswitch=off nothing is guarded, and nothing is asked of this host', async () => {
+  driver.guard.fail('probe', new Error('no nftables'));
+  await createNetwork({ options: { ...articleOptions, killswitch: 'off' } });
+  await createEndpoint('e1', '192.168.5.2/24');
+  await joinEndpoint('e1');
+  assert.deepEqual([...driver.guard.guarded], []);
+});
+
+test('a host that cannot guard: the network is refused, with the way round', async () => {
+  driver.guard.fail('probe', new Error('no nftables'));
+  assertErr(
+    await createNetwork(),
+    /^no nftables\. Or create the network with -o io\.bestov\.wg\.killswitch=off$/,
+  );
+  assert.deepEqual(await driver.traces(), nothing);
+});
+
+test('a container that cannot be guarded does not start, and no link is left', async () => {
+  await createNetwork();
+  await createEndpoint('e1', '192.168.5.2/24');
+  driver.guard.fail('protect', new Error('no namespace'));
+  assertErr(await joinEndpoint('e1'), /^no namespace$/);
+  assert.deepEqual((await driver.traces()).links, []);
+  assert.deepEqual([...driver.guard.guarded], []);
+});
+
+const dns = (...servers: string[]) => ({ 'com.docker.network.endpoint.dnsservers': servers });
+
+test('killswitch=strict: DNS servers in the tunnel are asked for', async () => {
+  await createNetwork({ options: { ...articleOptions, killswitch: 'strict', allowedips: '10.0.0.0/8' } });
+  for (const [options, expected] of [
+    [{}, /killswitch=strict: no DNS servers are named.* --dns/],
+    [dns(), /no DNS servers are named/],
+    [dns('10.1.1.1', '9.9.9.9'), /killswitch=strict: the DNS server 9\.9\.9\.9 is not among the allowed IPs/],
+    [dns('what'), /the DNS server what is not/],
+  ] as const) {
+    assertErr(await createEndpoint('e1', '192.168.5.2/24', undefined, options), expected);
+  }
+  assert.deepEqual((await driver.traces()).endpoints, []);
+  await createEndpoint('e1', '192.168.5.2/24', undefined, dns('10.1.1.1', '192.168.5.1'));
+});
+
+test('without DNS servers there is a warning, once the engine’s namespace says that it would leak', async () => {
+  await createNetwork();
+  const warnings = () => driver.lines.filter(({ message }) => message.startsWith('no DNS servers'));
+  await createEndpoint('e1', '192.168.5.2/24', undefined, dns('192.168.5.1'));
+  await joinEndpoint('e1');
+  assert.equal(warnings().length, 0);
+  await createEndpoint('e2', '192.168.5.3/24');
+  await joinEndpoint('e2');
+  assert.equal(warnings().length, 1);
+});

@@ -26,7 +26,7 @@ test('the article’s four options', () => {
 test('the defaults of the others', () => {
   const { peer, peerkey: _, seed: __, additional, ...rest } = decodeNetworkOptions(prefixed(minimal));
   assert.equal(Buffer.from(additional).toString(), 'bestov.io');
-  assert.deepEqual(rest, { derivation: 'sha3-256', keepalive: 25, mtu: 1420 });
+  assert.deepEqual(rest, { derivation: 'sha3-256', keepalive: 25, mtu: 1420, killswitch: 'on' });
 });
 
 /** A value that is marked, so that it can be searched for in an error. */
@@ -43,6 +43,7 @@ const good: { [name: string]: { [value: string]: unknown } } = {
     '[::ffff:192.0.2.1]:51820': { host: '::ffff:192.0.2.1', port: 51820 },
   },
   peerkey: { [peerkey]: peerkey },
+  killswitch: { on: 'on', strict: 'strict', off: 'off' },
   derivation: { 'sha3-256': 'sha3-256', 'keccak-256': 'keccak-256' },
   keepalive: { 0: 0, 1: 1, 25: 25, 65535: 65535 },
   mtu: { 576: 576, 1280: 1280, 1420: 1420, 65535: 65535 },

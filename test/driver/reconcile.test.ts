@@ -9,6 +9,7 @@ import { openStore, type Store } from '../../src/driver/store.ts';
 import { parseAddress } from '../../src/wireguard/address.ts';
 import { createNetworkRequest } from './networks.ts';
 import { type LogLine, recordedLog } from './recorded-log.ts';
+import { recordingGuard } from './recording-guard.ts';
 import { type RecordingLinks, recordingLinks } from './recording-links.ts';
 
 const settleMs = 10_000;
@@ -41,7 +42,14 @@ async function start(): Promise<void> {
   lines = log.lines;
   store = await openStore(join(folder, 'state'), log);
   const address = parseAddress('192.0.2.1') ?? assert.fail();
-  driver = createDriver({ store, links, resolveHost: async () => address, log, now: () => clockMs });
+  driver = createDriver({
+    store,
+    links,
+    guard: recordingGuard(),
+    resolveHost: async () => address,
+    log,
+    now: () => clockMs,
+  });
 }
 
 async function createAndJoin(): Promise<void> {

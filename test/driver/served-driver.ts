@@ -7,6 +7,7 @@ import { defaultLimits, type Limits, type PluginServer, servePlugin } from '../.
 import { type Address, parseAddress } from '../../src/wireguard/address.ts';
 import { connectEngine, type EngineConnection } from '../plugin/engine-client.ts';
 import { type LogLine, recordedLog } from './recorded-log.ts';
+import { type RecordingGuard, recordingGuard } from './recording-guard.ts';
 import { type RecordingLinks, recordingLinks } from './recording-links.ts';
 
 /** The real driver with its real store behind the real server, on links in memory. */
@@ -15,6 +16,7 @@ export interface ServedDriver {
   readonly folder: string;
   readonly socket: string;
   readonly links: RecordingLinks;
+  readonly guard: RecordingGuard;
   readonly lines: readonly LogLine[];
   /** The addresses of host names. */
   readonly names: Map<string, string>;
@@ -40,6 +42,7 @@ export async function serveDriver({ limits, ...settings }: Setting = {}): Promis
   const socket = join(folder, 'plugin.sock');
   const state = join(folder, 'state');
   const links = recordingLinks();
+  const guard = recordingGuard();
   const log = recordedLog();
   const names = new Map<string, string>();
   const connections = new Set<EngineConnection>();
@@ -54,7 +57,15 @@ export async function serveDriver({ limits, ...settings }: Setting = {}): Promis
 
   async function start(): Promise<PluginServer> {
     const store = await openStore(state, log);
-    const driver = createDriver({ store, links, resolveHost, log, secretsFolder: folder, ...settings });
+    const driver = createDriver({
+      store,
+      links,
+      guard,
+      resolveHost,
+      log,
+      secretsFolder: folder,
+      ...settings,
+    });
     return servePlugin(driver, { path: socket }, log, { ...defaultLimits, ...limits });
   }
 
@@ -70,6 +81,7 @@ export async function serveDriver({ limits, ...settings }: Setting = {}): Promis
     folder,
     socket,
     links,
+    guard,
     lines: log.lines,
     names,
     connect,

@@ -54,6 +54,7 @@ test('networks: options come without their values', async (t) => {
       configFrom: '',
       isInternal: false,
       optionNames: ['io.bestov.wg.seed', 'io.bestov.wg.peer'],
+      hasKillswitch: true,
       subnets: [
         { subnet: '10.9.0.0/24', ipRange: '10.9.0.0/25' },
         { subnet: '10.8.0.0/24', ipRange: '' },
@@ -68,6 +69,7 @@ test('networks: options come without their values', async (t) => {
       configFrom: '',
       isInternal: true,
       optionNames: [],
+      hasKillswitch: true,
       subnets: [],
     },
   ]);
@@ -94,7 +96,7 @@ test('container: DNS servers and priorities, as API 1.48 has them', async (t) =>
       '/containers/c1/json': {
         Id: 'c1',
         Name: '/app',
-        HostConfig: { Dns: ['9.9.9.9'] },
+        HostConfig: { Dns: ['9.9.9.9'], Privileged: true, CapAdd: ['NET_ADMIN'], CapDrop: ['ALL'] },
         NetworkSettings: {
           SandboxKey: '/var/run/docker/netns/1',
           Networks: { web: { NetworkID: 'n2', EndpointID: 'e2', Gateway: '172.18.0.1', GwPriority: 7 } },
@@ -118,6 +120,9 @@ test('container: DNS servers and priorities, as API 1.48 has them', async (t) =>
     sandboxKey: '/var/run/docker/netns/1',
     endpoints: [endpoint],
     dns: ['9.9.9.9'],
+    isPrivileged: true,
+    capAdd: ['NET_ADMIN'],
+    capDrop: ['ALL'],
   });
   assert.deepEqual(await engine.container('c2'), {
     id: 'c2',
@@ -125,6 +130,9 @@ test('container: DNS servers and priorities, as API 1.48 has them', async (t) =>
     sandboxKey: '',
     endpoints: [],
     dns: [],
+    isPrivileged: false,
+    capAdd: [],
+    capDrop: [],
   });
   assert.deepEqual(asked, ['GET /containers/c1/json', 'GET /containers/c2/json']);
 });

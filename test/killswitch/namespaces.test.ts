@@ -10,6 +10,7 @@ import { protectionOf } from '../../src/killswitch/protection.ts';
 import { netlinkObstacle } from '../../src/links/netlink/probe.ts';
 import { prefixOf } from '../../src/wireguard/address.ts';
 import { recordedLog } from '../driver/recorded-log.ts';
+import { until } from '../host/commands.ts';
 import { enterFreshNamespace } from '../links/fresh-namespace.ts';
 
 const { skip } = await enterFreshNamespace('ip', 'nft', 'nsenter', 'ping', 'perl');
@@ -119,6 +120,22 @@ for (const [name, { make, obstacle }] of Object.entries(implementations)) {
     test('of a split tunnel what it is for, and nothing else', async () => {
       await protect([prefixOf('203.0.113.0/30')]);
       assert.deepEqual(leaks(), ['203.0.113.4', '2001:db8::1', '2001:db8::2']);
+    });
+
+    test('changes in it are told of', async () => {
+      let changes = 0;
+      const watch = make(log).watch(
+        () => changes++,
+        () => true,
+      );
+      try {
+        await until('a change is told of', () => {
+          sh('ip -n container link set eth0 mtu 1400; ip -n container link set eth0 mtu 1500');
+          return changes > 0;
+        });
+      } finally {
+        watch.close();
+      }
     });
 
     test('it is taken away', async () => {

@@ -44,19 +44,30 @@ function rulesOf(view: Seen, ...tunnels: ReturnType<typeof tunnel>[]): string[] 
 }
 
 test('before its link comes, a tunnel to everywhere closes everything', () => {
-  const { routes, replyRoutes, filter, rules } = protectionOf(seen(['lo']), [
-    tunnel('ours:a', ...everything),
-  ]);
+  const { routes, filter, rules } = protectionOf(seen(['lo']), [tunnel('ours:a', ...everything)]);
   assert.deepEqual(routes.map(text), nowhere);
-  assert.deepEqual(replyRoutes, []);
   assert.deepEqual(
     filter.chains.map(({ name, policy }) => `${name} ${policy}`),
     ['prerouting accept', 'output accept', 'postrouting drop'],
   );
+  assert.deepEqual(rules, []);
+});
+
+test('until its link is of use, it is known by its name, and the engine’s routes are left alone', () => {
+  const first = [tunnel('ours:a', ...everything)];
+  for (const view of [seen(['lo']), seen(['lo', 'wg0']), seen(['lo', 'wg0'], 'wg0 fe80::/64')]) {
+    assert(rulesOf(view, ...first).includes('oifname "wg*" accept'));
+    assert.deepEqual(protectionOf(view, first).rules, []);
+  }
+  const ready = seen(['lo', 'wg0'], 'wg0 192.168.5.0/24');
+  assert.deepEqual(rulesOf(ready, ...first).slice(0, 2), ['oif 1 accept', 'oif 7 accept']);
+  assert(!rulesOf(ready, ...first).includes('oifname "wg*" accept'));
   assert.deepEqual(
-    rules.map(({ family, priority, table }) => `${family} ${priority} ${table}`),
+    protectionOf(ready, first).rules.map(({ family, priority, table }) => `${family} ${priority} ${table}`),
     ['ipv4 30567 254', 'ipv4 30569 30567', 'ipv6 30567 254', 'ipv6 30569 30567'],
   );
+  const second = [...first, tunnel('ours:b', ...everything)];
+  assert(rulesOf(ready, ...second).includes('oifname "wg*" accept'), 'another one is to come');
 });
 
 test('a link without an address of a family does not carry it', () => {
@@ -91,18 +102,17 @@ test('connected networks pass by their own link, and nothing else by it', () => 
   ]);
 });
 
-test('replies leave by the gateway that the engine gave, or else the first address of the subnet', () => {
+test('replies leave by the gateway that the engine gave', () => {
   const connected = ['eth0 172.30.0.0/24', 'eth0 fd00:30::/64', 'eth0 fe80::/64'];
-  const replies = (view: Seen) => protectionOf(view, [tunnel('ours:a', ...everything)]).replyRoutes.map(text);
-  assert.deepEqual(replies(seen(['lo', 'eth0'], ...connected)), [
-    '0.0.0.0/0 by eth0 172.30.0.1',
-    '::/0 by eth0 fd00:30::1',
-  ]);
-  assert.deepEqual(replies(seen(['lo', 'eth0'], 'eth0 0.0.0.0/0 172.30.0.254', ...connected)), [
-    '0.0.0.0/0 by eth0 172.30.0.254',
-    '::/0 by eth0 fd00:30::1',
-  ]);
-  assert.deepEqual(replies(seen(['lo', 'eth0'], 'eth0 172.30.0.4/31')), []);
+  const replies = (view: Seen) =>
+    protectionOf(view, [tunnel('ours:a', ...everything)])
+      .routes.filter(({ table }) => table !== 30567)
+      .map((route) => `${route.table}: ${text(route)}`);
+  assert.deepEqual(replies(seen(['lo', 'eth0'], ...connected)), []);
+  assert.deepEqual(
+    replies(seen(['lo', 'eth0'], 'eth0 0.0.0.0/0 172.30.0.254', 'eth0 ::/0 fd00:30::1', ...connected)),
+    ['1073741833: 0.0.0.0/0 by eth0 172.30.0.254', '1073741833: ::/0 by eth0 fd00:30::1'],
+  );
 });
 
 test('a split tunnel closes what it is for, and nothing else', () => {

@@ -45,7 +45,7 @@ test('a seed that inspection shows is warned about, and not shown again', async 
 });
 
 test('a container whose default route is a bridge’s is warned about, as its own routes say', async () => {
-  await host.createNetwork('wgnet');
+  await host.createNetwork('wgnet', { options: { killswitch: 'off' } });
   // By name, the first network with a gateway wins on engines up to 27; a priority does on later ones.
   await host.engine.docker('network', 'create', 'abridge');
   await host.startContainer('one', '--network=wgnet');

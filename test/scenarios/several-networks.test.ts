@@ -1,7 +1,7 @@
 /** Containers on several networks. What is expected here is told to users in docs/default-route.md. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { attempt, run } from '../host/commands.ts';
+import { attempt, run, until } from '../host/commands.ts';
 import { wgdriver } from '../host/driver.ts';
 import { testImage } from '../host/engine.ts';
 import { hostForTests } from '../host/host.ts';
@@ -104,8 +104,11 @@ const expected: Readonly<Record<Bridge, DefaultNetworks>> = {
 };
 const names = Object.keys(bridges) as Bridge[];
 
+/** The engine's own routing, which the kill switch overrules. */
+const off = { options: { killswitch: 'off' } };
+
 test('wgnet and a bridge, connected later, at the start, disconnected: who has the default route', async () => {
-  await host.createNetwork('wgnet');
+  await host.createNetwork('wgnet', off);
   // Containers are called as the bridge that they are on.
   for (const name of names) {
     await createBridge(name);
@@ -132,7 +135,7 @@ test('wgnet and a bridge, connected later, at the start, disconnected: who has t
 });
 
 test('a bridge first and wgnet later, and wgnet taken away again', async () => {
-  await host.createNetwork('wgnet');
+  await host.createNetwork('wgnet', off);
   const pair = ['abridge', 'zbridge'] as const;
   for (const name of pair) {
     await createBridge(name);
@@ -156,6 +159,44 @@ test('a bridge first and wgnet later, and wgnet taken away again', async () => {
     leaksOf({ abridge: routes.abridge ?? {} }),
     'it is no container of ours now',
   );
+});
+
+test('with its kill switch the tunnel has it all, whatever the engine chose, until it is taken away', async () => {
+  await host.createNetwork('wgnet');
+  const wayOut = async () => {
+    // Unreachable until the tunnel's link is up.
+    const route = await host.enter('one', 'ip', 'route', 'get', '203.0.113.1').catch(() => '');
+    return / dev (\w+) /.exec(route)?.[1];
+  };
+  await createBridge('zbridge6');
+  await host.startContainer('one', '--network=zbridge6');
+  assert.equal(await wayOut(), 'eth0');
+  await host.engine.docker('network', 'connect', 'wgnet', 'one');
+  await until('the tunnel has it all', async () => (await wayOut()) === 'wg0');
+  assert.deepEqual(await defaultNetworks('one'), { one: { ipv4: 'zbridge6', ipv6: 'zbridge6' } });
+  await assert.rejects(
+    host.enter('one', 'ip', '-6', 'route', 'get', '2001:db8::1'),
+    /No route to host|unreachable/,
+  );
+  assert.deepEqual(await leaksByDoctor(), []);
+  await host.ping('one', host.hub.address);
+
+  await host.engine.docker('network', 'disconnect', 'wgnet', 'one');
+  await until('the protection is gone', async () => (await wayOut()) === 'eth0');
+  const rules = await host.enter('one', 'ip', 'rule');
+  assert.doesNotMatch(rules, /3056/);
+});
+
+test('who comes in by a port that a bridge publishes is answered by it', async () => {
+  await host.createNetwork('wgnet');
+  await createBridge('abridge');
+  await host.startContainer('one', '--network=abridge', '--publish=8080:80');
+  await host.engine.docker('network', 'connect', 'wgnet', 'one');
+  await host.ping('one', host.hub.address);
+  await host.exec('one', 'sh', '-c', 'echo hello >/tmp/index.html; httpd -p 80 -h /tmp');
+  // From beyond the bridge's subnet, with an address that is the tunnel's to the container.
+  const get = 'exec 3<>/dev/tcp/10.99.0.1/8080; printf "GET / HTTP/1.0\\r\\n\\r\\n" >&3; cat <&3';
+  assert.match(await host.hub.exec('timeout', '20', 'bash', '-c', get), /^hello$/m);
 });
 
 test('an internal wgnet and a bridge, which has the default route as it must: no warning', async () => {
@@ -209,7 +250,7 @@ test('gw-priority decides on the default route, but against a bridge with IPv6',
   if (!isFrom28) {
     return t.skip('engine 28 brought gw-priority');
   }
-  await host.createNetwork('wgnet');
+  await host.createNetwork('wgnet', off);
   for (const name of ['abridge', 'zbridge', 'zbridge6'] as const) {
     await createBridge(name);
   }

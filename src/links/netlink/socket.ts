@@ -2,6 +2,7 @@ import { u32 } from './bytes.ts';
 import { NetlinkError } from './error.ts';
 import type { Libc } from './libc/libc.ts';
 import { openLibc } from './libc/open.ts';
+import { encodeMessage, NLMSG_NOOP } from './message.ts';
 import { inNamespace, type NetworkNamespace } from './namespace.ts';
 
 // linux/netlink.h
@@ -24,6 +25,8 @@ const SOCK_CLOEXEC = 0o2000000;
 const RTNLGRP_LINK = 1;
 const RTNLGRP_IPV4_ROUTE = 7;
 const RTNLGRP_IPV6_ROUTE = 11;
+
+const noop = { type: NLMSG_NOOP, flags: 0, sequence: 0, portId: 0, payload: new Uint8Array() };
 
 /** The kernel sends at most 32 KiB in a datagram of a dump, however large the buffer (netlink_dump). */
 const largestDatagram = 0x1_0000;
@@ -86,13 +89,15 @@ function overSocket(libc: Libc, socket: number): NetlinkSocket {
  * number in this one: all to which a link was moved from here, or in which one has its peer.
  * @throws NetlinkError; Error if this runtime cannot (openLibc)
  */
-export function openEventSocket(libc: Libc = openLibc()): NetlinkSocket {
+export async function openEventSocket(libc: Libc = openLibc()): Promise<NetlinkSocket> {
   const socket = openSocket(libc, { protocol: NETLINK_ROUTE });
   try {
     libc.setsockopt(socket, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, u32(1));
     for (const group of [RTNLGRP_LINK, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE]) {
       libc.setsockopt(socket, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, u32(group));
     }
+    // Sending gives it a port. Without one it would pass for the kernel's own, which is not told of its doings.
+    await libc.send(socket, encodeMessage(noop));
   } catch (error) {
     libc.close(socket);
     throw error;

@@ -1,0 +1,39 @@
+import { covers, hostPrefix, type Prefix, parseAddress } from '../wireguard/address.ts';
+import { optionPrefix } from './options.ts';
+
+/**
+ * libnetwork's label for the servers of `docker run --dns` or the engine's own setting. It comes with the network
+ * that a container is started on, and not with those that are connected to it later.
+ */
+const DNSServers = 'com.docker.network.endpoint.dnsservers';
+
+/** The servers that the engine is to ask for a container; none if it does not say. */
+export function dnsServers(options: Readonly<Record<string, unknown>>): string[] {
+  const servers = options[DNSServers];
+  return Array.isArray(servers) ? servers.map(String) : [];
+}
+
+/** @throws Error if the engine would ask DNS servers past the tunnel, or does not say whom it would ask */
+export function refuseForeignDns(
+  options: Readonly<Record<string, unknown>>,
+  prefixes: readonly Prefix[],
+): void {
+  const servers = dnsServers(options);
+  const foreign = servers.find((server) => {
+    const address = parseAddress(server);
+    return address === undefined || !prefixes.some((prefix) => covers(prefix, hostPrefix(address)));
+  });
+  if (foreign !== undefined) {
+    throw new Error(
+      `${optionPrefix}killswitch=strict: the DNS server ${foreign} is not among the allowed IPs, and would be asked ` +
+        'past the tunnel; name one that is with --dns (compose: `dns:`)',
+    );
+  }
+  if (servers.length === 0) {
+    throw new Error(
+      `${optionPrefix}killswitch=strict: no DNS servers are named, and the engine may ask those of the host past the ` +
+        'tunnel; start the container on this network with --dns (compose: `dns:`). The engine does not name them ' +
+        'for a network that is connected later, or is --internal',
+    );
+  }
+}

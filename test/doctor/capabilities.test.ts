@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { judgeCapabilities } from '../../src/doctor/capabilities.ts';
+import type { SurveyedContainer } from '../../src/doctor/survey.ts';
+
+const wg = {
+  network: 'wg',
+  endpointId: 'e1',
+  isOurs: true,
+  isInternal: false,
+  hasKillswitch: true,
+  gateway: '192.168.5.1',
+  gatewayIpv6: '',
+  gwPriority: 0,
+};
+const off = { ...wg, hasKillswitch: false };
+const bridge = { ...off, network: 'app', isOurs: false };
+
+function container(more: Partial<SurveyedContainer>): SurveyedContainer {
+  return {
+    name: 'c',
+    attachments: [wg, bridge],
+    sandboxKey: '',
+    dns: [],
+    isPrivileged: false,
+    capAdd: [],
+    capDrop: ['NET_RAW'],
+    ...more,
+  };
+}
+
+for (const [title, more, cause] of [
+  ['without NET_RAW', {}, undefined],
+  ['without any', { capDrop: ['all'] }, undefined],
+  ['with what Docker gives', { capDrop: [] }, 'NET_RAW beside another network: c'],
+  ['with what Docker gives, on our network alone', { capDrop: [], attachments: [wg] }, undefined],
+  ['with NET_ADMIN', { capAdd: ['CAP_NET_ADMIN'] }, 'NET_ADMIN, and may undo its kill switch: c'],
+  [
+    'privileged',
+    { isPrivileged: true },
+    'NET_ADMIN, and may undo its kill switch: c; NET_RAW beside another network: c',
+  ],
+  [
+    'privileged, without a kill switch to undo',
+    { isPrivileged: true, attachments: [off, bridge] },
+    undefined,
+  ],
+] as const) {
+  test(`capabilities: ${title}`, () => {
+    const finding = judgeCapabilities({ containers: [container(more)] });
+    assert.equal(finding.status, cause === undefined ? 'pass' : 'warn');
+    assert.equal(finding.cause, cause ?? 'no running container may undo its kill switch');
+  });
+}

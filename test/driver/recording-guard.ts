@@ -1,0 +1,36 @@
+import type { Guard } from '../../src/killswitch/guard.ts';
+import { formatPrefix } from '../../src/wireguard/address.ts';
+
+/** A guard that only takes notes, with the contract of src/killswitch/guard.ts. */
+export interface RecordingGuard extends Guard {
+  /** By the ids of their endpoints: the namespaces that are protected, and what may not leave them in clear. */
+  readonly guarded: ReadonlyMap<
+    string,
+    { readonly sandboxKey: string; readonly prefixes: readonly string[] }
+  >;
+  /** Makes every next call of a step fail, or work again. */
+  fail(step: 'probe' | 'protect', error: Error | undefined): void;
+}
+
+export function recordingGuard(): RecordingGuard {
+  const guarded = new Map<string, { sandboxKey: string; prefixes: string[] }>();
+  const failures = new Map<string, Error | undefined>();
+  const begin = async (step: string) => {
+    const failure = failures.get(step);
+    if (failure !== undefined) {
+      throw failure;
+    }
+  };
+  return {
+    guarded,
+    fail: (step, error) => void failures.set(step, error),
+    probe: () => begin('probe'),
+    async protect(sandboxKey, endpointId, prefixes) {
+      await begin('protect');
+      guarded.set(endpointId, { sandboxKey, prefixes: prefixes.map(formatPrefix) });
+      return 'protected';
+    },
+    release: (_sandboxKey, endpointId) => void guarded.delete(endpointId),
+    close() {},
+  };
+}

@@ -1,0 +1,59 @@
+/**
+ * The leaks scenario with the kernel's WireGuard: whole on trixie, its beginning on the other suites; in the full
+ * run whole on all, with the tables of docs/leaks.md.
+ */
+import assert from 'node:assert/strict';
+import { after, describe, test } from 'node:test';
+import { openLab, SUITES, type Suite } from '../lab/index.ts';
+import { type Observation, recordObservations } from './leaks-page.ts';
+import { projectFiles, reportFile, scenarioScript } from './project.ts';
+
+const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
+/** In the full run, the suites to run, as in `trixie,forky`; all unless set. */
+const only = process.env.WGDRIVER_TEST_SUITES?.split(',');
+const suites = SUITES.filter((suite) => only?.includes(suite) ?? true);
+
+const observed = new Map<Suite, readonly Observation[]>();
+if (isFull) {
+  after(() => recordObservations(observed, new Date().toISOString().slice(0, 10)));
+}
+
+describe('leaks in guests', { concurrency: 32 }, () => {
+  for (const suite of suites) {
+    test(suite, () => observe(suite));
+  }
+});
+
+async function observe(suite: Suite): Promise<void> {
+  const lab = await openLab();
+  try {
+    const isWhole = isFull || suite === 'trixie';
+    const script = scenarioScript(['test/scenarios/leaks.test.ts']);
+    const { status, output, files } = await lab.run({
+      suite,
+      cpus: 1,
+      files: projectFiles,
+      script: isWhole ? script : `export WGDRIVER_TEST_SMOKE=1; ${script}`,
+      timeoutSeconds: 1800,
+      collect: [reportFile],
+    });
+    console.log(`--- ${suite}\n${output}`);
+    assert.equal(status, 0, `leaks on ${suite}`);
+    const observations = observationsIn(files[reportFile]?.toString() ?? '');
+    assert.ok(observations.length > 0);
+    observed.set(suite, observations);
+  } finally {
+    await lab.close();
+  }
+}
+
+/** From the diagnostics of the scenario, `# on; network connected; UDP; TCP`. */
+function observationsIn(tap: string): Observation[] {
+  return [...tap.matchAll(/^# (on|off); ([^;\n]+); (.*)$/gm)].map(
+    ([, killswitch = '', phase = '', seen = '']) => ({
+      killswitch,
+      phase,
+      seen: seen === 'nothing' ? [] : seen.split('; '),
+    }),
+  );
+}

@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, test } from 'node:test';
+import { createGuard, type Guard } from '../../src/killswitch/guard.ts';
+import type { Namespaces } from '../../src/killswitch/namespaces.ts';
+import type { SeenLink } from '../../src/killswitch/protection.ts';
+import { markOf } from '../../src/links/mark.ts';
+import { prefixOf } from '../../src/wireguard/address.ts';
+import { recordedLog } from '../driver/recorded-log.ts';
+import { until } from '../host/commands.ts';
+
+const prefixes = ['0.0.0.0/0', '::/0'].map(prefixOf);
+const mark = markOf('test');
+const lo = { index: 1, name: 'lo', alias: undefined };
+const wg0 = { index: 2, name: 'wg0', alias: mark.write('e1') };
+const eth0 = { index: 3, name: 'eth0', alias: undefined };
+
+let folder: string;
+/** A namespace's file, once it is made. */
+let key: string;
+let links: SeenLink[];
+let done: string[];
+let failure: Error | undefined;
+let change: () => void;
+let guard: Guard;
+let log: ReturnType<typeof recordedLog>;
+
+/**
+ * Namespaces that only take notes of what was done, with how many links are filtered. Each test has its own: a
+ * guard may still be at work when its test is over.
+ */
+function recordingNamespaces(notes: string[]): Namespaces {
+  return {
+    look: async () => ({ links: [...links], routes: [] }),
+    async enforce(_netns, { frameFilter }) {
+      if (failure !== undefined) {
+        throw failure;
+      }
+      notes.push(`enforce ${frameFilter.chains.length}`);
+    },
+    lift: async () => void notes.push('lift'),
+    watch(onChange) {
+      change = onChange;
+      return { close() {} };
+    },
+  };
+}
+
+/** Any but the network namespace of this process. */
+const makeNamespace = () => symlink('/proc/self/ns/uts', key);
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'wgdriver-guard-'));
+  key = join(folder, 'sandbox');
+  links = [lo];
+  done = [];
+  failure = undefined;
+  log = recordedLog();
+  guard = createGuard(recordingNamespaces(done), mark, log);
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+test('a namespace that is there is protected at once, and again when its links change, but not else', async () => {
+  await makeNamespace();
+  assert.equal(await guard.protect(key, 'e1', prefixes), 'protected');
+  assert.deepEqual(done, ['enforce 0']);
+  links = [lo, wg0, eth0];
+  change();
+  await until('the change is followed', () => done.length === 2);
+  change();
+  change();
+  assert.equal(await guard.protect(key, 'e1', prefixes), 'protected');
+  assert.deepEqual(done, ['enforce 0', 'enforce 1']);
+});
+
+test('a namespace that is to come is protected as soon as it is there', async () => {
+  assert.equal(await guard.protect(key, 'e1', prefixes), 'coming');
+  assert.deepEqual(done, []);
+  await makeNamespace();
+  await until('it is protected', () => done.length === 1);
+});
+
+test('with the last tunnel the protection goes', async () => {
+  await makeNamespace();
+  await guard.protect(key, 'e1', prefixes);
+  await guard.protect(key, 'e2', prefixes);
+  guard.release(key, 'e1');
+  guard.release(key, 'e1');
+  guard.release(key, 'unknown');
+  assert(!done.includes('lift'));
+  guard.release(key, 'e2');
+  await until('it is gone', () => done.at(-1) === 'lift');
+  change();
+  // A container that comes back is protected anew.
+  assert.equal(await guard.protect(key, 'e3', prefixes), 'protected');
+  assert.match(done.at(-1) ?? '', /enforce/);
+});
+
+test('what cannot be done at once is an error, and later a line in the log', async () => {
+  await makeNamespace();
+  failure = new Error('no nftables');
+  await assert.rejects(guard.protect(key, 'e1', prefixes), /no nftables/);
+  await assert.rejects(guard.probe(), /cannot keep traffic in the tunnel \(no nftables\); it takes nftables/);
+  failure = undefined;
+  await guard.probe();
+  await guard.protect(key, 'e1', prefixes);
+  failure = new Error('no more');
+  links = [lo, eth0];
+  change();
+  await until('it is said', () => log.lines.some(({ level }) => level === 'error'));
+});
+
+test('what is no namespace is left alone', async () => {
+  await assert.rejects(guard.protect('sandbox', 'e1', prefixes), /SandboxKey: expected the path/);
+  await writeFile(key, '');
+  assert.equal(await guard.protect(key, 'e1', prefixes), 'unseen');
+  // Not even if the engine should say so is it the host's own.
+  assert.equal(await guard.protect('/proc/self/ns/net', 'e1', prefixes), 'unseen');
+  assert.deepEqual(done, []);
+});

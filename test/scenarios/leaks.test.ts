@@ -1,0 +1,244 @@
+/** Containers that try to get out past their tunnel, and a capture of all that leaves them in clear. */
+import assert from 'node:assert/strict';
+import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { type Capture, startCapture } from '../host/capture.ts';
+import { run, until } from '../host/commands.ts';
+import { startDriver } from '../host/driver.ts';
+import { importTestImage, testImage } from '../host/engine.ts';
+import { hostForTests } from '../host/host.ts';
+
+const host = await hostForTests();
+const { docker } = host.engine;
+const major = Number.parseInt(host.engine.version, 10);
+
+/** What probe.pl does, by its numbers. */
+const attempts: Readonly<Record<number, string>> = {
+  1: 'UDP',
+  2: 'TCP',
+  3: 'ICMP',
+  4: 'raw IPv4 packet',
+  5: 'UDP over IPv6',
+  6: 'TCP over IPv6',
+  7: 'ICMPv6',
+  8: 'UDP, bound to each link',
+  9: 'TCP, bound to each link',
+  10: 'ICMP, bound to each link',
+  11: 'raw IPv4 packet, bound to each link',
+  12: 'UDP over IPv6, bound to each link',
+  13: 'TCP over IPv6, bound to each link',
+  14: 'ICMPv6, bound to each link',
+  15: 'frame of its own, IPv4',
+  16: 'frame of its own, with PACKET_QDISC_BYPASS',
+  17: 'frame of its own, IPv6',
+  18: 'multicast by each link',
+  19: 'UDP from each address',
+  20: 'DNS, with --dns',
+  21: 'UDP from each IPv6 address',
+};
+/** What goes through the tunnel in any case. */
+const tunnelled = [20];
+const frames = [15, 16, 17];
+
+interface Phase {
+  readonly name: string;
+  readonly reach: () => Promise<unknown>;
+  /** Attempts that may be seen even so. */
+  readonly tolerated?: readonly number[];
+}
+
+let folder: string;
+let capture: Capture;
+before(async () => {
+  await importTestImage(host.engine, ['perl']);
+  folder = await mkdtemp(join(tmpdir(), 'wgdriver-leaks-'));
+  await copyFile(fileURLToPath(new URL('probe.pl', import.meta.url)), join(folder, 'probe.pl'));
+  capture = await startCapture();
+});
+after(async () => {
+  await capture.stop();
+  await rm(folder, { recursive: true });
+});
+
+/** Phases are numbered through all tests, so that no packet is taken for another's. */
+let number = 0;
+
+/**
+ * Which attempts are seen outside from the beginning of a phase on: of two passes at least of all of them, and
+ * of more until those that are expected are seen.
+ */
+async function seenIn(t: TestContext, killswitch: string, phase: Phase, expected: readonly number[] = []) {
+  number++;
+  await writeFile(join(folder, 'phase'), String(number));
+  await phase.reach();
+  const passes = () => readFile(join(folder, `done-${number}`), 'utf8').then(Number, () => 0);
+  const first = await passes();
+  const pattern = new RegExp(
+    `\\b(?:198\\.18|239\\.18)\\.${number}\\.(\\d+)\\b|\\b2001:db8:${number.toString(16)}::([0-9a-f]+)\\b|\\bk(\\d+)-p${number}\\b`,
+    'g',
+  );
+  const seen = () => {
+    const found = [...capture.lines().join('\n').matchAll(pattern)].map(([, ipv4, ipv6 = '', dns]) =>
+      Number(ipv4 ?? dns ?? Number.parseInt(ipv6, 16)),
+    );
+    return [...new Set(found)].sort((a, b) => a - b);
+  };
+  await until(`probes in phase ${phase.name}`, async () => (await passes()) >= first + 2, 120_000);
+  // Addresses of IPv6 are of no use in their first seconds.
+  await until('what is expected', () => expected.every((attempt) => seen().includes(attempt)), 20_000).catch(
+    () => {},
+  );
+  const what = seen().map((attempt) => attempts[attempt]);
+  // test/guests/leaks.test.ts reads it.
+  t.diagnostic(`${killswitch}; ${phase.name}; ${what.join('; ') || 'nothing'}`);
+  return seen();
+}
+
+async function createNetworks(killswitch: string, peer = host.hub.endpoint): Promise<void> {
+  await host.createNetwork('wgnet', { options: { killswitch, peer } });
+  // By its name and its two families it has the default routes of the engine's choice.
+  await docker('network', 'create', '--ipv6', '--subnet=172.30.1.0/24', '--subnet=fd00:30:1::/64', 'abridge');
+  await docker('network', 'create', '--subnet=172.30.3.0/24', 'zbridge');
+}
+
+/** Begins to probe with its first instruction. */
+async function startProber(): Promise<void> {
+  const args = [
+    '--name=prober',
+    `--volume=${folder}:/probe`,
+    `--dns=${host.hub.address}`,
+    '--stop-signal=KILL',
+  ];
+  const command = [testImage, 'perl', '/probe/probe.pl'];
+  if (major >= 25) {
+    await docker('run', '-d', ...args, '--network=wgnet', '--network=abridge', ...command);
+  } else {
+    await docker('create', ...args, '--network=wgnet', ...command);
+    await docker('network', 'connect', 'abridge', 'prober');
+    await docker('start', 'prober');
+  }
+}
+
+const start: Phase = { name: 'container started', reach: startProber, tolerated: frames };
+const connect: Phase = {
+  name: 'network connected',
+  reach: () => docker('network', 'connect', 'zbridge', 'prober'),
+  // Between the link's arrival and the filter of its frames there are some milliseconds.
+  tolerated: frames,
+};
+const wait: Phase = { name: 'nothing happens', reach: async () => {} };
+const disconnect: Phase = {
+  name: 'network disconnected',
+  reach: () => docker('network', 'disconnect', 'zbridge', 'prober'),
+};
+const restart: Phase = {
+  name: 'container restarted',
+  reach: () => docker('restart', '-t', '0', 'prober'),
+  tolerated: frames,
+};
+
+const isSmoke = process.env.WGDRIVER_TEST_SMOKE !== undefined;
+
+const beginning: readonly Phase[] = [start, wait];
+const whole: readonly Phase[] = [
+  ...beginning,
+  connect,
+  wait,
+  disconnect,
+  {
+    name: 'hub not reachable',
+    reach: () => run('ip', ['link', 'set', 'hub-host', 'down']),
+  },
+  {
+    name: 'hub reachable again',
+    reach: () => run('ip', ['link', 'set', 'hub-host', 'up']),
+  },
+  {
+    name: 'driver killed, network connected',
+    async reach() {
+      await host.driver.stop('SIGKILL');
+      await docker('network', 'connect', 'zbridge', 'prober');
+    },
+    // The filter of frames comes with the driver; packets do not pass without one.
+    tolerated: frames,
+  },
+  {
+    name: 'driver started',
+    async reach() {
+      host.driver = await startDriver('--backend', host.tunnel.backend);
+    },
+    // Until it serves.
+    tolerated: frames,
+  },
+  wait,
+  restart,
+  wait,
+  {
+    name: 'engine killed, and started with --live-restore',
+    async reach() {
+      await host.engine.stop('SIGKILL');
+      await host.engine.start('--live-restore');
+    },
+  },
+];
+
+/** What a guarded container and its host have to say in clear. */
+const explained = [
+  // The tunnel, and what tells it that the hub is away.
+  / IP 10\.99\.0\.\d+\.\d+ > 10\.99\.0\.\d+\.\d+: UDP/,
+  / IP 10\.99\.0\.\d+ > 10\.99\.0\.\d+: ICMP/,
+  / ARP, .* (10\.99\.0\.|172\.30\.)/,
+  / ICMP6, (neighbor|router|multicast)/,
+  / IP \S+ > 224\.0\.0\.22: igmp/,
+  // Neighbours of a connected network, and this machine with itself.
+  / IP 172\.30\.(\d+)\.\S+ > 172\.30\.\1\./,
+  / lo +(In|Out) /,
+];
+
+test('with killswitch=on nothing leaves in clear, whatever happens', async (t) => {
+  await createNetworks('on');
+  const before = capture.lines().length;
+  for (const phase of isSmoke ? beginning : whole) {
+    const tolerated = phase.tolerated ?? [];
+    const seen = await seenIn(t, 'on', phase);
+    assert.deepEqual(
+      seen.filter((attempt) => !tolerated.includes(attempt)).map((attempt) => attempts[attempt]),
+      [],
+      phase.name,
+    );
+  }
+  await host.ping('prober', host.hub.address);
+  const toFrames = /198\.18\.|2001:db8:/;
+  const unexplained = capture
+    .lines()
+    .slice(before)
+    .filter((line) => !explained.some((pattern) => pattern.test(line)) && !toFrames.test(line));
+  assert.deepEqual(unexplained.slice(0, 20), [], 'every packet is explained');
+  if (!isSmoke) {
+    await host.clear();
+    await host.engine.stop();
+    await host.engine.start();
+  }
+});
+
+test('with killswitch=on and a hub that was never there', async (t) => {
+  await createNetworks('on', '10.99.0.77:51820');
+  const seen = await seenIn(t, 'on', { ...start, name: 'hub never there' });
+  assert.deepEqual(
+    seen.filter((attempt) => !frames.includes(attempt)),
+    [],
+  );
+  assert.deepEqual(await seenIn(t, 'on', wait), []);
+});
+
+test('with killswitch=off all of it is seen: the capture has eyes', async (t) => {
+  await createNetworks('off');
+  const all = Object.keys(attempts).map(Number);
+  const expected = all.filter((attempt) => !tunnelled.includes(attempt));
+  for (const phase of isSmoke ? [start] : [start, connect, disconnect, restart]) {
+    assert.deepEqual(await seenIn(t, 'off', phase, expected), expected, phase.name);
+  }
+});
