@@ -35,27 +35,37 @@ export async function deleteUnmarked(name: string): Promise<void> {
   await run('ip', ['link', 'delete', 'dev', name]);
 }
 
-/** Deletes a link that carries the mark; one that is not there is no error. */
-export async function deleteMarked(name: string, mark: Mark): Promise<void> {
+/** Deletes a link that carries the mark; one that is not there is no error. @returns whether it was there */
+export async function deleteMarked(name: string, mark: Mark): Promise<boolean> {
   const link = await showLink(name);
   if (link === undefined) {
-    return;
+    return false;
   }
   if (mark.read(link.ifalias) === undefined) {
     throw new LinkError('delete', name, 'it is not this driver’s: its alias says otherwise');
   }
   await deleteShown(name);
+  return true;
 }
 
-/** Deletes a link of a kind that carries the mark or no alias at all, and leaves any other alone. */
-export async function deleteUnfinished(name: string, mark: Mark, kind: 'wireguard' | 'tun'): Promise<void> {
+/**
+ * Deletes a link of a kind that carries the mark or no alias at all, and leaves any other alone.
+ * @returns whether it did
+ */
+export async function deleteUnfinished(
+  name: string,
+  mark: Mark,
+  kind: 'wireguard' | 'tun',
+): Promise<boolean> {
   const { ifalias, linkinfo } = (await showLink(name)) ?? {};
   const isOurs = mark.read(ifalias) !== undefined;
   // No userspace implementation makes a device that outlives its process.
   const isUnmarked = !ifalias && linkinfo?.info_kind === kind && linkinfo.info_data?.persist !== true;
-  if (isOurs || isUnmarked) {
-    await deleteShown(name);
+  if (!isOurs && !isUnmarked) {
+    return false;
   }
+  await deleteShown(name);
+  return true;
 }
 
 async function deleteShown(name: string): Promise<void> {

@@ -39,8 +39,14 @@ export function iprouteLinks(mark: Mark): Links {
       }
     },
 
-    delete: (name) => deleteMarked(name, mark),
-    deleteUnfinished: (name) => deleteUnfinished(name, mark, 'wireguard'),
+    async delete(name) {
+      await deleteMarked(name, mark);
+    },
+
+    async deleteUnfinished(name) {
+      await deleteUnfinished(name, mark, 'wireguard');
+    },
+
     list: () => listMarked(mark),
   };
 }

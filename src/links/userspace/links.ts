@@ -1,3 +1,5 @@
+import { setTimeout } from 'node:timers/promises';
+import { knock } from '../../knock.ts';
 import {
   deleteMarked,
   deleteUnfinished,
@@ -10,8 +12,11 @@ import {
 import { type Failure, run } from '../iproute/run.ts';
 import { LinkError, type Links } from '../links.ts';
 import type { Mark } from '../mark.ts';
-import { ask } from './socket.ts';
+import { ask, socketOf } from './socket.ts';
 import { decodeErrno, encodeSet, getRequest } from './uapi.ts';
+
+/** A program that ends later than that is not waited for: its link is gone, and that is what was asked. */
+const endTimeoutMs = 1000;
 
 /** The userspace implementation to use; an empty variable is as good as none, as in wg-quick(8). */
 export function userspaceProgram(env: NodeJS.ProcessEnv): string {
@@ -53,10 +58,31 @@ export function userspaceLinks(mark: Mark, program: string): Links {
       }
     },
 
-    delete: (name) => deleteMarked(name, mark),
-    deleteUnfinished: (name) => deleteUnfinished(name, mark, 'tun'),
+    async delete(name) {
+      if (await deleteMarked(name, mark)) {
+        await programEnd(name);
+      }
+    },
+
+    async deleteUnfinished(name) {
+      if (await deleteUnfinished(name, mark, 'tun')) {
+        await programEnd(name);
+      }
+    },
+
     list: () => listMarked(mark),
   };
+}
+
+/** A program that has lost its link takes a moment to end, and until then nobody else gets its socket. */
+async function programEnd(name: string): Promise<void> {
+  const started = performance.now();
+  while (
+    (await knock(socketOf(name)).catch(() => 'unknown')) === 'answered' &&
+    performance.now() - started < endTimeoutMs
+  ) {
+    await setTimeout(5);
+  }
 }
 
 /** wireguard-go watches a file for each link, and says nothing if it is not let: it is a daemon by then. */

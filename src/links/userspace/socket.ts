@@ -2,6 +2,9 @@ import { connect } from 'node:net';
 
 /** Where every userspace implementation puts its configuration socket, by the link's first name. */
 const socketFolder = '/var/run/wireguard';
+/** The path of a link's configuration socket, by the name that the link was made with. */
+export const socketOf = (name: string): string => `${socketFolder}/${name}.sock`;
+
 /** An implementation answers within milliseconds, or something is wrong with it. */
 const answerTimeoutMs = 10_000;
 
@@ -13,7 +16,7 @@ const answerTimeoutMs = 10_000;
 export function ask(name: string, request: string): Promise<string> {
   return new Promise((resolve, reject) => {
     let answer = '';
-    const socket = connect(`${socketFolder}/${name}.sock`, () => socket.write(request));
+    const socket = connect(socketOf(name), () => socket.write(request));
     socket.setEncoding('utf8');
     socket.setTimeout(answerTimeoutMs, () => socket.destroy(new Error('no answer')));
     socket.on('error', reject);

@@ -179,6 +179,13 @@ test('no key is in the arguments of any program', { skip }, async () => {
   assert(!all.includes(privateKeyText.slice(0, 20)));
 });
 
+test('a name is free again as soon as its link is deleted', { skip }, async () => {
+  for (let times = 0; times < 10; times++) {
+    await links.create(link);
+    await links.delete(link.name);
+  }
+});
+
 test('twenty links at once', { skip }, async () => {
   const names = Array.from({ length: 20 }, (_, index) => `wgd${index}`);
   await Promise.all(names.map((name) => links.create({ name, mtu: 1420, endpointId: name })));
