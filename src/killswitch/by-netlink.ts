@@ -1,6 +1,6 @@
 import { NetlinkError } from '../links/netlink/error.ts';
 import type { NetworkNamespace } from '../links/netlink/namespace.ts';
-import { deleteTable, replaceTable } from '../links/netlink/netfilter/client.ts';
+import { deleteTables, replaceTables } from '../links/netlink/netfilter/client.ts';
 import { receiveAll } from '../links/netlink/request.ts';
 import {
   addRule,
@@ -46,10 +46,13 @@ export function netlinkNamespaces(log: Log): Namespaces {
 
     async enforce(netns, { filter, frameFilter, routes, rules }) {
       await withNetfilter(netns, async (socket) => {
-        await replaceTable(socket, encoded(filter));
-        await replaceTable(socket, encoded(frameFilter)).catch((error: NetlinkError) => {
-          warnOfFrames(log, error.message);
-        });
+        try {
+          await replaceTables(socket, [filter, frameFilter].map(encoded));
+        } catch (error) {
+          unless('EOPNOTSUPP')(error);
+          warnOfFrames(log, (error as Error).message);
+          await replaceTables(socket, [encoded(filter)]);
+        }
       });
       await withRoute(netns, async (socket) => {
         for (const route of routes) {
@@ -75,8 +78,7 @@ export function netlinkNamespaces(log: Log): Namespaces {
         }
       });
       await withNetfilter(netns, async (socket) => {
-        await deleteTable(socket, filterTable);
-        await deleteTable(socket, frameFilterTable);
+        await deleteTables(socket, [filterTable, frameFilterTable]);
       });
     },
 

@@ -4,6 +4,7 @@ import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type Capture, startCapture } from '../host/capture.ts';
 import { run, until } from '../host/commands.ts';
@@ -45,6 +46,8 @@ const frames = [15, 16, 17];
 
 interface Phase {
   readonly name: string;
+  /** How long what happened before may take to be followed. */
+  readonly settleMs?: number;
   readonly reach: () => Promise<unknown>;
   /** Attempts that may be seen even so. */
   readonly tolerated?: readonly number[];
@@ -71,6 +74,7 @@ let number = 0;
  * of more until those that are expected are seen.
  */
 async function seenIn(t: TestContext, killswitch: string, phase: Phase, expected: readonly number[] = []) {
+  await sleep(phase.settleMs ?? 0);
   number++;
   await writeFile(join(folder, 'phase'), String(number));
   await phase.reach();
@@ -129,7 +133,8 @@ const connect: Phase = {
   // Between the link's arrival and the filter of its frames there are some milliseconds.
   tolerated: frames,
 };
-const wait: Phase = { name: 'nothing happens', reach: async () => {} };
+/** What is not tolerated any more; an emulated machine follows slowly. */
+const wait: Phase = { name: '5 s later', settleMs: 5000, reach: async () => {} };
 const disconnect: Phase = {
   name: 'network disconnected',
   reach: () => docker('network', 'disconnect', 'zbridge', 'prober'),
@@ -211,6 +216,8 @@ test('with killswitch=on nothing leaves in clear, whatever happens', async (t) =
     );
   }
   await host.ping('prober', host.hub.address);
+  const times = [...host.driver.output().matchAll(/container protected .* ms=([\d.]+)/g)].map(([, ms]) => ms);
+  t.diagnostic(`each time the driver protected a container it took, in ms: ${times.join(', ')}`);
   const toFrames = /198\.18\.|2001:db8:/;
   const unexplained = capture
     .lines()

@@ -26,14 +26,19 @@ export interface Table extends TableName {
   readonly chains: readonly (Chain & { readonly rules: readonly (readonly Expression[])[] })[];
 }
 
-/** Puts a table in the place of what has its name, all in one step. @throws NetlinkError; then nothing has changed */
-export async function replaceTable(socket: NetlinkSocket, table: Table): Promise<void> {
-  await executeBatch(socket, inBatch([...deletionOf(table), ...creationOf(table)], `table ${table.name}`));
+/**
+ * Puts tables in the place of what has their names, all in one step: the kernel waits for whoever is still in
+ * the old ones, once for all.
+ * @throws NetlinkError; then nothing has changed
+ */
+export async function replaceTables(socket: NetlinkSocket, tables: readonly Table[]): Promise<void> {
+  const steps = tables.flatMap((table) => [...deletionOf(table), ...creationOf(table)]);
+  await executeBatch(socket, inBatch('replace', steps));
 }
 
-/** Deletes a table, if it is there. @throws NetlinkError */
-export async function deleteTable(socket: NetlinkSocket, table: TableName): Promise<void> {
-  await executeBatch(socket, inBatch(deletionOf(table), `table ${table.name}`));
+/** Deletes tables that are there. @throws NetlinkError */
+export async function deleteTables(socket: NetlinkSocket, tables: readonly TableName[]): Promise<void> {
+  await executeBatch(socket, inBatch('delete', tables.flatMap(deletionOf)));
 }
 
 type Step = Pick<Request, 'type' | 'flags' | 'payload'>;
@@ -65,8 +70,8 @@ function creationOf(table: Table): Step[] {
   ];
 }
 
-function inBatch(steps: readonly Step[], subject: string): Request[] {
+function inBatch(operation: string, steps: readonly Step[]): Request[] {
   const payload = encodeBatchMark();
   const marked = [{ type: NFNL_MSG_BATCH_BEGIN, payload }, ...steps, { type: NFNL_MSG_BATCH_END, payload }];
-  return marked.map((step) => ({ ...step, operation: 'replace', subject }));
+  return marked.map((step) => ({ ...step, operation, subject: 'tables of nftables' }));
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import * as statement from '../../../../src/killswitch/statement.ts';
 import { NetlinkError } from '../../../../src/links/netlink/error.ts';
 import { decodeMessages } from '../../../../src/links/netlink/message.ts';
-import { deleteTable, replaceTable, type Table } from '../../../../src/links/netlink/netfilter/client.ts';
+import { deleteTables, replaceTables, type Table } from '../../../../src/links/netlink/netfilter/client.ts';
 import { prefixOf } from '../../../../src/wireguard/address.ts';
 import { fakeKernel } from '../fake-kernel.ts';
 import * as vectors from '../vectors.ts';
@@ -82,7 +82,7 @@ for (const [name, table, vector] of [
 ] as const) {
   test(`a batch that replaces a table of ${name}, as nft sends it`, async () => {
     const kernel = fakeKernel();
-    await replaceTable(kernel, table);
+    await replaceTables(kernel, [table]);
     const bare = ({ type, payload }: { type: number; payload: Uint8Array }) => ({ type, payload });
     assert.deepEqual(kernel.requests.map(bare), decodeMessages(vector).map(bare));
   });
@@ -98,10 +98,10 @@ test('what the kernel refused of a batch', async () => {
       messages.map(({ type, flags, payload }) => ({ type, flags, payload })),
     ),
   );
-  await assert.rejects(deleteTable(kernel, inet), (error: NetlinkError) => {
+  await assert.rejects(deleteTables(kernel, [inet]), (error: NetlinkError) => {
     assert(error instanceof NetlinkError);
     assert.equal(error.errno, 'ENOENT');
-    assert.match(error.message, /^replace table wgdriver: ENOENT/);
+    assert.match(error.message, /^delete tables of nftables: ENOENT/);
     return true;
   });
 });
