@@ -42,15 +42,20 @@ export async function openLocalCluster(scope: Scope, size: number): Promise<Clus
   const folder = '/run/cluster';
   const peers = join(folder, 'hub.peers');
   await mkdir(folder, { recursive: true });
-  await sh('ip link add segment type bridge; ip link set segment up');
+  // In a namespace of its own, where no engine's rules for forwarding are.
+  await sh(
+    `ip netns add segment
+     ip -n segment link add segment type bridge
+     ip -n segment link set segment up`,
+  );
   const plugin = await pluginFolderFor(tunnel);
   // A file system of its own, so that nodes with an empty /run of their own find it.
   await sh('mkdir -p /mnt; mount -t tmpfs tmpfs /mnt; cp -a "$1" /mnt/plugin', plugin);
 
   await sh(
     `ip netns add hub
-     ip link add to-hub type veth peer name eth0 netns hub
-     ip link set to-hub master segment up
+     ip link add to-hub netns segment type veth peer name eth0 netns hub
+     ip -n segment link set to-hub master segment up
      ip -n hub address add 10.77.0.1/24 dev eth0
      ip -n hub link set eth0 up
      ip -n hub link set lo up
@@ -94,7 +99,7 @@ export async function openLocalCluster(scope: Scope, size: number): Promise<Clus
     async close() {
       await Promise.all(nodes.map((node) => node.powerOff()));
       await sh(
-        'ip netns exec hub ip link delete wg-hub; ip netns delete hub; ip link delete segment; umount /mnt',
+        'ip netns exec hub ip link delete wg-hub; ip netns delete hub; ip netns delete segment; umount /mnt',
       );
     },
   };
@@ -121,16 +126,15 @@ async function openNode(hostname: string, address: string): Promise<ClusterNode>
     sh: (script: string) =>
       sh('exec "$@"', ...enter, 'env', `PATH=${path}`, 'TMPDIR=/run/tmp', 'bash', '-c', functions + script),
     async setConnected(isConnected: boolean) {
-      await sh('ip link set "$1" "$2"', `to-${hostname}`, isConnected ? 'up' : 'down');
+      await sh('ip -n segment link set "$1" "$2"', `to-${hostname}`, isConnected ? 'up' : 'down');
     },
     async powerOff() {
       await machine.stop('SIGKILL');
-      await sh('ip link delete "$1" 2>/dev/null || true', `to-${hostname}`);
     },
   };
   await sh(
-    `ip link add "$1" type veth peer name eth0 netns "$2"
-     ip link set "$1" master segment up`,
+    `ip link add "$1" netns segment type veth peer name eth0 netns "$2"
+     ip -n segment link set "$1" master segment up`,
     `to-${hostname}`,
     pid,
   );

@@ -34,6 +34,7 @@ before(async () => {
 after(async () => {
   await engine.stop();
   await hub.close();
+  await Promise.all(pluginMounts.map((mount) => rm(mount, { recursive: true, force: true })));
 });
 
 const plugin = (verb: string, ...words: string[]) => engine.docker('plugin', verb, ...words);

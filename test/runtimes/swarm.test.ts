@@ -1,6 +1,6 @@
 // The Swarm examples as their READMEs say, on a Swarm of this machine alone; test/guests/swarm.test.ts has several nodes.
 import assert from 'node:assert/strict';
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { run, sh, until } from '../host/commands.ts';
@@ -29,8 +29,11 @@ before(async () => {
   await engine.docker('swarm', 'init', '--advertise-addr=10.99.0.1');
 });
 after(async () => {
+  await engine.docker('swarm', 'leave', '--force');
+  await engine.docker('plugin', 'rm', '-f', managedPlugin);
   await engine.stop();
   await hub.close();
+  await Promise.all(pluginMounts.map((mount) => rm(mount, { recursive: true })));
 });
 beforeEach(() => engine.tryDocker('plugin', 'disable', managedPlugin));
 
