@@ -39,7 +39,7 @@ const tiers: readonly Tier[] = [
     concurrency: availableParallelism(),
     files: [
       'test/*.test.ts',
-      'test/{commands,doctor,driver,engine-client,faults,fuzz,keys,links,plugin,wireguard}/**/*.test.ts',
+      'test/{commands,doctor,driver,engine-client,faults,fuzz,keys,killswitch,links,plugin,wireguard}/**/*.test.ts',
     ],
   },
   {
