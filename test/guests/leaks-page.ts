@@ -1,5 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { SUITES, type Suite } from '../lab/index.ts';
+import { attempts } from '../scenarios/attempts.ts';
 
 /** What was seen outside while containers tried everything. */
 export interface Observation {
@@ -57,7 +58,6 @@ export function tables(runs: Readonly<Partial<Record<Suite, Run>>>): string {
     return run === undefined ? [] : [{ title: `${titles[suite]} (${run.date})`, ...run }];
   });
   const all = columns.flatMap(({ observations }) => observations);
-  const attempts = [...new Set(all.flatMap(({ seen }) => seen))];
   const row = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
   const where = (observations: readonly Observation[], killswitch: string, attempt: string) => {
     const phases = observations
@@ -73,7 +73,7 @@ export function tables(runs: Readonly<Partial<Record<Suite, Run>>>): string {
   return [
     row(['attempt', ...settings.map(({ title, killswitch }) => `${title}: ${killswitch}`)]),
     row(['---', ...settings.map(() => '---')]),
-    ...attempts.map((attempt) =>
+    ...Object.values(attempts).map((attempt) =>
       row([
         attempt,
         ...settings.map(({ observations, killswitch }) => where(observations, killswitch, attempt)),

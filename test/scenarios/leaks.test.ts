@@ -11,35 +11,12 @@ import { run, until } from '../host/commands.ts';
 import { startDriver } from '../host/driver.ts';
 import { importTestImage, testImage } from '../host/engine.ts';
 import { hostForTests } from '../host/host.ts';
+import { attempts } from './attempts.ts';
 
 const host = await hostForTests();
 const { docker } = host.engine;
 const major = Number.parseInt(host.engine.version, 10);
 
-/** What probe.pl does, by its numbers. */
-const attempts: Readonly<Record<number, string>> = {
-  1: 'UDP',
-  2: 'TCP',
-  3: 'ICMP',
-  4: 'raw IPv4 packet',
-  5: 'UDP over IPv6',
-  6: 'TCP over IPv6',
-  7: 'ICMPv6',
-  8: 'UDP, bound to each link',
-  9: 'TCP, bound to each link',
-  10: 'ICMP, bound to each link',
-  11: 'raw IPv4 packet, bound to each link',
-  12: 'UDP over IPv6, bound to each link',
-  13: 'TCP over IPv6, bound to each link',
-  14: 'ICMPv6, bound to each link',
-  15: 'frame of its own, IPv4',
-  16: 'frame of its own, with PACKET_QDISC_BYPASS',
-  17: 'frame of its own, IPv6',
-  18: 'multicast by each link',
-  19: 'UDP from each address',
-  20: 'DNS, with --dns',
-  21: 'UDP from each IPv6 address',
-};
 /** What goes through the tunnel in any case. */
 const tunnelled = [20];
 const frames = [15, 16, 17];
