@@ -69,14 +69,11 @@ export function createReconcile({
   let unfinished = new Map<string, number>();
 
   return async () => {
-    let onHost: OwnedLink[];
-    try {
+    let onHost: OwnedLink[] | undefined;
+    await attempt('links could not be looked for', {}, async () => {
       onHost = await links.list();
-    } catch (error) {
-      log.warn('links could not be looked for', { cause: String(error) });
-      return;
-    }
-    await deleteOrphans(onHost);
+    });
+    await deleteOrphans(onHost ?? []);
     await deleteUnfinished();
     await forgetEndpoints(onHost);
   };
@@ -123,15 +120,16 @@ export function createReconcile({
     }
   }
 
-  async function forgetEndpoints(onHost: readonly OwnedLink[]): Promise<void> {
+  /** @param onHost undefined if it is not known */
+  async function forgetEndpoints(onHost: readonly OwnedLink[] | undefined): Promise<void> {
     const before = suspicions;
     suspicions = new Map();
-    const linkOf = new Map(onHost.map((link) => [link.endpointId, link]));
+    const linkOf = onHost && new Map(onHost.map((link) => [link.endpointId, link]));
     for (const endpoint of store.endpoints()) {
       const { endpointId } = endpoint;
       const joined = store.joined(endpointId);
-      const link = linkOf.get(endpointId);
-      const reason = await suspicionOf(endpoint, joined, link);
+      const link = linkOf?.get(endpointId);
+      const reason = linkOf ? await suspicionOf(endpoint, joined, link) : suspicionWhateverLinks(endpoint);
       if (reason === undefined) {
         continue;
       }
@@ -158,16 +156,21 @@ export function createReconcile({
     }
   }
 
-  async function suspicionOf(
-    { endpointId, bootId }: Endpoint,
-    joined: Joined | undefined,
-    link: OwnedLink | undefined,
-  ): Promise<Reason | undefined> {
+  function suspicionWhateverLinks({ endpointId, bootId }: Endpoint): Reason | undefined {
     if (undeleted.has(endpointId)) {
       return 'its deletion failed before';
     }
-    if (bootId !== undefined && bootId !== store.bootId) {
-      return 'the machine was booted since';
+    return bootId !== undefined && bootId !== store.bootId ? 'the machine was booted since' : undefined;
+  }
+
+  async function suspicionOf(
+    endpoint: Endpoint,
+    joined: Joined | undefined,
+    link: OwnedLink | undefined,
+  ): Promise<Reason | undefined> {
+    const reason = suspicionWhateverLinks(endpoint);
+    if (reason !== undefined) {
+      return reason;
     }
     if (link !== undefined) {
       return 'its link stayed on the host';
