@@ -17,6 +17,7 @@ const startDriver = `
   setsid dist/wgdriver serve --backend netlink </dev/null >>/var/log/wgdriver.log 2>&1 &
   until grep -q ' serving ' /var/log/wgdriver.log; do kill -0 $! || break; sleep 0.1; done
   cat /var/log/wgdriver.log
+  grep -q ' serving ' /var/log/wgdriver.log &&
   ! grep -q 'set aside' /var/log/wgdriver.log`;
 
 const lab = await openLab();
@@ -27,7 +28,8 @@ test(`${cuts} power cuts in a storm of calls: what was answered is there, and al
   const created = new Set<string>();
   const uncertain = new Set<string>();
   let guest = await lab.boot({ suite: 'trixie', disk, files: faultFiles });
-  await exec(guest, startDriver);
+  // The driver's own files are to outlive the cuts.
+  await exec(guest, `sync; ${startDriver}`);
   for (let cut = 1; cut <= cuts; cut++) {
     const count = await stormUntilCut(guest, `s${cut}`, created, uncertain);
     t.diagnostic(`cut ${cut} after ${count} lines; ${created.size} networks are to be there`);
