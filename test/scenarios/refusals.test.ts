@@ -21,10 +21,11 @@ const refused: readonly [what: string, options: Record<string, string>, args: st
     /seed file \/run\/no-such-seed: ENOENT/,
   ],
   [
-    'a relative seed file',
+    // A name in the secrets folder, if it were none that could be the seed itself.
+    'a seed in the place of a seed file',
     { seed: '', seedfile: 'seed' },
     [],
-    /io\.bestov\.wg\.seedfile: expected the absolute path/,
+    /io\.bestov\.wg\.seedfile: expected the path of a file on this host/,
   ],
   [
     'an unknown derivation',
