@@ -10,7 +10,7 @@ import { type Guest, JobTimeout, type Lab, LabError, labObstacle, openLab } from
 const obstacle = await labObstacle();
 const skip = process.env.CI === 'true' ? false : (obstacle ?? false);
 
-describe('lab', { skip, timeout: 15 * 60_000 }, () => {
+describe('lab', { skip, timeout: 45 * 60_000 }, () => {
   let lab: Lab;
   let guest: Guest;
   let folder: string;

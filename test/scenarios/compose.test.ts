@@ -97,10 +97,10 @@ test('the example split-tunnel: the office by the tunnel, all else by the bridge
     assert.match(routes, /^10\.20\.0\.0\/16 dev wg0/m);
     assert.deepEqual(await example.dnsOf('app'), [office]);
 
-    await compose('pause', 'hub');
+    // Not paused: the kernel's WireGuard answers without the processes of its container.
+    await compose('stop', 'hub');
     await cannotReach('app', office);
     await reach('app', hostOutside);
-    await compose('unpause', 'hub');
   }));
 
 test('the example two-networks: each app has its own tunnel, and does not reach the other', () =>
