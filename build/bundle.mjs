@@ -3,7 +3,7 @@
 import { chmod } from 'node:fs/promises';
 import { build } from 'esbuild';
 
-// Some libraries are CommonJS and expect what a module has to make for itself.
+// Some libraries are CommonJS and expect what a module has to make for itself; so does lateBuiltins below.
 const commonjs = `
 import { createRequire } from 'node:module';
 const require = createRequire(import.meta.url);
@@ -16,7 +16,7 @@ const bundles = {
     // From 20.19 on, Node runs a file without extension as a module if it looks like one.
     banner: { js: `#!/usr/bin/env node${commonjs}` },
   },
-  demo: { entryPoints: ['test/demo.ts'], outfile: 'dist/demo.mjs' },
+  demo: { entryPoints: ['test/demo.ts'], outfile: 'dist/demo.mjs', banner: { js: commonjs } },
 };
 
 const bundle = bundles[process.argv[2] ?? 'wgdriver'];
