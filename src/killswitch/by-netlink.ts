@@ -1,17 +1,19 @@
 import { NetlinkError } from '../links/netlink/error.ts';
+import { openLibc } from '../links/netlink/libc/open.ts';
 import type { NetworkNamespace } from '../links/netlink/namespace.ts';
 import { deleteTables, replaceTables } from '../links/netlink/netfilter/client.ts';
-import { receiveAll } from '../links/netlink/request.ts';
 import {
   addRule,
   deleteRoute,
   deleteRule,
+  getNsid,
   listLinks,
   listRoutes,
   replaceRoute,
 } from '../links/netlink/route/client.ts';
 import { RT_TABLE_MAIN, RTN_UNICAST } from '../links/netlink/route/route.ts';
 import {
+  type EventSocket,
   NETLINK_NETFILTER,
   NETLINK_ROUTE,
   type NetlinkSocket,
@@ -19,7 +21,7 @@ import {
   withNetlinkSocket,
 } from '../links/netlink/socket.ts';
 import type { Log } from '../log.ts';
-import { type Namespaces, warnOfFrames } from './namespaces.ts';
+import { type Changed, type Namespaces, warnOfFrames } from './namespaces.ts';
 import {
   filterTable,
   frameFilterTable,
@@ -82,15 +84,21 @@ export function netlinkNamespaces(log: Log): Namespaces {
       });
     },
 
+    numberOf(netns) {
+      const file = openLibc().open(netns);
+      return withRoute(undefined, (socket) => getNsid(socket, file)).finally(() => openLibc().close(file));
+    },
+
     watch(onChange, isUrgent) {
       let isClosed = false;
-      const poll = (socket: NetlinkSocket) => {
+      const poll = (socket: EventSocket) => {
         if (isClosed) {
           socket.close();
           return;
         }
-        if (hasChanges(socket)) {
-          onChange();
+        const where = changesIn(socket);
+        if (where === 'anywhere' || where.size > 0) {
+          onChange(where);
         }
         setTimeout(poll, isUrgent() ? pollMs.urgent : pollMs.idle, socket).unref();
       };
@@ -106,12 +114,20 @@ export function netlinkNamespaces(log: Log): Namespaces {
   };
 }
 
-function hasChanges(socket: NetlinkSocket): boolean {
+/** Where there is news from, up to the last that has come. */
+function changesIn(socket: EventSocket): Changed {
+  const numbers = new Set<number>();
   try {
-    return receiveAll(socket).length > 0;
-  } catch {
-    // More of them than the socket holds (ENOBUFS).
-    return true;
+    for (;;) {
+      const { nsid } = socket.receive();
+      // Without one it is this process's own.
+      if (nsid !== undefined) {
+        numbers.add(nsid);
+      }
+    }
+  } catch (error) {
+    // Else there were more of them than the socket holds (ENOBUFS).
+    return error instanceof NetlinkError && error.errno === 'EAGAIN' ? numbers : 'anywhere';
   }
 }
 
@@ -147,7 +163,10 @@ function withIndex({ link, ...route }: ProtectionRoute) {
   return { ...route, oif: link?.index };
 }
 
-function withRoute<Result>(netns: NetworkNamespace, use: (socket: NetlinkSocket) => Promise<Result>) {
+function withRoute<Result>(
+  netns: NetworkNamespace | undefined,
+  use: (socket: NetlinkSocket) => Promise<Result>,
+) {
   return withNetlinkSocket({ protocol: NETLINK_ROUTE, netns }, use);
 }
 

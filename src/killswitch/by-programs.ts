@@ -113,6 +113,9 @@ export function programNamespaces(log: Log): Namespaces {
       }
     },
 
+    // ip(8) tells the numbers only of namespaces that it has named itself.
+    numberOf: async () => undefined,
+
     watch(onChange) {
       // One for all namespaces that this one knows of, by a number that the move of a link has given them.
       const monitor = spawn('ip', ['-oneline', 'monitor', 'link', 'route', 'all-nsid'], {
@@ -121,7 +124,7 @@ export function programNamespaces(log: Log): Namespaces {
       monitor.on('error', (error) => {
         log.error('changes in containers’ networks cannot be watched', { cause: error.message });
       });
-      monitor.stdout.on('data', onChange);
+      monitor.stdout.on('data', () => onChange('anywhere'));
       monitor.unref();
       (monitor.stdout as unknown as { unref(): void }).unref();
       return { close: () => monitor.kill() };

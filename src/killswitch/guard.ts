@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Mark } from '../links/mark.ts';
 import { type Log, msSince } from '../log.ts';
 import type { Prefix } from '../wireguard/address.ts';
-import type { Namespaces, Watch } from './namespaces.ts';
+import type { Changed, Namespaces, Watch } from './namespaces.ts';
 import { type Protection, protectionOf, type SeenLink, type Tunnel } from './protection.ts';
 
 /** Keeps the traffic of containers in their tunnels. */
@@ -29,6 +29,8 @@ export type Protected = 'protected' | 'coming' | 'unseen';
 interface Sandbox {
   readonly key: `/${string}`;
   readonly tunnels: Map<string, Tunnel>;
+  /** By which the watch names its namespace, once it has one. */
+  number?: number | undefined;
   /** What was enforced last. */
   enforced?: string | undefined;
   /** Does a tunnel's link have to come yet? */
@@ -49,7 +51,8 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
   let watch: Watch | undefined;
   let isProbed = false;
   let isUpdating = false;
-  let hasChanged = false;
+  /** Their namespaces have changed since they were looked at. */
+  const stale = new Set<Sandbox>();
 
   function sandboxOf(sandboxKey: string): Sandbox {
     if (!isAbsolute(sandboxKey)) {
@@ -64,7 +67,7 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
     const sandbox = { key: sandboxKey, tunnels: new Map(), isExpecting: true, last: Promise.resolve() };
     sandboxes.set(sandboxKey, sandbox);
     watch ??= namespaces.watch(
-      () => void updateAll(),
+      (where) => void followChanges(where),
       () => [...sandboxes.values()].some(({ isExpecting }) => isExpecting),
     );
     return sandbox;
@@ -116,21 +119,35 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
     }
   }
 
-  /** Brings all up to date, again and again as long as something changes meanwhile. */
-  async function updateAll(): Promise<void> {
-    hasChanged = true;
+  async function followChanges(where: Changed): Promise<void> {
+    for (const sandbox of sandboxes.values()) {
+      if (where === 'anywhere' || where.has((await numberOf(sandbox)) ?? Number.NaN)) {
+        stale.add(sandbox);
+      }
+    }
+    await updateStale();
+  }
+
+  /** A namespace keeps its number. It gets one with its first link, of which the watch tells. */
+  async function numberOf(sandbox: Sandbox): Promise<number | undefined> {
+    try {
+      sandbox.number ??= await namespaces.numberOf(sandbox.key);
+    } catch {
+      // It is not there yet, or not any more.
+    }
+    return sandbox.number;
+  }
+
+  /** Brings them up to date, again and again as long as something changes meanwhile. */
+  async function updateStale(): Promise<void> {
     if (isUpdating) {
       return;
     }
     isUpdating = true;
-    while (hasChanged) {
-      hasChanged = false;
+    for (const sandbox of stale) {
+      stale.delete(sandbox);
       const started = performance.now();
-      for (const sandbox of sandboxes.values()) {
-        if (sandbox.enforced !== undefined) {
-          await updateWithRetries(sandbox);
-        }
-      }
+      await updateWithRetries(sandbox);
       // Where containers come and go all the time, most of this process's time is for others.
       await sleep(2 * (performance.now() - started));
     }
@@ -173,6 +190,8 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
       const sandbox = sandboxOf(sandboxKey);
       const isLink = ({ alias }: SeenLink) => mark.read(alias) === endpointId;
       sandbox.tunnels.set(endpointId, { isLink, prefixes });
+      // It may be another namespace than before.
+      sandbox.number = undefined;
       if (await isNamespace(sandbox.key)) {
         await next(sandbox, () => update(sandbox));
         return 'protected';

@@ -15,9 +15,14 @@ export interface Namespaces {
   enforce(netns: NetworkNamespace, protection: Protection): Promise<void>;
   /** Takes the protection away. @throws Error */
   lift(netns: NetworkNamespace): Promise<void>;
-  /** Calls back when links or routes have changed in this namespace or a container's. */
-  watch(onChange: () => void, isUrgent: () => boolean): Watch;
+  /** Calls back when links or routes of containers have changed. */
+  watch(onChange: (where: Changed) => void, isUrgent: () => boolean): Watch;
+  /** The number by which `watch` names a namespace; undefined as long as it has none. @throws Error */
+  numberOf(netns: NetworkNamespace): Promise<number | undefined>;
 }
+
+/** The numbers of network namespaces (nsid); `anywhere` where it is not known which. */
+export type Changed = ReadonlySet<number> | 'anywhere';
 
 export interface Watch {
   close(): void;

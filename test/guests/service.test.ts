@@ -35,6 +35,11 @@ for (const suite of suites) {
          start_container one --restart=always
          ping_from one ${hubAddress}`,
       );
+      // As the hardened service sees them, namespaces are where it protects them.
+      await sh(
+        guest,
+        `[ -n "$(nsenter --net=$(docker inspect -f '{{.NetworkSettings.SandboxKey}}' one) nft list table inet wgdriver)" ]`,
+      );
       const exposure = await sh(guest, 'systemd-analyze security --no-pager wgdriver | tail -1');
       t.diagnostic(`${suite}: ${exposure}`);
       assert.ok(Number(/: (\d+\.\d) /.exec(exposure)?.[1]) < 5, exposure);

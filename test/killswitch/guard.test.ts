@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { createGuard, type Guard } from '../../src/killswitch/guard.ts';
-import type { Namespaces } from '../../src/killswitch/namespaces.ts';
+import type { Changed, Namespaces } from '../../src/killswitch/namespaces.ts';
 import type { SeenLink } from '../../src/killswitch/protection.ts';
 import { markOf } from '../../src/links/mark.ts';
 import { prefixOf } from '../../src/wireguard/address.ts';
@@ -22,8 +22,10 @@ let folder: string;
 let key: string;
 let links: SeenLink[];
 let done: string[];
+let looks: string[];
 let failure: Error | undefined;
-let change: () => void;
+let change: (where: Changed) => void;
+const numbers = new Map<string, number>();
 let guard: Guard;
 let log: ReturnType<typeof recordedLog>;
 
@@ -33,7 +35,11 @@ let log: ReturnType<typeof recordedLog>;
  */
 function recordingNamespaces(notes: string[]): Namespaces {
   return {
-    look: async () => ({ links: [...links], routes: [] }),
+    async look(netns) {
+      looks.push(netns);
+      return { links: [...links], routes: [] };
+    },
+    numberOf: async (netns) => numbers.get(netns),
     async enforce(_netns, { frameFilter }) {
       if (failure !== undefined) {
         throw failure;
@@ -56,6 +62,8 @@ beforeEach(async () => {
   key = join(folder, 'sandbox');
   links = [lo];
   done = [];
+  looks = [];
+  numbers.clear();
   failure = undefined;
   log = recordedLog();
   guard = createGuard(recordingNamespaces(done), mark, log);
@@ -67,12 +75,33 @@ test('a namespace that is there is protected at once, and again when its links c
   assert.equal(await guard.protect(key, 'e1', prefixes), 'protected');
   assert.deepEqual(done, ['enforce 0']);
   links = [lo, wg0, eth0];
-  change();
+  change('anywhere');
   await until('the change is followed', () => done.length === 2);
-  change();
-  change();
+  change('anywhere');
+  change('anywhere');
   assert.equal(await guard.protect(key, 'e1', prefixes), 'protected');
   assert.deepEqual(done, ['enforce 0', 'enforce 1']);
+});
+
+test('only a namespace that has changed is looked at, whenever it gets its number', async () => {
+  const keys = ['a', 'b'].map((name) => join(folder, name));
+  for (const each of keys) {
+    await symlink('/proc/self/ns/uts', each);
+    await guard.protect(each, `e-${each}`, prefixes);
+  }
+  const [a = '', b = ''] = keys;
+  looks.length = 0;
+  change(new Set([7]));
+  numbers.set(a, 7).set(b, 8);
+  change(new Set([9]));
+  change(new Set([8]));
+  await until('one is looked at', () => looks.length > 0);
+  change(new Set([7]));
+  await until('the other is looked at', () => looks.length > 1);
+  assert.deepEqual(looks, [b, a]);
+  change('anywhere');
+  await until('both are looked at', () => looks.length > 3);
+  assert.deepEqual(looks.slice(2).sort(), [a, b]);
 });
 
 test('a namespace that is to come is protected as soon as it is there', async () => {
@@ -92,7 +121,7 @@ test('with the last tunnel the protection goes', async () => {
   assert(!done.includes('lift'));
   guard.release(key, 'e2');
   await until('it is gone', () => done.at(-1) === 'lift');
-  change();
+  change('anywhere');
   // A container that comes back is protected anew.
   assert.equal(await guard.protect(key, 'e3', prefixes), 'protected');
   assert.match(done.at(-1) ?? '', /enforce/);
@@ -108,7 +137,7 @@ test('what cannot be done at once is an error, and later a line in the log', asy
   await guard.protect(key, 'e1', prefixes);
   failure = new Error('no more');
   links = [lo, eth0];
-  change();
+  change('anywhere');
   await until('it is said', () => log.lines.some(({ level }) => level === 'error'));
 });
 

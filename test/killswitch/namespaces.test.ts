@@ -6,6 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { netlinkNamespaces } from '../../src/killswitch/by-netlink.ts';
 import { programNamespaces } from '../../src/killswitch/by-programs.ts';
+import type { Changed } from '../../src/killswitch/namespaces.ts';
 import { protectionOf } from '../../src/killswitch/protection.ts';
 import { netlinkObstacle } from '../../src/links/netlink/probe.ts';
 import { prefixOf } from '../../src/wireguard/address.ts';
@@ -123,18 +124,34 @@ for (const [name, { make, obstacle }] of Object.entries(implementations)) {
     });
 
     test('changes in it are told of', async () => {
-      let changes = 0;
-      const watch = make(log).watch(
-        () => changes++,
+      const changes: Changed[] = [];
+      const namespaces = make(log);
+      const watch = namespaces.watch(
+        (where) => changes.push(where),
         () => true,
       );
       try {
         await until('a change is told of', () => {
           sh('ip -n container link set eth0 mtu 1400; ip -n container link set eth0 mtu 1500');
-          return changes > 0;
+          return changes.length > 0;
         });
       } finally {
         watch.close();
+      }
+      const number = await namespaces.numberOf(netns);
+      // ip(8) does not tell which it is.
+      assert.equal(typeof number, name === 'netlink' ? 'number' : 'undefined');
+      for (const where of changes) {
+        assert.deepEqual(where, number === undefined ? 'anywhere' : new Set([number]));
+      }
+    });
+
+    test('a namespace without a link from here has no number', async () => {
+      sh('ip netns add lonely');
+      try {
+        assert.equal(await make(log).numberOf('/run/netns/lonely'), undefined);
+      } finally {
+        sh('ip netns delete lonely');
       }
     });
 

@@ -1,4 +1,4 @@
-import { u32 } from './bytes.ts';
+import { readI32, readU32, u32 } from './bytes.ts';
 import { NetlinkError } from './error.ts';
 import type { Libc } from './libc/libc.ts';
 import { openLibc } from './libc/open.ts';
@@ -13,7 +13,8 @@ const NETLINK_ADD_MEMBERSHIP = 1;
 const NETLINK_LISTEN_ALL_NSID = 8;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
-/** linux/socket.h */
+// linux/socket.h
+const sizeofCmsghdr = 16;
 const SOL_NETLINK = 270;
 // bits/socket.h, the same on x64 and arm64
 const AF_NETLINK = 16;
@@ -84,12 +85,22 @@ function overSocket(libc: Libc, socket: number): NetlinkSocket {
   };
 }
 
+/** Tells what happened, and in which namespace. */
+export interface EventSocket {
+  /**
+   * The next datagram, and the number (nsid) of the namespace it tells of, undefined for the socket's own. Does
+   * not wait: without one it throws a NetlinkError with errno EAGAIN. With ENOBUFS, some were lost.
+   */
+  receive(): { readonly bytes: Uint8Array; readonly nsid: number | undefined };
+  close(): void;
+}
+
 /**
  * Opens a socket that is told of every change of links and routes, in this namespace and in those that have a
  * number in this one: all to which a link was moved from here, or in which one has its peer.
  * @throws NetlinkError; Error if this runtime cannot (openLibc)
  */
-export async function openEventSocket(libc: Libc = openLibc()): Promise<NetlinkSocket> {
+export async function openEventSocket(libc: Libc = openLibc()): Promise<EventSocket> {
   const socket = openSocket(libc, { protocol: NETLINK_ROUTE });
   try {
     libc.setsockopt(socket, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, u32(1));
@@ -102,7 +113,23 @@ export async function openEventSocket(libc: Libc = openLibc()): Promise<NetlinkS
     libc.close(socket);
     throw error;
   }
-  return overSocket(libc, socket);
+  const buffer = new Uint8Array(largestDatagram);
+  return {
+    receive() {
+      const { length, control } = libc.recvmsg(socket, buffer);
+      return { bytes: buffer.slice(0, length), nsid: decodeNsid(control) };
+    },
+    close: () => libc.close(socket),
+  };
+}
+
+/** Of a `struct cmsghdr` with an int; there is none with news of the socket's own namespace. */
+function decodeNsid(control: Uint8Array): number | undefined {
+  const isNsid =
+    control.length >= sizeofCmsghdr + 4 &&
+    readU32(control, 8) === SOL_NETLINK &&
+    readU32(control, 12) === NETLINK_LISTEN_ALL_NSID;
+  return isNsid ? readI32(control, sizeofCmsghdr) : undefined;
 }
 
 /** Opens a socket for as long as `use` takes. @throws what openNetlinkSocket and `use` do */

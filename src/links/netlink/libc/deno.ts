@@ -1,6 +1,7 @@
 import { errnoName } from '../errno.ts';
 import { NetlinkError } from '../error.ts';
 import type { Libc } from './libc.ts';
+import { decodeControlLength, encodeMsghdr, longestControl } from './msghdr.ts';
 
 /** What is used of Deno, whose types are not Node's. */
 interface Deno {
@@ -11,6 +12,7 @@ interface Deno {
       { parameters: readonly string[]; result: string; name?: string; nonblocking?: true }
     >,
   ): { symbols: Record<Name, (...args: readonly unknown[]) => unknown> };
+  UnsafePointer: { of(memory: ArrayBufferView): unknown; value(pointer: unknown): bigint };
   UnsafePointerView: new (pointer: unknown) => { getInt32(): number };
 }
 
@@ -27,6 +29,7 @@ export function denoLibc(): Libc {
     send: socketCall,
     sendBeside: { ...socketCall, name: 'send', nonblocking: true },
     recv: socketCall,
+    recvmsg: { parameters: ['i32', 'buffer', 'i32'], result: 'isize' },
     open: { parameters: ['buffer', 'i32'], result: 'i32' },
     close: { parameters: ['i32'], result: 'i32' },
     setns: { parameters: ['i32', 'i32'], result: 'i32' },
@@ -57,6 +60,14 @@ export function denoLibc(): Libc {
     },
     recv: (socket, buffer) =>
       checked('receive', 'netlink message', symbols.recv(socket, buffer, BigInt(buffer.length), 0)),
+    recvmsg(socket, buffer) {
+      const control = new Uint8Array(new ArrayBuffer(longestControl));
+      const msghdr = encodeMsghdr(buffer, control, (memory) =>
+        Deno.UnsafePointer.value(Deno.UnsafePointer.of(memory)),
+      );
+      const length = checked('receive', 'netlink message', symbols.recvmsg(socket, msghdr, 0));
+      return { length, control: control.subarray(0, decodeControlLength(msghdr)) };
+    },
     open: (path) => checked('open', path, symbols.open(new TextEncoder().encode(`${path}\0`), forReading)),
     close(file) {
       checked('close', 'file', symbols.close(file));

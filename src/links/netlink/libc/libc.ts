@@ -9,6 +9,8 @@ export interface Libc {
   send(socket: number, bytes: Uint8Array): Promise<void>;
   /** Bytes of the next datagram, cut off at the buffer's length. */
   recv(socket: number, buffer: Uint8Array): number;
+  /** The same, and what comes beside it: ancillary data, `struct cmsghdr` and what is behind it. */
+  recvmsg(socket: number, buffer: Uint8Array): { readonly length: number; readonly control: Uint8Array };
   /** For reading. */
   open(path: string): number;
   close(file: number): void;

@@ -3,6 +3,7 @@ import { promisify } from 'node:util';
 import { errnoName } from '../errno.ts';
 import { NetlinkError } from '../error.ts';
 import type { Libc } from './libc.ts';
+import { decodeControlLength, encodeMsghdr, longestControl } from './msghdr.ts';
 
 /** What is used of node:ffi, which the types of Node 24 do not have. */
 interface Ffi {
@@ -11,6 +12,7 @@ interface Ffi {
     signatures: Record<Name, { arguments: readonly string[]; return: string }>,
   ): { functions: Record<Name, (...args: readonly unknown[]) => number | bigint> };
   getInt32(pointer: bigint): number;
+  getRawPointer(memory: ArrayBufferView): bigint;
 }
 
 const write = promisify(fs.write);
@@ -29,6 +31,7 @@ export function nodeLibc(): Libc | undefined {
   const { functions } = ffi.dlopen(null, {
     socket: { arguments: ['int32', 'int32', 'int32'], return: 'int32' },
     setsockopt: { arguments: ['int32', 'int32', 'int32', 'buffer', 'uint32'], return: 'int32' },
+    recvmsg: { arguments: ['int32', 'buffer', 'int32'], return: 'int64' },
     setns: { arguments: ['int32', 'int32'], return: 'int32' },
     unshare: { arguments: ['int32'], return: 'int32' },
     __errno_location: { arguments: [], return: 'pointer' },
@@ -59,6 +62,12 @@ export function nodeLibc(): Libc | undefined {
       await write(socket, bytes, 0, bytes.length, null).catch(refusal('send', 'netlink message'));
     },
     recv: (socket, buffer) => attempt('receive', 'netlink message', () => fs.readSync(socket, buffer)),
+    recvmsg(socket, buffer) {
+      const control = new Uint8Array(new ArrayBuffer(longestControl));
+      const msghdr = encodeMsghdr(buffer, control, ffi.getRawPointer);
+      const length = checked('receive', 'netlink message', functions.recvmsg(socket, msghdr, 0));
+      return { length, control: control.subarray(0, decodeControlLength(msghdr)) };
+    },
     open: (path) => attempt('open', path, () => fs.openSync(path, 'r')),
     close: (file) => attempt('close', 'file', () => fs.closeSync(file)),
   };

@@ -16,6 +16,7 @@ import {
   RTM_GETLINK,
   RTM_NEWLINK,
 } from './link.ts';
+import { decodeNsid, encodeGetNsid, RTM_GETNSID, RTM_NEWNSID } from './nsid.ts';
 import {
   decodeRoute,
   encodeDeleteRoute,
@@ -146,6 +147,22 @@ export async function deleteRule(
     operation: 'delete',
     subject: `rule ${rule.priority}`,
   });
+}
+
+/**
+ * The number (nsid) that a namespace, given as an open file, has in the socket's; undefined as long as it has
+ * none. It has one once a link was moved there from here, and keeps it.
+ * @throws NetlinkError
+ */
+export async function getNsid(socket: NetlinkSocket, file: number): Promise<number | undefined> {
+  const request = {
+    type: RTM_GETNSID,
+    payload: encodeGetNsid(file),
+    operation: 'get number of',
+    subject: 'network namespace',
+  };
+  const answer = (await execute(socket, request)).find(({ type }) => type === RTM_NEWNSID);
+  return answer && decodedFor(request, () => decodeNsid(answer.payload));
 }
 
 function linksIn(answer: readonly NetlinkMessage[], request: Request): Link[] {

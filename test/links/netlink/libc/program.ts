@@ -1,9 +1,11 @@
 /** Runs on any runtime, bundled, in a network namespace of its own: what it prints is the same on all. */
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { markOf } from '../../../../src/links/mark.ts';
 import { openLibc } from '../../../../src/links/netlink/libc/open.ts';
 import { netlinkLinks } from '../../../../src/links/netlink/links.ts';
 import { createLink, getLink, listLinks } from '../../../../src/links/netlink/route/client.ts';
-import { NETLINK_ROUTE, withNetlinkSocket } from '../../../../src/links/netlink/socket.ts';
+import { NETLINK_ROUTE, openEventSocket, withNetlinkSocket } from '../../../../src/links/netlink/socket.ts';
 
 const links = netlinkLinks(markOf('own'), 'bridge');
 const link = { name: 'wgd1', mtu: 1400, endpointId: 'e1' };
@@ -43,6 +45,27 @@ const outcomes: [what: string, outcome: unknown][] = [
     await outcomeOf(withNetlinkSocket({ protocol: NETLINK_ROUTE }, async (s) => s.receive().length)),
   ],
 ];
+const events = await openEventSocket();
+outcomes.push(['no event', await outcomeOf((async () => events.receive())())]);
+await withNetlinkSocket({ protocol: NETLINK_ROUTE }, (socket) =>
+  createLink(socket, { name: 'br1', kind: 'bridge' }),
+);
+outcomes.push(['an event here', events.receive().nsid ?? 'here']);
+const neighbour = spawn('unshare', ['--net', 'sh', '-c', 'echo; exec cat']);
+await once(neighbour.stdout, 'data');
+execFileSync('ip', ['link', 'add', 'v0', 'type', 'veth', 'peer', 'name', 'v1']);
+execFileSync('ip', ['link', 'set', 'v1', 'netns', `${neighbour.pid}`]);
+const nsids = new Set<number | undefined>();
+await outcomeOf(
+  (async () => {
+    for (;;) {
+      nsids.add(events.receive().nsid);
+    }
+  })(),
+);
+outcomes.push(['events here and there', [...nsids].map((nsid) => nsid ?? 'here').sort()]);
+events.close();
+neighbour.stdin.end();
 let ticks = 0;
 const timer = setInterval(() => ticks++, 1);
 outcomes.push(['delete', await outcomeOf(links.delete('wgd1'))]);
