@@ -72,9 +72,11 @@ const functions = `
     docker run -d --name $name --network wgnet --stop-signal KILL "$@" ${testImage} sleep 100000
   }
 
-  # ping_from CONTAINER ADDRESS: until one is answered
+  # ping_from CONTAINER ADDRESS: until one is answered, in the container's network, by this machine's ping
   ping_from() {
-    docker exec $1 sh -c 'i=0; until ping -c 1 -W 1 '$2'; do i=$((i + 1)); [ $i -lt 20 ] || exit 1; done'
+    local sandbox tries=20
+    sandbox=$(docker inspect -f '{{.NetworkSettings.SandboxKey}}' $1)
+    until nsenter --net=$sandbox ping -c 1 -W 1 $2; do ((tries -= 1)) || return 1; sleep 0.2; done
   }
 
   # The names of all links of this namespace, and of all files of the driver's state.

@@ -12,7 +12,9 @@ import { findTunnel } from './tunnel.ts';
 const functions = `
   set -euo pipefail
   ping_from() {
-    docker exec $1 sh -c 'i=0; until ping -c 1 -W 1 '$2'; do i=$((i + 1)); [ $i -lt 20 ] || exit 1; done'
+    local sandbox tries=20
+    sandbox=$(docker inspect -f '{{.NetworkSettings.SandboxKey}}' $1)
+    until nsenter --net=$sandbox ping -c 1 -W 1 $2; do ((tries -= 1)) || return 1; sleep 0.2; done
   }
   show_links() { ls /sys/class/net; }
 `;
@@ -88,7 +90,7 @@ export async function openLocalCluster(scope: Scope, size: number): Promise<Clus
        docker plugin enable ${managedPlugin}
        mkdir -p /run/image/bin /run/image/tmp
        cp "$(command -v busybox)" /run/image/bin/busybox
-       for name in sh ip ls nslookup ping sleep; do ln -sf busybox /run/image/bin/$name; done
+       for name in ip ls nslookup sleep; do ln -sf busybox /run/image/bin/$name; done
        tar -C /run/image -c . | docker import - ${testImage} >/dev/null`,
     );
   }

@@ -19,7 +19,8 @@ let hub: Hub;
 before(async () => {
   const tunnel = await findTunnel();
   engine = await startEngine();
-  await importTestImage(engine);
+  // The example's containers have no NET_RAW (compose.test.ts).
+  await importTestImage(engine, ['ping', 'sh']);
   hub = await startHub({ tunnel });
   await hub.configure(`--seed=${article.seed}`, article.subnet);
   await mkdir(secrets);

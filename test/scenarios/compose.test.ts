@@ -9,7 +9,8 @@ import { hostForTests, pingUntilAnswered } from '../host/host.ts';
 
 const host = await hostForTests();
 const userspace = host.tunnel.backend === 'userspace' ? ['wireguard-go'] : [];
-await importTestImage(host.engine, ['ip', 'wg', ...userspace]);
+// The apps have no NET_RAW: busybox cannot ping without it, and its sh takes its own ping before any other.
+await importTestImage(host.engine, ['ip', 'wg', 'ping', 'sh', ...userspace]);
 
 /** The hub's address, and the host's own beside it: one hop away, were there another way than the tunnel. */
 const hub = '192.168.5.1';
@@ -52,6 +53,14 @@ async function withExample(name: string, use: (example: Example) => Promise<void
 const links = async ({ exec }: Example, service: string) =>
   (await exec(service, 'ls', '/sys/class/net')).split(/\s+/).sort();
 
+/** linux/capability.h */
+const CAP_NET_RAW = 13n;
+
+async function mayWriteFrames({ exec }: Example, service: string): Promise<boolean> {
+  const capabilities = /^CapBnd:\s*(\w+)$/m.exec(await exec(service, 'cat', '/proc/1/status'))?.[1];
+  return ((BigInt(`0x${capabilities}`) >> CAP_NET_RAW) & 1n) === 1n;
+}
+
 test('the example hub-and-app comes up as its README says, and the app has no other way out', () =>
   withExample('hub-and-app', async (example) => {
     const { compose, exec, reach, cannotReach } = example;
@@ -61,6 +70,8 @@ test('the example hub-and-app comes up as its README says, and the app has no ot
     await exec('hub', 'ping', '-c', '1', '-W', '5', '192.168.5.2');
     assert.deepEqual(await links(example, 'app'), ['lo', 'wg0']);
     assert.deepEqual(await example.dnsOf('app'), [hub]);
+    assert.equal(await mayWriteFrames(example, 'app'), false);
+    assert.equal(await mayWriteFrames(example, 'hub'), true, 'as Docker gives it');
 
     await compose('pause', 'hub');
     await cannotReach('app', hostOutside);
