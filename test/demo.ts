@@ -6,7 +6,7 @@ import { release } from 'node:os';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { attempt, sh } from './host/commands.ts';
-import { openComposeExample } from './host/compose.ts';
+import { openComposeExample, programsOfExamples } from './host/compose.ts';
 import { startDriver } from './host/driver.ts';
 import { importTestImage, startEngine } from './host/engine.ts';
 import { pingUntilAnswered } from './host/host.ts';
@@ -49,7 +49,7 @@ async function demo(): Promise<void> {
   command('dockerd &', `Docker ${engine.version}`);
 
   step('Without a registry, hub and app share one image: busybox and the WireGuard tools of this machine.');
-  await importTestImage(engine, ['ip', 'wg', ...(tunnel.backend === 'userspace' ? ['wireguard-go'] : [])]);
+  await importTestImage(engine, programsOfExamples(tunnel));
   const before = await takeTraces();
 
   step('Make the seed, the hub’s key and its configuration, with a peer for each address of the subnet.');

@@ -40,7 +40,7 @@ export function routing(network: Network, { pool, gateway }: Subnet): Routing {
   }
   const destinations = prefixes
     .filter((prefix) => !covers(pool, prefix))
-    .flatMap(withoutHalves)
+    .flatMap(fromOneOn)
     .map(formatPrefix);
   // Once each: a container with the same route twice does not start.
   return {
@@ -52,9 +52,16 @@ export function routing(network: Network, { pool, gateway }: Subnet): Routing {
   };
 }
 
-/** Engines from 28 on drop a route to 0.0.0.0/1 without a word, so a half goes as two quarters. */
-function withoutHalves({ address, length }: Prefix): Prefix[] {
-  return length === 1
-    ? [address, plus(address, 1n << 30n)].map((quarter) => ({ address: quarter, length: 2 }))
-    : [{ address, length }];
+/**
+ * Engines from 28 on drop a route that begins at 0.0.0.0 without a word, however long its prefix. So it goes in
+ * parts, 64.0.0.0/2, 32.0.0.0/3 and so on, up to 0.0.0.0/8, which nobody sends to.
+ */
+function fromOneOn({ address, length }: Prefix): Prefix[] {
+  const begins = plus(address, 1n << BigInt(31 - length));
+  if (address.toString() !== '0.0.0.0') {
+    return [{ address, length }];
+  }
+  return length < 8
+    ? [{ address: begins, length: length + 1 }, ...fromOneOn({ address, length: length + 1 })]
+    : [];
 }

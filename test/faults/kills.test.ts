@@ -12,7 +12,7 @@ import { linkName } from '../../src/driver/names.ts';
 import { createNetworkRequest } from '../driver/networks.ts';
 import { createRandom } from '../fuzz/random.ts';
 import { attempt, run, sh, until } from '../host/commands.ts';
-import { article, startHub } from '../host/hub.ts';
+import { startArticleHub } from '../host/hub.ts';
 import { findTunnel } from '../host/tunnel.ts';
 import { enterFreshNamespace } from '../links/fresh-namespace.ts';
 import { addForeignLink, shownLinks } from '../links/namespace-links.ts';
@@ -42,13 +42,7 @@ test(`${kills} kills: nothing of a broken call is left, and nothing else is touc
   t.diagnostic(`seed ${seed}`);
   const folder = await mkdtemp(join(tmpdir(), 'wgdriver-kills-'));
   const tunnel = await findTunnel();
-  const hub = await startHub({ tunnel });
-  await hub.configure(
-    `--seed=${article.seed}`,
-    `--additional=${article.additional}`,
-    '--peers=20',
-    article.subnet,
-  );
+  const hub = await startArticleHub({ tunnel });
   const service = faultyService({ folder, backend: tunnel.backend, speed });
   t.after(async () => {
     await service.stop('SIGKILL');

@@ -19,6 +19,14 @@ export interface ComposeProject {
   remove(): Promise<void>;
 }
 
+/**
+ * What the image of the tests needs beside busybox to be hub and app of an example. The apps have no NET_RAW:
+ * busybox cannot ping without it, and its sh takes its own ping before any other.
+ */
+export function programsOfExamples({ backend }: Tunnel): readonly string[] {
+  return ['ip', 'wg', 'ping', 'sh', ...(backend === 'userspace' ? ['wireguard-go'] : [])];
+}
+
 export async function openComposeExample(source: string, tunnel: Tunnel): Promise<ComposeProject> {
   const parent = await mkdtemp(join(tmpdir(), 'wgdriver-compose-'));
   const folder = join(parent, 'example');

@@ -3,7 +3,7 @@ import { run } from './commands.ts';
 import type { Daemon } from './daemon.ts';
 import { startDriver } from './driver.ts';
 import { type Engine, importTestImage, startEngine, testImage } from './engine.ts';
-import { article, type Hub, startHub } from './hub.ts';
+import { article, type Hub, startArticleHub } from './hub.ts';
 import { expectNoTraceSince, takeTraces } from './traces.ts';
 import { findTunnel, type Tunnel } from './tunnel.ts';
 
@@ -70,13 +70,7 @@ export async function startHost(...engineArgs: readonly string[]): Promise<Host>
   const driver = await startDriver('--backend', tunnel.backend);
   const engine = await startEngine(...engineArgs);
   await importTestImage(engine);
-  const hub = await startHub({ tunnel });
-  await hub.configure(
-    `--seed=${article.seed}`,
-    `--additional=${article.additional}`,
-    '--peers=20',
-    article.subnet,
-  );
+  const hub = await startArticleHub({ tunnel });
 
   const host: Host = {
     tunnel,

@@ -104,6 +104,18 @@ export async function startHub({
   };
 }
 
+/** The article's hub: the first of its peers, with keys by its seed and additional. */
+export async function startArticleHub(settings: HubSettings): Promise<Hub> {
+  const hub = await startHub(settings);
+  await hub.configure(
+    `--seed=${article.seed}`,
+    `--additional=${article.additional}`,
+    '--peers=20',
+    article.subnet,
+  );
+  return hub;
+}
+
 /** A hub for one test, closed whatever comes of it. */
 export async function withHub(settings: HubSettings, use: (hub: Hub) => Promise<void>): Promise<void> {
   const hub = await startHub(settings);

@@ -7,7 +7,7 @@ import { run, sh, until } from '../host/commands.ts';
 import { wgdriver } from '../host/driver.ts';
 import { type Engine, importTestImage, startEngine, testImage } from '../host/engine.ts';
 import { pingUntilAnswered } from '../host/host.ts';
-import { article, type Hub, startHub } from '../host/hub.ts';
+import { article, type Hub, startArticleHub } from '../host/hub.ts';
 import { managedPlugin, pluginFolder, pluginFolderFor, pluginMounts } from '../host/plugin.ts';
 import { findTunnel } from '../host/tunnel.ts';
 
@@ -23,13 +23,7 @@ before(async () => {
   await sh('mount --make-rshared /run');
   engine = await startEngine();
   await importTestImage(engine);
-  hub = await startHub({ tunnel });
-  await hub.configure(
-    `--seed=${article.seed}`,
-    `--additional=${article.additional}`,
-    '--peers=20',
-    article.subnet,
-  );
+  hub = await startArticleHub({ tunnel });
 });
 after(async () => {
   await engine.stop();

@@ -4,6 +4,7 @@ import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { run, sh, until } from '../host/commands.ts';
+import { programsOfExamples } from '../host/compose.ts';
 import { wgdriver } from '../host/driver.ts';
 import { type Engine, importTestImage, startEngine, testImage } from '../host/engine.ts';
 import { pingUntilAnswered } from '../host/host.ts';
@@ -19,8 +20,7 @@ let hub: Hub;
 before(async () => {
   const tunnel = await findTunnel();
   engine = await startEngine();
-  // The example's containers have no NET_RAW (compose.test.ts).
-  await importTestImage(engine, ['ping', 'sh']);
+  await importTestImage(engine, programsOfExamples(tunnel));
   hub = await startHub({ tunnel });
   await hub.configure(`--seed=${article.seed}`, article.subnet);
   await mkdir(secrets);

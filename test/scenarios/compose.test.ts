@@ -3,14 +3,12 @@ import { cp, mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { attempt, run, sh } from '../host/commands.ts';
-import { type ComposeProject, openComposeExample } from '../host/compose.ts';
+import { type ComposeProject, openComposeExample, programsOfExamples } from '../host/compose.ts';
 import { importTestImage } from '../host/engine.ts';
 import { hostForTests, pingUntilAnswered } from '../host/host.ts';
 
 const host = await hostForTests();
-const userspace = host.tunnel.backend === 'userspace' ? ['wireguard-go'] : [];
-// The apps have no NET_RAW: busybox cannot ping without it, and its sh takes its own ping before any other.
-await importTestImage(host.engine, ['ip', 'wg', 'ping', 'sh', ...userspace]);
+await importTestImage(host.engine, programsOfExamples(host.tunnel));
 
 /** The hub's address, and the host's own beside it: one hop away, were there another way than the tunnel. */
 const hub = '192.168.5.1';
