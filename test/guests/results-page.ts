@@ -1,11 +1,13 @@
-import { readFile, writeFile } from 'node:fs/promises';
-import type { Suite } from '../lab/index.ts';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { SUITES, type Suite } from '../lab/index.ts';
 import type { ScenarioOutcome } from './project.ts';
 
-/** What one way to make links did on one suite. */
-export interface Column {
+/** What some scenarios did with one way to make links, on one suite. */
+export interface ScenarioRun {
   readonly suite: Suite;
   readonly driver: string;
+  /** Names of their files, without `.test.ts`. */
+  readonly files: readonly string[];
   /** The day it was run, as in 2026-11-22. */
   readonly date: string;
   readonly outcomes: readonly ScenarioOutcome[];
@@ -20,59 +22,73 @@ const titles: Readonly<Record<Suite, string>> = {
 
 const dataFile = 'docs/scenarios.json';
 
-/** Puts columns in the place of older ones of the same suite and driver, and writes the page anew. */
-export async function recordColumns(columns: readonly Column[]): Promise<void> {
-  const known = await readFile(dataFile, 'utf8').then((text) => JSON.parse(text) as Column[], noColumns);
-  const isSame = (one: Column, other: Column) => one.suite === other.suite && one.driver === other.driver;
-  const kept = known.filter((old) => !columns.some((column) => isSame(column, old)));
-  const all = [...kept, ...columns].sort((one, other) =>
-    `${one.driver} ${titles[one.suite].split('engine ')[1]}`.localeCompare(
-      `${other.driver} ${titles[other.suite].split('engine ')[1]}`,
-    ),
-  );
-  await writeFile(dataFile, `${JSON.stringify(all, undefined, 2)}\n`);
-  await writeFile('docs/scenarios.md', resultsPage(all));
+/**
+ * Puts a run in the place of older ones of the same suite, driver and files, and writes the page anew. In one
+ * step, as runs end beside one another.
+ */
+export function recordRun(run: ScenarioRun): void {
+  const known = existsSync(dataFile) ? (JSON.parse(readFileSync(dataFile, 'utf8')) as ScenarioRun[]) : [];
+  const isOutdated = ({ suite, driver, files }: ScenarioRun) =>
+    suite === run.suite && driver === run.driver && files.some((file) => run.files.includes(file));
+  const all = [...known.filter((old) => !isOutdated(old)), run].sort(byPlace);
+  writeFileSync(dataFile, `${JSON.stringify(all, undefined, 2)}\n`);
+  writeFileSync('docs/scenarios.md', resultsPage(all));
 }
 
-function noColumns(error: NodeJS.ErrnoException): Column[] {
-  if (error.code !== 'ENOENT') {
-    throw error;
-  }
-  return [];
+function byPlace(one: ScenarioRun, other: ScenarioRun): number {
+  return placeOf(one).localeCompare(placeOf(other));
+}
+
+function placeOf({ driver, suite, files }: ScenarioRun): string {
+  return [driver, SUITES.indexOf(suite), ...files].join();
 }
 
 /** A page for the docs: scenario by suite and driver. */
-export function resultsPage(columns: readonly Column[]): string {
-  const drivers = [...new Set(columns.map(({ driver }) => driver))];
+export function resultsPage(runs: readonly ScenarioRun[]): string {
+  const drivers = [...new Set(runs.map(({ driver }) => driver))];
   return [
     '# Scenarios with the kernel’s WireGuard',
     '',
-    'Each scenario of test/scenarios/ in Debian guests under QEMU’s emulation, as `npm run test:full` ran it. What an',
-    'engine or a suite does not have is told by the reason.',
+    'Each scenario of test/scenarios/ in Debian guests under QEMU’s emulation, as `npm run test:full` ran it: the day on',
+    'which it passed. What an engine or a suite does not have is told by the reason.',
     ...drivers.flatMap((driver) => [
       '',
       `## ${driver}`,
       '',
-      ...table(columns.filter((column) => column.driver === driver)),
+      ...table(runs.filter((run) => run.driver === driver)),
     ]),
     '',
   ].join('\n');
 }
 
-function table(columns: readonly Column[]): string[] {
-  const names = [...new Set(columns.flatMap(({ outcomes }) => outcomes.map(({ name }) => name)))].sort();
+function table(runs: readonly ScenarioRun[]): string[] {
+  const suites = SUITES.filter((suite) => runs.some((run) => run.suite === suite));
+  const names = [...new Set(runs.flatMap(({ outcomes }) => outcomes.map(({ name }) => name)))].sort();
   const row = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
-  const cell = ({ outcomes }: Column, name: string) => {
-    const outcome = outcomes.find((candidate) => candidate.name === name);
-    if (outcome === undefined) {
-      return 'not run';
-    }
-    const passed = outcome.skipped === undefined ? 'passed' : `not there: ${outcome.skipped}`;
-    return outcome.passed ? passed : '**failed**';
-  };
   return [
-    row(['scenario', ...columns.map(({ suite, date }) => `${titles[suite]} (${date})`)]),
-    row(['---', ...columns.map(() => '---')]),
-    ...names.map((name) => row([name, ...columns.map((column) => cell(column, name))])),
+    row(['scenario', ...suites.map((suite) => titles[suite])]),
+    row(['---', ...suites.map(() => '---')]),
+    ...names.map((name) =>
+      row([
+        name,
+        ...suites.map((suite) =>
+          cell(
+            runs.filter((run) => run.suite === suite),
+            name,
+          ),
+        ),
+      ]),
+    ),
   ];
+}
+
+function cell(runs: readonly ScenarioRun[], name: string): string {
+  for (const { outcomes, date } of runs) {
+    const outcome = outcomes.find((candidate) => candidate.name === name);
+    if (outcome !== undefined) {
+      const passed = outcome.skipped === undefined ? date : `not there: ${outcome.skipped}`;
+      return outcome.passed ? passed : `**failed**, ${date}`;
+    }
+  }
+  return 'not run';
 }
