@@ -130,12 +130,11 @@ test('the driver dead while containers are removed: addresses are free, and no l
   // The engine gives up telling the driver after 15 s for each call.
   await Promise.all([docker('rm', '-f', 'one'), docker('rm', '-f', 'two')]);
   await startAgain();
-  // The driver still knows both. The one makes room for the next container with its address …
+  // The driver still knows both. The one makes room for the next container with its address, unless it was found
+  // before that, as the other is: ten seconds are not long for an emulated machine.
   await runOne();
   assert.match(await host.exec('one', 'ip', 'address', 'show', 'wg0'), /192\.168\.5\.2\/24/);
-  assert.match(host.driver.output(), /a forgotten endpoint held the address/);
   await docker('rm', '-f', 'one');
-  // … and the other is found by itself.
   await expectNoTraceSince(before);
   assert.match(host.driver.output(), /stale endpoint deleted .*its link stayed on the host/);
 });
