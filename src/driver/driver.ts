@@ -243,10 +243,10 @@ export function createDriver({
     const { endpointId } = link;
     // Left by a Join that was cut short, or somebody else's: then this refuses.
     await removeLink(endpointId);
-    await store.putJoined({ endpointId, sandbox, isMarked: false });
+    await store.beginJoin({ endpointId, sandbox });
     try {
       await links.create(link);
-      await store.putJoined({ endpointId, sandbox, isMarked: true });
+      await store.finishJoin(endpointId);
     } catch (error) {
       if (error instanceof LinkError && error.code === 'EEXIST') {
         // Somebody else was quicker to take the name: nothing was made.

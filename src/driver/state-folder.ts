@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 
@@ -8,13 +8,19 @@ export interface StateFolder {
   readAll(): Promise<[id: string, record: unknown][]>;
   /** A kill at any moment leaves the old or the new record, whole; if durable, so does a power cut. */
   write(id: string, record: object): Promise<void>;
-  /** A record that is not there is no error. */
+  /** The first half of a write, which is not durable: `finish` puts the record in the place of the one before. */
+  begin(id: string, record: object): Promise<void>;
+  finish(id: string): Promise<void>;
+  /** Every record that was begun and not finished, whole. */
+  readBegun(): Promise<[id: string, record: unknown][]>;
+  /** Also one that was begun. A record that is not there is no error. */
   remove(id: string): Promise<void>;
   /** Puts a record that makes no sense out of the way, under a name that is said; it is not deleted. */
   setAside(id: string): Promise<string>;
 }
 
 const suffix = '.json';
+const begunSuffix = '.begun';
 
 /**
  * Opens a folder of records, making it if need be; root's alone. Unless told otherwise it is durable: what
@@ -23,27 +29,47 @@ const suffix = '.json';
 export async function openStateFolder(path: string, { isDurable = true } = {}): Promise<StateFolder> {
   await mkdir(path, { recursive: true, mode: 0o700 });
   const fileOf = (id: string) => join(path, id + suffix);
+  const begunFileOf = (id: string) => join(path, id + begunSuffix);
+  const begun = new Set<string>();
   const sync = async () => (isDurable ? syncFolder(path) : undefined);
   // What write-file-atomic was writing when a kill cut it short; a seed may be in it.
   for (const name of (await readdir(path)).filter((candidate) => /\.json\.\d+$/.test(candidate))) {
     await rm(join(path, name));
   }
   return {
-    async readAll() {
-      const names = (await readdir(path)).filter((name) => name.endsWith(suffix));
-      const records: [string, unknown][] = [];
-      // One after the other: thousands at once would run out of file descriptors, and look unreadable.
-      for (const name of names) {
-        const id = name.slice(0, -suffix.length);
-        records.push([id, await readJson(fileOf(id))]);
+    readAll: () => readRecords(path, suffix),
+
+    async begin(id, record) {
+      begun.add(id);
+      try {
+        await writeFile(begunFileOf(id), textOf(record), { mode: 0o600 });
+      } catch (error) {
+        await rm(begunFileOf(id), { force: true }).catch(() => {});
+        throw failure('write', begunFileOf(id), error);
       }
-      return records;
+    },
+
+    async finish(id) {
+      try {
+        await rename(begunFileOf(id), fileOf(id));
+      } catch (error) {
+        throw failure('write', fileOf(id), error);
+      }
+      begun.delete(id);
+    },
+
+    async readBegun() {
+      const records = await readRecords(path, begunSuffix);
+      for (const [id] of records) {
+        begun.add(id);
+      }
+      // A part of one tells nothing: what it was for comes after it.
+      return records.filter(([, record]) => !(record instanceof Error));
     },
 
     async write(id, record) {
-      const text = `${JSON.stringify(record, null, 2)}\n`;
       try {
-        await writeFileAtomic(fileOf(id), text, { mode: 0o600, fsync: isDurable });
+        await writeFileAtomic(fileOf(id), textOf(record), { mode: 0o600, fsync: isDurable });
         await sync();
       } catch (error) {
         throw failure('write', fileOf(id), error);
@@ -52,6 +78,10 @@ export async function openStateFolder(path: string, { isDurable = true } = {}): 
 
     async remove(id) {
       try {
+        if (begun.has(id)) {
+          await rm(begunFileOf(id), { force: true });
+          begun.delete(id);
+        }
         await rm(fileOf(id), { force: true });
         await sync();
       } catch (error) {
@@ -65,6 +95,20 @@ export async function openStateFolder(path: string, { isDurable = true } = {}): 
       return aside;
     },
   };
+}
+
+function textOf(record: object): string {
+  return `${JSON.stringify(record, null, 2)}\n`;
+}
+
+async function readRecords(path: string, suffix: string): Promise<[id: string, record: unknown][]> {
+  const names = (await readdir(path)).filter((name) => name.endsWith(suffix));
+  const records: [string, unknown][] = [];
+  // One after the other: thousands at once would run out of file descriptors, and look unreadable.
+  for (const name of names) {
+    records.push([name.slice(0, -suffix.length), await readJson(join(path, name))]);
+  }
+  return records;
 }
 
 async function readJson(path: string): Promise<unknown> {

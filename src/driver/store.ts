@@ -45,8 +45,10 @@ export interface Store {
   removeNetwork(networkId: string): Promise<void>;
   putEndpoint(endpoint: Endpoint): Promise<void>;
   removeEndpoint(endpointId: string): Promise<void>;
-  /** Outlives this process and not a power cut, as links do. */
-  putJoined(joined: Joined): Promise<void>;
+  /** From here on a link may be there, without its mark. It outlives this process and not a power cut, as links do. */
+  beginJoin(joined: Omit<Joined, 'isMarked'>): Promise<void>;
+  /** The link has its mark. */
+  finishJoin(endpointId: string): Promise<void>;
   removeJoined(endpointId: string): Promise<void>;
 }
 
@@ -76,7 +78,6 @@ const joinedFile = v.object({
   version: v.literal(version, `expected ${version}`),
   endpointId: v.string(),
   sandbox: v.string(),
-  isMarked: v.boolean(),
 });
 
 /** A random(4) UUID, as the folder of a boot is called. */
@@ -124,8 +125,13 @@ export async function openStore(folder: string, log: Log): Promise<Store> {
   for (const endpoint of await decodeRecords(endpointFolder, endpointFiles, decodeEndpoint, log)) {
     addEndpoint(endpoint);
   }
-  for (const record of await decodeRecords(joinedFolder, await joinedFolder.readAll(), decodeJoined, log)) {
-    joined.set(record.endpointId, record);
+  for (const [files, isMarked] of [
+    [await joinedFolder.readAll(), true],
+    [await joinedFolder.readBegun(), false],
+  ] as const) {
+    for (const record of await decodeRecords(joinedFolder, files, decodeJoined, log)) {
+      joined.set(record.endpointId, { ...record, isMarked });
+    }
   }
 
   return {
@@ -162,9 +168,14 @@ export async function openStore(folder: string, log: Log): Promise<Store> {
       forgetEndpoint(endpointId);
     },
 
-    async putJoined(record) {
-      await joinedFolder.write(record.endpointId, { version, ...record });
-      joined.set(record.endpointId, record);
+    async beginJoin({ endpointId, sandbox }) {
+      await joinedFolder.begin(endpointId, { version, endpointId, sandbox });
+      joined.set(endpointId, { endpointId, sandbox, isMarked: false });
+    },
+
+    async finishJoin(endpointId) {
+      await joinedFolder.finish(endpointId);
+      joined.set(endpointId, { endpointId, sandbox: joined.get(endpointId)?.sandbox ?? '', isMarked: true });
     },
 
     async removeJoined(endpointId) {
@@ -217,7 +228,7 @@ function decodeEndpoint(id: string, file: unknown): Endpoint {
   return endpoint;
 }
 
-function decodeJoined(id: string, file: unknown): Joined {
+function decodeJoined(id: string, file: unknown): Omit<Joined, 'isMarked'> {
   const { version: _, ...joined } = decode(joinedFile, file, `joined ${id}`);
   return joined;
 }

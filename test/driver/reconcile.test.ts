@@ -208,7 +208,7 @@ test('after a boot endpoints of before are forgotten at once, whether or not lin
 
 test('a link that a killed driver had made and not marked is deleted, also if it comes late', async () => {
   await createAndJoin();
-  await store.putJoined({ endpointId: 'e1', sandbox, isMarked: false });
+  await store.beginJoin({ endpointId: 'e1', sandbox });
   links.take(link);
   links.addUnmarked(link);
   await start();
@@ -225,7 +225,7 @@ test('a link that a killed driver had made and not marked is deleted, also if it
 
 test('the same if DeleteEndpoint comes at once', async () => {
   await createAndJoin();
-  await store.putJoined({ endpointId: 'e1', sandbox, isMarked: false });
+  await store.beginJoin({ endpointId: 'e1', sandbox });
   links.take(link);
   await start();
   await driver.deleteEndpoint(endpoint);
@@ -239,7 +239,7 @@ test('the same if DeleteEndpoint comes at once', async () => {
 
 test('a Join after one that was killed makes its link anew', async () => {
   await createAndJoin();
-  await store.putJoined({ endpointId: 'e1', sandbox, isMarked: false });
+  await store.beginJoin({ endpointId: 'e1', sandbox });
   links.take(link);
   links.addUnmarked(link);
   await start();

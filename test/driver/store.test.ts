@@ -180,13 +180,31 @@ test('fields that a newer driver of the same version added are passed over', asy
 
 test('how far a Join has come is there again after a restart, and not after a boot', async () => {
   const store = await openStore(folder, recordedLog());
-  const joined = { endpointId: 'e1', sandbox: '/run/docker/netns/1', isMarked: false };
-  await store.putJoined(joined);
-  await store.putJoined({ ...joined, endpointId: 'e2', isMarked: true });
-  await store.removeJoined('e2');
-  const again = await openStore(folder, recordedLog());
-  assert.deepEqual(again.allJoined(), [joined]);
-  assert.deepEqual(again.joined('e1'), joined);
+  const sandbox = '/run/docker/netns/1';
+  const [e1, e2, e3, e4] = ['e1', 'e2', 'e3', 'e4'].map((endpointId) => ({ endpointId, sandbox }));
+  assert(e1 && e2 && e3 && e4);
+  for (const joined of [e1, e2, e3, e4]) {
+    await store.beginJoin(joined);
+  }
+  for (const { endpointId } of [e2, e3, e4]) {
+    await store.finishJoin(endpointId);
+  }
+  await store.removeJoined('e3');
+  // Once more, as after a kill; and one that never came to its link.
+  await store.beginJoin(e4);
+  await writeFile(join(folder, 'joined', store.bootId, 'e5.begun'), '{');
+
+  const log = recordedLog();
+  const again = await openStore(folder, log);
+  assert.deepEqual(again.joined('e1'), { ...e1, isMarked: false });
+  assert.deepEqual(again.joined('e2'), { ...e2, isMarked: true });
+  assert.deepEqual(again.joined('e4'), { ...e4, isMarked: false });
+  assert.equal(again.allJoined().length, 3);
+  assert.deepEqual(log.lines, []);
+  for (const { endpointId } of [e1, e2, e4]) {
+    await again.removeJoined(endpointId);
+  }
+  assert.deepEqual((await openStore(folder, log)).allJoined(), []);
 
   const boots = join(folder, 'joined');
   assert.deepEqual(await readdir(boots), [again.bootId]);

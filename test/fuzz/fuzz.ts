@@ -161,7 +161,7 @@ async function fuzzState(random: Random, count: number): Promise<void> {
           address: '192.168.5.2/24',
           bootId: store.bootId,
         },
-        [`joined/${store.bootId}`]: { version: 1, endpointId: 'e', sandbox: '/x', isMarked: true },
+        [`joined/${store.bootId}`]: { version: 1, endpointId: 'e', sandbox: '/x' },
       };
       const names: string[] = [];
       for (let index = 0; index < filesAtOnce; index++) {
