@@ -1,6 +1,7 @@
 import { lookup } from 'node:dns/promises';
 import { resolve } from 'node:path';
 import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
 import { createDriver, scopes, type WireGuardDriver } from '../driver/driver.ts';
 import { lockState } from '../driver/state-lock.ts';
 import { openStore } from '../driver/store.ts';
@@ -79,6 +80,8 @@ export default strictCommand({
     if (process.getuid?.() !== 0) {
       throw new Error('serve makes network links and needs root: start it as root');
     }
+    // It waits most of its time, and runs on every host: memory counts for more than speed.
+    setFlagsFromString('--optimize-for-size');
     // Everything made from here on, the socket included, is root's alone from its first moment.
     process.umask(0o077);
     const stop = stopSignal();

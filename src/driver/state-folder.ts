@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 
@@ -44,7 +44,7 @@ export async function openStateFolder(path: string, { isDurable = true } = {}): 
       try {
         await writeFile(begunFileOf(id), textOf(record), { mode: 0o600 });
       } catch (error) {
-        await rm(begunFileOf(id), { force: true }).catch(() => {});
+        await unlinkIfThere(begunFileOf(id)).catch(() => {});
         throw failure('write', begunFileOf(id), error);
       }
     },
@@ -79,10 +79,10 @@ export async function openStateFolder(path: string, { isDurable = true } = {}): 
     async remove(id) {
       try {
         if (begun.has(id)) {
-          await rm(begunFileOf(id), { force: true });
+          await unlinkIfThere(begunFileOf(id));
           begun.delete(id);
         }
-        await rm(fileOf(id), { force: true });
+        await unlinkIfThere(fileOf(id));
         await sync();
       } catch (error) {
         throw failure('remove', fileOf(id), error);
@@ -95,6 +95,15 @@ export async function openStateFolder(path: string, { isDurable = true } = {}): 
       return aside;
     },
   };
+}
+
+/** At half the price of rm(…, { force: true }), which looks first. */
+async function unlinkIfThere(path: string): Promise<void> {
+  await unlink(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') {
+      throw error;
+    }
+  });
 }
 
 function textOf(record: object): string {

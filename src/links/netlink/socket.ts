@@ -69,17 +69,19 @@ function openSocket(libc: Libc, { protocol, netns }: SocketOptions): number {
   return netns === undefined ? open() : inNamespace(libc, netns, open);
 }
 
+/** For all sockets: what was received is copied out of it at once. */
+const buffer = new Uint8Array(largestDatagram);
+
 function overSocket(libc: Libc, socket: number): NetlinkSocket {
   return {
     send: (bytes) => libc.send(socket, bytes),
     receive() {
-      const buffer = new Uint8Array(largestDatagram);
       const length = libc.recv(socket, buffer);
       if (length === 0 || length === buffer.length) {
         const text = `expected a datagram of under ${largestDatagram} bytes, got ${length} or more`;
         throw new NetlinkError('receive', 'netlink message', { errno: 'EMSGSIZE', text });
       }
-      return buffer.subarray(0, length);
+      return buffer.slice(0, length);
     },
     close: () => libc.close(socket),
   };
@@ -113,7 +115,6 @@ export async function openEventSocket(libc: Libc = openLibc()): Promise<EventSoc
     libc.close(socket);
     throw error;
   }
-  const buffer = new Uint8Array(largestDatagram);
   return {
     receive() {
       const { length, control } = libc.recvmsg(socket, buffer);
