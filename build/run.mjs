@@ -13,6 +13,7 @@ const hostPrograms = [
   'dockerd=docker.io',
   'docker=docker-cli|docker.io',
   'docker-compose=docker-compose',
+  'docker-registry=docker-registry',
   'iptables=iptables',
   'nft=nftables',
   'tcpdump=tcpdump',

@@ -9,6 +9,7 @@ import { type Engine, importTestImage, startEngine, testImage } from '../host/en
 import { pingUntilAnswered } from '../host/host.ts';
 import { article, type Hub, startArticleHub } from '../host/hub.ts';
 import { managedPlugin, pluginFolder, pluginFolderFor, pluginMounts } from '../host/plugin.ts';
+import { startRegistry } from '../host/registry.ts';
 import { findTunnel } from '../host/tunnel.ts';
 
 const [secrets, state] = pluginMounts;
@@ -141,7 +142,7 @@ test('killed, it is started again by the engine', async () => {
   await ping('two');
 });
 
-test('an upgrade keeps networks', async () => {
+test('an upgrade from a folder keeps networks', async () => {
   await engine.docker('rm', '-f', 'two');
   // It is in use, the engine says, as long as there are networks on it.
   await plugin('disable', '-f', managedPlugin);
@@ -152,6 +153,24 @@ test('an upgrade keeps networks', async () => {
   await enable();
   await start('three');
   await ping('three');
+});
+
+test('docker plugin upgrade, from a registry, keeps networks', async () => {
+  const registry = await startRegistry();
+  const next = `${registry.address}/wireguard-plugin:next`;
+  await writeFile(join(folder, 'rootfs/version-after-next'), '');
+  await plugin('create', next, folder);
+  await plugin('push', next);
+  await plugin('rm', next);
+
+  await plugin('disable', '-f', managedPlugin);
+  await plugin('upgrade', '--grant-all-permissions', '--skip-remote-check', managedPlugin, next);
+  await enable();
+  assert.equal(await plugin('inspect', '--format={{.PluginReference}}', managedPlugin), next);
+  await registry.close();
+  await start('four');
+  await ping('four');
+  await engine.docker('rm', '-f', 'four');
 });
 
 test('a container that restarts by itself is back after a restart of the engine', async () => {
