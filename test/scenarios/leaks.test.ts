@@ -157,6 +157,16 @@ const phases: readonly Phase[] = [
   restart,
   wait,
   {
+    name: 'engine stopped and started, container started',
+    async reach() {
+      await host.engine.stop();
+      await host.engine.start();
+      await docker('start', 'prober');
+    },
+    tolerated: frames,
+  },
+  wait,
+  {
     name: 'engine killed, and started with --live-restore',
     async reach() {
       await host.engine.stop('SIGKILL');
