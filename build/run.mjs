@@ -13,7 +13,6 @@ const hostPrograms = [
   'dockerd=docker.io',
   'docker=docker-cli|docker.io',
   'docker-compose=docker-compose',
-  'docker-registry=docker-registry',
   'iptables=iptables',
   'nft=nftables',
   'tcpdump=tcpdump',
@@ -69,12 +68,13 @@ const tasks = {
     run(modernNode(), 'test/run.ts', ...args);
   },
   /** What engines, hubs and userspace tunnels need of this machine. */
-  packages() {
-    run('build/debian-packages.sh', ...hostPrograms);
+  /** With more programs, as `PROGRAM=PACKAGE`, if they are named. */
+  packages(more = args) {
+    run('build/debian-packages.sh', ...hostPrograms, ...more);
   },
   bench() {
     tasks.build();
-    tasks.packages();
+    tasks.packages([]);
     const sandboxed = (file, ...words) =>
       run(modernNode(), 'test/sandboxed.ts', modernNode(), file, ...words);
     const parts = {
@@ -109,7 +109,7 @@ const tasks = {
     if (place === '--vm') {
       run(modernNode(), 'test/guests/demo.ts', ...rest);
     } else {
-      tasks.packages();
+      tasks.packages([]);
       // Bundled, so that it needs no Node newer than the machine's.
       run(process.execPath, 'dist/demo.mjs');
     }

@@ -45,7 +45,7 @@ const tiers: readonly Tier[] = [
   {
     name: 'runtimes',
     obstacle: needsRoot ?? needsDebian ?? (process.arch === 'x64' ? undefined : 'its runtimes are for x64'),
-    tasks: [['packages'], ['plugin']],
+    tasks: [['packages', 'docker-registry=docker-registry'], ['plugin']],
     isSandboxed: true,
     // Engines are heavy, and the machines have two cores.
     concurrency: 1,
