@@ -14,7 +14,8 @@ const pinging = ['sh', '-c', 'exec ping -i 0.5 "$1" >/tmp/pings', 'sh', host.hub
 /** The numbers of the pings that were answered so far. */
 async function answered(): Promise<number[]> {
   const pings = await host.exec('one', 'cat', '/tmp/pings');
-  return [...pings.matchAll(/ seq=(\d+) /g)].map(([, number]) => Number(number));
+  // Of busybox, or of iputils where the image of another scenario is there.
+  return [...pings.matchAll(/ (?:icmp_)?seq=(\d+) /g)].map(([, number]) => Number(number));
 }
 
 // One test: each start of an engine costs an emulated machine 15 seconds.
