@@ -56,12 +56,15 @@ export function routing(network: Network, { pool, gateway }: Subnet): Routing {
  * Engines from 28 on drop a route that begins at 0.0.0.0 without a word, however long its prefix. So it goes in
  * parts, 64.0.0.0/2, 32.0.0.0/3 and so on, up to 0.0.0.0/8, which nobody sends to.
  */
-function fromOneOn({ address, length }: Prefix): Prefix[] {
-  const begins = plus(address, 1n << BigInt(31 - length));
+function fromOneOn(prefix: Prefix): Prefix[] {
+  const { address } = prefix;
   if (address.toString() !== '0.0.0.0') {
-    return [{ address, length }];
+    return [prefix];
   }
-  return length < 8
-    ? [{ address: begins, length: length + 1 }, ...fromOneOn({ address, length: length + 1 })]
-    : [];
+  if (prefix.length >= 8) {
+    return [];
+  }
+  const length = prefix.length + 1;
+  const upperHalf = { address: plus(address, 1n << BigInt(32 - length)), length };
+  return [upperHalf, ...fromOneOn({ address, length })];
 }
