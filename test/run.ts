@@ -3,7 +3,7 @@
  * skipped by name and reason; with CI=true that is a failure, since then nothing may be missing.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, globSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { labObstacle } from './lab/index.ts';
 
@@ -25,6 +25,13 @@ const isCi = process.env.CI === 'true';
 
 const needsRoot = process.getuid?.() === 0 ? undefined : 'it needs root';
 const needsDebian = existsSync('/etc/debian_version') ? undefined : 'it needs Debian’s packages';
+
+const guestsObstacle = await labObstacle();
+
+/** What takes minutes, and runs in a guest as well, with the kernel's WireGuard. */
+const scenarios = globSync('test/scenarios/*.test.ts').filter(
+  (file) => isFull || guestsObstacle !== undefined || !file.endsWith('/leaks.test.ts'),
+);
 
 /** Of one test, a file's wait for a place in the lab included. Only what hangs takes so long. */
 const testTimeoutMs = isFull ? 28_800_000 : 2_700_000;
@@ -58,11 +65,11 @@ const tiers: readonly Tier[] = [
     isSandboxed: true,
     // Engines are heavy, and the machines have two cores.
     concurrency: 1,
-    files: ['test/scenarios/*.test.ts', 'test/engine-faults/*.test.ts'],
+    files: [...scenarios, 'test/engine-faults/*.test.ts'],
   },
   {
     name: 'guests',
-    obstacle: await labObstacle(),
+    obstacle: guestsObstacle,
     // The lab installs what it needs itself, but a guest borrows this machine's wireguard-go.
     tasks: [['packages'], ['plugin']],
     isSandboxed: false,
