@@ -148,8 +148,10 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
       stale.delete(sandbox);
       const started = performance.now();
       await updateWithRetries(sandbox);
-      // Where containers come and go all the time, most of this process's time is for others.
-      await sleep(2 * (performance.now() - started));
+      if (sandbox.number === undefined) {
+        // Any change may be its, so all are looked at for each: most of this process's time is for others.
+        await sleep(2 * (performance.now() - started));
+      }
     }
     isUpdating = false;
   }
