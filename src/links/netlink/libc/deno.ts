@@ -1,7 +1,7 @@
 import { errnoName } from '../errno.ts';
 import { NetlinkError } from '../error.ts';
 import type { Libc } from './libc.ts';
-import { decodeControlLength, encodeMsghdr, longestControl } from './msghdr.ts';
+import { recvmsgInto } from './msghdr.ts';
 
 /** What is used of Deno, whose types are not Node's. */
 interface Deno {
@@ -60,14 +60,12 @@ export function denoLibc(): Libc {
     },
     recv: (socket, buffer) =>
       checked('receive', 'netlink message', symbols.recv(socket, buffer, BigInt(buffer.length), 0)),
-    recvmsg(socket, buffer) {
-      const control = new Uint8Array(new ArrayBuffer(longestControl));
-      const msghdr = encodeMsghdr(buffer, control, (memory) =>
-        Deno.UnsafePointer.value(Deno.UnsafePointer.of(memory)),
-      );
-      const length = checked('receive', 'netlink message', symbols.recvmsg(socket, msghdr, 0));
-      return { length, control: control.subarray(0, decodeControlLength(msghdr)) };
-    },
+    recvmsg: (socket, buffer) =>
+      recvmsgInto(
+        buffer,
+        (memory) => Deno.UnsafePointer.value(Deno.UnsafePointer.of(memory)),
+        (msghdr) => checked('receive', 'netlink message', symbols.recvmsg(socket, msghdr, 0)),
+      ),
     open: (path) => checked('open', path, symbols.open(new TextEncoder().encode(`${path}\0`), forReading)),
     close(file) {
       checked('close', 'file', symbols.close(file));

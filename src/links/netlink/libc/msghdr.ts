@@ -5,25 +5,32 @@ const wordBytes = 8;
 const msg_controllen = 5;
 
 /** Of ancillary data in bytes; netlink has a few numbers there. */
-export const longestControl = 256;
+const longestControl = 256;
 
 /**
- * What recvmsg(2) takes: where to put a message, and where what comes beside it. None of the three may move
- * meanwhile, as the bytes of a Uint8Array of up to 64 bytes may: have them in an ArrayBuffer of their own.
+ * Calls recvmsg(2): where to put a message, and where what comes beside it. Nothing that it points to may move
+ * meanwhile, as the bytes of a Uint8Array of up to 64 bytes may: have `buffer`, too, in an ArrayBuffer of its own.
  */
-export function encodeMsghdr(
-  bytes: Uint8Array,
-  control: Uint8Array,
+export function recvmsgInto(
+  buffer: Uint8Array,
   pointerTo: (memory: ArrayBufferView) => bigint,
-): BigUint64Array {
+  recvmsg: (msghdr: BigUint64Array) => number,
+): { length: number; control: Uint8Array } {
+  const control = new Uint8Array(new ArrayBuffer(longestControl));
   const words = new BigUint64Array(new ArrayBuffer((msghdrWords + iovecWords) * wordBytes));
   const iovec = pointerTo(words) + BigInt(msghdrWords * wordBytes);
-  const length = (view: Uint8Array) => BigInt(view.length);
-  words.set([0n, 0n, iovec, 1n, pointerTo(control), length(control), 0n, pointerTo(bytes), length(bytes)]);
-  return words;
-}
-
-/** How many bytes came beside the message. */
-export function decodeControlLength(msghdr: BigUint64Array): number {
-  return Number(msghdr[msg_controllen]);
+  const lengthOf = (view: Uint8Array) => BigInt(view.length);
+  words.set([
+    0n,
+    0n,
+    iovec,
+    1n,
+    pointerTo(control),
+    lengthOf(control),
+    0n,
+    pointerTo(buffer),
+    lengthOf(buffer),
+  ]);
+  const length = recvmsg(words);
+  return { length, control: control.subarray(0, Number(words[msg_controllen])) };
 }

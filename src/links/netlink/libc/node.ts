@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import { errnoName } from '../errno.ts';
 import { NetlinkError } from '../error.ts';
 import type { Libc } from './libc.ts';
-import { decodeControlLength, encodeMsghdr, longestControl } from './msghdr.ts';
+import { recvmsgInto } from './msghdr.ts';
 
 /** What is used of node:ffi, which the types of Node 24 do not have. */
 interface Ffi {
@@ -62,12 +62,10 @@ export function nodeLibc(): Libc | undefined {
       await write(socket, bytes, 0, bytes.length, null).catch(refusal('send', 'netlink message'));
     },
     recv: (socket, buffer) => attempt('receive', 'netlink message', () => fs.readSync(socket, buffer)),
-    recvmsg(socket, buffer) {
-      const control = new Uint8Array(new ArrayBuffer(longestControl));
-      const msghdr = encodeMsghdr(buffer, control, ffi.getRawPointer);
-      const length = checked('receive', 'netlink message', functions.recvmsg(socket, msghdr, 0));
-      return { length, control: control.subarray(0, decodeControlLength(msghdr)) };
-    },
+    recvmsg: (socket, buffer) =>
+      recvmsgInto(buffer, ffi.getRawPointer, (msghdr) =>
+        checked('receive', 'netlink message', functions.recvmsg(socket, msghdr, 0)),
+      ),
     open: (path) => attempt('open', path, () => fs.openSync(path, 'r')),
     close: (file) => attempt('close', 'file', () => fs.closeSync(file)),
   };
