@@ -54,6 +54,33 @@ export async function resolveFamily(socket: NetlinkSocket, name: string): Promis
   return id;
 }
 
+/**
+ * Calls `use` with a family's message type, which is asked for the first time alone.
+ * @throws what resolveFamily and `use` do
+ */
+export type Family = <Result>(
+  socket: NetlinkSocket,
+  use: (type: number) => Promise<Result>,
+) => Promise<Result>;
+
+export function genericFamily(name: string): Family {
+  let known: number | undefined;
+  return async (socket, use) => {
+    if (known !== undefined) {
+      try {
+        return await use(known);
+      } catch (error) {
+        // Its module was loaded anew. The kernel gives types in a circle (idr_alloc_cyclic), so the old one is nobody's.
+        if (!(error instanceof NetlinkError && error.errno === 'ENOENT')) {
+          throw error;
+        }
+      }
+    }
+    known = await resolveFamily(socket, name);
+    return use(known);
+  };
+}
+
 export function encodeGetFamily(name: string): Uint8Array {
   const attributes: Attribute[] = [{ type: CTRL_ATTR_FAMILY_NAME, value: cString(name) }];
   return encodeGeneric({

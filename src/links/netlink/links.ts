@@ -2,12 +2,14 @@ import type { Device } from '../../wireguard/device.ts';
 import { LinkError, type Links } from '../links.ts';
 import type { Mark } from '../mark.ts';
 import { NetlinkError } from './error.ts';
+import { genericFamily } from './generic.ts';
 import { openLibc } from './libc/open.ts';
 import { createLimit } from './limit.ts';
 import { createLink, deleteLink, getLink, listLinks, setLinkAlias } from './route/client.ts';
 import type { Link } from './route/link.ts';
 import { NETLINK_GENERIC, NETLINK_ROUTE, withNetlinkSocket } from './socket.ts';
 import { configureDevice } from './wireguard/client.ts';
+import { WG_GENL_NAME } from './wireguard/constants.ts';
 
 /**
  * A deletion keeps a thread busy for tens of milliseconds. libuv has four, and a container that starts
@@ -26,6 +28,7 @@ const generic = { protocol: NETLINK_GENERIC } as const;
 export function netlinkLinks(mark: Mark, kind = 'wireguard'): Links {
   openLibc();
   const limited = createLimit(deletionsAtOnce);
+  const family = genericFamily(WG_GENL_NAME);
 
   /** Deletes a link that is there and that `isWanted` says yes to. */
   const deleteIf = (name: string, isWanted: (link: Link) => boolean) =>
@@ -52,7 +55,7 @@ export function netlinkLinks(mark: Mark, kind = 'wireguard'): Links {
       }).catch(asLinkError('create', name)),
 
     configure: (name, device) =>
-      withNetlinkSocket(generic, (socket) => configureDevice(socket, name, replacing(device))).catch(
+      withNetlinkSocket(generic, (socket) => configureDevice(socket, name, replacing(device), family)).catch(
         asLinkError('configure', name),
       ),
 

@@ -1,6 +1,6 @@
 import { encodeAttributes } from '../attribute.ts';
 import { cString } from '../bytes.ts';
-import { encodeGeneric, resolveFamily } from '../generic.ts';
+import { encodeGeneric, genericFamily, resolveFamily } from '../generic.ts';
 import { decodedFor, dump, execute } from '../request.ts';
 import type { NetlinkSocket } from '../socket.ts';
 import { type DeviceConfiguration, encodeSetDevice } from './configure.ts';
@@ -10,18 +10,21 @@ import { type DeviceState, parseDevice } from './parse.ts';
 /**
  * Changes a device of the namespace that the socket, of NETLINK_GENERIC, is in. What does not fit into one
  * message is not changed in one step.
+ * @param family of the name `wireguard`; whoever calls more than once keeps one
  * @throws NetlinkError: ENODEV (no such link), EOPNOTSUPP (not of kind wireguard), EPERM …
  */
 export async function configureDevice(
   socket: NetlinkSocket,
   ifname: string,
   configuration: DeviceConfiguration,
+  family = genericFamily(WG_GENL_NAME),
 ): Promise<void> {
-  const type = await resolveFamily(socket, WG_GENL_NAME);
-  const subject = `link ${ifname}`;
-  for (const payload of encodeSetDevice(ifname, configuration)) {
-    await execute(socket, { type, payload, operation: 'configure', subject });
-  }
+  const payloads = encodeSetDevice(ifname, configuration);
+  await family(socket, async (type) => {
+    for (const payload of payloads) {
+      await execute(socket, { type, payload, operation: 'configure', subject: `link ${ifname}` });
+    }
+  });
 }
 
 /**
