@@ -10,7 +10,7 @@ import { Agent, request } from 'node:http';
 import { cpus, release } from 'node:os';
 import { markOf } from '../../src/links/mark.ts';
 import { decodeAcknowledgement } from '../../src/links/netlink/acknowledgement.ts';
-import { encodeGetFamily, resolveFamily } from '../../src/links/netlink/generic.ts';
+import { resolveFamily } from '../../src/links/netlink/generic.ts';
 import { openLibc } from '../../src/links/netlink/libc/open.ts';
 import {
   decodeMessages,
@@ -235,7 +235,6 @@ async function openFloor(): Promise<Floor> {
     join: [
       [route, message(RTM_NEWLINK, encodeNewLink({ name, kind: 'wireguard', mtu: 1420 }), create)],
       [route, message(RTM_NEWLINK, encodeSetAlias(name, alias))],
-      [generic, message(0x10, encodeGetFamily(WG_GENL_NAME))],
       ...encodeSetDevice(name, device).map((payload) => [generic, message(family, payload)] as const),
     ],
   };
