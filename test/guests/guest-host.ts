@@ -4,6 +4,7 @@ import { stateFolder, wgdriver } from '../host/driver.ts';
 import { testImage } from '../host/engine.ts';
 import { driverName } from '../host/host.ts';
 import { article } from '../host/hub.ts';
+import { machineFunctions } from '../host/machine.ts';
 import type { Guest, GuestFiles } from '../lab/index.ts';
 
 /** What makes a guest a host with the driver: Node and the bundle. */
@@ -23,8 +24,7 @@ export async function hubFiles(): Promise<GuestFiles> {
 export const hubAddress = '192.168.5.1';
 
 /** Functions of bash(1) that scripts in guests may call. */
-const functions = `
-  set -euo pipefail
+const functions = `${machineFunctions}
 
   # start_driver [BACKEND]: waits until it serves
   start_driver() {
@@ -72,15 +72,7 @@ const functions = `
     docker run -d --name $name --network wgnet --stop-signal KILL "$@" ${testImage} sleep 100000
   }
 
-  # ping_from CONTAINER ADDRESS: until one is answered, in the container's network, by this machine's ping
-  ping_from() {
-    local sandbox tries=20
-    sandbox=$(docker inspect -f '{{.NetworkSettings.SandboxKey}}' $1)
-    until nsenter --net=$sandbox ping -c 1 -W 1 $2; do ((tries -= 1)) || return 1; sleep 0.2; done
-  }
-
-  # The names of all links of this namespace, and of all files of the driver's state.
-  show_links() { ls /sys/class/net; }
+  # The names of all files of the driver's state.
   show_state() { (cd ${stateFolder} && find . -type f); }
 `;
 

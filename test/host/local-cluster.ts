@@ -5,19 +5,10 @@ import { type Daemon, startDaemon, untilReady } from './daemon.ts';
 import { wgdriver } from './driver.ts';
 import { testImage } from './engine.ts';
 import { article } from './hub.ts';
+import { machineFunctions } from './machine.ts';
 import { managedPlugin, pluginFolderFor } from './plugin.ts';
 import type { Cluster, ClusterNode, Scope } from './swarm.ts';
 import { findTunnel } from './tunnel.ts';
-
-const functions = `
-  set -euo pipefail
-  ping_from() {
-    local sandbox tries=20
-    sandbox=$(docker inspect -f '{{.NetworkSettings.SandboxKey}}' $1)
-    until nsenter --net=$sandbox ping -c 1 -W 1 $2; do ((tries -= 1)) || return 1; sleep 0.2; done
-  }
-  show_links() { ls /sys/class/net; }
-`;
 
 /** Empty where an engine and the plugin keep what is theirs, and shared mounts as systemd has them. */
 const prepare = `
@@ -68,7 +59,7 @@ export async function openLocalCluster(scope: Scope, size: number): Promise<Clus
     article.subnet,
     peers,
   );
-  const onHub = (script: string) => sh('ip netns exec hub bash -c "$1"', functions + script);
+  const onHub = (script: string) => sh('ip netns exec hub bash -c "$1"', machineFunctions + script);
   await onHub(
     `${tunnel.create.replaceAll('$1', 'wg-hub')}
      wg setconf wg-hub ${peers}
@@ -126,7 +117,16 @@ async function openNode(hostname: string, address: string): Promise<ClusterNode>
   const node = {
     hostname,
     sh: (script: string) =>
-      sh('exec "$@"', ...enter, 'env', `PATH=${path}`, 'TMPDIR=/run/tmp', 'bash', '-c', functions + script),
+      sh(
+        'exec "$@"',
+        ...enter,
+        'env',
+        `PATH=${path}`,
+        'TMPDIR=/run/tmp',
+        'bash',
+        '-c',
+        machineFunctions + script,
+      ),
     async setConnected(isConnected: boolean) {
       await sh('ip -n segment link set "$1" "$2"', `to-${hostname}`, isConnected ? 'up' : 'down');
     },

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { testImage } from './engine.ts';
 import { managedPlugin } from './plugin.ts';
 
-/** A machine of a cluster. Its scripts of bash(1) may call ping_from and show_links (test/guests/guest-host.ts). */
+/** A machine of a cluster. Its scripts of bash(1) may call machineFunctions (machine.ts). */
 export interface ClusterMachine {
   readonly hostname: string;
   /** Runs a script to its end; its output. @throws if it fails */
