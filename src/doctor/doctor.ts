@@ -12,6 +12,7 @@ import { judgeHandshakes, probeHandshakes } from './handshakes.ts';
 import { judgeIp } from './ip.ts';
 import { judgeIpRange } from './ip-range.ts';
 import { judgeKernelVersion } from './kernel.ts';
+import { judgeKillswitch, probeKillswitch } from './killswitch.ts';
 import { judgeNamespaces, probeNamespaces } from './namespaces.ts';
 import { findManagedPlugin, judgeDisabled, judgePlugin, probePlugin, socketOfManaged } from './plugin.ts';
 import { judgeRights, mayMakeLinks, readRights } from './rights.ts';
@@ -41,6 +42,7 @@ export async function* examine({ driver, pluginSocket, engineSocket }: Patient):
   for (const judge of [judgeKernelWireGuard, judgeModule, judgeUserspace, judgeWg]) {
     yield judge(wireguard);
   }
+  yield judgeKillswitch(hasRights ? await probeKillswitch() : undefined);
 
   const engine = createEngine(engineSocket);
   yield await judgeDriver(engine, driver, pluginSocket);
@@ -53,7 +55,7 @@ export async function* examine({ driver, pluginSocket, engineSocket }: Patient):
     } else if (survey.networks.length + survey.configs.length === 0) {
       yield pass(name, `no network is on ${driver} yet`);
     } else {
-      yield await judge(survey, driver);
+      yield await judge(survey);
     }
   }
 }
@@ -70,13 +72,11 @@ async function judgeDriver(engine: Engine, driver: string, pluginSocket: string)
   return managed.isEnabled ? judgePlugin(socket, await probePlugin(socket)) : judgeDisabled(managed);
 }
 
-const networkChecks: Readonly<
-  Record<string, (survey: Survey, driver: string) => Finding | Promise<Finding>>
-> = {
+const networkChecks: Readonly<Record<string, (survey: Survey) => Finding | Promise<Finding>>> = {
   seeds: judgeSeeds,
   'ip-range': judgeIpRange,
   'default-route': judgeDefaultRoute,
   dns: judgeDns,
   capabilities: judgeCapabilities,
-  handshakes: async (survey, driver) => judgeHandshakes(await probeHandshakes(survey, driver)),
+  handshakes: async (survey) => judgeHandshakes(await probeHandshakes(survey)),
 };

@@ -1,5 +1,5 @@
 import { linkName } from '../driver/names.ts';
-import { type Mark, markOf } from '../links/mark.ts';
+import { readEndpointId } from '../links/mark.ts';
 import type { NetworkNamespace } from '../links/netlink/namespace.ts';
 import { listLinks } from '../links/netlink/route/client.ts';
 import { NETLINK_GENERIC, NETLINK_ROUTE, withNetlinkSocket } from '../links/netlink/socket.ts';
@@ -26,38 +26,36 @@ export interface ContainerHandshake {
 }
 
 /** Reads the link of each container on the driver's networks, in the container's namespace. */
-export async function probeHandshakes(
-  { containers }: Pick<Survey, 'containers'>,
-  driver: string,
-): Promise<ContainerHandshake[]> {
-  const mark = markOf(driver);
+export async function probeHandshakes({
+  containers,
+}: Pick<Survey, 'containers'>): Promise<ContainerHandshake[]> {
   const found: ContainerHandshake[] = [];
   for (const { name, sandboxKey, attachments } of containers) {
     // Without a namespace it has ended since it was listed.
     const ours = attachments.filter(({ isOurs }) => isOurs && sandboxKey !== '');
     for (const { network, endpointId } of ours) {
-      const hub = await readHub(sandboxKey, endpointId, mark).catch((error: Error) => error);
+      const hub = await readHub(sandboxKey, endpointId).catch((error: Error) => error);
       found.push({ container: ours.length > 1 ? `${name} (${network})` : name, hub });
     }
   }
   return found;
 }
 
-async function readHub(sandboxKey: string, endpointId: string, mark: Mark): Promise<PeerStatus> {
+async function readHub(sandboxKey: string, endpointId: string): Promise<PeerStatus> {
   try {
     return decodePeer(await ask(linkName(endpointId), getRequest));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
       throw error;
     }
-    return readKernelHub(sandboxKey as NetworkNamespace, endpointId, mark);
+    return readKernelHub(sandboxKey as NetworkNamespace, endpointId);
   }
 }
 
 /** The engine renames the link in the container, but its mark stays. */
-async function readKernelHub(netns: NetworkNamespace, endpointId: string, mark: Mark): Promise<PeerStatus> {
+async function readKernelHub(netns: NetworkNamespace, endpointId: string): Promise<PeerStatus> {
   const links = await withNetlinkSocket({ protocol: NETLINK_ROUTE, netns }, listLinks);
-  const link = links.find(({ alias }) => mark.read(alias) === endpointId);
+  const link = links.find(({ alias }) => readEndpointId(alias) === endpointId);
   if (link === undefined) {
     throw new Error('its link is gone: restart the container');
   }

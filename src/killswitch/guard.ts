@@ -46,6 +46,19 @@ const namespacePollMs = 5;
 const tries = 5;
 const retryMs = 50;
 
+/** Protects a new namespace, which nobody uses. @throws Error if this host cannot, with what to install */
+export async function probeProtection(namespaces: Namespaces): Promise<void> {
+  try {
+    await namespaces.enforce('new', protectionOf({ links: [], routes: [] }, []));
+  } catch (error) {
+    throw new Error(
+      `this host cannot keep traffic in the tunnel (${(error as Error).message}); it takes nftables in the ` +
+        'kernel, and for a runtime that cannot call libc the programs nsenter, ip and nft (Debian’s packages ' +
+        'util-linux, iproute2 and nftables)',
+    );
+  }
+}
+
 export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard {
   const sandboxes = new Map<string, Sandbox>();
   let watch: Watch | undefined;
@@ -175,15 +188,7 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
   return {
     async probe() {
       if (!isProbed) {
-        try {
-          await namespaces.enforce('new', protectionOf({ links: [], routes: [] }, []));
-        } catch (error) {
-          throw new Error(
-            `this host cannot keep traffic in the tunnel (${(error as Error).message}); it takes nftables in the ` +
-              'kernel, and for a runtime that cannot call libc the programs nsenter, ip and nft (Debian’s packages ' +
-              'util-linux, iproute2 and nftables)',
-          );
-        }
+        await probeProtection(namespaces);
         isProbed = true;
       }
     },

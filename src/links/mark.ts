@@ -8,6 +8,11 @@ export interface Mark {
   read(alias: string | undefined): string | undefined;
 }
 
+/** The endpoint's id in anybody's mark: a managed plugin marks links by another name than the engine knows it by. */
+export function readEndpointId(alias: string | undefined): string | undefined {
+  return /^wgdriver:[^:]+:([^:]+)$/.exec(alias ?? '')?.[1];
+}
+
 export function markOf(owner: string): Mark {
   const prefix = `wgdriver:${owner}:`;
   return {

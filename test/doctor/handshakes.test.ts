@@ -48,15 +48,12 @@ test('handshakes: a namespace that is gone is told of, and one on several networ
     { ...attachment, network: 'c', isOurs: false },
   ];
   const container = { name: 'app', attachments, dns: [], isPrivileged: false, capAdd: [], capDrop: [] };
-  const found = await probeHandshakes(
-    {
-      containers: [
-        { ...container, sandboxKey: '/nowhere/netns' },
-        { ...container, sandboxKey: '' },
-      ],
-    },
-    'wireguard-plugin',
-  );
+  const found = await probeHandshakes({
+    containers: [
+      { ...container, sandboxKey: '/nowhere/netns' },
+      { ...container, sandboxKey: '' },
+    ],
+  });
   assert.deepEqual(
     found.map(({ container }) => container),
     ['app (a)', 'app (b)'],

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { fail, listed } from '../../src/doctor/finding.ts';
 import { judgeIp } from '../../src/doctor/ip.ts';
 import { judgeKernelVersion } from '../../src/doctor/kernel.ts';
+import { judgeKillswitch } from '../../src/doctor/killswitch.ts';
 import { judgeNamespaces } from '../../src/doctor/namespaces.ts';
 import { judgeRights, mayMakeLinks, parseRights } from '../../src/doctor/rights.ts';
 
@@ -61,6 +62,16 @@ test('network namespaces', () => {
   assert.equal(judgeNamespaces({ here, inside: links('lo'), moved: links('lo') }).status, 'warn');
   assert.equal(judgeNamespaces({ here, inside: refused, moved: refused }).status, 'fail');
   assert.equal(judgeNamespaces(undefined).status, 'skip');
+});
+
+test('killswitch: what cannot be protected fails, what can be but in part is warned about', () => {
+  assert.equal(judgeKillswitch({ missing: undefined }).status, 'pass');
+  assert.equal(judgeKillswitch(undefined).status, 'skip');
+  const partly = judgeKillswitch({ missing: 'frames are not stopped' });
+  assert.deepEqual([partly.status, partly.cause], ['warn', 'frames are not stopped']);
+  const not = judgeKillswitch(new Error('this host cannot keep traffic in the tunnel'));
+  assert.equal(not.status, 'fail');
+  assert.match(not.fix ?? '', /-o io\.bestov\.wg\.killswitch=off/);
 });
 
 test('a finding is one line, whatever was said', () => {

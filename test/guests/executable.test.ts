@@ -46,7 +46,15 @@ for (const suite of suites) {
       const statuses = Object.fromEntries(checks.map(({ name, status }) => [name, status]));
       assert.equal(statuses.ip, 'warn');
       assert.equal(statuses['network-namespaces'], 'skip');
-      for (const name of ['rights', 'kernel-wireguard', 'wireguard-module', 'wg', 'plugin', 'engine']) {
+      for (const name of [
+        'rights',
+        'killswitch',
+        'kernel-wireguard',
+        'wireguard-module',
+        'wg',
+        'plugin',
+        'engine',
+      ]) {
         assert.equal(statuses[name], 'pass', name);
       }
     });

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { managedPlugin, pluginFolder } from '../host/plugin.ts';
 import { openLab } from '../lab/index.ts';
-import { hubAddress, sh, startHubBeside } from './guest-host.ts';
+import { diagnosis, hostFiles, hubAddress, sh, startHubBeside } from './guest-host.ts';
 import { createdPlugin, exampleHubFiles, pluginFunctions } from './managed-plugin.ts';
 
 const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
@@ -21,6 +21,7 @@ for (const suite of suites) {
     test('links by netlink, tunnels that outlive the plugin, and nothing left', async () => {
       const plugin = await createdPlugin();
       const files = {
+        ...hostFiles,
         ...plugin.files,
         ...(await exampleHubFiles()),
         ...(isFull ? { '/root/plugin': pluginFolder } : {}),
@@ -44,6 +45,10 @@ for (const suite of suites) {
          start_container one --restart=always
          ping_from one ${hubAddress}`,
       );
+      for (const check of ['plugin', 'handshakes', 'killswitch']) {
+        const { status, cause } = await diagnosis(guest, check);
+        assert.equal(status, 'pass', cause);
+      }
       const sandbox = await run(`docker inspect -f '{{.NetworkSettings.SandboxKey}}' one`);
       assert.equal(await run(`stat -f -c %T /proc/$(plugin_process)/root${sandbox}`), 'nsfs');
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { markOf } from '../../src/links/mark.ts';
+import { markOf, readEndpointId } from '../../src/links/mark.ts';
 
 test('a mark is read back by its owner alone', () => {
   // Names of drivers as serve takes them, and ids as the decoder does.
@@ -12,6 +12,7 @@ test('a mark is read back by its owner alone', () => {
       const alias = markOf(owner).write(id);
       assert.equal(markOf(owner).read(alias), id);
       assert.equal(markOf(other).read(alias), owner === other ? id : undefined);
+      assert.equal(readEndpointId(alias), id);
       assert(alias.length < 256 && !/\s/.test(alias));
     }),
   );
@@ -28,5 +29,8 @@ test('other aliases are no mark', () => {
     ' wgdriver:own:id',
   ]) {
     assert.equal(markOf('own').read(alias), undefined);
+  }
+  for (const alias of [undefined, '', 'uplink', 'wgdriver:', 'wgdriver:own:', ' wgdriver:own:id']) {
+    assert.equal(readEndpointId(alias), undefined);
   }
 });

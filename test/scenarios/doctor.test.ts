@@ -27,7 +27,15 @@ async function doctor(): Promise<{ status: number; stdout: string; check: (name:
 test('a host with driver and engine passes', async () => {
   const { status, check } = await doctor();
   assert.equal(status, 0);
-  for (const name of ['rights', 'network-namespaces', 'plugin', 'engine', 'seeds', 'default-route']) {
+  for (const name of [
+    'rights',
+    'network-namespaces',
+    'killswitch',
+    'plugin',
+    'engine',
+    'seeds',
+    'default-route',
+  ]) {
     assert.equal(check(name).status, 'pass', JSON.stringify(check(name)));
   }
   assert.match(
