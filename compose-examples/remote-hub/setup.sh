@@ -8,7 +8,7 @@ umask 077
 mkdir -p secrets
 [ -e secrets/seed ] || wgdriver keys seed >secrets/seed
 wgdriver endpoint-config --seed-file secrets/seed --listen-port "${1##*:}" --output secrets/wg0.conf \
-  192.168.5.0/24 2>/dev/null
+  192.168.5.0/24
 cat >.env <<END
 HUB=$1
 HUB_PUBLIC_KEY=$2

@@ -120,7 +120,10 @@ export default strictCommand({
     }
     const scheme = known?.scheme ?? (await keySchemeOf(args));
     if (privateKey === undefined) {
-      process.stderr.write('wgdriver: warning: no --private-key-file, so the hub’s own key is left out\n');
+      process.stderr.write(
+        'wgdriver: warning: no --private-key-file, so the hub’s own key is left out: give it there by ' +
+          `\`wg set ${interfaceName} private-key FILE\`, and again after each setconf and syncconf, which take it away\n`,
+      );
     }
     const pairs = keyPairsOf(scheme, containersOf(range, count, address), workersFor(count));
     // Where the peers themselves run down the terminal, a bar would be in their way.
