@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { optionPrefix } from '../driver/options.ts';
 import { type KeyPair, keyPairsOf, workersFor } from '../keys/key-pairs.ts';
-import { hostsOf, parseRange, requireMasked } from '../keys/ranges.ts';
+import { hostsOf, maxAddresses, parseRange, requireMasked } from '../keys/ranges.ts';
 import {
   type Address,
   type AddressRange,
@@ -210,7 +210,7 @@ function peerRange(
   hub: Address,
 ): { range: AddressRange; count: number } {
   const isCount = text !== undefined && /^\d+$/.test(text);
-  const range = usage(() => parseRange(text === undefined || isCount ? formatPrefix(subnet) : text));
+  const range = isCount ? hostsOf(subnet) : usage(() => parseRange(text ?? formatPrefix(subnet)));
   for (const end of [range.first, range.last]) {
     if (!isHostOf(subnet, end)) {
       throw new UsageError(
@@ -218,7 +218,7 @@ function peerRange(
       );
     }
   }
-  const most = Number(countOf(range)) - (isWithin(range, hub) ? 1 : 0);
+  const most = Math.min(Number(countOf(range)), Number(maxAddresses)) - (isWithin(range, hub) ? 1 : 0);
   return { range, count: isCount ? wholeNumber('peers', 1, most, text) : most };
 }
 

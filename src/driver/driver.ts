@@ -60,11 +60,23 @@ export function createDriver({
   const inNetwork = createQueue();
   const inEndpoint = createQueue();
   const undeleted = new Set<string>();
+  const undeletedNetworks = new Set<string>();
   /** Of endpoints that were created by this process: were DNS servers named? */
   const hasDns = new Map<string, boolean>();
 
   return {
-    reconcile: createReconcile({ store, links, log, inEndpoint, undeleted, removeEndpoint, now }),
+    reconcile: createReconcile({
+      store,
+      links,
+      log,
+      inNetwork,
+      inEndpoint,
+      undeleted,
+      undeletedNetworks,
+      removeEndpoint,
+      removeNetwork,
+      now,
+    }),
 
     async protectAll() {
       for (const { endpointId, sandbox } of store.allJoined()) {
@@ -112,6 +124,7 @@ export function createDriver({
         }
         const warnings = await networkWarnings(network, await seedOf(network), secretsFolder);
         await store.putNetwork(network);
+        undeletedNetworks.delete(network.networkId);
         log.info('network created', {
           network: network.networkId,
           ...subnetFields(network),
@@ -125,12 +138,8 @@ export function createDriver({
     deleteNetwork: ({ NetworkID }) =>
       inNetwork(NetworkID, async () => {
         const started = performance.now();
-        // The engine deletes no network in use: an endpoint that is left is one it has forgotten.
-        for (const endpoint of store.endpointsOf(NetworkID)) {
-          await inEndpoint(endpoint.endpointId, () => removeEndpoint(endpoint.endpointId));
-        }
         const known = store.network(NetworkID) !== undefined;
-        await store.removeNetwork(NetworkID);
+        await removeNetwork(NetworkID);
         if (known) {
           log.info('network deleted', { network: NetworkID, ms: msSince(started) });
         }
@@ -290,6 +299,17 @@ export function createDriver({
     if (store.joined(endpointId)?.isMarked) {
       await store.removeJoined(endpointId);
     }
+  }
+
+  async function removeNetwork(networkId: string): Promise<void> {
+    // The engine has forgotten it, whatever this answers.
+    undeletedNetworks.add(networkId);
+    // It deletes no network in use: an endpoint that is left is one it has forgotten.
+    for (const { endpointId } of store.endpointsOf(networkId)) {
+      await inEndpoint(endpointId, () => removeEndpoint(endpointId));
+    }
+    await store.removeNetwork(networkId);
+    undeletedNetworks.delete(networkId);
   }
 
   async function seedOf({ options: { seed } }: Network): Promise<Secret> {

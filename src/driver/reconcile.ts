@@ -10,12 +10,16 @@ export interface ReconcileDependencies {
   readonly store: Store;
   readonly links: Links;
   readonly log: Log;
-  /** The queue that the calls for an endpoint are in. */
+  /** The queues that the calls for a network and for an endpoint are in. */
+  readonly inNetwork: Queue;
   readonly inEndpoint: Queue;
-  /** Endpoints that should be gone: their removal was begun, and failed. */
+  /** Endpoints and networks that should be gone: their removal was begun, and failed. */
   readonly undeleted: ReadonlySet<string>;
+  readonly undeletedNetworks: ReadonlySet<string>;
   /** Deletes an endpoint and its link; to be called in its queue. */
   readonly removeEndpoint: (endpointId: string) => Promise<void>;
+  /** Deletes a network and its endpoints; to be called in its queue. */
+  readonly removeNetwork: (networkId: string) => Promise<void>;
   /** Milliseconds on a clock that only goes forward. */
   readonly now: () => number;
 }
@@ -59,9 +63,12 @@ export function createReconcile({
   store,
   links,
   log,
+  inNetwork,
   inEndpoint,
   undeleted,
+  undeletedNetworks,
   removeEndpoint,
+  removeNetwork,
   now,
 }: ReconcileDependencies): () => Promise<void> {
   let suspicions = new Map<string, Suspicion>();
@@ -76,7 +83,22 @@ export function createReconcile({
     await deleteOrphans(onHost ?? []);
     await deleteUnfinished();
     await forgetEndpoints(onHost);
+    await deleteNetworks();
   };
+
+  async function deleteNetworks(): Promise<void> {
+    for (const network of undeletedNetworks) {
+      await attempt('a network could not be deleted', { network }, () =>
+        inNetwork(network, async () => {
+          // A call for it may have been in the queue.
+          if (undeletedNetworks.has(network)) {
+            await removeNetwork(network);
+            log.info('network deleted', { network });
+          }
+        }),
+      );
+    }
+  }
 
   async function deleteOrphans(onHost: readonly OwnedLink[]): Promise<void> {
     for (const { name, endpointId } of onHost) {

@@ -15,7 +15,8 @@ import {
 } from '../wireguard/address.ts';
 
 /** As many keys as anybody needs at once; a mistyped IPv6 prefix asks for more than there is time. */
-const maxAddresses = 2n ** 20n;
+/** Of one request. */
+export const maxAddresses = 2n ** 20n;
 
 /**
  * Parses addresses as users write them: one (`192.168.5.2`), a prefix (`192.168.5.0/24`: the addresses

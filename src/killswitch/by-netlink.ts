@@ -21,7 +21,8 @@ import {
   withNetlinkSocket,
 } from '../links/netlink/socket.ts';
 import type { Log } from '../log.ts';
-import { type Changed, type Namespaces, warnOfFrames } from './namespaces.ts';
+import { families } from './families.ts';
+import { type Changed, logWatchEnd, type Namespaces, warnOfFrames, watchPauseMs } from './namespaces.ts';
 import {
   filterTable,
   frameFilterTable,
@@ -41,7 +42,7 @@ export function netlinkNamespaces(log: Log): Namespaces {
     look: (netns) =>
       withRoute(netns, async (socket) => ({
         links: await listLinks(socket),
-        routes: (await listRoutes(socket)).flatMap(({ table, type, oif, ...route }) =>
+        routes: (await listRoutes(socket, families)).flatMap(({ table, type, oif, ...route }) =>
           table === RT_TABLE_MAIN && type === RTN_UNICAST && oif !== undefined ? { ...route, oif } : [],
         ),
       })),
@@ -60,7 +61,7 @@ export function netlinkNamespaces(log: Log): Namespaces {
         for (const route of routes) {
           await replaceRoute(socket, withIndex(route));
         }
-        for (const { table, destination } of await listRoutes(socket)) {
+        for (const { table, destination } of await listRoutes(socket, families)) {
           if (table === tunnelTable && isOutdated(destination, routes)) {
             await deleteRoute(socket, { table, destination });
           }
@@ -73,14 +74,15 @@ export function netlinkNamespaces(log: Log): Namespaces {
 
     async lift(netns) {
       await withRoute(netns, async (socket) => {
-        for (const family of ['ipv4', 'ipv6'] as const) {
+        for (const family of families) {
           for (const priority of rulePriorities) {
             await deleteAllRules(socket, { family, priority });
           }
         }
       });
       await withNetfilter(netns, async (socket) => {
-        await deleteTables(socket, [filterTable, frameFilterTable]);
+        await deleteTables(socket, [filterTable]);
+        await deleteTables(socket, [frameFilterTable]).catch(unless('EOPNOTSUPP'));
       });
     },
 
@@ -89,8 +91,13 @@ export function netlinkNamespaces(log: Log): Namespaces {
       return withRoute(undefined, (socket) => getNsid(socket, file)).finally(() => openLibc().close(file));
     },
 
+    async expectWatch() {
+      (await openEventSocket()).close();
+    },
+
     watch(onChange, isUrgent) {
       let isClosed = false;
+      let lastCause: string | undefined;
       const poll = (socket: EventSocket) => {
         if (isClosed) {
           socket.close();
@@ -102,9 +109,23 @@ export function netlinkNamespaces(log: Log): Namespaces {
         }
         setTimeout(poll, isUrgent() ? pollMs.urgent : pollMs.idle, socket).unref();
       };
-      openEventSocket().then(poll, (error: Error) => {
-        log.error('changes in containers’ networks cannot be watched', { cause: error.message });
-      });
+      const open = async () => {
+        try {
+          const socket = await openEventSocket();
+          if (lastCause !== undefined) {
+            onChange('anywhere');
+          }
+          poll(socket);
+        } catch (error) {
+          const { message } = error as Error;
+          if (message !== lastCause) {
+            logWatchEnd(log, message);
+          }
+          lastCause = message;
+          setTimeout(open, watchPauseMs).unref();
+        }
+      };
+      void open();
       return {
         close() {
           isClosed = true;

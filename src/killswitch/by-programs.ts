@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import * as v from 'valibot';
 import { decode } from '../decode.ts';
 import { kernelWords } from '../links/iproute/ip.ts';
@@ -7,8 +7,10 @@ import type { Family } from '../links/netlink/family.ts';
 import type { NetworkNamespace } from '../links/netlink/namespace.ts';
 import type { Rule } from '../links/netlink/route/rule.ts';
 import type { Log } from '../log.ts';
+import { missingRights, readRights } from '../rights.ts';
 import { formatPrefix, hostPrefix, parseAddress, parsePrefix } from '../wireguard/address.ts';
-import { type Namespaces, warnOfFrames } from './namespaces.ts';
+import { families } from './families.ts';
+import { logWatchEnd, type Namespaces, warnOfFrames, watchPauseMs } from './namespaces.ts';
 import {
   filterTable,
   frameFilterTable,
@@ -19,7 +21,6 @@ import {
   tunnelTable,
 } from './protection.ts';
 
-const families = ['ipv4', 'ipv6'] as const;
 const flags = { ipv4: '-4', ipv6: '-6' } as const satisfies Record<Family, string>;
 
 /** What `ip -json` says, as far as it is used. */
@@ -116,18 +117,60 @@ export function programNamespaces(log: Log): Namespaces {
     // ip(8) tells the numbers only of namespaces that it has named itself.
     numberOf: async () => undefined,
 
+    async expectWatch() {
+      const lacking = missingRights(await readRights(), ['CAP_NET_BROADCAST']);
+      if (lacking.length > 0) {
+        throw new Error(`listen to network namespaces: needs ${lacking.join()}`);
+      }
+    },
+
     watch(onChange) {
-      // One for all namespaces that this one knows of, by a number that the move of a link has given them.
-      const monitor = spawn('ip', ['-oneline', 'monitor', 'link', 'route', 'all-nsid'], {
-        stdio: ['ignore', 'pipe', 'ignore'],
-      });
-      monitor.on('error', (error) => {
-        log.error('changes in containers’ networks cannot be watched', { cause: error.message });
-      });
-      monitor.stdout.on('data', () => onChange('anywhere'));
-      monitor.unref();
-      (monitor.stdout as unknown as { unref(): void }).unref();
-      return { close: () => monitor.kill() };
+      let isClosed = false;
+      let monitor: ChildProcess | undefined;
+      let lastCause: string | undefined;
+      const start = () => {
+        if (isClosed) {
+          return;
+        }
+        // One for all namespaces that this one knows of, by a number that the move of a link has given them.
+        const started = spawn('ip', ['-oneline', 'monitor', 'link', 'route', 'all-nsid'], {
+          stdio: ['ignore', 'pipe', 'pipe'],
+        });
+        monitor = started;
+        let words = '';
+        started.on('error', ({ message }) => {
+          words = message;
+        });
+        started.stderr.on('data', (text: Buffer) => {
+          words += text.toString();
+        });
+        started.stdout.on('data', () => {
+          lastCause = undefined;
+          onChange('anywhere');
+        });
+        started.on('close', (status, signal) => {
+          const cause = words.trim() || `ip monitor: ${signal ?? `exit status ${status}`}`;
+          if (!isClosed && cause !== lastCause) {
+            logWatchEnd(log, cause);
+          }
+          lastCause = cause;
+          setTimeout(() => {
+            start();
+            onChange('anywhere');
+          }, watchPauseMs).unref();
+        });
+        started.unref();
+        for (const pipe of [started.stdout, started.stderr]) {
+          (pipe as unknown as { unref(): void }).unref();
+        }
+      };
+      start();
+      return {
+        close() {
+          isClosed = true;
+          monitor?.kill();
+        },
+      };
     },
   };
 }

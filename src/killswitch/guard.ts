@@ -1,10 +1,11 @@
+import type { Stats } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Mark } from '../links/mark.ts';
+import { type Mark, readEndpointId } from '../links/mark.ts';
 import { type Log, msSince } from '../log.ts';
 import type { Prefix } from '../wireguard/address.ts';
 import type { Changed, Namespaces, Watch } from './namespaces.ts';
-import { type Protection, protectionOf, type SeenLink, type Tunnel } from './protection.ts';
+import { type Protection, protectionOf, type SeenLink, type Tunnel, trialProtection } from './protection.ts';
 
 /** Keeps the traffic of containers in their tunnels. */
 export interface Guard {
@@ -48,8 +49,14 @@ const retryMs = 50;
 
 /** Protects a new namespace, which nobody uses. @throws Error if this host cannot, with what to install */
 export async function probeProtection(namespaces: Namespaces): Promise<void> {
+  await namespaces.expectWatch().catch((error: Error) => {
+    throw new Error(
+      `this driver cannot keep traffic in the tunnel (${error.message}); it must be told of changes in containers’ ` +
+        'networks: give it CAP_NET_BROADCAST, as `wgdriver service install` and the managed plugin do',
+    );
+  });
   try {
-    await namespaces.enforce('new', protectionOf({ links: [], routes: [] }, []));
+    await namespaces.enforce('new', trialProtection());
   } catch (error) {
     throw new Error(
       `this host cannot keep traffic in the tunnel (${(error as Error).message}); it takes nftables in the ` +
@@ -66,6 +73,9 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
   let isUpdating = false;
   /** Their namespaces have changed since they were looked at. */
   const stale = new Set<Sandbox>();
+  /** Whose namespaces are to come, each until its time is over (performance.now()). */
+  const coming = new Map<Sandbox, number>();
+  let isAwaiting = false;
 
   function sandboxOf(sandboxKey: string): Sandbox {
     if (!isAbsolute(sandboxKey)) {
@@ -169,19 +179,52 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
     isUpdating = false;
   }
 
-  async function awaitNamespace(sandbox: Sandbox): Promise<void> {
-    const deadline = performance.now() + namespaceTimeoutMs;
-    while (sandbox.tunnels.size > 0 && performance.now() < deadline) {
-      if (await isNamespace(sandbox.key)) {
-        return updateWithRetries(sandbox);
-      }
-      await sleep(namespacePollMs);
+  async function awaitNamespaces(): Promise<void> {
+    if (isAwaiting) {
+      return;
     }
-    sandbox.isExpecting = false;
+    isAwaiting = true;
+    while (coming.size > 0) {
+      for (const [sandbox, deadline] of coming) {
+        if (sandbox.tunnels.size === 0) {
+          coming.delete(sandbox);
+        } else if (await isNamespace(sandbox.key)) {
+          coming.delete(sandbox);
+          void updateWithRetries(sandbox);
+        } else if (performance.now() >= deadline) {
+          coming.delete(sandbox);
+          sandbox.isExpecting = false;
+          log.warn(
+            'a container’s network namespace has not come, and if it ever does it will not be protected',
+            { sandbox: sandbox.key },
+          );
+        }
+      }
+      // It keeps no process alive that is to end.
+      await sleep(namespacePollMs, undefined, { ref: false });
+    }
+    isAwaiting = false;
+  }
+
+  /** Takes the protection away if no tunnel is left, of this driver's or another's. */
+  async function liftUnlessUsed(sandbox: Sandbox): Promise<void> {
     if (sandbox.tunnels.size > 0) {
-      log.warn('a container’s network namespace has not come, and if it ever does it will not be protected', {
-        sandbox: sandbox.key,
-      });
+      return;
+    }
+    try {
+      if (await isNamespace(sandbox.key)) {
+        const { links } = await namespaces.look(sandbox.key);
+        const isOthers = ({ alias }: SeenLink) =>
+          readEndpointId(alias) !== undefined && mark.read(alias) === undefined;
+        if (!links.some(isOthers)) {
+          await namespaces.lift(sandbox.key);
+        }
+      }
+    } finally {
+      sandbox.enforced = undefined;
+      if (sandbox.tunnels.size === 0) {
+        sandboxes.delete(sandbox.key);
+      }
     }
   }
 
@@ -207,7 +250,8 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
         sandboxes.delete(sandboxKey);
         return 'unseen';
       }
-      void awaitNamespace(sandbox);
+      coming.set(sandbox, performance.now() + namespaceTimeoutMs);
+      void awaitNamespaces();
       return 'coming';
     },
 
@@ -220,15 +264,7 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
         void updateWithRetries(sandbox);
         return;
       }
-      void next(sandbox, async () => {
-        if (sandbox.tunnels.size > 0) {
-          return;
-        }
-        sandboxes.delete(sandboxKey);
-        if (await isNamespace(sandbox.key)) {
-          await namespaces.lift(sandbox.key);
-        }
-      }).catch(async (error: Error) => {
+      void next(sandbox, () => liftUnlessUsed(sandbox)).catch(async (error: Error) => {
         // As a rule the namespace goes with its container, and nothing has to be taken away.
         if (await isNamespace(sandbox.key)) {
           log.warn('a container’s protection could not be taken away', {
@@ -249,10 +285,13 @@ function isAbsolute(path: string): path is `/${string}` {
   return path.startsWith('/');
 }
 
+let own: Stats | undefined;
+
 /** The engine makes a file first, and then mounts the namespace on it. */
 async function isNamespace(path: string): Promise<boolean> {
   try {
-    const [own, other] = await Promise.all([stat('/proc/self/ns/net'), stat(path)]);
+    own ??= await stat('/proc/self/ns/net');
+    const other = await stat(path);
     // Never the host's own, whatever the engine says.
     return other.dev === own.dev && other.ino !== own.ino;
   } catch {

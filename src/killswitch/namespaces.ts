@@ -15,7 +15,9 @@ export interface Namespaces {
   enforce(netns: NetworkNamespace, protection: Protection): Promise<void>;
   /** Takes the protection away. @throws Error */
   lift(netns: NetworkNamespace): Promise<void>;
-  /** Calls back when links or routes of containers have changed. */
+  /** @throws Error if `watch` cannot work here */
+  expectWatch(): Promise<void>;
+  /** Calls back when links or routes of containers have changed, and when that may have gone unnoticed. */
   watch(onChange: (where: Changed) => void, isUrgent: () => boolean): Watch;
   /** The number by which `watch` names a namespace; undefined as long as it has none. @throws Error */
   numberOf(netns: NetworkNamespace): Promise<number | undefined>;
@@ -31,6 +33,13 @@ export interface Watch {
 /** By netlink where this runtime can, else by the programs `nsenter`, `ip` and `nft`. */
 export function selectNamespaces(log: Log): Namespaces {
   return netlinkObstacle() === undefined ? netlinkNamespaces(log) : programNamespaces(log);
+}
+
+/** How long after its end a watch begins anew. */
+export const watchPauseMs = 5000;
+
+export function logWatchEnd(log: Log, cause: string): void {
+  log.error('changes in containers’ networks cannot be watched; trying again', { cause });
 }
 
 let said = false;

@@ -10,6 +10,7 @@ import {
   type Prefix,
   prefixOf,
 } from '../wireguard/address.ts';
+import { families } from './families.ts';
 import {
   destination,
   hasConnectionMarkBits,
@@ -108,7 +109,6 @@ const manglePriority = -150;
 /** What the engine calls a tunnel's link, and a number. */
 const tunnelLinkPrefix = 'wg';
 
-const families: readonly Family[] = ['ipv4', 'ipv6'];
 const everywhere = { ipv4: prefixOf('0.0.0.0/0'), ipv6: prefixOf('::/0') } as const;
 const linkLocal = prefixOf('fe80::/10');
 const linkMulticast = prefixOf('ff02::/16');
@@ -188,15 +188,13 @@ export function protectionOf({ links, routes }: Seen, tunnels: readonly Tunnel[]
     },
     frameFilter: {
       ...frameFilterTable,
-      chains: others.map(({ index, name }) => ({
-        name: `egress-${index}`,
-        type: 'filter',
-        hook: 'egress',
-        device: name,
-        priority: 0,
-        policy,
-        rules: [[hasMarkBits(passMark), accepted], [isArp, accepted], ...(isClosed ? [] : dropped)],
-      })),
+      chains: others.map((link) =>
+        frameChain(link, policy, [
+          [hasMarkBits(passMark), accepted],
+          [isArp, accepted],
+          ...(isClosed ? [] : dropped),
+        ]),
+      ),
     },
     routes: families.flatMap((family) => [
       ...tunnelRoutes(family, ours),
@@ -265,6 +263,31 @@ export function protectionOf({ links, routes }: Seen, tunnels: readonly Tunnel[]
     const table = replyMark(link.index);
     return gateway === undefined ? [] : [{ table, destination: everywhere[family], link, gateway }];
   }
+}
+
+/** What a kernel can or cannot do, on the one link that a new namespace has. */
+export function trialProtection(): Protection {
+  const lo = { index: 1, name: 'lo', alias: undefined };
+  return {
+    ...protectionOf({ links: [lo], routes: [] }, []),
+    frameFilter: { ...frameFilterTable, chains: [frameChain(lo, 'accept', [])] },
+  };
+}
+
+function frameChain(
+  { index, name }: SeenLink,
+  policy: Chain['policy'],
+  rules: readonly (readonly Statement[])[],
+): ProtectionTable['chains'][number] {
+  return {
+    name: `egress-${index}`,
+    type: 'filter',
+    hook: 'egress',
+    device: name,
+    priority: 0,
+    policy,
+    rules,
+  };
 }
 
 function replyMark(index: number): number {

@@ -141,6 +141,11 @@ test('scenario 1 of the article: 100 containers in a /25', async () => {
   assert.equal(new Set(publicKeys(stdout)).size, 100);
 });
 
+test('a few peers of a subnet that has more addresses than can be asked for', async () => {
+  const { stdout } = await config('10.0.0.0/8', '--peers', '2');
+  assert.deepEqual(addresses(stdout), ['10.0.0.2/32', '10.0.0.3/32']);
+});
+
 test('scenario 2: ten more', async () => {
   const { stdout } = await config('192.168.5.0/25', '--peers', '192.168.5.102-192.168.5.111');
   assert.deepEqual(

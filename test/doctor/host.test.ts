@@ -5,7 +5,8 @@ import { judgeIp } from '../../src/doctor/ip.ts';
 import { judgeKernelVersion } from '../../src/doctor/kernel.ts';
 import { judgeKillswitch } from '../../src/doctor/killswitch.ts';
 import { judgeNamespaces } from '../../src/doctor/namespaces.ts';
-import { judgeRights, mayMakeLinks, parseRights } from '../../src/doctor/rights.ts';
+import { judgeRights, mayMakeLinks } from '../../src/doctor/rights.ts';
+import { parseRights } from '../../src/rights.ts';
 
 test('kernel version', () => {
   for (const [release, status] of [
@@ -26,10 +27,13 @@ test('rights, from /proc/self/status', () => {
   assert.equal(judgeRights(root).status, 'pass');
   assert.equal(mayMakeLinks(root), true);
 
-  // What an engine gives a container: neither of the two.
+  // What an engine gives a container: none of them.
   const contained = parseRights('Uid:\t0\t0\t0\t0\nCapEff:\t00000000a80425fb\n');
   assert.equal(judgeRights(contained).status, 'fail');
-  assert.equal(judgeRights(contained).cause, 'root, but without CAP_NET_ADMIN and CAP_SYS_ADMIN');
+  assert.equal(
+    judgeRights(contained).cause,
+    'root, but without CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_NET_BROADCAST',
+  );
   assert.equal(mayMakeLinks(contained), false);
 
   const nobody = parseRights('Uid:\t65534\t65534\t65534\t65534\nCapEff:\t0000000000000000\n');

@@ -103,7 +103,8 @@ const bad: { [name: string]: unknown[] } = {
     Buffer.alloc(33).toString('base64'),
   ],
   seed: [`${marked}!`, `${marked}A`, '', ' ', '='],
-  seedfile: [`${marked}AAA`, `../${marked}`, `a/../../${marked}`, ''],
+  // Any 32 bytes, as `wgdriver keys seed` prints them.
+  seedfile: [`/${marked}${'A'.repeat(29)}=`, `${marked}AAA`, `../${marked}`, `a/../../${marked}`, ''],
   additional: [`${marked}!`, `${marked}A`, ' '],
   derivation: [marked, 'SHA3-256', 'sha256', '', 'toString', '__proto__'],
   keepalive: [marked, '-1', '65536', '1.5', '1e3', ' 25', '0x19', '', '100000'],

@@ -119,6 +119,18 @@ test('a DeleteEndpoint that failed is made up for', async () => {
   await expectNothing();
 });
 
+test('a DeleteNetwork that failed is made up for, its endpoints included', async () => {
+  await createAndJoin();
+  links.fail('delete', new Error('busy'));
+  await assert.rejects(driver.deleteNetwork({ NetworkID: 'network' }), /busy/);
+  assert(store.network('network'));
+  links.fail('delete', undefined);
+  await driver.reconcile();
+  await expectNothing();
+  assert.equal(store.network('network'), undefined);
+  assert.deepEqual(await readdir(join(folder, 'state', 'networks')), []);
+});
+
 test('an endpoint that is created again after its deletion had failed is not deleted', async () => {
   await writeFile(sandbox, '');
   await createAndJoin();

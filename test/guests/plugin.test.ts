@@ -49,6 +49,7 @@ for (const suite of suites) {
         const { status, cause } = await diagnosis(guest, check);
         assert.equal(status, 'pass', cause);
       }
+      await run('follows_networks one');
       const sandbox = await run(`docker inspect -f '{{.NetworkSettings.SandboxKey}}' one`);
       assert.equal(await run(`stat -f -c %T /proc/$(plugin_process)/root${sandbox}`), 'nsfs');
 

@@ -40,6 +40,7 @@ for (const suite of suites) {
         guest,
         `[ -n "$(nsenter --net=$(docker inspect -f '{{.NetworkSettings.SandboxKey}}' one) nft list table inet wgdriver)" ]`,
       );
+      await sh(guest, 'follows_networks one');
       const exposure = await sh(guest, 'systemd-analyze security --no-pager wgdriver | tail -1');
       t.diagnostic(`${suite}: ${exposure}`);
       assert.ok(Number(/: (\d+\.\d) /.exec(exposure)?.[1]) < 5, exposure);

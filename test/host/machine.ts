@@ -9,6 +9,15 @@ export const machineFunctions = `
     until nsenter --net=$sandbox ping -c 1 -W 1 $2; do ((tries -= 1)) || return 1; sleep 0.2; done
   }
 
+  # follows_networks CONTAINER: is a network that is connected now reached, as the kill switch has it once it was told?
+  follows_networks() {
+    docker network create late >/dev/null
+    docker network connect late $1
+    ping_from $1 $(docker network inspect -f '{{(index .IPAM.Config 0).Gateway}}' late)
+    docker network disconnect late $1
+    docker network rm late >/dev/null
+  }
+
   # The names of all links of this namespace.
   show_links() { ls /sys/class/net; }
 `;

@@ -24,6 +24,7 @@ let links: SeenLink[];
 let done: string[];
 let looks: string[];
 let failure: Error | undefined;
+let lifting: Promise<void> | undefined;
 let change: (where: Changed) => void;
 const numbers = new Map<string, number>();
 let guard: Guard;
@@ -46,7 +47,11 @@ function recordingNamespaces(notes: string[]): Namespaces {
       }
       notes.push(`enforce ${frameFilter.chains.length}`);
     },
-    lift: async () => void notes.push('lift'),
+    async lift() {
+      await lifting;
+      notes.push('lift');
+    },
+    async expectWatch() {},
     watch(onChange) {
       change = onChange;
       return { close() {} };
@@ -65,6 +70,7 @@ beforeEach(async () => {
   looks = [];
   numbers.clear();
   failure = undefined;
+  lifting = undefined;
   log = recordedLog();
   guard = createGuard(recordingNamespaces(done), mark, log);
 });
@@ -125,6 +131,31 @@ test('with the last tunnel the protection goes', async () => {
   // A container that comes back is protected anew.
   assert.equal(await guard.protect(key, 'e3', prefixes), 'protected');
   assert.match(done.at(-1) ?? '', /enforce/);
+});
+
+test('what another driver protects is left to it', async () => {
+  await makeNamespace();
+  await guard.protect(key, 'e1', prefixes);
+  links = [lo, { ...wg0, alias: markOf('other').write('e9') }];
+  guard.release(key, 'e1');
+  await until('it has been looked at', () => looks.length === 2);
+  assert.equal(await guard.protect(key, 'e2', prefixes), 'protected');
+  assert(!done.includes('lift'));
+});
+
+test('a tunnel that comes while the protection is being taken away has it anew', async () => {
+  await makeNamespace();
+  await guard.protect(key, 'e1', prefixes);
+  let goOn = () => {};
+  lifting = new Promise<void>((resolve) => {
+    goOn = resolve;
+  });
+  guard.release(key, 'e1');
+  await until('it is being taken away', () => looks.length === 2);
+  const again = guard.protect(key, 'e2', prefixes);
+  goOn();
+  assert.equal(await again, 'protected');
+  assert.deepEqual(done, ['enforce 0', 'lift', 'enforce 0']);
 });
 
 test('what cannot be done at once is an error, and later a line in the log', async () => {

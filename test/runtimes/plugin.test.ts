@@ -89,7 +89,10 @@ test('settings have descriptions, and reach the driver', async () => {
   for (const name of ['SCOPE', 'LOG_LEVEL', 'BACKEND', 'NAME']) {
     assert.match(descriptions, new RegExp(`^WGDRIVER_${name}: [A-Z].{20}`, 'm'));
   }
-  assert.equal(await inspect('{{json .Config.Linux.Capabilities}}'), '["CAP_NET_ADMIN","CAP_SYS_ADMIN"]');
+  assert.equal(
+    await inspect('{{json .Config.Linux.Capabilities}}'),
+    '["CAP_NET_ADMIN","CAP_NET_BROADCAST","CAP_SYS_ADMIN"]',
+  );
   await plugin('set', managedPlugin, 'WGDRIVER_SCOPE=global', 'WGDRIVER_LOG_LEVEL=debug');
   await enable();
   // A global driver's networks are a Swarm's.
@@ -111,6 +114,20 @@ test('a network with its seed in the secrets folder, and the hub’s file from i
   await ping('one');
   assert.match(await run(wgdriver, ['endpoint-config', '--network=wgnet']), /^PublicKey = .*\n/m);
   assert.equal((await readdir(join(state, 'networks'))).length, 1);
+});
+
+test('it follows the networks of a container: one that is connected now is reached', async () => {
+  await engine.docker('network', 'create', 'late');
+  await engine.docker('network', 'connect', 'late', 'one');
+  const gateway = await engine.docker(
+    'network',
+    'inspect',
+    '--format={{(index .IPAM.Config 0).Gateway}}',
+    'late',
+  );
+  await engine.docker('exec', 'one', 'sh', '-c', pingUntilAnswered, 'sh', gateway);
+  await engine.docker('network', 'disconnect', 'late', 'one');
+  await engine.docker('network', 'rm', 'late');
 });
 
 test('it sees the network namespaces of containers that started after it', async () => {

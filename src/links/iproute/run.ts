@@ -10,10 +10,18 @@ export interface Failure {
 
 export type Outcome = { readonly ok: true; readonly stdout: string } | Failure;
 
-/** Runs a program with text on its stdin. Does not reject: a failure is an outcome. */
-export function run(file: string, args: readonly string[], stdin = ''): Promise<Outcome> {
+/**
+ * Runs a program with text on its stdin, and waits until nobody has its pipes any more. Does not reject: a failure is
+ * an outcome.
+ */
+export function run(
+  file: string,
+  args: readonly string[],
+  stdin = '',
+  env: NodeJS.ProcessEnv = {},
+): Promise<Outcome> {
   return new Promise((resolve) => {
-    const options = { env: { ...process.env, LC_ALL: 'C' }, maxBuffer: 64 * 1024 * 1024 };
+    const options = { env: { ...process.env, ...env, LC_ALL: 'C' }, maxBuffer: 64 * 1024 * 1024 };
     const child = execFile(file, args, options, (error, stdout, stderr) => {
       if (error === null) {
         resolve({ ok: true, stdout });

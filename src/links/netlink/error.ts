@@ -47,7 +47,14 @@ export class NetlinkError extends Error {
 
 /** capabilities(7) */
 function capabilityFor(subject: string): string {
-  return subject === 'network namespace' ? 'CAP_SYS_ADMIN' : 'CAP_NET_ADMIN';
+  switch (subject) {
+    case 'network namespace':
+      return 'CAP_SYS_ADMIN';
+    case 'network namespaces':
+      return 'CAP_NET_BROADCAST';
+    default:
+      return 'CAP_NET_ADMIN';
+  }
 }
 
 /** Bytes that are not what they should be. */

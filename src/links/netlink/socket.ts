@@ -105,7 +105,7 @@ export interface EventSocket {
 export async function openEventSocket(libc: Libc = openLibc()): Promise<EventSocket> {
   const socket = openSocket(libc, { protocol: NETLINK_ROUTE });
   try {
-    libc.setsockopt(socket, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, u32(1));
+    listenToAll(libc, socket);
     for (const group of [RTNLGRP_LINK, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE]) {
       libc.setsockopt(socket, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, u32(group));
     }
@@ -122,6 +122,15 @@ export async function openEventSocket(libc: Libc = openLibc()): Promise<EventSoc
     },
     close: () => libc.close(socket),
   };
+}
+
+function listenToAll(libc: Libc, socket: number): void {
+  try {
+    libc.setsockopt(socket, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, u32(1));
+  } catch (error) {
+    const errno = error instanceof NetlinkError ? error.errno : undefined;
+    throw new NetlinkError('listen to', 'network namespaces', { errno });
+  }
 }
 
 /** Of a `struct cmsghdr` with an int; there is none with news of the socket's own namespace. */

@@ -18,6 +18,9 @@ import { decodeErrno, encodeSet, getRequest } from './uapi.ts';
 /** A program that ends later than that is not waited for: its link is gone, and that is what was asked. */
 const endTimeoutMs = 1000;
 
+/** With these wireguard-go would keep our pipes, and we would wait for its end. */
+const withoutForeground = { LOG_LEVEL: undefined, WG_PROCESS_FOREGROUND: undefined };
+
 /** The userspace implementation to use; an empty variable is as good as none, as in wg-quick(8). */
 export function userspaceProgram(env: NodeJS.ProcessEnv): string {
   return env.WG_USERSPACE_IMPLEMENTATION || 'wireguard-go';
@@ -34,7 +37,7 @@ export function userspaceLinks(mark: Mark, program: string): Links {
       if (await linkExists(name)) {
         throw new LinkError('create', name, 'File exists', 'EEXIST');
       }
-      const outcome = await run(program, [name]);
+      const outcome = await run(program, [name], '', withoutForeground);
       if (!outcome.ok) {
         throw new LinkError('create', name, wordsOf(outcome));
       }

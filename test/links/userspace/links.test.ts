@@ -33,6 +33,16 @@ test('a link is made marked, down, and with the MTU asked for', { skip }, async 
   assert.deepEqual(await links.list(), [{ name: link.name, endpointId: link.endpointId }]);
 });
 
+test('a program that is told to log is not waited for', { skip, timeout: 60_000 }, async () => {
+  process.env.LOG_LEVEL = 'debug';
+  try {
+    await links.create(link);
+  } finally {
+    delete process.env.LOG_LEVEL;
+  }
+  await links.delete(link.name);
+});
+
 test('a link takes its configuration, and a new one in place of it', { skip }, async () => {
   await links.create(link);
   await links.configure(link.name, device);

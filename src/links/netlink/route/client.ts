@@ -1,6 +1,6 @@
 import { formatPrefix } from '../../../wireguard/address.ts';
 import { NetlinkError } from '../error.ts';
-import { AF_INET, AF_INET6 } from '../family.ts';
+import { AF_INET, AF_INET6, type Family } from '../family.ts';
 import { type NetlinkMessage, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from '../message.ts';
 import { decodedFor, dump, execute, type Request } from '../request.ts';
 import type { NetlinkSocket } from '../socket.ts';
@@ -89,11 +89,11 @@ export async function listLinks(socket: NetlinkSocket): Promise<Link[]> {
   return linksIn(await dump(socket, request), request);
 }
 
-/** The routes of IPv4 and IPv6, in every table, of the socket's namespace. @throws NetlinkError */
-export async function listRoutes(socket: NetlinkSocket): Promise<Route[]> {
+/** The routes of some families, in every table, of the socket's namespace. @throws NetlinkError */
+export async function listRoutes(socket: NetlinkSocket, families: readonly Family[]): Promise<Route[]> {
   const routes: Route[] = [];
-  for (const family of [AF_INET, AF_INET6]) {
-    const payload = encodeGetRoutes(family);
+  for (const family of families) {
+    const payload = encodeGetRoutes(family === 'ipv4' ? AF_INET : AF_INET6);
     const request = { type: RTM_GETROUTE, payload, operation: 'list', subject: 'routes' };
     const answer = (await dump(socket, request)).filter(({ type }) => type === RTM_NEWROUTE);
     routes.push(...decodedFor(request, () => answer.map((message) => decodeRoute(message.payload))));
