@@ -1,4 +1,4 @@
-import { isOlder } from '../engine/version.ts';
+import { isOlder } from '../version-number.ts';
 import { type Finding, fail, pass, skip, warn } from './finding.ts';
 import type { Survey } from './survey.ts';
 

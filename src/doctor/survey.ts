@@ -2,7 +2,7 @@ import { optionPrefix } from '../driver/options.ts';
 import type { Container, Endpoint, Network } from '../engine/api.ts';
 import type { Engine } from '../engine/client.ts';
 import { RequestError } from '../engine/request.ts';
-import { type EngineVersion, parseEngineVersion } from '../engine/version.ts';
+import { parseVersionNumber, type VersionNumber } from '../version-number.ts';
 
 /** A container's place on a network, with what the network itself says. */
 export type Attachment = Omit<Endpoint, 'networkId'> & {
@@ -30,7 +30,7 @@ export interface SurveyedContainer {
 export interface Survey {
   readonly versionText: string;
   /** Absent for an engine that was built by hand: then it is taken for a new one. */
-  readonly version?: EngineVersion;
+  readonly version?: VersionNumber;
   /** Is this host a node of a Swarm? */
   readonly isSwarmNode: boolean;
   /** The driver's. */
@@ -58,7 +58,7 @@ export function isDriver(candidate: string, driver: string): boolean {
 export async function surveyEngine(engine: Engine, driver: string): Promise<Survey | Error> {
   try {
     const versionText = await engine.version();
-    const version = parseEngineVersion(versionText);
+    const version = parseVersionNumber(versionText);
     const isSwarmNode = await engine.isSwarmNode();
     const networks = await engine.networks();
     const ours = networks.filter((network) => isDriver(network.driver, driver));

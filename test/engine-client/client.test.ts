@@ -4,7 +4,7 @@ import { inspect } from 'node:util';
 import { createEngine } from '../../src/engine/client.ts';
 import { RequestError } from '../../src/engine/request.ts';
 import { engineSocket } from '../../src/engine/socket.ts';
-import { isOlder, parseEngineVersion } from '../../src/engine/version.ts';
+import { isOlder, parseVersionNumber } from '../../src/version-number.ts';
 import { answers, serveUnix } from './unix-server.ts';
 
 const seed = 'dGVzdHNlZWQK';
@@ -190,10 +190,10 @@ test('engineSocket', () => {
   assert.equal(engineSocket({ DOCKER_HOST: 'unix://' }), '/var/run/docker.sock');
 });
 
-test('parseEngineVersion, isOlder', () => {
-  assert.deepEqual(parseEngineVersion('20.10.24+dfsg1'), { major: 20, minor: 10 });
-  assert.deepEqual(parseEngineVersion('28.5.2'), { major: 28, minor: 5 });
-  assert.equal(parseEngineVersion('dev'), undefined);
+test('parseVersionNumber, isOlder', () => {
+  assert.deepEqual(parseVersionNumber('20.10.24+dfsg1'), { major: 20, minor: 10 });
+  assert.deepEqual(parseVersionNumber('28.5.2'), { major: 28, minor: 5 });
+  assert.equal(parseVersionNumber('dev'), undefined);
   const oldest = { major: 20, minor: 10 };
   assert.equal(isOlder({ major: 19, minor: 3 }, oldest), true);
   assert.equal(isOlder({ major: 20, minor: 9 }, oldest), true);

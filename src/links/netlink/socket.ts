@@ -90,10 +90,10 @@ function overSocket(libc: Libc, socket: number): NetlinkSocket {
 /** Tells what happened, and in which namespace. */
 export interface EventSocket {
   /**
-   * The next datagram, and the number (nsid) of the namespace it tells of, undefined for the socket's own. Does
+   * Takes the next datagram; the number (nsid) of the namespace it tells of, undefined for the socket's own. Does
    * not wait: without one it throws a NetlinkError with errno EAGAIN. With ENOBUFS, some were lost.
    */
-  receive(): { readonly bytes: Uint8Array; readonly nsid: number | undefined };
+  receive(): { readonly nsid: number | undefined };
   close(): void;
 }
 
@@ -116,10 +116,7 @@ export async function openEventSocket(libc: Libc = openLibc()): Promise<EventSoc
     throw error;
   }
   return {
-    receive() {
-      const { length, control } = libc.recvmsg(socket, buffer);
-      return { bytes: buffer.slice(0, length), nsid: decodeNsid(control) };
-    },
+    receive: () => ({ nsid: decodeNsid(libc.recvmsg(socket, buffer).control) }),
     close: () => libc.close(socket),
   };
 }
