@@ -33,6 +33,8 @@ export interface GuestOptions {
   readonly clockOffsetSeconds?: number | undefined;
   readonly memoryMegabytes?: number | undefined;
   readonly cpus?: number | undefined;
+  /** Beside the lab's own, such as `ipv6.disable=1`. */
+  readonly kernelArguments?: readonly string[] | undefined;
 }
 
 export interface ExecOptions {
@@ -216,8 +218,8 @@ async function guestInitramfs(image: Image) {
   return namelessFile((path) => writeFile(path, Buffer.concat([base, ours])));
 }
 
-function bootOptions({ init, engine }: GuestOptions): string[] {
-  const words: string[] = [];
+function bootOptions({ init, engine, kernelArguments = [] }: GuestOptions): string[] {
+  const words = [...kernelArguments];
   if (init === 'systemd') words.push('lab.init=systemd');
   else if (engine) words.push('lab.engine');
   return words;
