@@ -3,8 +3,9 @@
  * skipped by name and reason; with CI=true that is a failure, since then nothing may be missing.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, globSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { smokeScenarios } from './host/scenarios.ts';
 import { labObstacle } from './lab/index.ts';
 
 interface Tier {
@@ -28,10 +29,11 @@ const needsDebian = existsSync('/etc/debian_version') ? undefined : 'it needs De
 
 const guestsObstacle = await labObstacle();
 
-/** What takes minutes, and runs in a guest as well, with the kernel's WireGuard. */
-const scenarios = globSync('test/scenarios/*.test.ts').filter(
-  (file) => isFull || guestsObstacle !== undefined || !file.endsWith('/leaks.test.ts'),
-);
+/** All of them run in a guest as well, with the kernel's WireGuard, if there can be one. */
+const scenarios =
+  isFull || guestsObstacle !== undefined
+    ? ['test/scenarios/*.test.ts']
+    : smokeScenarios.map((name) => `test/scenarios/${name}.test.ts`);
 
 /** Of one test, a file's wait for a place in the lab included. Only what hangs takes so long. */
 const testTimeoutMs = isFull ? 28_800_000 : 2_700_000;

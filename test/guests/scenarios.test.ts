@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { describe, test } from 'node:test';
+import { smokeScenarios } from '../host/scenarios.ts';
 import { openLab, SUITES, type Suite } from '../lab/index.ts';
 import { drivers } from './drivers.ts';
 import { parseReport, projectFiles, reportFile, scenarioScript } from './project.ts';
@@ -30,7 +31,6 @@ const all = (await readdir(folder))
   .sort();
 // Alphabet is as fair a way to share as any: each share has some that start engines again.
 const shares = [0, 1, 2].map((share) => all.filter((_, index) => index % 3 === share));
-const smoke = ['sockets', 'walkthrough'];
 
 // Each suite and each driver at least once.
 const everything = 'trixie/netlink on the executable';
@@ -46,7 +46,7 @@ const columns: readonly Column[] = SUITES.flatMap((suite) =>
 // Each waits for a place of its own: two machines of one processor get more done than one of two.
 describe('scenarios in guests', { concurrency: 32 }, () => {
   for (const column of columns) {
-    for (const files of isFull || nameOf(column) === everything ? shares : [smoke]) {
+    for (const files of isFull || nameOf(column) === everything ? shares : [smokeScenarios]) {
       if (!isFull || onlyWith === undefined || files.includes(onlyWith)) {
         test(`${nameOf(column)}: ${files.join(', ')}`, () => run(column, files));
       }
