@@ -41,7 +41,7 @@ const functions = `${machineFunctions}
   import_image() {
     mkdir -p /root/image/bin /root/image/tmp
     cp "$(command -v busybox)" /root/image/bin/busybox
-    for name in sh cat ip ls ping sleep; do ln -sf busybox /root/image/bin/$name; done
+    for name in sh cat ip ls nslookup ping sleep; do ln -sf busybox /root/image/bin/$name; done
     tar -C /root/image -c . | docker import - ${testImage} >/dev/null
   }
 

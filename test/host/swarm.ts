@@ -27,6 +27,8 @@ export interface Cluster {
   readonly nodes: readonly ClusterNode[];
   /** Where compose-examples is on the nodes. */
   readonly examples: string;
+  /** How much the last node's clock is behind; undefined where all have one clock. */
+  readonly secondsBehind?: number;
   close(): Promise<void>;
 }
 
@@ -139,7 +141,7 @@ export function describeSwarm(title: string, scope: Scope, open: () => Promise<C
       for (const node of nodes) {
         assert(
           tasks.some((task) => task.node === node),
-          `${node.hostname} has a task`,
+          `${node.hostname} has a task: ${await manager.sh('docker service ps --no-trunc app_web')}`,
         );
       }
       await expectAllReached(tasks);
@@ -220,6 +222,53 @@ export function describeSwarm(title: string, scope: Scope, open: () => Promise<C
        done
        [ -z "$left" ] || { echo "$left"; exit 1; }`,
       );
+    });
+
+    test('an address that moves to a node whose clock is behind', slow, async (t) => {
+      const { secondsBehind } = cluster;
+      const slowNode = nodes.at(-1);
+      if (scope === 'local' || secondsBehind === undefined || slowNode === undefined) {
+        t.skip('it takes a node whose clock is behind, and addresses that move');
+        return;
+      }
+      const address = '192.168.5.250';
+      // Prints how many seconds after its start the first ping was answered.
+      const untilAnswered = `read began rest </proc/uptime
+        until ping -c 1 -W 1 ${hubAddress} >/dev/null; do :; done
+        read now rest </proc/uptime
+        echo $began $now
+        sleep 100000`;
+      const at = (node: ClusterNode) => `node.hostname==${node.hostname}`;
+      /** Waits for the first answer; how long that took there, and when the hub last shook hands with the key, in seconds. */
+      const firstAnswer = async (node: ClusterNode) => {
+        const printed = await node.sh(
+          `until line=$(docker logs $(docker ps -q --filter label=com.docker.swarm.service.name=moving) 2>/dev/null) &&
+             [ -n "$line" ]; do sleep 0.2; done
+           echo "$line"`,
+        );
+        const [began = Number.NaN, now = Number.NaN] = printed.split(' ').map(Number);
+        const shaken = await cluster.hub.sh(`wg show wg-hub dump | awk '$4 == "${address}/32" { print $5 }'`);
+        return { silent: now - began, handshake: Number(shaken) };
+      };
+      // A network with one address to give away.
+      await manager.sh(
+        `docker network create -d ${managedPlugin} --subnet 192.168.5.0/24 --ip-range ${address}/32 --gateway ${hubAddress} \\
+           -o io.bestov.wg.peer=10.77.0.1:51820 -o io.bestov.wg.peerkey=${hubKey} -o io.bestov.wg.seedfile=app.seed single
+         docker service create --detach --name moving --network single --endpoint-mode dnsrr --no-resolve-image \\
+           --stop-grace-period 1s --constraint ${at(manager)} ${testImage} sh -c '${untilAnswered}'`,
+      );
+      const usual = await firstAnswer(manager);
+      await manager.sh(
+        `docker service update --detach --constraint-rm ${at(manager)} --constraint-add ${at(slowNode)} moving`,
+      );
+      const moved = await firstAnswer(slowNode);
+      const between = moved.handshake - usual.handshake;
+      console.log(
+        `clock ${secondsBehind} s behind: the first ping was answered after ${moved.silent.toFixed(1)} s, on the node ` +
+          `before after ${usual.silent.toFixed(1)} s; ${between} s between the two handshakes`,
+      );
+      assert(between >= secondsBehind - 3, `${between} s between the two handshakes`);
+      await manager.sh('docker service rm moving; until docker network rm single; do sleep 1; done');
     });
   });
 }
