@@ -142,7 +142,7 @@ export function programNamespaces(log: Log): Namespaces {
           words = message;
         });
         started.stderr.on('data', (text: Buffer) => {
-          words += text.toString();
+          words = text.toString();
         });
         started.stdout.on('data', () => {
           lastCause = undefined;

@@ -6,6 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { netlinkNamespaces } from '../../src/killswitch/by-netlink.ts';
 import { programNamespaces } from '../../src/killswitch/by-programs.ts';
+import { probeProtection } from '../../src/killswitch/guard.ts';
 import type { Changed } from '../../src/killswitch/namespaces.ts';
 import { protectionOf } from '../../src/killswitch/protection.ts';
 import { netlinkObstacle } from '../../src/links/netlink/probe.ts';
@@ -166,8 +167,31 @@ for (const [name, { make, obstacle }] of Object.entries(implementations)) {
     });
 
     test('a namespace of its own, as a probe', async () => {
-      await make(log).enforce('new', protectionOf({ links: [], routes: [] }, []));
+      await probeProtection(make(log));
       await assert.rejects(make(log).look('/run/netns/nobody'), /nobody/);
     });
   });
 }
+
+test('a watch whose program was killed begins anew', { skip }, async () => {
+  const log = recordedLog();
+  const changes: Changed[] = [];
+  const monitors = () =>
+    spawnSync('pgrep', ['-P', String(process.pid), '-f', 'ip -oneline monitor']).stdout.toString();
+  const watch = programNamespaces(log).watch(
+    (where) => changes.push(where),
+    () => true,
+  );
+  try {
+    await until('it watches', () => monitors() !== '');
+    process.kill(Number(monitors()), 'SIGKILL');
+    await until('another one watches', () => monitors() !== '' && changes.length > 0);
+    assert.deepEqual(
+      log.lines.map(({ level, fields }) => `${level} ${fields.cause}`),
+      ['error ip monitor: SIGKILL'],
+    );
+  } finally {
+    watch.close();
+  }
+  await until('it has ended', () => monitors() === '');
+});
