@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- --vm [speed|calls]`: test/bench/speed.ts, or calls.ts, with the kernel's WireGuard, in
+ * `npm run bench -- --vm [speed|calls [SUITE…]]`: test/bench/speed.ts, or calls.ts, with the kernel's WireGuard, in
  * guests.
  */
 
@@ -15,10 +15,12 @@ const benches = {
 
 const name = process.argv[2] ?? 'speed';
 if (!Object.hasOwn(benches, name)) {
-  console.error(`usage: npm run bench -- --vm [${Object.keys(benches).join('|')}]`);
+  console.error(`usage: npm run bench -- --vm [${Object.keys(benches).join('|')} [SUITE…]]`);
   process.exit(2);
 }
-const { suites, otherwise } = benches[name as keyof typeof benches];
+const { otherwise, ...bench } = benches[name as keyof typeof benches];
+const asked = SUITES.filter((suite) => process.argv.slice(3).includes(suite));
+const suites = asked.length > 0 ? asked : bench.suites;
 
 // All there are: nothing else may run beside a measurement.
 const lab = await openLab({ places: availableParallelism() });

@@ -73,9 +73,11 @@ export async function importTestImage(engine: Engine, programs: readonly string[
     for name in $("$root/bin/busybox" --list); do
       [ "$name" = busybox ] || ln -sf busybox "$root/bin/$name"
     done
+    # glibc loads it when a thread is cancelled, of which ldd does not tell.
+    libgcc=$(/sbin/ldconfig -p | sed -n 's/.*libgcc_s\\.so\\.1 .*=> //p' | head -n 1)
     for program in "$@"; do
       path=$(command -v "$program")
-      for file in "$path" $(ldd "$path" 2>/dev/null | grep -o '/[^ ]*'); do
+      for file in "$path" $libgcc $(ldd "$path" 2>/dev/null | grep -o '/[^ ]*'); do
         mkdir -p "$root$(dirname "$file")"
         cp -L "$file" "$root$file"
       done
