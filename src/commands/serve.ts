@@ -97,8 +97,9 @@ export default strictCommand({
     const store = await openStore(stateFolder, log);
     const guard = createGuard(selectNamespaces(log), markOf(args.name), log);
     const driver = createDriver({ store, links, guard, resolveHost, log, scope, secretsFolder });
-    await driver.reconcile();
+    // First, so that what is removed now gives its protection back.
     await driver.protectAll();
+    await driver.reconcile();
 
     const server = await servePlugin(driver, socket, log);
     log.info('serving', 'path' in socket ? { socket: socket.path } : { fd: socket.fd });

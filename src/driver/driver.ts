@@ -59,7 +59,12 @@ export function createDriver({
   // network is in order too, so that no two find the same address free.
   const inNetwork = createQueue();
   const inEndpoint = createQueue();
-  const undeleted = new Set<string>();
+  const undeleted = new Set(
+    store
+      .allJoined()
+      .filter(({ isLeaving }) => isLeaving)
+      .map(({ endpointId }) => endpointId),
+  );
   const undeletedNetworks = new Set<string>();
   /** Of endpoints that were created by this process: were DNS servers named? */
   const hasDns = new Map<string, boolean>();
@@ -268,7 +273,7 @@ export function createDriver({
   }
 
   async function undoJoin(endpointId: string): Promise<void> {
-    releaseFrom(endpointId);
+    await releaseFrom(endpointId);
     try {
       await removeLink(endpointId);
       await store.removeJoined(endpointId);
@@ -282,8 +287,8 @@ export function createDriver({
     await (isUnfinished ? links.deleteUnfinished(linkName(endpointId)) : links.delete(linkName(endpointId)));
   }
 
-  function releaseFrom(endpointId: string): void {
-    guard.release(store.joined(endpointId)?.sandbox ?? '', endpointId);
+  async function releaseFrom(endpointId: string): Promise<void> {
+    await guard.release(store.joined(endpointId)?.sandbox ?? '', endpointId);
   }
 
   async function removeEndpoint(endpointId: string): Promise<void> {
@@ -291,8 +296,15 @@ export function createDriver({
     if (store.endpoint(endpointId) !== undefined) {
       undeleted.add(endpointId);
     }
+    try {
+      await store.beginRemoval(endpointId);
+    } catch (cause) {
+      // On a full disk. It only matters if this process dies before the end.
+      log.warn('a removal could not be recorded', { endpoint: endpointId, cause: String(cause) });
+    }
     await removeLink(endpointId);
-    releaseFrom(endpointId);
+    // The engine must find the container as it was, and after a kill here the record tells what to make up for.
+    await releaseFrom(endpointId);
     await store.removeEndpoint(endpointId);
     undeleted.delete(endpointId);
     // An unfinished one is looked after until nobody can be making it any more.

@@ -13,7 +13,7 @@ export interface ReconcileDependencies {
   /** The queues that the calls for a network and for an endpoint are in. */
   readonly inNetwork: Queue;
   readonly inEndpoint: Queue;
-  /** Endpoints and networks that should be gone: their removal was begun, and failed. */
+  /** Endpoints and networks that should be gone: their removal was begun, and failed or was cut short. */
   readonly undeleted: ReadonlySet<string>;
   readonly undeletedNetworks: ReadonlySet<string>;
   /** Deletes an endpoint and its link; to be called in its queue. */
@@ -35,7 +35,7 @@ const unjoinedMs = 300_000;
 
 /** What may be wrong with an endpoint, and how long it must have been so to be believed. */
 const patienceMs = {
-  'its deletion failed before': 0,
+  'its deletion was begun before': 0,
   'the machine was booted since': 0,
   'its link stayed on the host': settleMs,
   'its link and its sandbox are gone': settleMs,
@@ -180,7 +180,7 @@ export function createReconcile({
 
   function suspicionWhateverLinks({ endpointId, bootId }: Endpoint): Reason | undefined {
     if (undeleted.has(endpointId)) {
-      return 'its deletion failed before';
+      return 'its deletion was begun before';
     }
     return bootId !== undefined && bootId !== store.bootId ? 'the machine was booted since' : undefined;
   }

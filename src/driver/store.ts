@@ -24,6 +24,8 @@ export interface Joined {
   readonly sandbox: string;
   /** false from before the link is made until it carries our mark: what has its name is ours all the same. */
   readonly isMarked: boolean;
+  /** Is it being removed? A driver that starts has to go on with that. */
+  readonly isLeaving: boolean;
 }
 
 /**
@@ -46,9 +48,11 @@ export interface Store {
   putEndpoint(endpoint: Endpoint): Promise<void>;
   removeEndpoint(endpointId: string): Promise<void>;
   /** From here on a link may be there, without its mark. It outlives this process and not a power cut, as links do. */
-  beginJoin(joined: Omit<Joined, 'isMarked'>): Promise<void>;
+  beginJoin(joined: Pick<Joined, 'endpointId' | 'sandbox'>): Promise<void>;
   /** The link has its mark. */
   finishJoin(endpointId: string): Promise<void>;
+  /** What has joined is being removed. An unfinished Join's record says enough. */
+  beginRemoval(endpointId: string): Promise<void>;
   removeJoined(endpointId: string): Promise<void>;
 }
 
@@ -78,6 +82,7 @@ const joinedFile = v.object({
   version: v.literal(version, `expected ${version}`),
   endpointId: v.string(),
   sandbox: v.string(),
+  isLeaving: v.optional(v.boolean(), false),
 });
 
 /** A random(4) UUID, as the folder of a boot is called. */
@@ -170,12 +175,24 @@ export async function openStore(folder: string, log: Log): Promise<Store> {
 
     async beginJoin({ endpointId, sandbox }) {
       await joinedFolder.begin(endpointId, { version, endpointId, sandbox });
-      joined.set(endpointId, { endpointId, sandbox, isMarked: false });
+      joined.set(endpointId, { endpointId, sandbox, isMarked: false, isLeaving: false });
     },
 
     async finishJoin(endpointId) {
       await joinedFolder.finish(endpointId);
-      joined.set(endpointId, { endpointId, sandbox: joined.get(endpointId)?.sandbox ?? '', isMarked: true });
+      const begun = joined.get(endpointId);
+      if (begun !== undefined) {
+        joined.set(endpointId, { ...begun, isMarked: true });
+      }
+    },
+
+    async beginRemoval(endpointId) {
+      const known = joined.get(endpointId);
+      if (known?.isMarked && !known.isLeaving) {
+        const { sandbox } = known;
+        await joinedFolder.write(endpointId, { version, endpointId, sandbox, isLeaving: true });
+        joined.set(endpointId, { ...known, isLeaving: true });
+      }
     },
 
     async removeJoined(endpointId) {

@@ -19,8 +19,8 @@ export interface Guard {
    * @throws Error if it cannot be put in place
    */
   protect(sandboxKey: string, endpointId: string, prefixes: readonly Prefix[]): Promise<Protected>;
-  /** The endpoint's link is gone. With the last one goes the protection. */
-  release(sandboxKey: string, endpointId: string): void;
+  /** The endpoint's link is gone. With the last one goes the protection; resolves when it has, and never rejects. */
+  release(sandboxKey: string, endpointId: string): Promise<void>;
   close(): void;
 }
 
@@ -255,16 +255,16 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
       return 'coming';
     },
 
-    release(sandboxKey, endpointId) {
+    async release(sandboxKey, endpointId) {
       const sandbox = sandboxes.get(sandboxKey);
       if (sandbox?.tunnels.delete(endpointId) !== true) {
         return;
       }
       if (sandbox.tunnels.size > 0) {
-        void updateWithRetries(sandbox);
+        await updateWithRetries(sandbox);
         return;
       }
-      void next(sandbox, () => liftUnlessUsed(sandbox)).catch(async (error: Error) => {
+      await next(sandbox, () => liftUnlessUsed(sandbox)).catch(async (error: Error) => {
         // As a rule the namespace goes with its container, and nothing has to be taken away.
         if (await isNamespace(sandbox.key)) {
           log.warn('a container’s protection could not be taken away', {

@@ -87,11 +87,12 @@ export interface Protection {
 export const filterTable: TableName = { family: 'inet', name: 'wgdriver' };
 export const frameFilterTable: TableName = { family: 'netdev', name: 'wgdriver' };
 
-/** Of the rules; those of the engine are 0, 32766 and 32767. The table of tunnels has the first's number. */
+/** Of the rules; those of the kernel are 0, 32766 and 32767. The table of tunnels has the first's number. */
 const connectedPriority = 30567;
 const replyPriority = 30568;
 const tunnelPriority = 30569;
-export const rulePriorities = [connectedPriority, replyPriority, tunnelPriority] as const;
+/** In the order to delete them in: without the first of all, the last would leave connected networks unreachable. */
+export const rulePriorities = [tunnelPriority, replyPriority, connectedPriority] as const;
 export const tunnelTable = 30567;
 const mainTable = 254;
 

@@ -9,7 +9,7 @@ import { openStore, type Store } from '../../src/driver/store.ts';
 import { parseAddress } from '../../src/wireguard/address.ts';
 import { createNetworkRequest } from './networks.ts';
 import { type LogLine, recordedLog } from './recorded-log.ts';
-import { recordingGuard } from './recording-guard.ts';
+import { type RecordingGuard, recordingGuard } from './recording-guard.ts';
 import { type RecordingLinks, recordingLinks } from './recording-links.ts';
 
 const settleMs = 10_000;
@@ -20,6 +20,7 @@ const endpoint = { NetworkID: 'network', EndpointID: 'e1' };
 let folder: string;
 let sandbox: string;
 let links: RecordingLinks;
+let guard: RecordingGuard;
 let lines: readonly LogLine[];
 let store: Store;
 let driver: WireGuardDriver;
@@ -40,12 +41,13 @@ afterEach(() => rm(folder, { recursive: true }));
 async function start(): Promise<void> {
   const log = recordedLog();
   lines = log.lines;
+  guard = recordingGuard();
   store = await openStore(join(folder, 'state'), log);
   const address = parseAddress('192.0.2.1') ?? assert.fail();
   driver = createDriver({
     store,
     links,
-    guard: recordingGuard(),
+    guard,
     resolveHost: async () => address,
     log,
     now: () => clockMs,
@@ -115,7 +117,23 @@ test('a DeleteEndpoint that failed is made up for', async () => {
   expectKept();
   links.fail('delete', undefined);
   await driver.reconcile();
-  assert.equal(lines.at(-1)?.fields.reason, 'its deletion failed before');
+  assert.equal(lines.at(-1)?.fields.reason, 'its deletion was begun before');
+  await expectNothing();
+});
+
+test('a DeleteEndpoint that a kill cut short is made up for, though its container runs on', async () => {
+  await writeFile(sandbox, '');
+  await createAndJoin();
+  links.fail('delete', new Error('killed'));
+  await assert.rejects(driver.deleteEndpoint(endpoint), /killed/);
+  links.take(link);
+  links.fail('delete', undefined);
+  await start();
+  await driver.protectAll();
+  assert(guard.guarded.has('e1'));
+  await driver.reconcile();
+  assert.equal(lines.at(-1)?.fields.reason, 'its deletion was begun before');
+  assert.equal(guard.guarded.size, 0);
   await expectNothing();
 });
 

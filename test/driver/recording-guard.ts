@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { Guard } from '../../src/killswitch/guard.ts';
 import { formatPrefix } from '../../src/wireguard/address.ts';
 
@@ -30,7 +31,10 @@ export function recordingGuard(): RecordingGuard {
       guarded.set(endpointId, { sandboxKey, prefixes: prefixes.map(formatPrefix) });
       return 'protected';
     },
-    release: (_sandboxKey, endpointId) => void guarded.delete(endpointId),
+    async release(_sandboxKey, endpointId) {
+      await setImmediate();
+      guarded.delete(endpointId);
+    },
     close() {},
   };
 }

@@ -189,6 +189,10 @@ test('how far a Join has come is there again after a restart, and not after a bo
   for (const { endpointId } of [e2, e3, e4]) {
     await store.finishJoin(endpointId);
   }
+  for (const { endpointId } of [e1, e2, e3]) {
+    await store.beginRemoval(endpointId);
+  }
+  await store.beginRemoval('unknown');
   await store.removeJoined('e3');
   // Once more, as after a kill; and one that never came to its link.
   await store.beginJoin(e4);
@@ -196,9 +200,9 @@ test('how far a Join has come is there again after a restart, and not after a bo
 
   const log = recordedLog();
   const again = await openStore(folder, log);
-  assert.deepEqual(again.joined('e1'), { ...e1, isMarked: false });
-  assert.deepEqual(again.joined('e2'), { ...e2, isMarked: true });
-  assert.deepEqual(again.joined('e4'), { ...e4, isMarked: false });
+  assert.deepEqual(again.joined('e1'), { ...e1, isMarked: false, isLeaving: false });
+  assert.deepEqual(again.joined('e2'), { ...e2, isMarked: true, isLeaving: true });
+  assert.deepEqual(again.joined('e4'), { ...e4, isMarked: false, isLeaving: false });
   assert.equal(again.allJoined().length, 3);
   assert.deepEqual(log.lines, []);
   for (const { endpointId } of [e1, e2, e4]) {

@@ -121,12 +121,12 @@ test('with the last tunnel the protection goes', async () => {
   await makeNamespace();
   await guard.protect(key, 'e1', prefixes);
   await guard.protect(key, 'e2', prefixes);
-  guard.release(key, 'e1');
-  guard.release(key, 'e1');
-  guard.release(key, 'unknown');
+  await guard.release(key, 'e1');
+  await guard.release(key, 'e1');
+  await guard.release(key, 'unknown');
   assert(!done.includes('lift'));
-  guard.release(key, 'e2');
-  await until('it is gone', () => done.at(-1) === 'lift');
+  await guard.release(key, 'e2');
+  assert.equal(done.at(-1), 'lift');
   change('anywhere');
   // A container that comes back is protected anew.
   assert.equal(await guard.protect(key, 'e3', prefixes), 'protected');
@@ -137,8 +137,8 @@ test('what another driver protects is left to it', async () => {
   await makeNamespace();
   await guard.protect(key, 'e1', prefixes);
   links = [lo, { ...wg0, alias: markOf('other').write('e9') }];
-  guard.release(key, 'e1');
-  await until('it has been looked at', () => looks.length === 2);
+  await guard.release(key, 'e1');
+  assert.equal(looks.length, 2);
   assert.equal(await guard.protect(key, 'e2', prefixes), 'protected');
   assert(!done.includes('lift'));
 });
@@ -150,10 +150,11 @@ test('a tunnel that comes while the protection is being taken away has it anew',
   lifting = new Promise<void>((resolve) => {
     goOn = resolve;
   });
-  guard.release(key, 'e1');
+  const released = guard.release(key, 'e1');
   await until('it is being taken away', () => looks.length === 2);
   const again = guard.protect(key, 'e2', prefixes);
   goOn();
+  await released;
   assert.equal(await again, 'protected');
   assert.deepEqual(done, ['enforce 0', 'lift', 'enforce 0']);
 });
