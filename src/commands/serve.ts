@@ -97,8 +97,8 @@ export default strictCommand({
     const store = await openStore(stateFolder, log);
     const guard = createGuard(selectNamespaces(log), markOf(args.name), log);
     const driver = createDriver({ store, links, guard, resolveHost, log, scope, secretsFolder });
-    // First, so that what is removed now gives its protection back.
-    await driver.protectAll();
+    // What protects containers is there, and is brought up to date while the engine is served.
+    void driver.protectAll();
     await driver.reconcile();
 
     const server = await servePlugin(driver, socket, log);
@@ -108,7 +108,7 @@ export default strictCommand({
     log.info('stopping', { signal: await stop });
     // Calls under way end; tunnels stay up.
     await server.close();
-    guard.close();
+    await guard.close();
     await unlockState();
   },
 });

@@ -84,17 +84,20 @@ export function createDriver({
     }),
 
     async protectAll() {
-      for (const { endpointId, sandbox } of store.allJoined()) {
-        const network = store.network(store.endpoint(endpointId)?.networkId ?? '');
-        if (network === undefined || network.options.killswitch === 'off') {
-          continue;
-        }
-        try {
-          await guard.protect(sandbox, endpointId, allowedIps(network));
-        } catch (error) {
-          log.error('a container could not be protected', { endpoint: endpointId, cause: String(error) });
-        }
-      }
+      // All at once: a container is protected for all its networks or not at all.
+      await Promise.all(
+        store.allJoined().map(async ({ endpointId, sandbox, isMarked, isLeaving }) => {
+          const network = guardedNetworkOf(endpointId);
+          if (network === undefined || !isMarked || isLeaving) {
+            return;
+          }
+          try {
+            await guard.protect(sandbox, endpointId, allowedIps(network));
+          } catch (error) {
+            log.error('a container could not be protected', { endpoint: endpointId, cause: String(error) });
+          }
+        }),
+      );
     },
 
     // Containers on different hosts reach one another through the hub, whoever gives away their addresses; a
@@ -273,9 +276,9 @@ export function createDriver({
   }
 
   async function undoJoin(endpointId: string): Promise<void> {
-    await releaseFrom(endpointId);
     try {
       await removeLink(endpointId);
+      await release(endpointId);
       await store.removeJoined(endpointId);
     } catch (cause) {
       log.warn('a half-made link could not be deleted', { cause: String(cause), link: linkName(endpointId) });
@@ -287,8 +290,15 @@ export function createDriver({
     await (isUnfinished ? links.deleteUnfinished(linkName(endpointId)) : links.delete(linkName(endpointId)));
   }
 
-  async function releaseFrom(endpointId: string): Promise<void> {
-    await guard.release(store.joined(endpointId)?.sandbox ?? '', endpointId);
+  async function release(endpointId: string): Promise<void> {
+    if (guardedNetworkOf(endpointId) !== undefined) {
+      await guard.release(store.joined(endpointId)?.sandbox ?? '', endpointId);
+    }
+  }
+
+  function guardedNetworkOf(endpointId: string): Network | undefined {
+    const network = store.network(store.endpoint(endpointId)?.networkId ?? '');
+    return network?.options.killswitch === 'off' ? undefined : network;
   }
 
   async function removeEndpoint(endpointId: string): Promise<void> {
@@ -304,7 +314,7 @@ export function createDriver({
     }
     await removeLink(endpointId);
     // The engine must find the container as it was, and after a kill here the record tells what to make up for.
-    await releaseFrom(endpointId);
+    await release(endpointId);
     await store.removeEndpoint(endpointId);
     undeleted.delete(endpointId);
     // An unfinished one is looked after until nobody can be making it any more.

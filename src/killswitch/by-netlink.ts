@@ -29,6 +29,7 @@ import {
   isOutdated,
   type ProtectionRoute,
   type ProtectionTable,
+  passingPriority,
   rulePriorities,
   tunnelTable,
 } from './protection.ts';
@@ -65,6 +66,9 @@ export function netlinkNamespaces(log: Log): Namespaces {
           if (table === tunnelTable && isOutdated(destination, routes)) {
             await deleteRoute(socket, { table, destination });
           }
+        }
+        for (const family of families) {
+          await deleteAllRules(socket, { family, priority: passingPriority });
         }
         for (const rule of rules) {
           await addRule(socket, rule).catch(unless('EEXIST'));

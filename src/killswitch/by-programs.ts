@@ -17,6 +17,7 @@ import {
   isOutdated,
   type ProtectionRoute,
   type ProtectionTable,
+  passingPriority,
   rulePriorities,
   tunnelTable,
 } from './protection.ts';
@@ -40,11 +41,11 @@ const shownRoutes = v.array(
 export function programNamespaces(log: Log): Namespaces {
   return {
     async look(netns) {
-      const [links4, routes4, routes6] = await inNamespace(netns, [
+      const [linksShown, ...routesShown] = await inNamespace(netns, [
         { command: 'ip -json link show' },
         ...families.map((family) => ({ command: `ip -json ${flags[family]} route show table main` })),
       ]);
-      const links = parsed(shownLinks, links4).map(({ ifindex, ifname, ifalias }) => ({
+      const links = parsed(shownLinks, linksShown).map(({ ifindex, ifname, ifalias }) => ({
         index: ifindex,
         name: ifname,
         alias: ifalias,
@@ -57,15 +58,16 @@ export function programNamespaces(log: Log): Namespaces {
             ? { oif, destination, gateway: parseAddress(gateway ?? '') }
             : [];
         });
-      return { links, routes: [...routesOf('ipv4', routes4), ...routesOf('ipv6', routes6)] };
+      return { links, routes: families.flatMap((family, index) => routesOf(family, routesShown[index])) };
     },
 
     async enforce(netns, { filter, frameFilter, routes, rules }) {
       const linesOf = (family: Family) => [
         ...routes.filter(({ destination: { address } }) => address.kind() === family).map(routeText),
+        `rule flush priority ${passingPriority}`,
         ...rules.filter((rule) => rule.family === family).map(ruleText),
       ];
-      const [filtered, framesFiltered, ...others] = await inNamespace(netns, [
+      const [filtered, framesFiltered, ...outcomes] = await inNamespace(netns, [
         { command: 'nft -f -', stdin: tableText(filter) },
         { command: 'nft -f -', stdin: tableText(frameFilter) },
         ...families.map((family) => batch(family, linesOf(family))),
@@ -74,16 +76,18 @@ export function programNamespaces(log: Log): Namespaces {
         })),
       ]);
       expectSuccess(filtered);
-      if (framesFiltered?.status !== 0) {
-        warnOfFrames(log, framesFiltered?.output ?? '');
+      if (framesFiltered?.output.includes('Operation not supported')) {
+        warnOfFrames(log, framesFiltered.output);
+      } else {
+        expectSuccess(framesFiltered);
       }
-      for (const outcome of others.slice(0, 2)) {
+      for (const outcome of outcomes.slice(0, families.length)) {
         expectSuccess(outcome, /File exists/);
       }
       const outdated = families.map((family, index) =>
         batch(
           family,
-          parsed(shownRoutes, others[2 + index])
+          parsed(shownRoutes, outcomes[families.length + index])
             .flatMap(({ dst }) => destinationOf(dst, family) ?? [])
             .filter((destination) => isOutdated(destination, routes))
             .map((destination) => `route flush exact ${formatPrefix(destination)} table ${tunnelTable}`),
@@ -97,19 +101,19 @@ export function programNamespaces(log: Log): Namespaces {
     },
 
     async lift(netns) {
-      const deletions = families.flatMap((family) =>
-        rulePriorities.map((priority) => ({
-          command: `while ip ${flags[family]} rule delete priority ${priority} 2>/dev/null; do :; done`,
-        })),
-      );
       const outcomes = await inNamespace(netns, [
-        ...deletions,
+        ...families.map((family) =>
+          batch(
+            family,
+            rulePriorities.map((priority) => `rule flush priority ${priority}`),
+          ),
+        ),
         ...[filterTable, frameFilterTable].map((table) => ({
           command: 'nft -f -',
           stdin: deletionText(table),
         })),
       ]);
-      for (const outcome of outcomes.slice(deletions.length)) {
+      for (const outcome of outcomes) {
         expectSuccess(outcome);
       }
     },

@@ -1,6 +1,7 @@
 import type { Stats } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { createLimit } from '../limit.ts';
 import { type Mark, readEndpointId } from '../links/mark.ts';
 import { type Log, msSince } from '../log.ts';
 import type { Prefix } from '../wireguard/address.ts';
@@ -19,9 +20,14 @@ export interface Guard {
    * @throws Error if it cannot be put in place
    */
   protect(sandboxKey: string, endpointId: string, prefixes: readonly Prefix[]): Promise<Protected>;
-  /** The endpoint's link is gone. With the last one goes the protection; resolves when it has, and never rejects. */
+  /**
+   * The endpoint's link is gone, or never came. With the last one goes the protection, an earlier driver's, too;
+   * resolves when it has, or the namespace.
+   * @throws Error if it cannot be taken away; then this is to be called again
+   */
   release(sandboxKey: string, endpointId: string): Promise<void>;
-  close(): void;
+  /** Containers that are about to start are protected yet, if they do so soon. */
+  close(): Promise<void>;
 }
 
 /** `unseen`: what is there is not a namespace, or not any more, and nothing was done. */
@@ -43,6 +49,9 @@ interface Sandbox {
 /** A namespace that has not come by then comes no more: its container did not start. */
 const namespaceTimeoutMs = 60_000;
 const namespacePollMs = 5;
+const closeTimeoutMs = 5000;
+/** A driver that starts brings all containers up to date, and other calls wait meanwhile. */
+const updatesAtOnce = 4;
 /** A link may go between the look and the deed. */
 const tries = 5;
 const retryMs = 50;
@@ -76,29 +85,21 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
   /** Whose namespaces are to come, each until its time is over (performance.now()). */
   const coming = new Map<Sandbox, number>();
   let isAwaiting = false;
+  const limited = createLimit(updatesAtOnce);
 
-  function sandboxOf(sandboxKey: string): Sandbox {
-    if (!isAbsolute(sandboxKey)) {
-      throw new Error(
-        `SandboxKey: expected the path of a network namespace, got ${JSON.stringify(sandboxKey)}`,
-      );
-    }
+  function sandboxOf(sandboxKey: `/${string}`): Sandbox {
     const known = sandboxes.get(sandboxKey);
     if (known !== undefined) {
       return known;
     }
     const sandbox = { key: sandboxKey, tunnels: new Map(), isExpecting: true, last: Promise.resolve() };
     sandboxes.set(sandboxKey, sandbox);
-    watch ??= namespaces.watch(
-      (where) => void followChanges(where),
-      () => [...sandboxes.values()].some(({ isExpecting }) => isExpecting),
-    );
     return sandbox;
   }
 
   /** One step behind the other. */
-  function next(sandbox: Sandbox, step: () => Promise<void>): Promise<void> {
-    const result = sandbox.last.then(step);
+  function next(sandbox: Sandbox, step: (sandbox: Sandbox) => Promise<void>): Promise<void> {
+    const result = sandbox.last.then(() => limited(() => step(sandbox)));
     sandbox.last = result.catch(() => {});
     return result;
   }
@@ -121,24 +122,32 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
     }
   }
 
-  async function updateWithRetries(sandbox: Sandbox): Promise<void> {
+  /** @throws what it came to in the end, unless the namespace has gone */
+  async function nextWithRetries(sandbox: Sandbox, step: (sandbox: Sandbox) => Promise<void>): Promise<void> {
     for (let left = tries; ; left--) {
       try {
-        return await next(sandbox, () => update(sandbox));
+        return await next(sandbox, step);
       } catch (error) {
         if (!(await isNamespace(sandbox.key))) {
           // The container has ended; its endpoints will be deleted.
           return;
         }
         if (left === 1) {
-          log.error('a container’s protection could not be brought up to date', {
-            sandbox: sandbox.key,
-            cause: String(error),
-          });
-          return;
+          throw error;
         }
         await sleep(retryMs);
       }
+    }
+  }
+
+  async function updateWithRetries(sandbox: Sandbox): Promise<void> {
+    try {
+      await nextWithRetries(sandbox, update);
+    } catch (error) {
+      log.error('a container’s protection could not be brought up to date', {
+        sandbox: sandbox.key,
+        cause: String(error),
+      });
     }
   }
 
@@ -237,13 +246,22 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
     },
 
     async protect(sandboxKey, endpointId, prefixes) {
+      if (!isAbsolute(sandboxKey)) {
+        throw new Error(
+          `SandboxKey: expected the path of a network namespace, got ${JSON.stringify(sandboxKey)}`,
+        );
+      }
       const sandbox = sandboxOf(sandboxKey);
       const isLink = ({ alias }: SeenLink) => mark.read(alias) === endpointId;
       sandbox.tunnels.set(endpointId, { isLink, prefixes });
       // It may be another namespace than before.
       sandbox.number = undefined;
+      watch ??= namespaces.watch(
+        (where) => void followChanges(where),
+        () => [...sandboxes.values()].some(({ isExpecting }) => isExpecting),
+      );
       if (await isNamespace(sandbox.key)) {
-        await next(sandbox, () => update(sandbox));
+        await next(sandbox, update);
         return 'protected';
       }
       if (await isThere(sandbox.key)) {
@@ -256,27 +274,29 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
     },
 
     async release(sandboxKey, endpointId) {
-      const sandbox = sandboxes.get(sandboxKey);
-      if (sandbox?.tunnels.delete(endpointId) !== true) {
+      if (!isAbsolute(sandboxKey)) {
         return;
       }
+      const sandbox = sandboxOf(sandboxKey);
+      sandbox.tunnels.delete(endpointId);
       if (sandbox.tunnels.size > 0) {
         await updateWithRetries(sandbox);
         return;
       }
-      await next(sandbox, () => liftUnlessUsed(sandbox)).catch(async (error: Error) => {
-        // As a rule the namespace goes with its container, and nothing has to be taken away.
-        if (await isNamespace(sandbox.key)) {
-          log.warn('a container’s protection could not be taken away', {
-            sandbox: sandboxKey,
-            cause: error.message,
-          });
-        }
-      });
+      try {
+        await nextWithRetries(sandbox, liftUnlessUsed);
+      } catch (error) {
+        throw new Error(`a container’s protection could not be taken away: ${(error as Error).message}`);
+      }
     },
 
-    close() {
+    async close() {
+      const deadline = performance.now() + closeTimeoutMs;
+      while (coming.size > 0 && performance.now() < deadline) {
+        await sleep(namespacePollMs);
+      }
       watch?.close();
+      await Promise.all([...sandboxes.values()].map(({ last }) => last));
     },
   };
 }

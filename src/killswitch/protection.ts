@@ -13,6 +13,7 @@ import {
 import { families } from './families.ts';
 import {
   destination,
+  hasConnectionMark,
   hasConnectionMarkBits,
   hasMark,
   hasMarkBits,
@@ -21,6 +22,7 @@ import {
   isIcmpv6,
   isNewConnection,
   isReply,
+  isRouted,
   oif,
   oifNamed,
   type Statement,
@@ -93,12 +95,15 @@ const replyPriority = 30568;
 const tunnelPriority = 30569;
 /** In the order to delete them in: without the first of all, the last would leave connected networks unreachable. */
 export const rulePriorities = [tunnelPriority, replyPriority, connectedPriority] as const;
+/** Of rules for links, which may be gone: to be deleted before the new ones come. The filter is closed meanwhile. */
+export const passingPriority = replyPriority;
 export const tunnelTable = 30567;
 const mainTable = 254;
 
 /**
  * On the packets that may leave by another link. With a link's index in the lower bits it is the number of
- * the table by which replies leave.
+ * the table by which replies leave, and the mark of their connections. On packets any process with CAP_NET_RAW
+ * can set it (SO_MARK, from Linux 5.17 on), so it never decides alone; on connections only these rules do.
  */
 const passMark = 0x4000_0000;
 
@@ -109,6 +114,9 @@ const manglePriority = -150;
 
 /** What the engine calls a tunnel's link, and a number. */
 const tunnelLinkPrefix = 'wg';
+
+/** What the other filter has let pass. */
+const routedMayPass = [hasMarkBits(passMark), isRouted, verdict('accept')];
 
 const everywhere = { ipv4: prefixOf('0.0.0.0/0'), ipv6: prefixOf('::/0') } as const;
 const linkLocal = prefixOf('fe80::/10');
@@ -179,7 +187,13 @@ export function protectionOf({ links, routes }: Seen, tunnels: readonly Tunnel[]
             ...others.flatMap((link) =>
               connected(link).map((prefix) => [oif(link.index), destination(prefix), ...pass]),
             ),
-            ...others.map(({ index }) => [oif(index), isReply, hasMark(replyMark(index)), accepted]),
+            ...others.map(({ index }) => [
+              oif(index),
+              isReply,
+              hasMark(replyMark(index)),
+              hasConnectionMark(replyMark(index)),
+              accepted,
+            ]),
             // Neighbour discovery and the reports of multicast listeners go no farther than the link.
             [destination(linkMulticast), isIcmpv6, ...pass],
             ...(isClosed ? [] : dropped),
@@ -190,11 +204,7 @@ export function protectionOf({ links, routes }: Seen, tunnels: readonly Tunnel[]
     frameFilter: {
       ...frameFilterTable,
       chains: others.map((link) =>
-        frameChain(link, policy, [
-          [hasMarkBits(passMark), accepted],
-          [isArp, accepted],
-          ...(isClosed ? [] : dropped),
-        ]),
+        frameChain(link, policy, [routedMayPass, [isArp, accepted], ...(isClosed ? [] : dropped)]),
       ),
     },
     routes: families.flatMap((family) => [
@@ -271,7 +281,7 @@ export function trialProtection(): Protection {
   const lo = { index: 1, name: 'lo', alias: undefined };
   return {
     ...protectionOf({ links: [lo], routes: [] }, []),
-    frameFilter: { ...frameFilterTable, chains: [frameChain(lo, 'accept', [])] },
+    frameFilter: { ...frameFilterTable, chains: [frameChain(lo, 'accept', [routedMayPass])] },
   };
 }
 

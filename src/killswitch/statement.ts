@@ -18,6 +18,7 @@ import {
   NFT_META_OIF,
   NFT_META_OIFNAME,
   NFT_META_PROTOCOL,
+  NFT_META_RTCLASSID,
   storeCt,
   storeMeta,
   type Verdict,
@@ -103,6 +104,16 @@ export function hasMarkBits(mask: number): Statement {
     text: `meta mark and ${mask} == ${mask}`,
     expressions: [loadMeta(NFT_META_MARK), and(u32(mask)), isEqual(u32(mask))],
   };
+}
+
+/** The kernel has routed it, which it does not with a frame that a process wrote: that has no realm, not even none. */
+export const isRouted: Statement = {
+  text: 'meta rtclassid 0',
+  expressions: [loadMeta(NFT_META_RTCLASSID), isEqual(u32(0))],
+};
+
+export function hasConnectionMark(mark: number): Statement {
+  return { text: `ct mark ${mark}`, expressions: [loadCt(NFT_CT_MARK), isEqual(u32(mark))] };
 }
 
 export function hasConnectionMarkBits(mask: number): Statement {

@@ -31,17 +31,17 @@ beforeEach(async () => {
   await mkdir(join(folder, 'netns'));
   sandbox = join(folder, 'netns', '15e68092381c');
   links = recordingLinks();
+  guard = recordingGuard();
   clockMs = 0;
   await start();
   await driver.createNetwork(createNetworkRequest());
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-/** As after a kill: what is in memory is gone, and links and files are there. */
+/** As after a kill: what is in memory is gone, and links, protections and files are there. */
 async function start(): Promise<void> {
   const log = recordedLog();
   lines = log.lines;
-  guard = recordingGuard();
   store = await openStore(join(folder, 'state'), log);
   const address = parseAddress('192.0.2.1') ?? assert.fail();
   driver = createDriver({
@@ -124,13 +124,14 @@ test('a DeleteEndpoint that failed is made up for', async () => {
 test('a DeleteEndpoint that a kill cut short is made up for, though its container runs on', async () => {
   await writeFile(sandbox, '');
   await createAndJoin();
-  links.fail('delete', new Error('killed'));
+  guard.fail('release', new Error('killed'));
   await assert.rejects(driver.deleteEndpoint(endpoint), /killed/);
-  links.take(link);
-  links.fail('delete', undefined);
-  await start();
-  await driver.protectAll();
   assert(guard.guarded.has('e1'));
+  guard.fail('release', undefined);
+  await start();
+  guard.fail('protect', new Error('unexpected'));
+  await driver.protectAll();
+  assert.equal(lines.length, 0);
   await driver.reconcile();
   assert.equal(lines.at(-1)?.fields.reason, 'its deletion was begun before');
   assert.equal(guard.guarded.size, 0);

@@ -10,7 +10,7 @@ export interface RecordingGuard extends Guard {
     { readonly sandboxKey: string; readonly prefixes: readonly string[] }
   >;
   /** Makes every next call of a step fail, or work again. */
-  fail(step: 'probe' | 'protect', error: Error | undefined): void;
+  fail(step: 'probe' | 'protect' | 'release', error: Error | undefined): void;
 }
 
 export function recordingGuard(): RecordingGuard {
@@ -31,10 +31,13 @@ export function recordingGuard(): RecordingGuard {
       guarded.set(endpointId, { sandboxKey, prefixes: prefixes.map(formatPrefix) });
       return 'protected';
     },
-    async release(_sandboxKey, endpointId) {
+    async release(sandboxKey, endpointId) {
+      await begin('release');
       await setImmediate();
-      guarded.delete(endpointId);
+      if (guarded.get(endpointId)?.sandboxKey === sandboxKey) {
+        guarded.delete(endpointId);
+      }
     },
-    close() {},
+    async close() {},
   };
 }

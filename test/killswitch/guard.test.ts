@@ -49,6 +49,9 @@ function recordingNamespaces(notes: string[]): Namespaces {
     },
     async lift() {
       await lifting;
+      if (failure !== undefined) {
+        throw failure;
+      }
       notes.push('lift');
     },
     async expectWatch() {},
@@ -131,6 +134,44 @@ test('with the last tunnel the protection goes', async () => {
   // A container that comes back is protected anew.
   assert.equal(await guard.protect(key, 'e3', prefixes), 'protected');
   assert.match(done.at(-1) ?? '', /enforce/);
+});
+
+test('a container is protected for all its networks, or not at all', async () => {
+  await makeNamespace();
+  links = [lo, wg0, eth0];
+  const split = [prefixOf('10.0.0.0/8')];
+  const outcomes = await Promise.all([guard.protect(key, 'e1', split), guard.protect(key, 'e2', prefixes)]);
+  assert.deepEqual(outcomes, ['protected', 'protected']);
+  // The second sees that there is nothing more to do.
+  assert.deepEqual(done, ['enforce 1']);
+});
+
+test('a protection that cannot be taken away is an error, after some tries, and asked for again', async () => {
+  await makeNamespace();
+  await guard.protect(key, 'e1', prefixes);
+  failure = new Error('no memory');
+  await assert.rejects(guard.release(key, 'e1'), /could not be taken away: no memory/);
+  assert(looks.length > 2);
+  failure = undefined;
+  await guard.release(key, 'e1');
+  assert.equal(done.at(-1), 'lift');
+});
+
+test('what an earlier driver left is taken away; what never had a namespace is no error', async () => {
+  await guard.release('', 'e1');
+  await guard.release(key, 'e1');
+  assert.deepEqual(done, []);
+  await makeNamespace();
+  await guard.release(key, 'e1');
+  assert.deepEqual(done, ['lift']);
+});
+
+test('a container that is about to start is protected before the driver ends', async () => {
+  assert.equal(await guard.protect(key, 'e1', prefixes), 'coming');
+  const closed = guard.close();
+  await makeNamespace();
+  await closed;
+  assert.deepEqual(done, ['enforce 0']);
 });
 
 test('what another driver protects is left to it', async () => {

@@ -97,7 +97,7 @@ test('connected networks pass by their own link, and nothing else by it', () => 
     'oif 1 accept',
     'oif 7 accept',
     'oif 9 meta protocol ip ip daddr 172.30.0.0/24 meta mark set 1073741824 accept',
-    'oif 9 ct direction reply meta mark 1073741833 accept',
+    'oif 9 ct direction reply meta mark 1073741833 ct mark 1073741833 accept',
     'meta protocol ip6 ip6 daddr ff02::/16 meta l4proto ipv6-icmp meta mark set 1073741824 accept',
   ]);
 });

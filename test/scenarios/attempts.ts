@@ -21,4 +21,6 @@ export const attempts: Readonly<Record<number, string>> = {
   19: 'UDP from each address',
   20: 'DNS, with --dns',
   21: 'UDP from each IPv6 address',
+  22: 'frame of its own, with the mark of what may pass',
+  23: 'UDP, as the reply in a connection that it forged',
 };

@@ -19,7 +19,7 @@ const major = Number.parseInt(host.engine.version, 10);
 
 /** What goes through the tunnel in any case. */
 const tunnelled = [20];
-const frames = [15, 16, 17];
+const frames = [15, 16, 17, 22];
 
 interface Phase {
   readonly name: string;

@@ -18,8 +18,9 @@ sub pass {
     for my $link (links()) {
         udp(8, $link); tcp(9, $link); icmp(10, $link); raw(11, $link);
         udp6(12, $link); tcp6(13, $link); icmp6(14, $link);
-        frame(15, $link, 0); frame(16, $link, 1); frame6(17, $link);
+        frame(15, $link, 0); frame(16, $link, 1); frame6(17, $link); frame(22, $link, 1, 1);
         multicast(18, $link);
+        for my $address (addresses()) { forged(23, $link, $address) }
     }
     for my $address (addresses()) { udp(19, undef, $address) }
     for my $address (addresses6()) { udp6(21, undef, $address) }
@@ -78,6 +79,23 @@ sub icmp6 { my $socket = opened(10, 3, $ICMPV6, $_[1]) or return; send $socket, 
 
 sub raw { my $socket = opened(2, 3, $RAW, $_[1]) or return; send $socket, packet(v4($_[0])), 0, to4($_[0], 0) }
 
+# The driver marks replies with this and the number of the link.
+my $MARK; BEGIN { $MARK = 0x40000000 }
+sub marked { setsockopt $_[0], 1, 36, pack 'L', $_[1] }
+sub index_of { open my $file, '<', "/sys/class/net/$_[0]/ifindex" or return; return 0 + <$file> }
+
+# A packet to this container, as from outside; and its reply.
+sub forged {
+    my ($number, $link, $own) = @_;
+    my $index = index_of($link) or return;
+    my $raw = opened(2, 3, $RAW) or return;
+    send $raw, packet($own, v4($number), 5555), 0, pack 'Sna4x8', 2, 0, $own or return;
+    my $socket = opened(2, 2, 0) or return;
+    bind $socket, pack 'Sna4x8', 2, 5555, $own or return;
+    marked($socket, $MARK | $index) or return;
+    send $socket, 'clear', 0, to4($number);
+}
+
 sub multicast {
     my $socket = opened(2, 2, 0, $_[1]) or return;
     send $socket, 'clear', 0, pack 'Sna4x8', 2, 9, pack 'C4', 239, 18, $phase, $_[0];
@@ -89,16 +107,18 @@ sub dns {
     send $socket, pack('n6', 1, 0x0100, 1, 0, 0, 0) . $name . pack('nn', 1, 1), 0, pack 'Sna4x8', 2, 53, pack 'C4', 127, 0, 0, 11;
 }
 
+# From port 9, as all that is sent to goes to it.
 sub packet {
-    my $packet = pack 'CCnnnCCna4a4', 0x45, 0, 28, 1, 0, 64, $UDP, 0, pack('C4', 10, 9, 9, 9), $_[0];
+    my ($to, $from, $port) = @_;
+    my $packet = pack 'CCnnnCCna4a4', 0x45, 0, 28, 1, 0, 64, $UDP, 0, $from // pack('C4', 10, 9, 9, 9), $to;
     my $sum = 0;
     $sum += $_ for unpack 'n*', $packet;
     $sum = ($sum & 0xffff) + ($sum >> 16) while $sum >> 16;
     substr($packet, 10, 2) = pack 'n', ~$sum & 0xffff;
-    return $packet . pack 'nnnn', 1234, 9, 8, 0;
+    return $packet . pack 'nnnn', 9, $port // 9, 8, 0;
 }
 
-sub frame { my ($number, $link, $bypass) = @_; framed($link, $bypass, 0x0800, packet(v4($number))) }
+sub frame { my ($number, $link, $bypass, $marked) = @_; framed($link, $bypass, 0x0800, packet(v4($number)), $marked) }
 
 sub frame6 {
     my ($number, $link) = @_;
@@ -108,13 +128,13 @@ sub frame6 {
 
 # packet(7); 263 and 20 are SOL_PACKET and PACKET_QDISC_BYPASS.
 sub framed {
-    my ($link, $bypass, $type, $packet) = @_;
-    open my $file, '<', "/sys/class/net/$link/ifindex" or return;
-    my $index = <$file>;
+    my ($link, $bypass, $type, $packet, $marked) = @_;
+    my $index = index_of($link) or return;
     return if $link =~ /^wg/;
     socket my $socket, 17, 3, 0 or return;
     fcntl $socket, 4, 2048;
     setsockopt $socket, 263, 20, pack 'i', 1 or return if $bypass;
+    marked($socket, $MARK) or return if $marked;
     my $frame = "\xff" x 6 . "\2\0\0\0\0\1" . pack('n', $type) . $packet;
     send $socket, $frame, 0, pack 'SnlSCCa8', 17, $type, $index, 0, 0, 6, "\xff" x 6;
 }

@@ -1,10 +1,10 @@
+import { createLimit } from '../../limit.ts';
 import type { Device } from '../../wireguard/device.ts';
 import { LinkError, type Links } from '../links.ts';
 import type { Mark } from '../mark.ts';
 import { NetlinkError } from './error.ts';
 import { genericFamily } from './generic.ts';
 import { openLibc } from './libc/open.ts';
-import { createLimit } from './limit.ts';
 import { createLink, deleteLink, getLink, listLinks, setLinkAlias } from './route/client.ts';
 import type { Link } from './route/link.ts';
 import { NETLINK_GENERIC, NETLINK_ROUTE, withNetlinkSocket } from './socket.ts';

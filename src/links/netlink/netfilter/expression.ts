@@ -36,6 +36,7 @@ export const NFT_META_MARK = 3;
 export const NFT_META_IIF = 4;
 export const NFT_META_OIF = 5;
 export const NFT_META_OIFNAME = 7;
+export const NFT_META_RTCLASSID = 13;
 export const NFT_META_L4PROTO = 16;
 
 export const NFT_CT_STATE = 0;
