@@ -21,7 +21,18 @@ export function tarball(files: GuestFiles): Promise<FileHandle> {
         members.push(`.${join('/', path)}`);
       }
       const owner = ['--owner=0', '--group=0', '--numeric-owner'];
-      await command(['tar', '-C', stage, '-cf', archive, ...owner, '--', ...members]);
+      // The list that has nothing is for a guest that wants nothing: tar makes no empty archive else.
+      await command([
+        'tar',
+        '-C',
+        stage,
+        '-cf',
+        archive,
+        ...owner,
+        '--files-from=/dev/null',
+        '--',
+        ...members,
+      ]);
     } finally {
       await rm(stage, { recursive: true, force: true });
     }
