@@ -8,7 +8,7 @@ import { readFile } from 'node:fs/promises';
 import { cpus, release } from 'node:os';
 import { unixFetch } from '../../src/engine/unix-fetch.ts';
 import { run } from '../host/commands.ts';
-import { pluginSocket } from '../host/driver.ts';
+import { executable, pluginSocket, wgdriver } from '../host/driver.ts';
 import { testImage } from '../host/engine.ts';
 import { startHost } from '../host/host.ts';
 import { spreadOf, table } from './figures.ts';
@@ -23,9 +23,15 @@ const send = unixFetch(pluginSocket);
 const calls = new Map<string, number[]>();
 const runs = new Map<string, number[]>();
 await host.createNetwork('wgnet', { subnet: '192.168.5.0/24' });
+await host.createNetwork('wgopen', { subnet: '192.168.6.0/24', options: { killswitch: 'off' } });
 await host.engine.docker('network', 'create', 'bridged');
 
-const networks = { none: 'none', bridge: 'bridged', ours: 'wgnet' };
+const networks = {
+  none: 'none',
+  bridge: 'bridged',
+  ours: 'wgnet',
+  'ours, killswitch=off': 'wgopen',
+};
 for (let round = 0; round < rounds; round += 1) {
   for (let i = 0; i < callsPerRound; i += 1) {
     await lifeCycle();
@@ -38,13 +44,13 @@ for (let round = 0; round < rounds; round += 1) {
 }
 const busyMemory = await residentMegabytes();
 const { version } = host.engine;
-// The driver's runtime is the machine's, not the one that runs this file.
-const nodeVersion = await run('node', ['--version']);
+// The driver's runtime is the machine's, not the one that runs this file; unless it is the executable.
+const runtime = wgdriver === executable ? 'the executable' : `Node ${await run('node', ['--version'])}`;
 await host.clear();
 await host.close();
 
 console.log(
-  `Kernel ${release()}, ${cpus().length} cores, engine ${version}, backend ${host.tunnel.backend}, Node ${nodeVersion}, ${rounds} rounds\n`,
+  `Kernel ${release()}, ${cpus().length} cores, engine ${version}, backend ${host.tunnel.backend}, ${runtime}, ${rounds} rounds\n`,
 );
 printTimes(`call at the socket (${rounds * callsPerRound} each)`, calls);
 printTimes(`docker run --rm (${rounds} each)`, runs);

@@ -71,7 +71,10 @@ test(`${cycles} life cycles, ${atOnce} at once: memory, open files and links sta
       `resident ${kilobytes(slope('residentBytes'))}, open files ${slope('openFiles').toFixed(2)}; at the end ` +
       `heap ${kilobytes(settled.at(-1)?.heapBytes ?? 0)}, resident ${kilobytes(settled.at(-1)?.residentBytes ?? 0)}`,
   );
-  assert.equal(new Set(settled.map(({ openFiles }) => openFiles)).size, 1, JSON.stringify(settled));
+  // The driver's own look at links may have one open at the moment.
+  const half = settled.length / 2;
+  const fewest = (some: readonly Usage[]) => Math.min(...some.map(({ openFiles }) => openFiles));
+  assert.equal(fewest(settled.slice(half)), fewest(settled.slice(0, half)), JSON.stringify(settled));
   // A record of an endpoint that is not forgotten is some 500 bytes; code that is compiled meanwhile more.
   const heapGrowth = (settled.at(-1)?.heapBytes ?? 0) - (settled[0]?.heapBytes ?? 0);
   assert(heapGrowth < 400_000 + cycles * 100, `heap has grown by ${kilobytes(heapGrowth)}`);
