@@ -39,9 +39,12 @@ export async function* keyPairsOf(
     }
     return;
   }
-  const pool = Array.from({ length: workers }, () => startWorker(program(source)));
+  const pool: AnsweringWorker[] = [];
   const ahead: Promise<KeyPair[]>[] = [];
   try {
+    while (pool.length < workers) {
+      pool.push(start(program(source)));
+    }
     let turn = 0;
     for (const batch of batches(addresses)) {
       const pairs = pairsOf(scheme, batch, pool[turn++ % workers] as AnsweringWorker);
@@ -64,6 +67,15 @@ export async function* keyPairsOf(
 export function workersFor(count: number): number {
   const processors = availableParallelism();
   return count < worthWorkers || processors === 1 ? 0 : processors;
+}
+
+/** @throws Error if the system lets this process have no more threads */
+function start(source: string): AnsweringWorker {
+  try {
+    return startWorker(source);
+  } catch (error) {
+    throw new Error(`start a thread to derive keys: ${(error as Error).message}`, { cause: error });
+  }
 }
 
 function* batches(addresses: Iterable<Address>): Generator<Address[]> {

@@ -14,6 +14,8 @@ export type NetworkNamespace = `/${string}` | 'new';
 export function inNamespace<Result>(libc: Libc, namespace: NetworkNamespace, action: () => Result): Result {
   const own = libc.open('/proc/thread-self/ns/net');
   try {
+    // Whoever may not come back does not leave: with this namespace another user namespace's, not even root may.
+    libc.setns(own, CLONE_NEWNET);
     enter(libc, namespace);
     try {
       return action();

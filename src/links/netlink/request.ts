@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeAcknowledgement } from './acknowledgement.ts';
 import { concat } from './bytes.ts';
 import { type NetlinkCause, NetlinkError } from './error.ts';
@@ -30,6 +31,7 @@ export interface Request {
 
 /** Where links come and go all the time, a dump may be interrupted more than once. */
 const dumpTries = 10;
+const dumpPauseMs = 5;
 
 let lastSequence = 0;
 
@@ -54,6 +56,9 @@ export function execute(socket: NetlinkSocket, request: Request): Promise<Netlin
  */
 export async function dump(socket: NetlinkSocket, request: Request): Promise<NetlinkMessage[]> {
   for (let tries = 1; tries <= dumpTries; tries++) {
+    if (tries > 1) {
+      await sleep(dumpPauseMs);
+    }
     const messages = await exchange(socket, request, NLM_F_DUMP);
     if (messages.every(({ flags }) => (flags & NLM_F_DUMP_INTR) === 0)) {
       return messages.filter(({ type }) => type !== NLMSG_DONE);
@@ -77,9 +82,12 @@ export async function executeBatch(socket: NetlinkSocket, requests: readonly Req
     payload,
   }));
   const requestOf = new Map(messages.map(({ sequence }, index) => [sequence, requests[index]]));
-  await socket.send(concat(messages.map(encodeMessage)));
-  // What the kernel refused comes before any acknowledgement; all of it is there by now.
-  for (const message of receiveAll(socket)) {
+  const answers = await during(requests[0], async () => {
+    await socket.send(concat(messages.map(encodeMessage)));
+    // What the kernel refused comes before any acknowledgement; all of it is there by now.
+    return receiveAll(socket);
+  });
+  for (const message of answers) {
     const request = requestOf.get(message.sequence);
     const cause = message.type === NLMSG_ERROR ? decodeAcknowledgement(message) : undefined;
     if (request !== undefined && cause !== undefined) {
@@ -120,15 +128,27 @@ async function exchange(
 ): Promise<NetlinkMessage[]> {
   const sequence = nextSequence();
   const request = { type, flags: NLM_F_REQUEST | ownFlags | flags, sequence, portId: 0, payload };
-  try {
+  return during({ operation, subject }, async () => {
     await socket.send(encodeMessage(request));
-    const { answer, cause } = readAnswer(socket, sequence);
+    const { answer, cause } = await readAnswer(socket, sequence, ownFlags === NLM_F_DUMP);
     if (cause !== undefined) {
       throw new NetlinkError(operation, subject, cause);
     }
     return answer;
+  });
+}
+
+/** Has an error say what was asked. */
+async function during<Result>(
+  request: Pick<Request, 'operation' | 'subject'> | undefined,
+  task: () => Promise<Result>,
+): Promise<Result> {
+  try {
+    return await task();
   } catch (error) {
-    throw error instanceof NetlinkError ? error.during(operation, subject) : error;
+    throw error instanceof NetlinkError && request !== undefined
+      ? error.during(request.operation, request.subject)
+      : error;
   }
 }
 
@@ -137,10 +157,10 @@ interface Answer {
   readonly cause?: NetlinkCause | undefined;
 }
 
-function readAnswer(socket: NetlinkSocket, sequence: number): Answer {
+async function readAnswer(socket: NetlinkSocket, sequence: number, isDump: boolean): Promise<Answer> {
   const answer: NetlinkMessage[] = [];
   for (;;) {
-    for (const message of decodeMessages(socket.receive())) {
+    for (const message of decodeMessages(isDump ? await socket.receivePart() : socket.receive())) {
       if (message.sequence !== sequence) {
         continue;
       }

@@ -1,8 +1,7 @@
-import { readI32, readU32, u32 } from './bytes.ts';
+import { concat, readI32, readU32, u16, u32 } from './bytes.ts';
 import { NetlinkError } from './error.ts';
 import type { Libc } from './libc/libc.ts';
 import { openLibc } from './libc/open.ts';
-import { encodeMessage, NLMSG_NOOP } from './message.ts';
 import { inNamespace, type NetworkNamespace } from './namespace.ts';
 
 // linux/netlink.h
@@ -13,6 +12,9 @@ const NETLINK_ADD_MEMBERSHIP = 1;
 const NETLINK_LISTEN_ALL_NSID = 8;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
+// asm-generic/socket.h
+const SOL_SOCKET = 1;
+const SO_SNDBUFFORCE = 32;
 // linux/socket.h
 const sizeofCmsghdr = 16;
 const SOL_NETLINK = 270;
@@ -27,10 +29,13 @@ const RTNLGRP_LINK = 1;
 const RTNLGRP_IPV4_ROUTE = 7;
 const RTNLGRP_IPV6_ROUTE = 11;
 
-const noop = { type: NLMSG_NOOP, flags: 0, sequence: 0, portId: 0, payload: new Uint8Array() };
+/** struct sockaddr_nl: the port of the kernel itself. */
+const kernelAddress = concat([u16(AF_NETLINK), u16(0), u32(0), u32(0)]);
 
 /** The kernel sends at most 32 KiB in a datagram of a dump, however large the buffer (netlink_dump). */
 const largestDatagram = 0x1_0000;
+/** Of what is sent. A batch of nftables is one datagram, with some 300 bytes for each rule; the default is 208 KiB. */
+const largestBatch = 8 * 1024 * 1024;
 
 /** Bytes to the kernel and bytes back: the seam below which tests have a kernel of their own. */
 export interface NetlinkSocket {
@@ -38,6 +43,11 @@ export interface NetlinkSocket {
   send(bytes: Uint8Array): Promise<void>;
   /** The next datagram. Does not wait: without one it throws a NetlinkError with errno EAGAIN. */
   receive(): Uint8Array;
+  /**
+   * The same of a dump, in a thread beside the event loop: reading a part has the kernel write the next one, for
+   * which it may have to wait for its locks.
+   */
+  receivePart(): Promise<Uint8Array>;
   close(): void;
 }
 
@@ -57,6 +67,9 @@ export function openNetlinkSocket(options: SocketOptions, libc: Libc = openLibc(
     // The kernel's own words with its errors, and not our requests, which hold keys.
     libc.setsockopt(socket, SOL_NETLINK, NETLINK_EXT_ACK, u32(1));
     libc.setsockopt(socket, SOL_NETLINK, NETLINK_CAP_ACK, u32(1));
+    if (options.protocol === NETLINK_NETFILTER) {
+      libc.setsockopt(socket, SOL_SOCKET, SO_SNDBUFFORCE, u32(largestBatch));
+    }
   } catch (error) {
     libc.close(socket);
     throw error;
@@ -65,7 +78,17 @@ export function openNetlinkSocket(options: SocketOptions, libc: Libc = openLibc(
 }
 
 function openSocket(libc: Libc, { protocol, netns }: SocketOptions): number {
-  const open = () => libc.socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+  const open = () => {
+    const socket = libc.socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+    try {
+      // From now on nobody but the kernel can send to it, as any root of a container could whose namespace it is in.
+      libc.connect(socket, kernelAddress);
+    } catch (error) {
+      libc.close(socket);
+      throw error;
+    }
+    return socket;
+  };
   return netns === undefined ? open() : inNamespace(libc, netns, open);
 }
 
@@ -75,16 +98,21 @@ const buffer = new Uint8Array(largestDatagram);
 function overSocket(libc: Libc, socket: number): NetlinkSocket {
   return {
     send: (bytes) => libc.send(socket, bytes),
-    receive() {
-      const length = libc.recv(socket, buffer);
-      if (length === 0 || length === buffer.length) {
-        const text = `expected a datagram of under ${largestDatagram} bytes, got ${length} or more`;
-        throw new NetlinkError('receive', 'netlink message', { errno: 'EMSGSIZE', text });
-      }
-      return buffer.slice(0, length);
+    receive: () => buffer.slice(0, checkedLength(libc.recv(socket, buffer))),
+    async receivePart() {
+      const part = new Uint8Array(largestDatagram);
+      return part.subarray(0, checkedLength(await libc.recvBeside(socket, part)));
     },
     close: () => libc.close(socket),
   };
+}
+
+function checkedLength(length: number): number {
+  if (length === 0 || length === largestDatagram) {
+    const text = `expected a datagram of under ${largestDatagram} bytes, got ${length} or more`;
+    throw new NetlinkError('receive', 'netlink message', { errno: 'EMSGSIZE', text });
+  }
+  return length;
 }
 
 /** Tells what happened, and in which namespace. */
@@ -109,8 +137,6 @@ export async function openEventSocket(libc: Libc = openLibc()): Promise<EventSoc
     for (const group of [RTNLGRP_LINK, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE]) {
       libc.setsockopt(socket, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, u32(group));
     }
-    // Sending gives it a port. Without one it would pass for the kernel's own, which is not told of its doings.
-    await libc.send(socket, encodeMessage(noop));
   } catch (error) {
     libc.close(socket);
     throw error;

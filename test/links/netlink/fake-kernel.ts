@@ -15,6 +15,13 @@ export interface FakeKernel extends NetlinkSocket {
 export function fakeKernel(...scripts: readonly (readonly (readonly Scripted[])[])[]): FakeKernel {
   const requests: NetlinkMessage[] = [];
   const datagrams: Uint8Array[] = [];
+  const receive = () => {
+    const datagram = datagrams.shift();
+    if (datagram === undefined) {
+      throw new NetlinkError('receive', 'netlink message', { errno: 'EAGAIN' });
+    }
+    return datagram;
+  };
   return {
     requests,
     send(bytes) {
@@ -27,13 +34,8 @@ export function fakeKernel(...scripts: readonly (readonly (readonly Scripted[])[
       }
       return Promise.resolve();
     },
-    receive() {
-      const datagram = datagrams.shift();
-      if (datagram === undefined) {
-        throw new NetlinkError('receive', 'netlink message', { errno: 'EAGAIN' });
-      }
-      return datagram;
-    },
+    receive,
+    receivePart: async () => receive(),
     close() {},
   };
 }

@@ -118,7 +118,7 @@ test('not root: EPERM, and what is needed', options, async () => {
   try {
     const needs = 'create link wgd1a2b3c: EPERM: needs CAP_NET_ADMIN';
     await assert.rejects(linksOf('bridge').create(link), isLinkError('EPERM', needs));
-    assert.equal(await probeWireGuardByNetlink(), 'make network namespace: EPERM: needs CAP_SYS_ADMIN');
+    assert.equal(await probeWireGuardByNetlink(), 'enter network namespace: EPERM: needs CAP_SYS_ADMIN');
   } finally {
     process.seteuid?.(0);
   }

@@ -4,8 +4,11 @@ import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readlinkSync } from 'node:fs';
 import { test } from 'node:test';
+import { u32 } from '../../../src/links/netlink/bytes.ts';
 import { openLibc } from '../../../src/links/netlink/libc/open.ts';
 import type { NetworkNamespace } from '../../../src/links/netlink/namespace.ts';
+import { deleteTables, replaceTables } from '../../../src/links/netlink/netfilter/client.ts';
+import { giveVerdict } from '../../../src/links/netlink/netfilter/expression.ts';
 import { netlinkObstacle } from '../../../src/links/netlink/probe.ts';
 import {
   createLink,
@@ -14,11 +17,16 @@ import {
   listLinks,
   setLinkAlias,
 } from '../../../src/links/netlink/route/client.ts';
-import { NETLINK_ROUTE, openNetlinkSocket, withNetlinkSocket } from '../../../src/links/netlink/socket.ts';
+import {
+  NETLINK_NETFILTER,
+  NETLINK_ROUTE,
+  openNetlinkSocket,
+  withNetlinkSocket,
+} from '../../../src/links/netlink/socket.ts';
 import { enterFreshNamespace } from '../fresh-namespace.ts';
 
 const obstacle = netlinkObstacle();
-const { skip = obstacle } = await enterFreshNamespace('ip');
+const { skip = obstacle } = await enterFreshNamespace('ip', 'perl');
 const options = skip === undefined ? {} : { skip };
 
 const inNew = { protocol: NETLINK_ROUTE, netns: 'new' } as const;
@@ -100,6 +108,51 @@ test(
     });
   },
 );
+
+test('nobody but the kernel sends to a socket', options, async () => {
+  // Ports, of which the first is this process's id (netlink(7)), are in the third column.
+  const program = `
+    open my $file, '<', '/proc/net/netlink';
+    my @ports = map { (split)[2] } grep { (split)[1] eq 0 } <$file>;
+    socket my $socket, 16, 3, 0;
+    for my $port (@ports) { $sent .= $port . ($port && send($socket, 'x' x 16, 0, pack 'SSLL', 16, 0, $port, 0) ? ' sent ' : ' no ') }
+    print $sent;`;
+  await withNetlinkSocket({ protocol: NETLINK_ROUTE }, async (socket) => {
+    const sent = execFileSync('perl', ['-e', program], { encoding: 'utf8' });
+    assert.match(sent, new RegExp(`\\b${process.pid} no `));
+    assert.throws(() => socket.receive(), { errno: 'EAGAIN' });
+    assert.deepEqual(namesOf(await listLinks(socket)), ['lo']);
+  });
+});
+
+test('thousands of rules are one batch, and what is refused of it says what was asked', options, async () => {
+  const table = { family: 'inet', name: 'many' } as const;
+  const chain = { name: 'out', type: 'filter', hook: 'postrouting', priority: 0, policy: 'accept' } as const;
+  const rules = Array.from({ length: 3000 }, () => [giveVerdict('drop')]);
+  await withNetlinkSocket({ protocol: NETLINK_NETFILTER, netns: 'new' }, async (socket) => {
+    await replaceTables(socket, [{ ...table, chains: [{ ...chain, rules }] }]);
+    await deleteTables(socket, [table]);
+    await assert.rejects(replaceTables(socket, [{ ...table, chains: [{ ...chain, rules: [[u32(1)]] }] }]), {
+      message: /^replace tables of nftables: /,
+    });
+  });
+});
+
+test('whoever could not come back from a namespace does not go', options, () => {
+  const program = `
+    import { openLibc } from '${new URL('../../../src/links/netlink/libc/open.ts', import.meta.url)}';
+    import { inNamespace } from '${new URL('../../../src/links/netlink/namespace.ts', import.meta.url)}';
+    try { inNamespace(openLibc(), 'new', () => {}); } catch ({ message }) { console.log(message); }`;
+  const args = [
+    '--user',
+    '--map-root-user',
+    process.execPath,
+    '--input-type=module-typescript',
+    '--eval',
+    program,
+  ];
+  assert.match(execFileSync('unshare', args, { encoding: 'utf8' }), /^enter network namespace: EPERM/);
+});
 
 test('no file stays open, whatever fails', options, async () => {
   const opened = () => readdirSync('/proc/self/fd').length;

@@ -29,6 +29,8 @@ export function denoLibc(): Libc {
     send: socketCall,
     sendBeside: { ...socketCall, name: 'send', nonblocking: true },
     recv: socketCall,
+    recvBeside: { ...socketCall, name: 'recv', nonblocking: true },
+    connect: { parameters: ['i32', 'buffer', 'u32'], result: 'i32' },
     recvmsg: { parameters: ['i32', 'buffer', 'i32'], result: 'isize' },
     open: { parameters: ['buffer', 'i32'], result: 'i32' },
     close: { parameters: ['i32'], result: 'i32' },
@@ -51,6 +53,9 @@ export function denoLibc(): Libc {
     setsockopt(socket, level, name, value) {
       checked('set up', 'netlink socket', symbols.setsockopt(socket, level, name, value, value.length));
     },
+    connect(socket, address) {
+      checked('connect', 'netlink socket', symbols.connect(socket, address, address.length));
+    },
     async send(socket, bytes) {
       const size = BigInt(bytes.length);
       if (Number(await symbols.sendBeside(socket, bytes, size, 0)) < 0) {
@@ -60,6 +65,14 @@ export function denoLibc(): Libc {
     },
     recv: (socket, buffer) =>
       checked('receive', 'netlink message', symbols.recv(socket, buffer, BigInt(buffer.length), 0)),
+    async recvBeside(socket, buffer) {
+      const size = BigInt(buffer.length);
+      const length = Number(await symbols.recvBeside(socket, buffer, size, 0));
+      // As with send: what there was not to receive is not there now, or it is.
+      return length < 0
+        ? checked('receive', 'netlink message', symbols.recv(socket, buffer, size, 0))
+        : length;
+    },
     recvmsg: (socket, buffer) =>
       recvmsgInto(
         buffer,

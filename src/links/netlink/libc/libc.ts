@@ -5,10 +5,14 @@
 export interface Libc {
   socket(domain: number, type: number, protocol: number): number;
   setsockopt(socket: number, level: number, name: number, value: Uint8Array): void;
+  /** @param address a struct sockaddr_nl */
+  connect(socket: number, address: Uint8Array): void;
   /** In a thread beside the event loop: the kernel acts on a request before it returns from here. */
   send(socket: number, bytes: Uint8Array): Promise<void>;
   /** Bytes of the next datagram, cut off at the buffer's length. */
   recv(socket: number, buffer: Uint8Array): number;
+  /** The same in a thread beside the event loop; nobody else uses the buffer meanwhile. */
+  recvBeside(socket: number, buffer: Uint8Array): Promise<number>;
   /** The same, and what comes beside it: ancillary data, `struct cmsghdr` and what is behind it. */
   recvmsg(socket: number, buffer: Uint8Array): { readonly length: number; readonly control: Uint8Array };
   /** For reading. */

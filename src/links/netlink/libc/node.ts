@@ -16,11 +16,12 @@ interface Ffi {
 }
 
 const write = promisify(fs.write);
+const read = promisify(fs.read);
 
 /**
  * libc by node:ffi (from Node 26.1 on), or undefined where that is missing. What Node has itself for any
- * file descriptor is left to it: it knows errno, and its write is done by one of libuv's four threads,
- * which cost no memory of ours, as worker threads would.
+ * file descriptor is left to it: it knows errno, and its write and read are done by one of libuv's four
+ * threads, which cost no memory of ours, as worker threads would.
  */
 export function nodeLibc(): Libc | undefined {
   const ffi = quietly(() => process.getBuiltinModule('node:ffi') as Ffi | undefined);
@@ -31,6 +32,7 @@ export function nodeLibc(): Libc | undefined {
   const { functions } = ffi.dlopen(null, {
     socket: { arguments: ['int32', 'int32', 'int32'], return: 'int32' },
     setsockopt: { arguments: ['int32', 'int32', 'int32', 'buffer', 'uint32'], return: 'int32' },
+    connect: { arguments: ['int32', 'buffer', 'uint32'], return: 'int32' },
     recvmsg: { arguments: ['int32', 'buffer', 'int32'], return: 'int64' },
     setns: { arguments: ['int32', 'int32'], return: 'int32' },
     unshare: { arguments: ['int32'], return: 'int32' },
@@ -51,6 +53,9 @@ export function nodeLibc(): Libc | undefined {
     setsockopt(socket, level, name, value) {
       checked('set up', 'netlink socket', functions.setsockopt(socket, level, name, value, value.length));
     },
+    connect(socket, address) {
+      checked('connect', 'netlink socket', functions.connect(socket, address, address.length));
+    },
     setns(namespace, type) {
       checked('enter', 'network namespace', functions.setns(namespace, type));
     },
@@ -62,6 +67,11 @@ export function nodeLibc(): Libc | undefined {
       await write(socket, bytes, 0, bytes.length, null).catch(refusal('send', 'netlink message'));
     },
     recv: (socket, buffer) => attempt('receive', 'netlink message', () => fs.readSync(socket, buffer)),
+    recvBeside: (socket, buffer) =>
+      read(socket, buffer, 0, buffer.length, null).then(
+        ({ bytesRead }) => bytesRead,
+        refusal('receive', 'netlink message'),
+      ),
     recvmsg: (socket, buffer) =>
       recvmsgInto(buffer, ffi.getRawPointer, (msghdr) =>
         checked('receive', 'netlink message', functions.recvmsg(socket, msghdr, 0)),
