@@ -11,7 +11,14 @@ export function judgeEngine(socketPath: string, survey: Survey | Error): Finding
   if (survey instanceof Error) {
     return judgeError(socketPath, survey);
   }
-  const { version, versionText } = survey;
+  const { version, versionText, isRootless, isDesktop } = survey;
+  if (isRootless || isDesktop) {
+    return fail(
+      name,
+      `the engine on ${socketPath} is ${isRootless ? 'rootless' : 'Docker Desktop’s'}: links of this host do not reach its containers`,
+      'use an engine that root runs, on Linux itself',
+    );
+  }
   const tested = `${oldest.major}.${oldest.minor}`;
   if (version === undefined) {
     return warn(

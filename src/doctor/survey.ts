@@ -1,5 +1,5 @@
 import { optionPrefix } from '../driver/options.ts';
-import type { Container, Endpoint, Network } from '../engine/api.ts';
+import type { Container, Endpoint, ListedContainer, Network, SystemInfo } from '../engine/api.ts';
 import type { Engine } from '../engine/client.ts';
 import { RequestError } from '../engine/request.ts';
 import { parseVersionNumber, type VersionNumber } from '../version-number.ts';
@@ -13,26 +13,30 @@ export type Attachment = Omit<Endpoint, 'networkId'> & {
   readonly hasKillswitch: boolean;
 };
 
-/** A running container on a network of the driver that is looked at, and all its networks. */
-export interface SurveyedContainer {
+/** What the processes of a container may do. */
+export interface Privileges {
   readonly name: string;
-  /** The file of its network namespace; empty if it has none any more. */
-  readonly sandboxKey: string;
-  readonly attachments: readonly Attachment[];
-  /** The servers given with `--dns`. */
-  readonly dns: readonly string[];
   readonly isPrivileged: boolean;
   readonly capAdd: readonly string[];
   readonly capDrop: readonly string[];
 }
 
+/** A running container on a network of the driver that is looked at, and all its networks. */
+export interface SurveyedContainer extends Privileges {
+  /** The file of its network namespace; empty if it has none any more. */
+  readonly sandboxKey: string;
+  readonly attachments: readonly Attachment[];
+  /** The servers given with `--dns`. */
+  readonly dns: readonly string[];
+  /** Containers in its network namespace, as by `--network container:NAME`. */
+  readonly sharers: readonly Privileges[];
+}
+
 /** What the engine says of itself and of one driver's networks. */
-export interface Survey {
+export interface Survey extends SystemInfo {
   readonly versionText: string;
   /** Absent for an engine that was built by hand: then it is taken for a new one. */
   readonly version?: VersionNumber;
-  /** Is this host a node of a Swarm? */
-  readonly isSwarmNode: boolean;
   /** The driver's. */
   readonly networks: readonly Network[];
   /** The `--config-only` networks with our options, which are no driver's. */
@@ -59,33 +63,50 @@ export async function surveyEngine(engine: Engine, driver: string): Promise<Surv
   try {
     const versionText = await engine.version();
     const version = parseVersionNumber(versionText);
-    const isSwarmNode = await engine.isSwarmNode();
+    const info = await engine.info();
     const networks = await engine.networks();
     const ours = networks.filter((network) => isDriver(network.driver, driver));
     const configs = networks.filter(
       ({ isConfigOnly, optionNames }) =>
         isConfigOnly && optionNames.some((name) => name.startsWith(optionPrefix)),
     );
-    const containers = await inspect(engine, await engine.containers(ours.map(({ id }) => id)));
+    const running = ours.length === 0 ? [] : await engine.containers();
+    const onOurs = running.filter(({ networkIds }) => ours.some(({ id }) => networkIds.includes(id)));
+    const containers: SurveyedContainer[] = [];
+    for (const listed of onOurs) {
+      const [container] = await inspect(engine, [listed]);
+      if (container !== undefined) {
+        const { id: _, endpoints, ...itself } = container;
+        const attachments = endpoints.map((endpoint) => attachmentOf(endpoint, networks, driver));
+        const sharers = (await inspect(engine, running.filter(isSharerOf(listed)))).map(privilegesOf);
+        containers.push({ ...itself, attachments, sharers });
+      }
+    }
     return {
       versionText,
       ...(version === undefined ? {} : { version }),
-      isSwarmNode,
+      ...info,
       networks: ours,
       configs,
-      containers: containers.map(({ id: _, endpoints, ...container }) => ({
-        ...container,
-        attachments: endpoints.map((endpoint) => attachmentOf(endpoint, networks, driver)),
-      })),
+      containers,
     };
   } catch (error) {
     return error as Error;
   }
 }
 
-async function inspect(engine: Engine, ids: readonly string[]): Promise<Container[]> {
+function isSharerOf({ id, names }: ListedContainer) {
+  const modes = [id, ...names].map((name) => `container:${name}`);
+  return ({ networkMode }: ListedContainer) => modes.includes(networkMode);
+}
+
+function privilegesOf({ name, isPrivileged, capAdd, capDrop }: Container): Privileges {
+  return { name, isPrivileged, capAdd, capDrop };
+}
+
+async function inspect(engine: Engine, listed: readonly ListedContainer[]): Promise<Container[]> {
   const containers: Container[] = [];
-  for (const id of ids) {
+  for (const { id } of listed) {
     try {
       containers.push(await engine.container(id));
     } catch (error) {

@@ -9,11 +9,21 @@ const text = v.nullish(v.string(), '');
 /** `GET /version` */
 export const SystemVersion = v.object({ Version: v.string() });
 
-/** `GET /info`, as far as it tells of a Swarm. */
+/** `GET /info`: what kind of engine it is. */
 export const SystemInfo = v.pipe(
-  v.object({ Swarm: v.nullish(v.object({ LocalNodeState: text }), {}) }),
-  v.transform(({ Swarm }) => ({ isSwarmNode: Swarm.LocalNodeState === 'active' })),
+  v.object({
+    Swarm: v.nullish(v.object({ LocalNodeState: text }), {}),
+    SecurityOptions: v.nullish(v.array(v.string()), []),
+    OperatingSystem: text,
+  }),
+  v.transform(({ Swarm, SecurityOptions, OperatingSystem }) => ({
+    /** Is this host a node of a Swarm, manager or worker? */
+    isSwarmNode: Swarm.LocalNodeState === 'active',
+    isRootless: (SecurityOptions ?? []).includes('name=rootless'),
+    isDesktop: (OperatingSystem ?? '').startsWith('Docker Desktop'),
+  })),
 );
+export type SystemInfo = v.InferOutput<typeof SystemInfo>;
 
 /** An item of `GET /plugins`: a managed plugin. */
 export const Plugin = v.pipe(
@@ -135,11 +145,26 @@ const NetworkSettings = v.pipe(
 /** A running container's place on a network; a gateway is empty where the network's driver gave none. */
 export type Endpoint = v.InferOutput<typeof NetworkSettings>['endpoints'][number];
 
-/** An item of `GET /containers/json`: the container's id. */
-export const ContainerId = v.pipe(
-  v.object({ Id: v.string() }),
-  v.transform(({ Id }) => Id),
+/** An item of `GET /containers/json`: a container that runs. */
+export const ListedContainer = v.pipe(
+  v.object({
+    Id: v.string(),
+    Names: v.nullish(v.array(v.string()), []),
+    HostConfig: v.nullish(v.object({ NetworkMode: text }), {}),
+    NetworkSettings: v.nullish(
+      v.object({ Networks: v.nullish(v.record(v.string(), v.object({ NetworkID: text })), {}) }),
+      {},
+    ),
+  }),
+  v.transform(({ Id, Names, HostConfig, NetworkSettings }) => ({
+    id: Id,
+    names: (Names ?? []).map((name) => name.replace(/^\//, '')),
+    /** `container:` and the id of another one: it is in that one's network namespace. */
+    networkMode: HostConfig.NetworkMode ?? '',
+    networkIds: Object.values(NetworkSettings.Networks ?? {}).map(({ NetworkID }) => NetworkID ?? ''),
+  })),
 );
+export type ListedContainer = v.InferOutput<typeof ListedContainer>;
 
 /** `GET /containers/{id}/json` */
 export const Container = v.pipe(

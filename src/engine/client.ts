@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { decode } from '../decode.ts';
 import {
   Container,
-  ContainerId,
+  ListedContainer,
   Network,
   NetworkInspection,
   Plugin,
@@ -15,15 +15,14 @@ import { requestsTo } from './request.ts';
 export interface Engine {
   /** Such as `28.5.2` or `20.10.24+dfsg1`. */
   version(): Promise<string>;
-  /** Is this host a node of a Swarm, manager or worker? */
-  isSwarmNode(): Promise<boolean>;
+  info(): Promise<SystemInfo>;
   /** The managed plugins, enabled or not. */
   plugins(): Promise<Plugin[]>;
   networks(): Promise<Network[]>;
   /** By name or id; its options come with their values, of which one may be a seed. */
   network(name: string): Promise<NetworkInspection>;
-  /** The ids of the running containers that are on any of these networks. */
-  containers(networkIds: readonly string[]): Promise<string[]>;
+  /** The containers that run. */
+  containers(): Promise<ListedContainer[]>;
   container(id: string): Promise<Container>;
 }
 
@@ -34,21 +33,17 @@ export function createEngine(socketPath: string): Engine {
   async function get<Schema extends v.GenericSchema>(
     schema: Schema,
     path: string,
-    filters?: Readonly<Record<string, readonly string[]>>,
   ): Promise<v.InferOutput<Schema>> {
-    const answer = await send('GET', path, filters && { filters: JSON.stringify(filters) });
-    return decode(schema, answer, `GET ${path}`);
+    return decode(schema, await send('GET', path), `GET ${path}`);
   }
 
   return {
     version: async () => (await get(SystemVersion, '/version')).Version,
-    isSwarmNode: async () => (await get(SystemInfo, '/info')).isSwarmNode,
+    info: () => get(SystemInfo, '/info'),
     plugins: () => get(v.array(Plugin), '/plugins'),
     networks: () => get(v.array(Network), '/networks'),
     network: (name) => get(NetworkInspection, `/networks/${encodeURIComponent(name)}`),
-    // An empty filter would mean all containers.
-    containers: async (networkIds) =>
-      networkIds.length === 0 ? [] : get(v.array(ContainerId), '/containers/json', { network: networkIds }),
+    containers: () => get(v.array(ListedContainer), '/containers/json'),
     container: (id) => get(Container, `/containers/${encodeURIComponent(id)}/json`),
   };
 }

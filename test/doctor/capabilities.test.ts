@@ -25,6 +25,7 @@ function container(more: Partial<SurveyedContainer>): SurveyedContainer {
     isPrivileged: false,
     capAdd: [],
     capDrop: ['NET_RAW'],
+    sharers: [],
     ...more,
   };
 }
@@ -39,6 +40,11 @@ for (const [title, more, cause] of [
     'privileged',
     { isPrivileged: true },
     'NET_ADMIN, and may undo its kill switch: c; NET_RAW beside another network: c',
+  ],
+  [
+    'with one in its namespace that is privileged',
+    { sharers: [{ name: 'sidecar', isPrivileged: true, capAdd: [], capDrop: [] }] },
+    'NET_ADMIN, and may undo its kill switch: sidecar; NET_RAW beside another network: sidecar',
   ],
   [
     'privileged, without a kill switch to undo',

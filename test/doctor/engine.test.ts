@@ -72,8 +72,16 @@ test('survey: each container is asked for, and some go meanwhile', async (t) => 
       '/version': { Version: '28.5.2' },
       '/info': { Swarm: { LocalNodeState: 'inactive' } },
       '/networks': networks,
-      '/containers/json': [{ Id: 'c1' }, { Id: 'gone' }],
+      '/containers/json': [
+        ...['c1', 'gone'].map((Id) => ({
+          Id,
+          NetworkSettings: { Networks: { tunnel: { NetworkID: 'n1' } } },
+        })),
+        { Id: 'sidecar', HostConfig: { NetworkMode: 'container:c1' } },
+        { Id: 'stranger', HostConfig: { NetworkMode: 'bridge' } },
+      ],
       '/containers/c1/json': container,
+      '/containers/sidecar/json': { Id: 'sidecar', Name: '/sidecar', HostConfig: { Privileged: true } },
     }),
   );
   const survey = taken(await surveyEngine(createEngine(socketPath), driver));
@@ -81,8 +89,9 @@ test('survey: each container is asked for, and some go meanwhile', async (t) => 
     'GET /version',
     'GET /info',
     'GET /networks',
-    'GET /containers/json?filters={"network":["n1"]}',
+    'GET /containers/json',
     'GET /containers/c1/json',
+    'GET /containers/sidecar/json',
     'GET /containers/gone/json',
   ]);
   assert.deepEqual(
@@ -90,7 +99,8 @@ test('survey: each container is asked for, and some go meanwhile', async (t) => 
     ['tunnel'],
   );
   const { SandboxKey: sandboxKey } = NetworkSettings;
-  assert.deepEqual(survey.containers, [{ name: 'web', sandboxKey, attachments, dns: [], ...plain }]);
+  const sharers = [{ ...plain, name: 'sidecar', isPrivileged: true }];
+  assert.deepEqual(survey.containers, [{ name: 'web', sandboxKey, attachments, dns: [], ...plain, sharers }]);
   assert.equal(judgeDns(survey).status, 'warn');
   assert.ok(!inspect(survey, { depth: null }).includes(seed));
 });
@@ -106,7 +116,8 @@ test('survey: without a network of the driver no container is asked for', async 
 });
 
 test('engine: its version', () => {
-  const survey = { isSwarmNode: false, networks: [], configs: [], containers: [] };
+  const info = { isSwarmNode: false, isRootless: false, isDesktop: false };
+  const survey = { ...info, networks: [], configs: [], containers: [] };
   for (const [versionText, version, status] of [
     ['20.10.24+dfsg1', { major: 20, minor: 10 }, 'pass'],
     ['28.5.2', { major: 28, minor: 5 }, 'pass'],
@@ -115,6 +126,14 @@ test('engine: its version', () => {
     assert.equal(judgeEngine('/run/d.sock', { ...survey, versionText, version }).status, status, versionText);
   }
   assert.equal(judgeEngine('/run/d.sock', { ...survey, versionText: 'dev' }).status, 'warn');
+  for (const [kind, cause] of [
+    ['isRootless', /is rootless: links of this host do not reach/],
+    ['isDesktop', /is Docker Desktop’s: /],
+  ] as const) {
+    const finding = judgeEngine('/run/d.sock', { ...survey, versionText: '28.5.2', [kind]: true });
+    assert.equal(finding.status, 'fail');
+    assert.match(finding.cause, cause);
+  }
 });
 
 test('engine and plugin: why nobody answers', () => {
@@ -286,6 +305,7 @@ test('dns', () => {
       name: `c${index}`,
       sandboxKey: '',
       attachments: [],
+      sharers: [],
       ...plain,
       dns: servers,
     })),

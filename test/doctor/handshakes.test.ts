@@ -47,7 +47,15 @@ test('handshakes: a namespace that is gone is told of, and one on several networ
     { ...attachment, network: 'b' },
     { ...attachment, network: 'c', isOurs: false },
   ];
-  const container = { name: 'app', attachments, dns: [], isPrivileged: false, capAdd: [], capDrop: [] };
+  const container = {
+    name: 'app',
+    attachments,
+    dns: [],
+    isPrivileged: false,
+    capAdd: [],
+    capDrop: [],
+    sharers: [],
+  };
   const found = await probeHandshakes({
     containers: [
       { ...container, sandboxKey: '/nowhere/netns' },

@@ -76,17 +76,21 @@ test('networks: options come without their values', async (t) => {
   assert.ok(!inspect(networks, { depth: null }).includes(seed));
 });
 
-test('containers: those on the networks, and none without a request', async (t) => {
+test('containers: their names and networks, and in whose namespace they are', async (t) => {
   const { socketPath, asked } = await serveUnix(
     t,
     answers({
-      '/containers/json': [{ Id: 'c1', Names: ['/app'] }],
+      '/containers/json': [
+        { Id: 'c1', Names: ['/app'], NetworkSettings: { Networks: { web: { NetworkID: 'n2' } } } },
+        { Id: 'c2', HostConfig: { NetworkMode: 'container:c1' }, NetworkSettings: null },
+      ],
     }),
   );
-  const engine = createEngine(socketPath);
-  assert.deepEqual(await engine.containers([]), []);
-  assert.deepEqual(await engine.containers(['n1', 'n2']), ['c1']);
-  assert.deepEqual(asked, ['GET /containers/json?filters={"network":["n1","n2"]}']);
+  assert.deepEqual(await createEngine(socketPath).containers(), [
+    { id: 'c1', names: ['app'], networkMode: '', networkIds: ['n2'] },
+    { id: 'c2', names: [], networkMode: 'container:c1', networkIds: [] },
+  ]);
+  assert.deepEqual(asked, ['GET /containers/json']);
 });
 
 test('container: DNS servers and priorities, as API 1.48 has them', async (t) => {
