@@ -13,14 +13,15 @@ interface StrictCommand<Args extends ArgsDef> {
   readonly run: (args: ParsedArgs<Args>, positionals: readonly string[]) => Promise<void> | void;
 }
 
-/** A citty command that refuses what citty lets pass: unknown options, options without their value. */
+/** A citty command that refuses what citty lets pass: unknown options, and values that are missing or wrong. */
 export function strictCommand<Args extends ArgsDef>(command: StrictCommand<Args>): CommandDef {
   const definition = defineCommand({
     meta: command.meta,
     args: command.args,
-    async run({ args }: CommandContext<Args>) {
+    async run({ args, rawArgs }: CommandContext<Args>) {
       const { _: positionals, ...options } = args as ParsedArgs;
       refuseUnknown(options, command.args);
+      refuseOddBooleans(rawArgs, command.args);
       const surplus = positionals[command.maxPositionals ?? Number.POSITIVE_INFINITY];
       if (surplus !== undefined) {
         throw new UsageError(`unexpected argument ${surplus}`);
@@ -45,6 +46,19 @@ function refuseUnknown(options: Readonly<Record<string, unknown>>, declared: Arg
     }
     if (type !== 'boolean' && type !== 'positional' && (value === '' || typeof value === 'boolean')) {
       throw new UsageError(`option --${name} needs a value`);
+    }
+  }
+}
+
+/** citty takes any value of a boolean but `false` for true: `--private=no` would show private keys. */
+function refuseOddBooleans(rawArgs: readonly string[], declared: ArgsDef): void {
+  for (const argument of rawArgs) {
+    if (argument === '--') {
+      return;
+    }
+    const [, name = '', value = ''] = /^--([^=]+)=(.*)$/s.exec(argument) ?? [];
+    if (declared[name]?.type === 'boolean' && !['true', 'false'].includes(value)) {
+      throw new UsageError(`option --${name}: expected true or false, got ${value}`);
     }
   }
 }

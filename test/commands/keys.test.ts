@@ -28,7 +28,13 @@ test('the article’s key: bare where there is no terminal, public unless asked 
     (await wgdriver(['keys', ...article, '--format', 'raw', '192.168.5.2'])).stdout,
     `${publicKey}\n`,
   );
-  assert.equal((await wgdriver(['keys', ...article, '--private', '192.168.5.2'])).stdout, `${privateKey}\n`);
+  for (const [option, key] of [
+    ['--private', privateKey],
+    ['--private=true', privateKey],
+    ['--private=false', publicKey],
+  ] as const) {
+    assert.equal((await wgdriver(['keys', ...article, option, '192.168.5.2'])).stdout, `${key}\n`, option);
+  }
 });
 
 test('as a table', async () => {
@@ -196,6 +202,12 @@ const wrong: [what: string, args: string[], message: RegExp][] = [
     ['--seed', marked, '--format', 'yaml', '192.168.5.2'],
     /option --format: expected one of table, raw, json/,
   ],
+  [
+    'a word for a switch',
+    ['--seed', marked, '--private=no', '192.168.5.2'],
+    /option --private: expected true or false, got no$/,
+  ],
+  ['nothing for a switch', ['--seed', marked, '--private=', '192.168.5.2'], /--private: expected true or/],
   [
     'an unknown derivation',
     ['--seed', marked, '--derivation', 'md5', '192.168.5.2'],
