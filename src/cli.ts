@@ -30,6 +30,8 @@ async function main(args: string[]): Promise<number> {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     process.exit(error.code === 'EPIPE' ? 0 : 1);
   });
+  // A log that cannot be written, on a full disk or with its reader gone, must not end the driver.
+  process.stderr.on('error', () => {});
   try {
     if (args.includes('--help') || args.includes('-h') || args.length === 0) {
       process.stdout.write(`${await usage(args[0])}\n`);

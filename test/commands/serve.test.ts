@@ -316,6 +316,18 @@ test('the log as JSON: each line an object with what the text has', { skip }, as
   assert(!service.lines.join('').includes(articleOptions.seed));
 });
 
+test('a log that nobody reads any more does not end it', { skip }, async () => {
+  const service = await serve();
+  assert(service.child.stderr);
+  service.child.stderr.destroy();
+  await once(service.child.stderr, 'close');
+  for (let count = 0; count < 3; count++) {
+    assert.match(JSON.stringify(await service.call('NetworkDriver.Join', {})), /expected a value/);
+  }
+  assert.deepEqual(await service.call('Plugin.Activate'), { Implements: ['NetworkDriver'] });
+  assert.deepEqual(await service.end('SIGTERM'), [0, null]);
+});
+
 test('a state file that cannot be read is set aside, and the rest is served', { skip }, async () => {
   const first = await serve();
   await first.call('NetworkDriver.CreateNetwork', createNetworkRequest());
