@@ -1,8 +1,12 @@
+import { Buffer } from 'node:buffer';
 import { join, resolve } from 'node:path';
 import { UsageError } from './command.ts';
 
 /** Where the engine looks for the sockets of plugins (docs.docker.com, Docker Plugin API). */
 const pluginFolder = '/run/docker/plugins';
+
+/** The longest path of a unix socket: sun_path without its end (unix(7)). */
+const maxSocketBytes = 107;
 
 /** The options of the commands that serve the driver or look for it. */
 export const pluginOptions = {
@@ -31,5 +35,12 @@ export function pluginSocketOf({
   if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(name)) {
     throw new UsageError('option --name: expected letters, digits, dot, dash and underscore, at most 64');
   }
-  return resolve(socket ?? join(pluginFolder, `${name}.sock`));
+  const path = resolve(socket ?? join(pluginFolder, `${name}.sock`));
+  const length = Buffer.byteLength(path);
+  if (length > maxSocketBytes) {
+    throw new UsageError(
+      `option --socket: expected a path of at most ${maxSocketBytes} bytes, got ${length}; choose a shorter one`,
+    );
+  }
+  return path;
 }

@@ -97,19 +97,26 @@ export default strictCommand({
     const store = await openStore(stateFolder, log);
     const guard = createGuard(selectNamespaces(log), markOf(args.name), log);
     const driver = createDriver({ store, links, guard, resolveHost, log, scope, secretsFolder });
-    // What protects containers is there, and is brought up to date while the engine is served.
-    void driver.protectAll();
-    await driver.reconcile();
+    // Whatever fails from here on, the process ends: with its socket or its watch of namespaces it would live on.
+    try {
+      // What protects containers is there, and is brought up to date while the engine is served.
+      void driver.protectAll();
+      await driver.reconcile();
 
-    const server = await servePlugin(driver, socket, log);
-    log.info('serving', 'path' in socket ? { socket: socket.path } : { fd: socket.fd });
-    await notifyReady(process.env);
-    void keepReconciling(driver);
-    log.info('stopping', { signal: await stop });
-    // Calls under way end; tunnels stay up.
-    await server.close();
-    await guard.close();
-    await unlockState();
+      const server = await servePlugin(driver, socket, log);
+      try {
+        log.info('serving', 'path' in socket ? { socket: socket.path } : { fd: socket.fd });
+        await notifyReady(process.env);
+        void keepReconciling(driver);
+        log.info('stopping', { signal: await stop });
+      } finally {
+        // Calls under way end; tunnels stay up.
+        await server.close();
+      }
+    } finally {
+      await guard.close();
+      await unlockState();
+    }
   },
 });
 

@@ -265,6 +265,13 @@ async function listen(server: Server, socket: SocketSource): Promise<void> {
     });
   });
   if ('path' in socket) {
-    await secureSocket(socket.path);
+    try {
+      await secureSocket(socket.path);
+    } catch (error) {
+      // It would go on answering, and keep the process alive.
+      server.close();
+      server.closeAllConnections();
+      throw error;
+    }
   }
 }

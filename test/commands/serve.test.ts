@@ -328,6 +328,18 @@ test('a log that nobody reads any more does not end it', { skip }, async () => {
   assert.deepEqual(await service.end('SIGTERM'), [0, null]);
 });
 
+test('a start that cannot be told to systemd ends the driver, which serves already', {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  const [program = '', ...args] = command();
+  const env = { ...process.env, NOTIFY_SOCKET: join(folder, 'nobody') };
+  const service = await started(spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], env }));
+  assert.deepEqual(await service.ended, [1, null]);
+  assert.match(service.lines.at(-1) ?? '', /^wgdriver: .*systemd-notify/);
+  await assert.rejects(access(socket), { code: 'ENOENT' });
+});
+
 test('a state file that cannot be read is set aside, and the rest is served', { skip }, async () => {
   const first = await serve();
   await first.call('NetworkDriver.CreateNetwork', createNetworkRequest());
@@ -356,6 +368,11 @@ const wrong: [what: string, args: string[], message: RegExp][] = [
   ['an argument', ['now'], /unexpected argument now/],
   ['an unknown option', ['--sokket', 'x'], /unknown option --sokket/],
   ['a socket without a path', ['--socket'], /option --socket needs a value/],
+  [
+    'a socket’s path too long',
+    ['--socket', `/tmp/${'é'.repeat(51)}x`],
+    /option --socket: expected a path of at most 107 bytes, got 108/,
+  ],
 ];
 
 for (const [what, args, message] of wrong) {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { Buffer } from 'node:buffer';
 import { once } from 'node:events';
+import { unlinkSync } from 'node:fs';
 import { access, readdir, stat } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { connect, Server } from 'node:net';
 import { afterEach, beforeEach, test } from 'node:test';
 import { linkName } from '../../src/driver/names.ts';
 import { createNetworkRequest } from '../driver/networks.ts';
@@ -523,3 +524,16 @@ function errOf(body: unknown): string {
   assert(typeof Err === 'string', JSON.stringify(body));
   return Err;
 }
+
+test('a socket that cannot be made root’s alone is not served on', async (t) => {
+  let server: Server | undefined;
+  const { listen } = Server.prototype;
+  t.mock.method(Server.prototype, 'listen', function (this: Server, ...args: Parameters<typeof listen>) {
+    server = this;
+    // It is gone before its mode is set.
+    this.once('listening', () => unlinkSync(driver.socket));
+    return listen.apply(this, args);
+  });
+  await assert.rejects(driver.restart(), { code: 'ENOENT' });
+  assert.equal(server?.listening, false);
+});
