@@ -1,4 +1,5 @@
 import { createWriteStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import writeFileAtomic from 'write-file-atomic';
 
@@ -7,8 +8,21 @@ export async function print(pieces: AsyncIterable<string>): Promise<void> {
   await pipeline(inBlocks(pieces), process.stdout, { end: false });
 }
 
-/** Makes or replaces a file, in one step when all is written: where that fails, the old one stays. */
+/**
+ * Makes or replaces a file, in one step when all is written: where that fails, the old one stays. A device or a pipe
+ * that is there, such as /dev/null or /dev/stdout, is written into.
+ */
 export async function replaceFile(path: string, pieces: AsyncIterable<string>, mode: number): Promise<void> {
+  const present = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') {
+      throw error;
+    }
+    return undefined;
+  });
+  if (present?.isFile() === false) {
+    await pipeline(inBlocks(pieces), createWriteStream(path));
+    return;
+  }
   await writeFileAtomic(path, '', {
     mode,
     // It takes whole texts only, but waits for this before it puts the file in place.

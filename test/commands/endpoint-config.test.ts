@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, type TestContext, test } from 'node:test';
 import { answers, serveUnix } from '../engine-client/unix-server.ts';
 import { whyNoPrograms } from '../links/fresh-namespace.ts';
-import { wgdriver } from './wgdriver.ts';
+import { bundle, wgdriver } from './wgdriver.ts';
 
 const seed = ['--seed', 'dGVzdHNlZWQK'];
 const article = [...seed, '--additional', 'dGVzdGFkZGl0aW9uYWwK'];
@@ -202,6 +202,26 @@ for (const format of ['wg-quick', 'setconf', 'json']) {
     assert.deepEqual((await readdir(folder)).sort(), ['key', 'wg0.conf']);
   });
 }
+
+test('--output into a device or a pipe leaves it one', { timeout: 60_000 }, async () => {
+  const args = ['192.168.5.0/30', '--private-key-file', keyFile];
+  const { stdout: expected } = await config(...args);
+  // The test's pipe is what /dev/stdout is.
+  const piped = spawnSync(
+    'sh',
+    ['-c', '"$@" | cat', 'sh', process.execPath, bundle, 'endpoint-config', ...article, ...args].concat([
+      '--output',
+      '/dev/stdout',
+    ]),
+    { encoding: 'utf8' },
+  );
+  assert.equal(piped.stdout, expected);
+
+  execFileSync('mkfifo', [output]);
+  const [read] = await Promise.all([readFile(output, 'utf8'), config(...args, '--output', output)]);
+  assert.equal(read, expected);
+  assert((await stat(output)).isFIFO());
+});
 
 test('--output of networkd is two files that networkd can read, without the key', async () => {
   await config('192.168.5.0/30', '--format', 'networkd', '--private-key-file', keyFile, '--output', output);
