@@ -19,7 +19,7 @@ import {
 } from '../wireguard/address.ts';
 import type { Hub } from '../wireguard/config/hub.ts';
 import { hubJson } from '../wireguard/config/json.ts';
-import { netdev, network } from '../wireguard/config/networkd.ts';
+import { netdev, network, networkdKeyFile } from '../wireguard/config/networkd.ts';
 import { wgQuick, wgSetconf } from '../wireguard/config/wg-quick.ts';
 import type { Peer } from '../wireguard/device.ts';
 import { type PrivateKey, parsePrivateKey, publicKeyOf } from '../wireguard/key.ts';
@@ -121,8 +121,11 @@ export default strictCommand({
     const scheme = known?.scheme ?? (await keySchemeOf(args));
     if (privateKey === undefined) {
       process.stderr.write(
-        'wgdriver: warning: no --private-key-file, so the hub’s own key is left out: give it there by ' +
-          `\`wg set ${interfaceName} private-key FILE\`, and again after each setconf and syncconf, which take it away\n`,
+        format === 'networkd'
+          ? `wgdriver: warning: no --private-key-file, so the hub’s own key is looked for in ${networkdKeyFile(interfaceName)} there: ` +
+              'put it there, readable for the group systemd-network (mode 0640)\n'
+          : 'wgdriver: warning: no --private-key-file, so the hub’s own key is left out: give it there by ' +
+              `\`wg set ${interfaceName} private-key FILE\`, and again after each setconf and syncconf, which take it away\n`,
       );
     }
     const pairs = keyPairsOf(scheme, containersOf(range, count, address), workersFor(count));

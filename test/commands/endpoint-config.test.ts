@@ -37,7 +37,7 @@ test('a file for wg-quick, by default', async () => {
 PrivateKey = ${hubKey}
 ListenPort = 51820
 Address = 192.168.5.1/29
-PostUp = sysctl -q -w net.ipv4.conf.%i.forwarding=1`,
+PostUp = sysctl -q -w net/ipv4/conf/%i/forwarding=1`,
   );
   assert.equal(peers[0], `[Peer]\nPublicKey = ${articleKey}\nAllowedIPs = 192.168.5.2/32`);
   // Without the network, the broadcast address and the hub.
@@ -109,8 +109,8 @@ Name=wg7
 
 [Network]
 Address=192.168.5.1/30
+# systemd before 256 cannot forward for one interface: \`sysctl net/ipv4/conf/wg7/forwarding=1\` there.
 IPv4Forwarding=yes
-IPForward=ipv4
 `,
   );
 });
@@ -130,6 +130,13 @@ test('without the hub’s key it is left out, with a warning', async () => {
   const { stdout, stderr, status } = await config('192.168.5.0/30');
   assert.match(stderr, /warning: no --private-key-file/);
   assert(!stdout.includes('PrivateKey'));
+  assert.equal(status, 0);
+});
+
+test('for networkd without the hub’s key: where it is to be put', async () => {
+  const { stdout, stderr, status } = await config('192.168.5.0/30', '--format', 'networkd');
+  assert.match(stdout, /^PrivateKeyFile=\/etc\/systemd\/network\/wg0\.key$/m);
+  assert.match(stderr, /no --private-key-file, .* \/etc\/systemd\/network\/wg0\.key .*systemd-network/);
   assert.equal(status, 0);
 });
 

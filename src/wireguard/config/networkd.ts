@@ -1,6 +1,11 @@
 import { formatPrefix } from '../address.ts';
 import type { Hub } from './hub.ts';
 
+/** Where the hub's key is looked for if nobody said where it is. */
+export function networkdKeyFile(interfaceName: string): string {
+  return `/etc/systemd/network/${interfaceName}.key`;
+}
+
 /** systemd.netdev(5). The key stays in its file, so this one holds no secret. */
 export async function* netdev(hub: Hub): AsyncGenerator<string> {
   yield lines(
@@ -10,7 +15,8 @@ export async function* netdev(hub: Hub): AsyncGenerator<string> {
     'Kind=wireguard',
     '',
     '[WireGuard]',
-    ...(hub.privateKeyFile === undefined ? [] : [`PrivateKeyFile=${hub.privateKeyFile}`]),
+    // Without this line networkd makes no device at all.
+    `PrivateKeyFile=${hub.privateKeyFile ?? networkdKeyFile(hub.interfaceName)}`,
     `ListenPort=${hub.listenPort}`,
   );
   for await (const { publicKey, allowedIps } of hub.peers) {
@@ -32,10 +38,10 @@ export async function* network(hub: Hub): AsyncGenerator<string> {
     '',
     '[Network]',
     `Address=${hub.address.toString()}/${hub.subnet.length}`,
-    // Without forwarding the hub drops what one container sends to another. systemd 256 renamed the
-    // setting, and each version passes over the name that it does not know.
+    // Without forwarding the hub drops what one container sends to another. Before systemd 256 there was
+    // IPForward= alone, which switches it on for every interface of the host.
+    `# systemd before 256 cannot forward for one interface: \`sysctl net/ipv4/conf/${hub.interfaceName}/forwarding=1\` there.`,
     'IPv4Forwarding=yes',
-    'IPForward=ipv4',
   );
 }
 

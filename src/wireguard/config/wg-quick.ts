@@ -7,8 +7,8 @@ export async function* wgQuick(hub: Hub): AsyncGenerator<string> {
   yield interfaceSection(hub, [
     `Address = ${hub.address.toString()}/${hub.subnet.length}`,
     // Without it the hub drops what one container sends to another. Forwarding follows the interface a
-    // packet comes in by, so the host routes for its tunnels alone.
-    `PostUp = sysctl -q -w net.ipv4.conf.%i.forwarding=1`,
+    // packet comes in by, so the host routes for its tunnels alone. With slashes, as a name may have dots.
+    'PostUp = sysctl -q -w net/ipv4/conf/%i/forwarding=1',
   ]);
   yield* peerSections(hub);
 }

@@ -26,7 +26,7 @@ AllowedIPs=192.168.5.3/32,fd00::3/128
   );
 });
 
-test('a .network has the address, and forwarding under its old and its new name', async () => {
+test('a .network has the address, and forwarding of its own interface alone', async () => {
   assert.equal(
     await whole(network(hub)),
     `# two peers
@@ -35,13 +35,19 @@ Name=wgtest
 
 [Network]
 Address=192.168.5.1/24
+# systemd before 256 cannot forward for one interface: \`sysctl net/ipv4/conf/wgtest/forwarding=1\` there.
 IPv4Forwarding=yes
-IPForward=ipv4
 `,
   );
 });
 
 test('the key is in neither, even if it is known', async () => {
   assert(!`${await whole(netdev(hub))}${await whole(network(hub))}`.includes(privateKeyText.slice(0, 20)));
-  assert.doesNotMatch(await whole(netdev(withoutKey(hub))), /PrivateKey/);
+});
+
+test('a .netdev always names a file for the key: without one networkd passes over it', async () => {
+  assert.match(
+    await whole(netdev(withoutKey(hub))),
+    /^PrivateKeyFile=\/etc\/systemd\/network\/wgtest\.key$/m,
+  );
 });

@@ -21,7 +21,7 @@ test('a file for wg-quick has the hub’s address and switches on forwarding', a
 PrivateKey = ${privateKeyText}
 ListenPort = 51820
 Address = 192.168.5.1/24
-PostUp = sysctl -q -w net.ipv4.conf.%i.forwarding=1
+PostUp = sysctl -q -w net/ipv4/conf/%i/forwarding=1
 ${peers}`,
   );
 });
