@@ -26,8 +26,9 @@ export default strictCommand({
     const units = unitFiles(ownCommand(), name);
     const names = [...units.keys()];
     if (action === 'install') {
+      const installed = (await installedOf(names)).get('wgdriver.socket')?.split('\n') ?? [];
       // systemd would take the socket away from whoever has it, and say nothing.
-      if ((await installedOf(names)).length === 0 && (await isServed(socket))) {
+      if (!installed.includes(`ListenStream=${socket}`) && (await isServed(socket))) {
         throw new Error(`socket ${socket}: another process answers on it; stop that one first`);
       }
       await installUnits(units);

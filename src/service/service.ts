@@ -12,23 +12,31 @@ const unitFolder = '/etc/systemd/system';
 
 /**
  * Puts unit files in place, or new ones in the place of older ones, and starts them, now and at each boot.
- * A service that runs already is restarted with what is new.
+ * A service that runs already is restarted with what is new; calls wait meanwhile in the socket, which stays as it is
+ * unless its unit has changed.
  * @throws Error with what was wrong; then nothing of somebody else's has been changed
  */
 export async function installUnits(units: ReadonlyMap<string, string>): Promise<void> {
   const names = [...units.keys()];
-  await installedOf(names);
+  const sockets = names.filter((name) => name.endsWith('.socket'));
+  const services = names.filter((name) => !sockets.includes(name));
+  const installed = await installedOf(names);
+  if (sockets.some((name) => installed.has(name) && installed.get(name) !== units.get(name))) {
+    // Once it has read the new units, systemd knows the old socket's file no more, and would leave it.
+    await systemctl('stop', ...installed.keys());
+  }
   for (const [name, text] of units) {
     await writeFile(join(unitFolder, name), text, { mode: 0o644 });
   }
   await systemctl('daemon-reload');
   await systemctl('enable', '--quiet', ...names);
-  await systemctl('restart', ...names);
+  await systemctl('start', ...sockets);
+  await systemctl('restart', ...services);
 }
 
 /** Stops and removes units. What is not there counts as removed. @throws Error as above */
 export async function uninstallUnits(names: readonly string[]): Promise<void> {
-  const installed = await installedOf(names);
+  const installed = [...(await installedOf(names)).keys()];
   if (installed.length > 0) {
     await systemctl('disable', '--quiet', '--now', ...installed);
     await Promise.all(installed.map((name) => rm(join(unitFolder, name))));
@@ -36,20 +44,29 @@ export async function uninstallUnits(names: readonly string[]): Promise<void> {
   }
 }
 
-/** Those of the units that are in place. @throws Error if one of somebody else's is, or if there is no systemd */
-export async function installedOf(names: readonly string[]): Promise<string[]> {
+/**
+ * The text of those of the units that are in place.
+ * @throws Error if one of somebody else's is, or if there is no systemd
+ */
+export async function installedOf(names: readonly string[]): Promise<ReadonlyMap<string, string>> {
   // sd_booted(3)
   if (!existsSync('/run/systemd/system')) {
     throw new Error(
       'systemd does not run on this host: start `wgdriver serve` before the engine by other means',
     );
   }
-  const installed = await Promise.all(names.map(isInstalled));
-  return names.filter((_, index) => installed[index]);
+  const texts = new Map<string, string>();
+  for (const name of names) {
+    const text = await installedText(name);
+    if (text !== undefined) {
+      texts.set(name, text);
+    }
+  }
+  return texts;
 }
 
-/** Whether a unit file of ours is there. @throws Error if one of somebody else's is */
-async function isInstalled(name: string): Promise<boolean> {
+/** A unit file of ours, if it is there. @throws Error if one of somebody else's is */
+async function installedText(name: string): Promise<string | undefined> {
   const path = join(unitFolder, name);
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') {
@@ -60,7 +77,7 @@ async function isInstalled(name: string): Promise<boolean> {
   if (text?.startsWith(unitMark) === false) {
     throw new Error(`${path} is not of wgdriver’s making: move it away first`);
   }
-  return text !== undefined;
+  return text;
 }
 
 async function systemctl(...args: readonly string[]): Promise<void> {

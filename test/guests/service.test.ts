@@ -60,7 +60,23 @@ for (const suite of suites) {
     });
 
     await t.test('installed anew, as an upgrade does it, tunnels stay up', async () => {
+      const inode = 'stat -c %i /run/docker/plugins/wireguard-plugin.sock';
+      const before = await sh(guest, inode);
       await sh(guest, `wgdriver service install; docker exec one ping -c 1 -W 5 ${hubAddress}`);
+      // The engine's calls wait in it meanwhile.
+      assert.equal(await sh(guest, inode), before);
+    });
+
+    await t.test('installed under another name, the old socket is gone', async () => {
+      // With a state of its own: what is in the first one belongs to the first name.
+      await sh(
+        guest,
+        `echo 'WGDRIVER_OPTIONS="--state-dir /run/other"' >/etc/default/wgdriver
+         wgdriver service install --name other`,
+      );
+      assert.equal(await sh(guest, 'ls /run/docker/plugins'), 'other.sock');
+      await sh(guest, 'rm /etc/default/wgdriver; wgdriver service install');
+      assert.equal(await sh(guest, 'ls /run/docker/plugins'), 'wireguard-plugin.sock');
     });
 
     await t.test('a userspace tunnel outlives the driver', async () => {

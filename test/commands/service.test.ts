@@ -1,0 +1,100 @@
+// The bundle's `service` in namespaces of its own, with a systemctl that only writes down what it is told.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, test } from 'node:test';
+import { enterFreshNamespace } from '../links/fresh-namespace.ts';
+import { wgdriver } from './wgdriver.ts';
+
+const units = '/etc/systemd/system';
+const entered = await enterFreshNamespace();
+const skip = entered.skip ?? (existsSync(units) ? undefined : `needs the folder ${units}`);
+const options = skip === undefined ? {} : { skip };
+
+let folder: string;
+beforeEach(async () => {
+  if (skip === undefined) {
+    folder = await mkdtemp(join(tmpdir(), 'wgdriver-service-'));
+    execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', units]);
+    await mkdir('/run/systemd/system', { recursive: true });
+    // With the socket's path as it is in the unit file at that moment.
+    const script = `#!/bin/sh
+echo "$* $(grep -s ^ListenStream ${units}/wgdriver.socket)" >>${folder}/calls
+`;
+    await writeFile(join(folder, 'systemctl'), script, { mode: 0o755 });
+  }
+});
+afterEach(async () => {
+  if (skip === undefined) {
+    execFileSync('umount', [units]);
+    await rm(folder, { recursive: true });
+  }
+});
+
+/** Runs `wgdriver service`, and gives what it told systemd too. */
+async function service(...args: string[]) {
+  await writeFile(join(folder, 'calls'), '');
+  const ended = await wgdriver(['service', ...args], { env: { PATH: `${folder}:${process.env.PATH}` } });
+  const calls = (await readFile(join(folder, 'calls'), 'utf8')).replaceAll(' \n', '\n').trimEnd();
+  return { ...ended, calls: calls === '' ? [] : calls.split('\n') };
+}
+
+function steps(name: string): string[] {
+  const path = `ListenStream=/run/docker/plugins/${name}.sock`;
+  return [
+    `daemon-reload ${path}`,
+    `enable --quiet wgdriver.socket wgdriver.service ${path}`,
+    `start wgdriver.socket ${path}`,
+    `restart wgdriver.service ${path}`,
+  ];
+}
+
+test('install, and again: the socket stays, with the calls that wait in it', options, async () => {
+  for (let count = 0; count < 2; count++) {
+    const { status, calls } = await service('install');
+    assert.equal(status, 0);
+    assert.deepEqual(calls, steps('wireguard-plugin'));
+  }
+});
+
+test('under another name, the socket ends while systemd knows its old path', options, async () => {
+  await service('install');
+  assert.deepEqual((await service('install', '--name', 'other')).calls, [
+    'stop wgdriver.socket wgdriver.service ListenStream=/run/docker/plugins/wireguard-plugin.sock',
+    ...steps('other'),
+  ]);
+});
+
+test(
+  'a socket that somebody else serves is refused, whatever is installed; our own is not',
+  options,
+  async () => {
+    await service('install');
+    await mkdir('/run/docker/plugins', { recursive: true });
+    for (const [name, status] of [
+      ['other', 1],
+      ['wireguard-plugin', 0],
+    ] as const) {
+      const server = createServer().listen(`/run/docker/plugins/${name}.sock`);
+      await once(server, 'listening');
+      const ended = await service('install', '--name', name);
+      server.close();
+      assert.equal(ended.status, status, name);
+      assert.deepEqual(ended.calls, status === 0 ? steps(name) : []);
+      assert.match(ended.stderr, status === 0 ? /^$/ : /other\.sock: another process answers on it/);
+    }
+  },
+);
+
+test('uninstall stops and removes both', options, async () => {
+  await service('install');
+  const { calls } = await service('uninstall');
+  assert.match(calls[0] ?? '', /^disable --quiet --now wgdriver\.service wgdriver\.socket/);
+  assert.deepEqual(calls.slice(1), ['daemon-reload']);
+  assert.deepEqual(await readdir(units), []);
+});
