@@ -29,7 +29,7 @@ import {
   isOutdated,
   type ProtectionRoute,
   type ProtectionTable,
-  passingPriority,
+  replyPriority,
   rulePriorities,
   tunnelTable,
 } from './protection.ts';
@@ -68,7 +68,7 @@ export function netlinkNamespaces(log: Log): Namespaces {
           }
         }
         for (const family of families) {
-          await deleteAllRules(socket, { family, priority: passingPriority });
+          await deleteAllRules(socket, { family, priority: replyPriority });
         }
         for (const rule of rules) {
           await addRule(socket, rule).catch(unless('EEXIST'));

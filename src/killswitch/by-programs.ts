@@ -17,7 +17,7 @@ import {
   isOutdated,
   type ProtectionRoute,
   type ProtectionTable,
-  passingPriority,
+  replyPriority,
   rulePriorities,
   tunnelTable,
 } from './protection.ts';
@@ -64,7 +64,7 @@ export function programNamespaces(log: Log): Namespaces {
     async enforce(netns, { filter, frameFilter, routes, rules }) {
       const linesOf = (family: Family) => [
         ...routes.filter(({ destination: { address } }) => address.kind() === family).map(routeText),
-        `rule flush priority ${passingPriority}`,
+        `rule flush priority ${replyPriority}`,
         ...rules.filter((rule) => rule.family === family).map(ruleText),
       ];
       const [filtered, framesFiltered, ...outcomes] = await inNamespace(netns, [

@@ -91,12 +91,11 @@ export const frameFilterTable: TableName = { family: 'netdev', name: 'wgdriver' 
 
 /** Of the rules; those of the kernel are 0, 32766 and 32767. The table of tunnels has the first's number. */
 const connectedPriority = 30567;
-const replyPriority = 30568;
+/** Of rules for links, which may be gone: to be deleted before the new ones come. The filter is closed meanwhile. */
+export const replyPriority = 30568;
 const tunnelPriority = 30569;
 /** In the order to delete them in: without the first of all, the last would leave connected networks unreachable. */
 export const rulePriorities = [tunnelPriority, replyPriority, connectedPriority] as const;
-/** Of rules for links, which may be gone: to be deleted before the new ones come. The filter is closed meanwhile. */
-export const passingPriority = replyPriority;
 export const tunnelTable = 30567;
 const mainTable = 254;
 

@@ -82,11 +82,14 @@ export async function executeBatch(socket: NetlinkSocket, requests: readonly Req
     payload,
   }));
   const requestOf = new Map(messages.map(({ sequence }, index) => [sequence, requests[index]]));
-  const answers = await during(requests[0], async () => {
+  let answers: NetlinkMessage[];
+  try {
     await socket.send(concat(messages.map(encodeMessage)));
     // What the kernel refused comes before any acknowledgement; all of it is there by now.
-    return receiveAll(socket);
-  });
+    answers = receiveAll(socket);
+  } catch (error) {
+    throw during(requests[0], error);
+  }
   for (const message of answers) {
     const request = requestOf.get(message.sequence);
     const cause = message.type === NLMSG_ERROR ? decodeAcknowledgement(message) : undefined;
@@ -112,11 +115,11 @@ export function receiveAll(socket: NetlinkSocket): NetlinkMessage[] {
 }
 
 /** Decodes an answer, so that an error says what it was the answer to. @throws NetlinkError */
-export function decodedFor<Result>({ operation, subject }: Request, decode: () => Result): Result {
+export function decodedFor<Result>(request: Request, decode: () => Result): Result {
   try {
     return decode();
   } catch (error) {
-    throw error instanceof NetlinkError ? error.during(operation, subject) : error;
+    throw during(request, error);
   }
 }
 
@@ -128,28 +131,23 @@ async function exchange(
 ): Promise<NetlinkMessage[]> {
   const sequence = nextSequence();
   const request = { type, flags: NLM_F_REQUEST | ownFlags | flags, sequence, portId: 0, payload };
-  return during({ operation, subject }, async () => {
+  try {
     await socket.send(encodeMessage(request));
     const { answer, cause } = await readAnswer(socket, sequence, ownFlags === NLM_F_DUMP);
     if (cause !== undefined) {
       throw new NetlinkError(operation, subject, cause);
     }
     return answer;
-  });
+  } catch (error) {
+    throw during({ operation, subject }, error);
+  }
 }
 
-/** Has an error say what was asked. */
-async function during<Result>(
-  request: Pick<Request, 'operation' | 'subject'> | undefined,
-  task: () => Promise<Result>,
-): Promise<Result> {
-  try {
-    return await task();
-  } catch (error) {
-    throw error instanceof NetlinkError && request !== undefined
-      ? error.during(request.operation, request.subject)
-      : error;
-  }
+/** An error that says what was asked. */
+function during(asked: Pick<Request, 'operation' | 'subject'> | undefined, error: unknown): unknown {
+  return error instanceof NetlinkError && asked !== undefined
+    ? error.during(asked.operation, asked.subject)
+    : error;
 }
 
 interface Answer {
