@@ -62,7 +62,7 @@ export function createDriver({
   const undeleted = new Set(
     store
       .allJoined()
-      .filter(({ isLeaving }) => isLeaving)
+      .filter(({ stage }) => stage === 'leaving')
       .map(({ endpointId }) => endpointId),
   );
   const undeletedNetworks = new Set<string>();
@@ -86,9 +86,9 @@ export function createDriver({
     async protectAll() {
       // All at once: a container is protected for all its networks or not at all.
       await Promise.all(
-        store.allJoined().map(async ({ endpointId, sandbox, isMarked, isLeaving }) => {
+        store.allJoined().map(async ({ endpointId, sandbox, stage }) => {
           const network = guardedNetworkOf(endpointId);
-          if (network === undefined || !isMarked || isLeaving) {
+          if (network === undefined || stage !== 'marked') {
             return;
           }
           try {
@@ -286,7 +286,7 @@ export function createDriver({
   }
 
   async function removeLink(endpointId: string): Promise<void> {
-    const isUnfinished = store.joined(endpointId)?.isMarked === false;
+    const isUnfinished = store.joined(endpointId)?.stage === 'begun';
     await (isUnfinished ? links.deleteUnfinished(linkName(endpointId)) : links.delete(linkName(endpointId)));
   }
 
@@ -309,7 +309,7 @@ export function createDriver({
     try {
       await store.beginRemoval(endpointId);
     } catch (cause) {
-      // On a full disk. It only matters if this process dies before the end.
+      // It only matters if this process dies before the end.
       log.warn('a removal could not be recorded', { endpoint: endpointId, cause: String(cause) });
     }
     await removeLink(endpointId);
@@ -318,7 +318,7 @@ export function createDriver({
     await store.removeEndpoint(endpointId);
     undeleted.delete(endpointId);
     // An unfinished one is looked after until nobody can be making it any more.
-    if (store.joined(endpointId)?.isMarked) {
+    if (store.joined(endpointId)?.stage !== 'begun') {
       await store.removeJoined(endpointId);
     }
   }

@@ -122,7 +122,7 @@ export function createReconcile({
     for (const { endpointId } of store.allJoined()) {
       await inEndpoint(endpointId, async () => {
         const joined = store.joined(endpointId);
-        const isUnfinished = joined?.isMarked === false;
+        const isUnfinished = joined?.stage === 'begun';
         if (joined === undefined || (!isUnfinished && store.endpoint(endpointId) !== undefined)) {
           return;
         }

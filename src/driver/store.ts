@@ -4,7 +4,9 @@ import * as v from 'valibot';
 import { decode, parsed } from '../decode.ts';
 import type { Log } from '../log.ts';
 import { formatPrefix, type Prefix, parsePrefix } from '../wireguard/address.ts';
+import { type JoinedFolder, openJoinedFolder, type Stage } from './joined-folder.ts';
 import { type Network, type NetworkRecord, networkOf } from './network.ts';
+import type { StateFiles } from './state-files.ts';
 import { openStateFolder, type StateFolder } from './state-folder.ts';
 
 /** An endpoint: a container's place in a network, which may have a link or not. */
@@ -22,10 +24,11 @@ export interface Joined {
   readonly endpointId: string;
   /** The file of the container's network namespace, which older engines make only after Join; or empty. */
   readonly sandbox: string;
-  /** false from before the link is made until it carries our mark: what has its name is ours all the same. */
-  readonly isMarked: boolean;
-  /** Is it being removed? A driver that starts has to go on with that. */
-  readonly isLeaving: boolean;
+  /**
+   * `begun` from before the link is made until it carries our mark: what has its name is ours all the same.
+   * `leaving` is being removed, and a driver that starts has to go on with that.
+   */
+  readonly stage: Stage;
 }
 
 /**
@@ -82,7 +85,6 @@ const joinedFile = v.object({
   version: v.literal(version, `expected ${version}`),
   endpointId: v.string(),
   sandbox: v.string(),
-  isLeaving: v.optional(v.boolean(), false),
 });
 
 /** A random(4) UUID, as the folder of a boot is called. */
@@ -124,18 +126,37 @@ export async function openStore(folder: string, log: Log): Promise<Store> {
     byNetwork.set(endpoint.networkId, ofNetwork.set(endpoint.address.address.toString(), endpoint));
   };
 
+  /** There is one file for each: what was begun anew is so from when it is on the disk. */
+  const replaceJoined = async (record: Joined) => {
+    const before = joined.get(record.endpointId);
+    joined.set(record.endpointId, record);
+    if (before !== undefined && before.stage !== record.stage) {
+      await joinedFolder.remove(before.endpointId, before.stage);
+    }
+  };
+
+  const moveJoined = async (endpointId: string, from: Stage, to: Stage) => {
+    const known = joined.get(endpointId);
+    if (known?.stage === from) {
+      await joinedFolder.move(endpointId, from, to);
+      joined.set(endpointId, { ...known, stage: to });
+    }
+  };
+
   for (const record of await decodeRecords(networkFolder, networkFiles, decodeNetwork, log)) {
     networks.set(record.networkId, record);
   }
   for (const endpoint of await decodeRecords(endpointFolder, endpointFiles, decodeEndpoint, log)) {
     addEndpoint(endpoint);
   }
-  for (const [files, isMarked] of [
-    [await joinedFolder.readAll(), true],
-    [await joinedFolder.readBegun(), false],
-  ] as const) {
-    for (const record of await decodeRecords(joinedFolder, files, decodeJoined, log)) {
-      joined.set(record.endpointId, { ...record, isMarked });
+  for (const stage of ['leaving', 'marked', 'begun'] as const) {
+    const files = joinedFolder.files(stage);
+    // A part of what was begun tells nothing: what it was for comes after it.
+    const records = (await files.readAll()).filter(
+      ([, record]) => !(stage === 'begun' && record instanceof Error),
+    );
+    for (const record of await decodeRecords(files, records, decodeJoined, log)) {
+      await replaceJoined({ ...record, stage });
     }
   }
 
@@ -175,29 +196,18 @@ export async function openStore(folder: string, log: Log): Promise<Store> {
 
     async beginJoin({ endpointId, sandbox }) {
       await joinedFolder.begin(endpointId, { version, endpointId, sandbox });
-      joined.set(endpointId, { endpointId, sandbox, isMarked: false, isLeaving: false });
+      await replaceJoined({ endpointId, sandbox, stage: 'begun' });
     },
 
-    async finishJoin(endpointId) {
-      await joinedFolder.finish(endpointId);
-      const begun = joined.get(endpointId);
-      if (begun !== undefined) {
-        joined.set(endpointId, { ...begun, isMarked: true });
-      }
-    },
-
-    async beginRemoval(endpointId) {
-      const known = joined.get(endpointId);
-      if (known?.isMarked && !known.isLeaving) {
-        const { sandbox } = known;
-        await joinedFolder.write(endpointId, { version, endpointId, sandbox, isLeaving: true });
-        joined.set(endpointId, { ...known, isLeaving: true });
-      }
-    },
+    finishJoin: (endpointId) => moveJoined(endpointId, 'begun', 'marked'),
+    beginRemoval: (endpointId) => moveJoined(endpointId, 'marked', 'leaving'),
 
     async removeJoined(endpointId) {
-      await joinedFolder.remove(endpointId);
-      joined.delete(endpointId);
+      const known = joined.get(endpointId);
+      if (known !== undefined) {
+        await joinedFolder.remove(endpointId, known.stage);
+        joined.delete(endpointId);
+      }
     },
   };
 }
@@ -215,8 +225,8 @@ async function writeOrUndo(folder: StateFolder, id: string, record: object, isKn
 }
 
 /** A folder for the records of this boot; those of earlier ones mean nothing any more, and go unread. */
-async function openFolderOfBoot(path: string, bootId: string): Promise<StateFolder> {
-  const folder = await openStateFolder(join(path, bootId), { isDurable: false });
+async function openFolderOfBoot(path: string, bootId: string): Promise<JoinedFolder> {
+  const folder = await openJoinedFolder(join(path, bootId));
   for (const name of (await readdir(path)).filter((other) => other !== bootId && bootIdPattern.test(other))) {
     await rm(join(path, name), { recursive: true });
   }
@@ -245,13 +255,13 @@ function decodeEndpoint(id: string, file: unknown): Endpoint {
   return endpoint;
 }
 
-function decodeJoined(id: string, file: unknown): Omit<Joined, 'isMarked'> {
+function decodeJoined(id: string, file: unknown): Omit<Joined, 'stage'> {
   const { version: _, ...joined } = decode(joinedFile, file, `joined ${id}`);
   return joined;
 }
 
 async function decodeRecords<Decoded>(
-  folder: StateFolder,
+  folder: StateFiles,
   files: readonly [id: string, file: unknown][],
   decodeRecord: (id: string, file: unknown) => Decoded,
   log: Log,

@@ -276,7 +276,7 @@ test('a Join after one that was killed makes its link anew', async () => {
   await start();
   await driver.join({ ...endpoint, SandboxKey: sandbox, Options: {} });
   assert(links.present.get(link)?.device);
-  assert.equal(store.joined('e1')?.isMarked, true);
+  assert.equal(store.joined('e1')?.stage, 'marked');
 });
 
 test('links that cannot be listed are a warning, and nothing is concluded from it', async () => {

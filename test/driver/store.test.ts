@@ -200,22 +200,50 @@ test('how far a Join has come is there again after a restart, and not after a bo
 
   const log = recordedLog();
   const again = await openStore(folder, log);
-  assert.deepEqual(again.joined('e1'), { ...e1, isMarked: false, isLeaving: false });
-  assert.deepEqual(again.joined('e2'), { ...e2, isMarked: true, isLeaving: true });
-  assert.deepEqual(again.joined('e4'), { ...e4, isMarked: false, isLeaving: false });
+  assert.deepEqual(again.joined('e1'), { ...e1, stage: 'begun' });
+  assert.deepEqual(again.joined('e2'), { ...e2, stage: 'leaving' });
+  assert.deepEqual(again.joined('e4'), { ...e4, stage: 'begun' });
   assert.equal(again.allJoined().length, 3);
   assert.deepEqual(log.lines, []);
   for (const { endpointId } of [e1, e2, e4]) {
     await again.removeJoined(endpointId);
   }
+  const boots = join(folder, 'joined');
+  assert.deepEqual(await readdir(join(boots, again.bootId)), ['e5.begun']);
   assert.deepEqual((await openStore(folder, log)).allJoined(), []);
 
-  const boots = join(folder, 'joined');
   assert.deepEqual(await readdir(boots), [again.bootId]);
   await rename(join(boots, again.bootId), join(boots, 'a2b1c0d9-0000-4000-8000-0123456789ab'));
   await mkdir(join(boots, 'somebody’s'));
   assert.deepEqual((await openStore(folder, recordedLog())).allJoined(), []);
   assert.deepEqual((await readdir(boots)).sort(), [again.bootId, 'somebody’s'].sort());
+});
+
+test('of two records of a Join, the one that was begun anew counts, and the other is gone', async () => {
+  const joined = { endpointId: 'e1', sandbox: '/run/docker/netns/1' };
+  for (const stage of ['.json', '.leaving']) {
+    const store = await openStore(folder, recordedLog());
+    await store.beginJoin(joined);
+    const files = join(folder, 'joined', store.bootId);
+    // As a kill leaves them that comes between the two.
+    await writeFile(join(files, `e1${stage}`), await readFile(join(files, 'e1.begun')));
+    const again = await openStore(folder, recordedLog());
+    assert.deepEqual(again.allJoined(), [{ ...joined, stage: 'begun' }], stage);
+    assert.deepEqual(await readdir(files), ['e1.begun'], stage);
+  }
+});
+
+test('a record of a Join that a newer driver has begun is set aside', async () => {
+  const { bootId } = await openStore(folder, recordedLog());
+  const files = join(folder, 'joined', bootId);
+  await writeFile(join(files, 'e1.begun'), '{"version":2}');
+  const log = recordedLog();
+  assert.deepEqual((await openStore(folder, log)).allJoined(), []);
+  assert.deepEqual(
+    log.lines.map(({ message }) => message),
+    ['a state file cannot be read and is set aside'],
+  );
+  assert.match((await readdir(files)).join(), /^e1\.begun\.unreadable-\d+$/);
 });
 
 function endpoint(endpointId: string, networkId: string, address: string): Endpoint {
