@@ -8,6 +8,7 @@ import { openStore } from '../driver/store.ts';
 import { createGuard } from '../killswitch/guard.ts';
 import { selectNamespaces } from '../killswitch/namespaces.ts';
 import { markOf } from '../links/mark.ts';
+import { threads } from '../links/netlink/links.ts';
 import { backends, selectLinks } from '../links/select.ts';
 import { createLog, logFormats, logLevels } from '../log.ts';
 import { servePlugin } from '../plugin/server.ts';
@@ -82,6 +83,8 @@ export default strictCommand({
     }
     // It waits most of its time, and runs on every host: memory counts for more than speed.
     setFlagsFromString('--optimize-for-size');
+    // libuv reads it when it first needs one of them; they cost next to nothing until then, or ever.
+    process.env.UV_THREADPOOL_SIZE ??= String(threads);
     // Everything made from here on, the socket included, is root's alone from its first moment.
     process.umask(0o077);
     const stop = stopSignal();
@@ -101,6 +104,8 @@ export default strictCommand({
     try {
       // What protects containers is there, and is brought up to date while the engine is served.
       void driver.protectAll();
+      // Making a namespace holds up everything beside it. CreateNetwork says what is missing, where it matters.
+      await guard.probe().catch(() => {});
       await driver.reconcile();
 
       const server = await servePlugin(driver, socket, log);

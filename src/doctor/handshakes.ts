@@ -7,7 +7,7 @@ import { getDevice } from '../links/netlink/wireguard/client.ts';
 import { ask } from '../links/userspace/socket.ts';
 import { decodePeer, getRequest } from '../links/userspace/uapi.ts';
 import type { PeerStatus } from '../wireguard/device.ts';
-import { type Finding, listed, pass, skip, warn } from './finding.ts';
+import { type Finding, pass, skip, warn } from './finding.ts';
 import type { Survey } from './survey.ts';
 
 const name = 'handshakes';
@@ -18,11 +18,11 @@ const name = 'handshakes';
  */
 const rejectAfterSeconds = 180;
 
-/** What the hub's peer in a container's link says, or why it could not be read. */
+/** What the hub's peer in a container's link says; no link; or why it could not be read. */
 export interface ContainerHandshake {
   /** `app`, or `app (wgnet)` for one that is on several networks of ours. */
   readonly container: string;
-  readonly hub: PeerStatus | Error;
+  readonly hub: PeerStatus | 'no link' | Error;
 }
 
 /** Reads the link of each container on the driver's networks, in the container's namespace. */
@@ -41,11 +41,12 @@ export async function probeHandshakes({
   return found;
 }
 
-async function readHub(sandboxKey: string, endpointId: string): Promise<PeerStatus> {
+async function readHub(sandboxKey: string, endpointId: string): Promise<PeerStatus | 'no link'> {
   try {
     return decodePeer(await ask(linkName(endpointId), getRequest));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+    // ECONNREFUSED is of a program that has ended, and left its socket.
+    if (!['ENOENT', 'ECONNREFUSED'].includes((error as NodeJS.ErrnoException).code ?? '')) {
       throw error;
     }
     return readKernelHub(sandboxKey as NetworkNamespace, endpointId);
@@ -53,11 +54,11 @@ async function readHub(sandboxKey: string, endpointId: string): Promise<PeerStat
 }
 
 /** The engine renames the link in the container, but its mark stays. */
-async function readKernelHub(netns: NetworkNamespace, endpointId: string): Promise<PeerStatus> {
+async function readKernelHub(netns: NetworkNamespace, endpointId: string): Promise<PeerStatus | 'no link'> {
   const links = await withNetlinkSocket({ protocol: NETLINK_ROUTE, netns }, listLinks);
   const link = links.find(({ alias }) => readEndpointId(alias) === endpointId);
   if (link === undefined) {
-    throw new Error('its link is gone: restart the container');
+    return 'no link';
   }
   const { peers } = await withNetlinkSocket({ protocol: NETLINK_GENERIC, netns }, (socket) =>
     getDevice(socket, link.name),
@@ -65,42 +66,58 @@ async function readKernelHub(netns: NetworkNamespace, endpointId: string): Promi
   return peers[0] ?? { lastHandshake: undefined, persistentKeepaliveInterval: 0 };
 }
 
-/** Looks for containers that their hub does not answer. */
+/** Looks for containers that their hub does not answer. Says of every container when it last did. */
 export function judgeHandshakes(handshakes: readonly ContainerHandshake[], now = new Date()): Finding {
-  const told = handshakes.map(({ container, hub }) => ({ container, ...tell(hub, now) }));
-  const texts = (isWanted: (state: HubState) => boolean) =>
-    told.filter(({ state }) => isWanted(state)).map(({ container, text }) => `${container} ${text}`);
-  const silent = texts((state) => state === 'silent');
-  const unread = texts((state) => state === 'unread');
-  if (silent.length > 0) {
-    return warn(
-      name,
-      `the hub does not answer: ${listed(silent)}`,
-      'compare the hub’s list of peers with `wgdriver keys` of the container’s address (seed, additional, ' +
-        'derivation); then look at the network’s peer and peerkey, at firewalls for its UDP port, and at the ' +
-        'clocks of both. With keepalive 0 the container must have sent something first',
-    );
+  if (handshakes.length === 0) {
+    return pass(name, 'no container runs');
   }
-  return unread.length > 0
-    ? skip(name, `cannot be read: ${listed(unread)}`)
-    : pass(name, told.length === 0 ? 'no container runs' : `last: ${listed(texts(() => true))}`);
+  const told = handshakes.map(({ container, hub }) => ({ container, ...tell(hub, now) }));
+  const textsOf = (state: HubState) =>
+    told.filter((each) => each.state === state).map(({ container, text }) => container + text);
+  const states = (Object.keys(hubStates) as HubState[]).filter((state) => textsOf(state).length > 0);
+  const cause = states.map((state) => `${hubStates[state].cause}: ${textsOf(state).join(', ')}`).join('; ');
+  const fixes = states.flatMap((state) => hubStates[state].fix ?? []);
+  if (fixes.length > 0) {
+    return warn(name, cause, fixes.join('. '));
+  }
+  return states.includes('unread') ? skip(name, cause) : pass(name, cause);
 }
 
-type HubState = 'answers' | 'silent' | 'unread';
+type HubState = 'silent' | 'gone' | 'unread' | 'answers';
 
-function tell(hub: PeerStatus | Error, now: Date): { readonly state: HubState; readonly text: string } {
+/** In the order in which they are told of. */
+const hubStates: Readonly<Record<HubState, { readonly cause: string; readonly fix?: string }>> = {
+  silent: {
+    cause: 'the hub does not answer',
+    fix:
+      'compare the hub’s list of peers with `wgdriver keys` of the container’s address (seed, additional, ' +
+      'derivation); then look at the network’s peer and peerkey, at firewalls for its UDP port, and at the ' +
+      'clocks of both. With keepalive 0 the container must have sent something first',
+  },
+  gone: { cause: 'without a link', fix: 'restart the containers that have no link' },
+  unread: { cause: 'cannot be read' },
+  answers: { cause: 'last' },
+};
+
+function tell(
+  hub: ContainerHandshake['hub'],
+  now: Date,
+): { readonly state: HubState; readonly text: string } {
   if (hub instanceof Error) {
-    return { state: 'unread', text: `(${hub.message})` };
+    return { state: 'unread', text: ` (${hub.message})` };
+  }
+  if (hub === 'no link') {
+    return { state: 'gone', text: '' };
   }
   const { lastHandshake, persistentKeepaliveInterval: keepalive } = hub;
   if (lastHandshake === undefined) {
-    return { state: 'silent', text: 'never' };
+    return { state: 'silent', text: ' never' };
   }
   const seconds = Math.max(0, Math.round((now.getTime() - lastHandshake.getTime()) / 1000));
   // Without keepalives, silence may mean that nobody had anything to say.
   const isSilent = keepalive > 0 && seconds > rejectAfterSeconds + keepalive;
   return {
     state: isSilent ? 'silent' : 'answers',
-    text: seconds < 120 ? `${seconds} s ago` : `${Math.round(seconds / 60)} min ago`,
+    text: seconds < 120 ? ` ${seconds} s ago` : ` ${Math.round(seconds / 60)} min ago`,
   };
 }

@@ -4,6 +4,7 @@
  * sent one after another. All in turns in one run. Then with many endpoints, and many deletions at once.
  */
 
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readFileSync, writeSync } from 'node:fs';
 import { Agent, request } from 'node:http';
@@ -55,6 +56,8 @@ interface Served {
   readonly daemon: Daemon;
   readonly call: (method: string, body: object) => Promise<void>;
   readonly networkId: string;
+  /** The file of the container's namespace, if there is one. */
+  readonly sandbox: string;
 }
 
 interface Ids {
@@ -64,10 +67,16 @@ interface Ids {
 
 const netlink = await serve('netlink');
 const iproute = await serve('iproute');
+execFileSync('ip', ['netns', 'add', 'bench']);
+const guarded = {
+  ...netlink,
+  networkId: await createNetwork(netlink.call, 'on'),
+  sandbox: '/run/netns/bench',
+};
 const idleMemory = residentMegabytes(netlink.daemon);
 const floor = await openFloor();
 
-await phase('beside iproute', () => measure('', { iproute: true }));
+await phase('beside others', () => measure('', { withOthers: true }));
 const joined: Ids[] = [];
 await phase(`join ${fewEndpoints}`, () => fill(fewEndpoints));
 await phase(`with ${fewEndpoints} joined`, () => measure(`, ${fewEndpoints} joined`));
@@ -97,12 +106,13 @@ async function phase(what: string, task: () => Promise<unknown>): Promise<number
   return ms;
 }
 
-/** Everything in turns: an endpoint's life by netlink, perhaps by iproute, and the floor. */
-async function measure(when: string, { iproute: withIproute = false } = {}): Promise<void> {
+/** Everything in turns: an endpoint's life by netlink, perhaps with the kill switch and by iproute, and the floor. */
+async function measure(when: string, { withOthers = false } = {}): Promise<void> {
   for (let round = 0; round < rounds; round += 1) {
     await lifeCycle(netlink, `netlink${when}`);
-    if (withIproute) {
-      await lifeCycle(iproute, `iproute${when}`);
+    if (withOthers) {
+      await lifeCycle(guarded, 'netlink, killswitch=on');
+      await lifeCycle(iproute, 'iproute');
     }
     floorCycle(when);
   }
@@ -110,7 +120,9 @@ async function measure(when: string, { iproute: withIproute = false } = {}): Pro
 
 async function lifeCycle(served: Served, what: string): Promise<void> {
   const ids = await createEndpoint(served);
-  await timed(`Join, ${what}`, () => served.call('Join', { ...ids, SandboxKey: '', Options: {} }));
+  await timed(`Join, ${what}`, () =>
+    served.call('Join', { ...ids, SandboxKey: served.sandbox, Options: {} }),
+  );
   await timed(`EndpointOperInfo, ${what}`, () => served.call('EndpointOperInfo', ids));
   await served.call('Leave', ids);
   await timed(`DeleteEndpoint, ${what}`, () => served.call('DeleteEndpoint', ids));
@@ -165,6 +177,10 @@ async function serve(backend: string): Promise<Served> {
       throw new Error(`${backend}: ${method}: ${Err}`);
     }
   };
+  return { daemon, call, networkId: await createNetwork(call, 'off'), sandbox: '' };
+}
+
+async function createNetwork(call: Served['call'], killswitch: 'on' | 'off'): Promise<string> {
   const networkId = randomBytes(32).toString('hex');
   await call('CreateNetwork', {
     NetworkID: networkId,
@@ -173,14 +189,13 @@ async function serve(backend: string): Promise<Served> {
         'io.bestov.wg.peer': '127.0.0.1:51820',
         'io.bestov.wg.peerkey': peer,
         'io.bestov.wg.seed': randomBytes(32).toString('base64'),
-        // There is no container to protect.
-        'io.bestov.wg.killswitch': 'off',
+        'io.bestov.wg.killswitch': killswitch,
       },
     },
     IPv4Data: [{ AddressSpace: 'LocalDefault', Gateway: '10.9.0.1/16', Pool: '10.9.0.0/16' }],
     IPv6Data: [],
   });
-  return { daemon, call, networkId };
+  return networkId;
 }
 
 function post(agent: Agent, socketPath: string, path: string, body: string): Promise<string> {

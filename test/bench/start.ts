@@ -1,6 +1,7 @@
 /**
  * `npm run bench start [ROUNDS]`: how long the driver takes to start, beside its bare runtime. All in turns in
- * one run; how long a runtime takes is the machine's doing, so only the ratios say something of the driver.
+ * one run; how long a runtime takes is the machine's doing, so only the ratios say something of the driver. Fails if
+ * the executable takes 1.5 times its runtime.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -44,6 +45,8 @@ const rows = [...times].map(([what, all]) => {
     (median / bare.median).toFixed(2),
   ];
 });
+const ofExecutable = spreadOf(times.get('the executable: --version') ?? []);
+process.exitCode = ofExecutable.median < 1.5 * bare.median ? 0 : 1;
 console.log(table([`start (${rounds} each)`, 'median, ms', 'middle half, ms', 'of node -e 0'], rows));
 
 /** Milliseconds until a program has started. */

@@ -10,18 +10,41 @@ function ago(container: string, seconds: number, keepalive = 25): ContainerHands
 }
 
 const never = { container: 'new', hub: { lastHandshake: undefined, persistentKeepaliveInterval: 25 } };
+const gone = { container: 'bare', hub: 'no link' } as const;
 const unread = { container: 'odd', hub: new Error('open /x: ENOENT') };
 
 const cases: readonly [title: string, handshakes: ContainerHandshake[], status: string, cause: string][] = [
   ['no container', [], 'pass', 'no container runs'],
   ['fresh ones', [ago('one', 12), ago('two', 150)], 'pass', 'last: one 12 s ago, two 3 min ago'],
   ['a clock that was set back', [ago('one', -5)], 'pass', 'last: one 0 s ago'],
-  ['never', [ago('one', 12), never], 'warn', 'the hub does not answer: new never'],
-  ['too long ago', [ago('one', 600), ago('two', 12)], 'warn', 'the hub does not answer: one 10 min ago'],
+  ['never', [ago('one', 12), never], 'warn', 'the hub does not answer: new never; last: one 12 s ago'],
+  [
+    'too long ago',
+    [ago('one', 600), ago('two', 12)],
+    'warn',
+    'the hub does not answer: one 10 min ago; last: two 12 s ago',
+  ],
   ['long ago, without keepalives', [ago('one', 600, 0)], 'pass', 'last: one 10 min ago'],
   ['long ago, with few keepalives', [ago('one', 600, 600)], 'pass', 'last: one 10 min ago'],
-  ['one that cannot be read', [ago('one', 12), unread], 'skip', 'cannot be read: odd (open /x: ENOENT)'],
-  ['never, beside one that cannot be read', [unread, never], 'warn', 'the hub does not answer: new never'],
+  [
+    'one that cannot be read',
+    [ago('one', 12), unread],
+    'skip',
+    'cannot be read: odd (open /x: ENOENT); last: one 12 s ago',
+  ],
+  [
+    'one of each',
+    [ago('one', 12), unread, gone, never],
+    'warn',
+    'the hub does not answer: new never; without a link: bare; cannot be read: odd (open /x: ENOENT); last: one 12 s ago',
+  ],
+  ['one without a link', [gone], 'warn', 'without a link: bare'],
+  [
+    'many, and each is told of',
+    Array.from({ length: 9 }, (_, n) => ago(`c${n}`, n)),
+    'pass',
+    'last: c0 0 s ago, c1 1 s ago, c2 2 s ago, c3 3 s ago, c4 4 s ago, c5 5 s ago, c6 6 s ago, c7 7 s ago, c8 8 s ago',
+  ],
 ];
 
 for (const [title, handshakes, status, cause] of cases) {

@@ -1,4 +1,4 @@
-/** The single executable, on a host that has neither Node nor `ip` nor `wg`. */
+/** The single executable, on a host that has neither Node nor any program that the driver runs on older ones. */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { executable } from '../host/driver.ts';
@@ -6,6 +6,8 @@ import { openLab, SUITES } from '../lab/index.ts';
 import { hubAddress, hubFiles, sh, startHubBeside } from './guest-host.ts';
 
 const suites = process.env.WGDRIVER_TEST_FULL === undefined ? (['trixie'] as const) : SUITES;
+
+const missing = 'node ip wg nft nsenter unshare';
 
 const lab = await openLab();
 after(() => lab.close());
@@ -19,8 +21,8 @@ for (const suite of suites) {
       guest,
       `start_engine; ${startHubBeside} import_image
        ip netns exec hub wg show wg-hub public-key >/root/hub.pub
-       rm -f $(type -ap node ip wg); hash -r
-       ! command -v node ip wg`,
+       rm -f $(type -ap ${missing}); hash -r
+       ! command -v ${missing}`,
       600,
     );
     const links = await sh(guest, 'show_links');
@@ -54,9 +56,11 @@ for (const suite of suites) {
         'wg',
         'plugin',
         'engine',
+        'handshakes',
       ]) {
         assert.equal(statuses[name], 'pass', name);
       }
+      assert.match(checks.find(({ name }) => name === 'handshakes')?.cause ?? '', /^last: one \d+ s ago$/);
     });
 
     await t.test('everything is removed, and no link is left', async () => {

@@ -1,5 +1,5 @@
 import { concat, readU16, u16 } from './bytes.ts';
-import { malformed } from './error.ts';
+import { malformed, NetlinkError } from './error.ts';
 
 // linux/netlink.h
 export const NLA_F_NESTED = 0x8000;
@@ -26,7 +26,8 @@ export function encodeAttributes(attributes: readonly Attribute[]): Uint8Array {
   return concat(
     attributes.flatMap(({ type, value }) => {
       if (value.length > longestValue) {
-        throw malformed('nlattr', `expected at most ${longestValue} bytes, got ${value.length}`);
+        const text = `expected at most ${longestValue} bytes, got ${value.length}`;
+        throw new NetlinkError('encode', 'nlattr', { text });
       }
       const length = NLA_HDRLEN + value.length;
       return [u16(length), u16(type), value, new Uint8Array(NLA_ALIGN(length) - length)];

@@ -19,15 +19,11 @@ export function u8(value: number): Uint8Array {
 }
 
 export function u16(value: number): Uint8Array {
-  const bytes = new Uint8Array(2);
-  viewOf(bytes).setUint16(0, value, littleEndian);
-  return bytes;
+  return Uint8Array.of(value, value >>> 8);
 }
 
 export function u32(value: number): Uint8Array {
-  const bytes = new Uint8Array(4);
-  viewOf(bytes).setUint32(0, value, littleEndian);
-  return bytes;
+  return Uint8Array.of(value, value >>> 8, value >>> 16, value >>> 24);
 }
 
 /** In network byte order, as netfilter has most of its attributes. */

@@ -11,7 +11,7 @@ export interface NetlinkCause {
 /** `create link wgd1a2b3c: EOPNOTSUPP: Unknown device type`. Holds no payload: a key may be in it. */
 export class NetlinkError extends Error {
   override readonly name = 'NetlinkError';
-  /** What was done: `create`, `receive`, `decode`. */
+  /** What was done: `create`, `receive`, `encode`, `decode`. */
   readonly operation: string;
   /** To what: `link wgd1a2b3c`, `socket`, `nlattr`. */
   readonly subject: string;
@@ -57,7 +57,7 @@ function capabilityFor(subject: string): string {
   }
 }
 
-/** Bytes that are not what they should be. */
+/** Bytes that came, and are not what they should be. */
 export function malformed(subject: string, text: string): NetlinkError {
   return new NetlinkError('decode', subject, { text });
 }

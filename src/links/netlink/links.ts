@@ -11,11 +11,10 @@ import { NETLINK_GENERIC, NETLINK_ROUTE, withNetlinkSocket } from './socket.ts';
 import { configureDevice } from './wireguard/client.ts';
 import { WG_GENL_NAME } from './wireguard/constants.ts';
 
-/**
- * A deletion keeps a thread busy for tens of milliseconds. libuv has four, and a container that starts
- * meanwhile needs one.
- */
-const deletionsAtOnce = 3;
+/** A deletion keeps a thread busy for tens of milliseconds, and a container that starts meanwhile needs one, too. */
+const deletionsAtOnce = 6;
+/** So many of libuv’s threads it takes, of which there are four unless the environment says otherwise. */
+export const threads = deletionsAtOnce + 2;
 
 const route = { protocol: NETLINK_ROUTE } as const;
 const generic = { protocol: NETLINK_GENERIC } as const;
@@ -39,6 +38,9 @@ export function netlinkLinks(mark: Mark, kind = 'wireguard'): Links {
       }
     }).catch(asLinkError('delete', name));
 
+  const isUnfinished = (link: Link) =>
+    mark.read(link.alias) !== undefined || (!link.alias && link.kind === kind);
+
   return {
     create: ({ name, mtu, endpointId }) =>
       withNetlinkSocket(route, async (socket) => {
@@ -46,10 +48,8 @@ export function netlinkLinks(mark: Mark, kind = 'wireguard'): Links {
         try {
           await setLinkAlias(socket, name, mark.write(endpointId));
         } catch (error) {
-          // Without its mark nobody would ever delete it.
-          await getLink(socket, name)
-            .then((link) => deleteLink(socket, link))
-            .catch(() => {});
+          // Without its mark nobody would ever delete it. If it is gone, the name may be somebody else's.
+          await deleteIf(name, isUnfinished).catch(() => {});
           throw error;
         }
       }).catch(asLinkError('create', name)),
@@ -65,8 +65,7 @@ export function netlinkLinks(mark: Mark, kind = 'wireguard'): Links {
         return true;
       }),
 
-    deleteUnfinished: (name) =>
-      deleteIf(name, (link) => mark.read(link.alias) !== undefined || (!link.alias && link.kind === kind)),
+    deleteUnfinished: (name) => deleteIf(name, isUnfinished),
 
     list: () =>
       withNetlinkSocket(route, async (socket) =>

@@ -7,7 +7,8 @@ test('errno by the name that errno(3) has', () => {
   // asm-generic/errno-base.h and errno.h
   const names = { 1: 'EPERM', 4: 'EINTR', 11: 'EAGAIN', 17: 'EEXIST', 19: 'ENODEV', 34: 'ERANGE' };
   const others = { 90: 'EMSGSIZE', 95: 'EOPNOTSUPP', 97: 'EAFNOSUPPORT', 98: 'EADDRINUSE', 105: 'ENOBUFS' };
-  for (const [number, name] of Object.entries({ ...names, ...others })) {
+  const notOfNode = { 53: 'EBADR', 64: 'ENONET', 85: 'ERESTART', 94: 'ESOCKTNOSUPPORT', 96: 'EPFNOSUPPORT' };
+  for (const [number, name] of Object.entries({ ...names, ...others, ...notOfNode })) {
     assert.equal(errnoName(Number(number)), name);
     assert.equal(errnoName(-Number(number)), name);
   }

@@ -36,6 +36,6 @@ export function fakeKernel(...scripts: readonly (readonly (readonly Scripted[])[
     },
     receive,
     receivePart: async () => receive(),
-    close() {},
+    close: async () => {},
   };
 }

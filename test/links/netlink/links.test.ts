@@ -163,6 +163,19 @@ test('links are listed in several messages', options, async () => {
   assert.deepEqual(listed.map(({ name }) => name).sort(), names.sort());
 });
 
+test('links are listed while many are deleted, which interrupts a dump', options, async () => {
+  const links = linksOf('bridge');
+  const names = Array.from({ length: 100 }, (_, n) => `wgd${n}`);
+  for (const name of names) {
+    await links.create({ ...link, name });
+  }
+  const deletions = Promise.all(names.map((name) => links.delete(name)));
+  const listed = await links.list();
+  assert(listed.length < names.length, `${listed.length}`);
+  await deletions;
+  assert.deepEqual(await links.list(), []);
+});
+
 test(
   'configuring a link where the kernel has no WireGuard, or no such link: no key in the error',
   options,

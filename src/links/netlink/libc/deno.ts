@@ -34,6 +34,7 @@ export function denoLibc(): Libc {
     recvmsg: { parameters: ['i32', 'buffer', 'i32'], result: 'isize' },
     open: { parameters: ['buffer', 'i32'], result: 'i32' },
     close: { parameters: ['i32'], result: 'i32' },
+    closeBeside: { parameters: ['i32'], result: 'i32', name: 'close', nonblocking: true },
     setns: { parameters: ['i32', 'i32'], result: 'i32' },
     unshare: { parameters: ['i32'], result: 'i32' },
     __errno_location: { parameters: [], result: 'pointer' },
@@ -82,6 +83,10 @@ export function denoLibc(): Libc {
     open: (path) => checked('open', path, symbols.open(new TextEncoder().encode(`${path}\0`), forReading)),
     close(file) {
       checked('close', 'file', symbols.close(file));
+    },
+    async closeBeside(file) {
+      // Whatever it answers, the file is closed (close(2)).
+      await symbols.closeBeside(file);
     },
     setns(namespace, type) {
       checked('enter', 'network namespace', symbols.setns(namespace, type));

@@ -18,6 +18,8 @@ export interface Libc {
   /** For reading. */
   open(path: string): number;
   close(file: number): void;
+  /** The same in a thread beside the event loop. */
+  closeBeside(file: number): Promise<void>;
   /** Of the calling thread, which is the one that runs JavaScript. */
   setns(namespace: number, type: number): void;
   /** Of the calling thread, too. */

@@ -17,11 +17,12 @@ interface Ffi {
 
 const write = promisify(fs.write);
 const read = promisify(fs.read);
+const close = promisify(fs.close);
 
 /**
- * libc by node:ffi (from Node 26.1 on), or undefined where that is missing. What Node has itself for any
- * file descriptor is left to it: it knows errno, and its write and read are done by one of libuv's four
- * threads, which cost no memory of ours, as worker threads would.
+ * libc by node:ffi (from Node 26.9 on; from 26.1 on behind `--experimental-ffi`), or undefined where that is
+ * missing. What Node has itself for any file descriptor is left to it: it knows errno, and its write and read
+ * are done by one of libuv's threads, which cost no memory of ours, as worker threads would.
  */
 export function nodeLibc(): Libc | undefined {
   const ffi = quietly(() => process.getBuiltinModule('node:ffi') as Ffi | undefined);
@@ -78,6 +79,7 @@ export function nodeLibc(): Libc | undefined {
       ),
     open: (path) => attempt('open', path, () => fs.openSync(path, 'r')),
     close: (file) => attempt('close', 'file', () => fs.closeSync(file)),
+    closeBeside: (file) => close(file).catch(refusal('close', 'file')),
   };
 }
 

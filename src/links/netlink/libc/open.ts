@@ -21,7 +21,8 @@ function bind(): Libc {
   const libc = 'Deno' in globalThis ? denoLibc() : nodeLibc();
   if (libc === undefined) {
     throw new Error(
-      `netlink needs a runtime that calls libc (node:ffi), Node from 26.1 on or Deno; this is Node ${process.version}`,
+      'netlink needs a runtime that calls libc: Deno, Node from 26.9 on, or from 26.1 on with ' +
+        `NODE_OPTIONS=--experimental-ffi; this is Node ${process.version}`,
     );
   }
   return libc;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { encodeAttributes } from '../../../../src/links/netlink/attribute.ts';
 import { concat, cString, u32 } from '../../../../src/links/netlink/bytes.ts';
 import { decodeMessages } from '../../../../src/links/netlink/message.ts';
@@ -14,6 +15,9 @@ import {
 } from '../../../../src/links/netlink/route/link.ts';
 import { assertSurvivesAnyBytes } from '../malformed.ts';
 import * as vectors from '../vectors.ts';
+
+/** Without a zero, which ends it. */
+const text = fc.string({ unit: 'grapheme' });
 
 function messageIn(bytes: Uint8Array) {
   return decodeMessages(bytes)[0] ?? assert.fail();
@@ -82,5 +86,32 @@ test('what is no link', () => {
     ]),
   ]);
   assert.throws(() => decodeLink(short), /IFLA_MTU: expected 4 bytes, got 2/);
+});
+
+test('decoding is the inverse of encoding: a link to make, and an alias to set', () => {
+  const specification = fc.record(
+    { name: text, kind: text, mtu: fc.nat(0xffff_ffff) },
+    { requiredKeys: ['name', 'kind'], noNullPrototype: true },
+  );
+  fc.assert(
+    fc.property(specification, text, (link, alias) => {
+      const { name, kind, mtu } = link;
+      const made = { index: 0, name, mtu, kind, alias: undefined };
+      assert.deepEqual(decodeLink(encodeNewLink(link)), made);
+      const renamed = { index: 0, name, mtu: undefined, kind: undefined, alias };
+      assert.deepEqual(decodeLink(encodeSetAlias(name, alias)), renamed);
+    }),
+  );
+});
+
+test('any bytes are a link or a NetlinkError, as the value of any attribute too', () => {
   assertSurvivesAnyBytes(decodeLink, messageIn(vectors.link).payload, messageIn(vectors.newLink).payload);
+  const name = { type: 3, value: cString('wgt0') };
+  // linux/if_link.h: IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO, IFLA_IFALIAS
+  for (const type of [3, 4, 18, 20]) {
+    assertSurvivesAnyBytes(
+      (value) => decodeLink(concat([new Uint8Array(16), encodeAttributes([name, { type, value }])])),
+      u32(1420),
+    );
+  }
 });
