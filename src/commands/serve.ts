@@ -2,13 +2,12 @@ import { lookup } from 'node:dns/promises';
 import { resolve } from 'node:path';
 import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
-import { createDriver, scopes, type WireGuardDriver } from '../driver/driver.ts';
+import { createDriver, removalsAtOnce, scopes, type WireGuardDriver } from '../driver/driver.ts';
 import { lockState } from '../driver/state-lock.ts';
 import { openStore } from '../driver/store.ts';
 import { createGuard } from '../killswitch/guard.ts';
 import { selectNamespaces } from '../killswitch/namespaces.ts';
 import { markOf } from '../links/mark.ts';
-import { threads } from '../links/netlink/links.ts';
 import { backends, selectLinks } from '../links/select.ts';
 import { createLog, logFormats, logLevels } from '../log.ts';
 import { servePlugin } from '../plugin/server.ts';
@@ -84,7 +83,7 @@ export default strictCommand({
     // It waits most of its time, and runs on every host: memory counts for more than speed.
     setFlagsFromString('--optimize-for-size');
     // libuv reads it when it first needs one of them; they cost next to nothing until then, or ever.
-    process.env.UV_THREADPOOL_SIZE ??= String(threads);
+    process.env.UV_THREADPOOL_SIZE ??= String(removalsAtOnce + 2);
     // Everything made from here on, the socket included, is root's alone from its first moment.
     process.umask(0o077);
     const stop = stopSignal();

@@ -1,6 +1,7 @@
 import { derivePrivateKey } from '../keys/derivation.ts';
 import { readSeedFile } from '../keys/seed.ts';
 import type { Guard } from '../killswitch/guard.ts';
+import { createLimit } from '../limit.ts';
 import { LinkError, type Links, type NewLink } from '../links/links.ts';
 import { type Log, msSince } from '../log.ts';
 import type { CreateEndpointRequest } from '../plugin/api.ts';
@@ -41,6 +42,12 @@ export interface WireGuardDriver extends Driver {
   protectAll(): Promise<void>;
 }
 
+/**
+ * Each keeps the kernel, and a thread or a program that waits for it, busy for tens of milliseconds. Containers that
+ * start meanwhile come between them.
+ */
+export const removalsAtOnce = 4;
+
 export const scopes = ['local', 'global'] as const;
 export type Scope = (typeof scopes)[number];
 
@@ -59,6 +66,7 @@ export function createDriver({
   // network is in order too, so that no two find the same address free.
   const inNetwork = createQueue();
   const inEndpoint = createQueue();
+  const limited = createLimit(removalsAtOnce);
   const undeleted = new Set(
     store
       .allJoined()
@@ -306,6 +314,10 @@ export function createDriver({
     if (store.endpoint(endpointId) !== undefined) {
       undeleted.add(endpointId);
     }
+    await limited(() => removeNow(endpointId));
+  }
+
+  async function removeNow(endpointId: string): Promise<void> {
     try {
       await store.beginRemoval(endpointId);
     } catch (cause) {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import { removalsAtOnce } from '../../src/driver/driver.ts';
 import { linkName } from '../../src/driver/names.ts';
 import { optionPrefix } from '../../src/driver/options.ts';
 import { LinkError } from '../../src/links/links.ts';
@@ -512,6 +513,34 @@ test('DeleteEndpoint waits for the Join of its endpoint, and not for another’s
   assert('InterfaceName' in ((await joining) as object));
   assert.deepEqual(await deleting, {});
   assert.deepEqual((await driver.traces()).links, []);
+});
+
+test('so many removals at once and no more, and a Join waits for none of them', async () => {
+  await createNetwork();
+  const ids = Array.from({ length: removalsAtOnce + 1 }, (_, index) => `e${index}`);
+  for (const [index, id] of ids.entries()) {
+    await createEndpoint(id, `192.168.5.${index + 2}/24`);
+    await joinEndpoint(id);
+  }
+  const remove = (id: string) => driver.call('NetworkDriver.DeleteEndpoint', endpoint(id));
+  const releases: (() => void)[] = [];
+  const answers: Promise<unknown>[] = [];
+  for (const id of ids.slice(0, removalsAtOnce)) {
+    const held = driver.links.hold('delete');
+    answers.push(remove(id));
+    releases.push(await held);
+  }
+  answers.push(...ids.slice(removalsAtOnce).map(remove));
+  await createEndpoint('late', '192.168.5.99/24');
+  await joinEndpoint('late');
+  const deletions = () => driver.links.asked.filter((asked) => asked.startsWith('delete ')).length;
+  assert.equal(deletions(), removalsAtOnce);
+  for (const release of releases) {
+    release();
+  }
+  await Promise.all(answers);
+  assert.equal(deletions(), ids.length);
+  assert.deepEqual((await driver.traces()).links, [linkName('late')]);
 });
 
 test('after a restart the driver knows its networks and endpoints', async () => {

@@ -49,8 +49,9 @@ export function resultsPage(runs: readonly ScenarioRun[]): string {
   return [
     '# Scenarios with the kernel’s WireGuard',
     '',
-    'Each scenario of test/scenarios/ in Debian guests under QEMU’s emulation, as `npm run test:full` ran it: the day on',
-    'which it passed. What an engine or a suite does not have is told by the reason.',
+    'Each scenario of test/scenarios/ but leaks.test.ts, of which [docs/leaks.md](leaks.md) tells, in Debian guests under',
+    'QEMU’s emulation, as `npm run test:full` ran it: the day on which it passed. What an engine or a suite does not have',
+    'is told by the reason.',
     ...drivers.flatMap((driver) => [
       '',
       `## ${driver}`,

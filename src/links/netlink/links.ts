@@ -1,4 +1,3 @@
-import { createLimit } from '../../limit.ts';
 import type { Device } from '../../wireguard/device.ts';
 import { LinkError, type Links } from '../links.ts';
 import type { Mark } from '../mark.ts';
@@ -11,11 +10,6 @@ import { NETLINK_GENERIC, NETLINK_ROUTE, withNetlinkSocket } from './socket.ts';
 import { configureDevice } from './wireguard/client.ts';
 import { WG_GENL_NAME } from './wireguard/constants.ts';
 
-/** A deletion keeps a thread busy for tens of milliseconds, and a container that starts meanwhile needs one, too. */
-const deletionsAtOnce = 6;
-/** So many of libuv’s threads it takes, of which there are four unless the environment says otherwise. */
-export const threads = deletionsAtOnce + 2;
-
 const route = { protocol: NETLINK_ROUTE } as const;
 const generic = { protocol: NETLINK_GENERIC } as const;
 
@@ -26,7 +20,6 @@ const generic = { protocol: NETLINK_GENERIC } as const;
  */
 export function netlinkLinks(mark: Mark, kind = 'wireguard'): Links {
   openLibc();
-  const limited = createLimit(deletionsAtOnce);
   const family = genericFamily(WG_GENL_NAME);
 
   /** Deletes a link that is there and that `isWanted` says yes to. */
@@ -34,7 +27,7 @@ export function netlinkLinks(mark: Mark, kind = 'wireguard'): Links {
     withNetlinkSocket(route, async (socket) => {
       const link = await unlessGone(getLink(socket, name));
       if (link !== undefined && isWanted(link)) {
-        await limited(() => unlessGone(deleteLink(socket, link)));
+        await unlessGone(deleteLink(socket, link));
       }
     }).catch(asLinkError('delete', name));
 

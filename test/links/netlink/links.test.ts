@@ -134,7 +134,7 @@ test('deleting one link at once from many sides, and many links', options, async
   assert.deepEqual(shownLinks(), []);
 });
 
-test('the event loop goes on while links are deleted, and others are made', options, async () => {
+test('the event loop goes on while links are deleted', options, async () => {
   const links = linksOf('bridge');
   const names = Array.from({ length: 20 }, (_, n) => `wgd${n}`);
   for (const name of names) {
@@ -143,14 +143,10 @@ test('the event loop goes on while links are deleted, and others are made', opti
   let ticks = 0;
   const timer = setInterval(() => ticks++, 1);
   const started = performance.now();
-  const deletions = Promise.all(names.map((name) => links.delete(name)));
-  await links.create(link);
-  const created = performance.now() - started;
-  await deletions;
+  await Promise.all(names.map((name) => links.delete(name)));
   const deleted = performance.now() - started;
   clearInterval(timer);
   assert(ticks > deleted / 20, `${ticks} ticks of 1 ms in ${deleted} ms`);
-  assert(created < deleted / 2, `made after ${created} ms, all others deleted after ${deleted} ms`);
 });
 
 test('links are listed in several messages', options, async () => {
