@@ -46,7 +46,7 @@ export interface WireGuardDriver extends Driver {
  * Each keeps the kernel, and a thread or a program that waits for it, busy for tens of milliseconds. Containers that
  * start meanwhile come between them.
  */
-export const removalsAtOnce = 6;
+export const removalsAtOnce = 3;
 
 export const scopes = ['local', 'global'] as const;
 export type Scope = (typeof scopes)[number];
