@@ -82,7 +82,7 @@ export default strictCommand({
     }
     // It waits most of its time, and runs on every host: memory counts for more than speed.
     setFlagsFromString('--optimize-for-size');
-    // libuv reads it when it first needs one of them; they cost next to nothing until then, or ever.
+    // libuv’s threads, of which it starts with its first task so many; they take next to no memory.
     process.env.UV_THREADPOOL_SIZE ??= String(removalsAtOnce + 2);
     // Everything made from here on, the socket included, is root's alone from its first moment.
     process.umask(0o077);

@@ -138,6 +138,26 @@ test('thousands of rules are one batch, and what is refused of it says what was 
   });
 });
 
+test(
+  'what the kernel has to destroy when a socket is closed does not hold up the event loop',
+  options,
+  async () => {
+    const table = { family: 'inet', name: 'gone', chains: [] } as const;
+    let [held, whole] = [0, 0];
+    for (let n = 0; n < 10; n++) {
+      const socket = openNetlinkSocket({ protocol: NETLINK_NETFILTER, netns: 'new' });
+      await replaceTables(socket, [table]);
+      await deleteTables(socket, [table]);
+      const started = performance.now();
+      const closed = socket.close();
+      held += performance.now() - started;
+      await closed;
+      whole += performance.now() - started;
+    }
+    assert(held < whole / 2, `${held} ms of ${whole} ms`);
+  },
+);
+
 test('whoever could not come back from a namespace does not go', options, () => {
   const program = `
     import { openLibc } from '${new URL('../../../src/links/netlink/libc/open.ts', import.meta.url)}';
