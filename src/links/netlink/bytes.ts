@@ -65,10 +65,13 @@ export function readI64(bytes: Uint8Array, offset = 0): bigint {
   return viewOf(bytes).getBigInt64(offset, littleEndian);
 }
 
+/** To the letter: another's alias that only looks like ours is not ours. */
+const text = new TextDecoder('utf-8', { ignoreBOM: true });
+
 /** Text up to its final zero, or all of it if there is none. */
 export function readCString(bytes: Uint8Array): string {
   const end = bytes.indexOf(0);
-  return new TextDecoder().decode(end === -1 ? bytes : bytes.subarray(0, end));
+  return text.decode(end === -1 ? bytes : bytes.subarray(0, end));
 }
 
 function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {

@@ -96,7 +96,8 @@ test('a value too long for its length field is refused', () => {
   assert.equal(encodeAttributes([{ type: 1, value: new Uint8Array(0xfffb) }]).length, 0x1_0000);
 });
 
-test('text ends at its zero, if it has one', () => {
+test('text ends at its zero, if it has one, and nothing of it is left out', () => {
+  assert.equal(readCString(cString('\uFEFFwg0')), '\uFEFFwg0');
   assert.equal(readCString(cString('wg0')), 'wg0');
   assert.equal(readCString(cString('wg0').slice(0, -1)), 'wg0');
   assert.equal(readCString(new Uint8Array()), '');
