@@ -21,6 +21,8 @@ for (const suite of suites) {
       guest,
       `start_engine; ${startHubBeside} import_image
        ip netns exec hub wg show wg-hub public-key >/root/hub.pub
+       # For ping_from, and where the driver does not look.
+       mkdir /root/bin && cp $(type -P nsenter) /root/bin
        rm -f $(type -ap ${missing}); hash -r
        ! command -v ${missing}`,
       600,
@@ -37,7 +39,7 @@ for (const suite of suites) {
         guest,
         `create_network wgnet 10.99.0.2:51820 $(cat /root/hub.pub)
          start_container one
-         ping_from one ${hubAddress}`,
+         PATH=$PATH:/root/bin ping_from one ${hubAddress}`,
       );
     });
 
