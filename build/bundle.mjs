@@ -16,7 +16,7 @@ const bundles = {
     // From 20.19 on, Node runs a file without extension as a module if it looks like one.
     banner: { js: `#!/usr/bin/env node${commonjs}` },
   },
-  demo: { entryPoints: ['test/demo.ts'], outfile: 'dist/demo.mjs', banner: { js: commonjs } },
+  demo: { entryPoints: ['build/demo/demo.ts'], outfile: 'dist/demo.mjs', banner: { js: commonjs } },
 };
 
 const bundle = bundles[process.argv[2] ?? 'wgdriver'];

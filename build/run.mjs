@@ -76,21 +76,21 @@ const tasks = {
     tasks.build();
     tasks.packages([]);
     const sandboxed = (file, ...words) =>
-      run(modernNode(), 'test/sandboxed.ts', modernNode(), file, ...words);
+      run(modernNode(), 'build/host/sandboxed.ts', modernNode(), file, ...words);
     const parts = {
-      '--vm': (...words) => run(modernNode(), 'test/bench/guests.ts', ...words),
-      keys: (...words) => run(modernNode(), 'test/bench/keys.ts', ...words),
-      scale: (...words) => run(modernNode(), 'test/bench/scale.ts', ...words),
+      '--vm': (...words) => run(modernNode(), 'build/bench/guests.ts', ...words),
+      keys: (...words) => run(modernNode(), 'build/bench/keys.ts', ...words),
+      scale: (...words) => run(modernNode(), 'build/bench/scale.ts', ...words),
       start(...words) {
         tasks.exe(['x64']);
-        sandboxed('test/bench/start.ts', ...words);
+        sandboxed('build/bench/start.ts', ...words);
       },
     };
     const [part = '', ...words] = args;
     if (Object.hasOwn(parts, part)) {
       parts[part](...words);
     } else {
-      sandboxed('test/bench/bench.ts', ...args);
+      sandboxed('build/bench/bench.ts', ...args);
       parts.keys();
       parts.start();
     }
@@ -107,7 +107,7 @@ const tasks = {
     tasks.build();
     run(process.execPath, 'build/bundle.mjs', 'demo');
     if (place === '--vm') {
-      run(modernNode(), 'test/guests/demo.ts', ...rest);
+      run(modernNode(), 'build/demo/guest.ts', ...rest);
     } else {
       tasks.packages([]);
       // Bundled, so that it needs no Node newer than the machine's.

@@ -5,8 +5,8 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { smokeScenarios } from './host/scenarios.ts';
-import { labObstacle } from './lab/index.ts';
+import { smokeScenarios } from '../build/host/scenarios.ts';
+import { labObstacle } from '../build/lab/index.ts';
 
 interface Tier {
   readonly name: string;
@@ -48,7 +48,7 @@ const tiers: readonly Tier[] = [
     concurrency: availableParallelism(),
     files: [
       'test/*.test.ts',
-      'test/{commands,doctor,driver,engine-client,faults,fuzz,keys,killswitch,links,plugin,wireguard}/**/*.test.ts',
+      'test/{commands,doctor,driver,engine,faults,fuzz,keys,killswitch,links,netlink,networks,plugin,programs,state,wireguard}/**/*.test.ts',
     ],
   },
   {
@@ -98,7 +98,7 @@ function runTier({ name, tasks, isSandboxed, concurrency, files }: Tier): 'passe
   const options = ['--test', '--test-reporter=spec', `--test-timeout=${testTimeoutMs}`];
   options.push(`--test-concurrency=${concurrency}`);
   const command = [process.execPath, ...options, ...files];
-  const sandbox = isSandboxed ? [process.execPath, 'test/sandboxed.ts'] : [];
+  const sandbox = isSandboxed ? [process.execPath, 'build/host/sandboxed.ts'] : [];
   const isReady = tasks.every((words) => run(process.execPath, 'build/run.mjs', ...words));
   return isReady && run(...([...sandbox, ...command] as [string, ...string[]])) ? 'passed' : 'failed';
 }

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { optionPrefix } from '../driver/options.ts';
 import { type KeyPair, keyPairsOf, workersFor } from '../keys/key-pairs.ts';
 import { hostsOf, maxAddresses, parseRange, requireMasked } from '../keys/ranges.ts';
+import { optionPrefix } from '../networks/options.ts';
 import {
   type Address,
   type AddressRange,

@@ -1,9 +1,9 @@
-import { decodeNetworkOptions, type NetworkOptions, ourOptions, seedFileOf } from '../driver/options.ts';
 import type { NetworkInspection } from '../engine/api.ts';
 import { createEngine } from '../engine/client.ts';
 import { RequestError } from '../engine/request.ts';
 import { defaultAdditional, defaultDerivation, type KeyScheme } from '../keys/derivation.ts';
 import { readSeedFile } from '../keys/seed.ts';
+import { decodeNetworkOptions, type NetworkOptions, ourOptions, seedFileOf } from '../networks/options.ts';
 import { type Address, formatPrefix, type Prefix, parseAddress, parsePrefix } from '../wireguard/address.ts';
 import type { PublicKey } from '../wireguard/key.ts';
 import { Secret } from '../wireguard/secret.ts';

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
-import { defaultSecretsFolder } from '../driver/options.ts';
 import { engineSocket } from '../engine/socket.ts';
+import { defaultSecretsFolder } from '../networks/options.ts';
 
 /** The option of the commands that read seed files of networks. */
 export const secretsOption = {

@@ -1,4 +1,4 @@
-import { type Outcome, run } from '../links/iproute/run.ts';
+import { type Outcome, run } from '../programs/run.ts';
 import { type Finding, pass, skip, warn } from './finding.ts';
 
 const name = 'clock';

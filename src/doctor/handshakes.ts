@@ -1,11 +1,11 @@
 import { linkName } from '../driver/names.ts';
 import { readEndpointId } from '../links/mark.ts';
-import type { NetworkNamespace } from '../links/netlink/namespace.ts';
-import { listLinks } from '../links/netlink/route/client.ts';
-import { NETLINK_GENERIC, NETLINK_ROUTE, withNetlinkSocket } from '../links/netlink/socket.ts';
-import { getDevice } from '../links/netlink/wireguard/client.ts';
 import { ask } from '../links/userspace/socket.ts';
 import { decodePeer, getRequest } from '../links/userspace/uapi.ts';
+import type { NetworkNamespace } from '../netlink/namespace.ts';
+import { listLinks } from '../netlink/route/client.ts';
+import { NETLINK_GENERIC, NETLINK_ROUTE, withNetlinkSocket } from '../netlink/socket.ts';
+import { getDevice } from '../netlink/wireguard/client.ts';
 import type { PeerStatus } from '../wireguard/device.ts';
 import { type Finding, pass, skip, warn } from './finding.ts';
 import type { Survey } from './survey.ts';

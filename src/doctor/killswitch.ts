@@ -1,6 +1,6 @@
-import { optionPrefix } from '../driver/options.ts';
 import { probeProtection } from '../killswitch/guard.ts';
 import { selectNamespaces } from '../killswitch/namespaces.ts';
+import { optionPrefix } from '../networks/options.ts';
 import { type Finding, fail, pass, skip, warn } from './finding.ts';
 
 const name = 'killswitch';

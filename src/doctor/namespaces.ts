@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { decode } from '../decode.ts';
-import { type Outcome, run } from '../links/iproute/run.ts';
+import { type Outcome, run } from '../programs/run.ts';
 import { type Finding, fail, listed, pass, skip, warn } from './finding.ts';
 
 const name = 'network-namespaces';

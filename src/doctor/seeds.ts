@@ -1,4 +1,4 @@
-import { optionPrefix } from '../driver/options.ts';
+import { optionPrefix } from '../networks/options.ts';
 import { type Finding, listed, pass, warn } from './finding.ts';
 import type { Survey } from './survey.ts';
 

@@ -1,7 +1,7 @@
-import { optionPrefix } from '../driver/options.ts';
 import type { Container, Endpoint, ListedContainer, Network, SystemInfo } from '../engine/api.ts';
 import type { Engine } from '../engine/client.ts';
 import { RequestError } from '../engine/request.ts';
+import { optionPrefix } from '../networks/options.ts';
 import { parseVersionNumber, type VersionNumber } from '../version-number.ts';
 
 /** A container's place on a network, with what the network itself says. */

@@ -1,8 +1,8 @@
 import { open } from 'node:fs/promises';
-import { type Outcome, run } from '../links/iproute/run.ts';
 import { netlinkObstacle, probeWireGuardByNetlink } from '../links/netlink/probe.ts';
 import { probeKernelWireGuard, probeProgram } from '../links/probe.ts';
 import { userspaceProgram } from '../links/userspace/links.ts';
+import { type Outcome, run } from '../programs/run.ts';
 import { type Finding, fail, pass, skip, warn } from './finding.ts';
 
 const tunDevice = '/dev/net/tun';

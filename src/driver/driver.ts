@@ -4,20 +4,20 @@ import type { Guard } from '../killswitch/guard.ts';
 import { createLimit } from '../limit.ts';
 import { LinkError, type Links, type NewLink } from '../links/links.ts';
 import { type Log, msSince } from '../log.ts';
+import { dnsServers, refuseForeignDns } from '../networks/dns.ts';
+import { type Network, networkOf, recordOf, subnetOfAddress } from '../networks/network.ts';
+import { defaultSecretsFolder, optionPrefix, ourOptions, seedFileOf } from '../networks/options.ts';
+import { allowedIps, routing } from '../networks/routing.ts';
 import type { CreateEndpointRequest } from '../plugin/api.ts';
 import type { Driver } from '../plugin/driver.ts';
+import type { Endpoint, Store } from '../state/store.ts';
 import { type Address, formatPrefix, parsePrefix, sameAddress } from '../wireguard/address.ts';
 import type { Device } from '../wireguard/device.ts';
 import type { PrivateKey } from '../wireguard/key.ts';
 import { Secret } from '../wireguard/secret.ts';
-import { dnsServers, refuseForeignDns } from './dns.ts';
 import { containerLinkPrefix, linkName } from './names.ts';
-import { type Network, networkOf, recordOf, subnetOfAddress } from './network.ts';
-import { defaultSecretsFolder, optionPrefix, ourOptions, seedFileOf } from './options.ts';
 import { createQueue } from './queue.ts';
 import { createReconcile } from './reconcile.ts';
-import { allowedIps, routing } from './routing.ts';
-import type { Endpoint, Store } from './store.ts';
 import { dnsWarning, endpointWarnings, networkWarnings } from './warnings.ts';
 
 export interface DriverDependencies {

@@ -2,9 +2,9 @@ import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Links, OwnedLink } from '../links/links.ts';
 import type { Log } from '../log.ts';
+import type { Endpoint, Joined, Store } from '../state/store.ts';
 import { linkName } from './names.ts';
 import type { Queue } from './queue.ts';
-import type { Endpoint, Joined, Store } from './store.ts';
 
 export interface ReconcileDependencies {
   readonly store: Store;

@@ -1,8 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { shortSeedBytes } from '../keys/derivation.ts';
+import type { Network } from '../networks/network.ts';
+import { optionPrefix, seedFileOf } from '../networks/options.ts';
 import { Secret } from '../wireguard/secret.ts';
-import type { Network } from './network.ts';
-import { optionPrefix, seedFileOf } from './options.ts';
 
 /** libnetwork's label for what `docker run -p` asks of an endpoint. */
 const PortMap = 'com.docker.network.portmap';

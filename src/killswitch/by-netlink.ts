@@ -1,7 +1,8 @@
-import { NetlinkError } from '../links/netlink/error.ts';
-import { openLibc } from '../links/netlink/libc/open.ts';
-import type { NetworkNamespace } from '../links/netlink/namespace.ts';
-import { deleteTables, replaceTables } from '../links/netlink/netfilter/client.ts';
+import type { Log } from '../log.ts';
+import { NetlinkError } from '../netlink/error.ts';
+import { openLibc } from '../netlink/libc/open.ts';
+import type { NetworkNamespace } from '../netlink/namespace.ts';
+import { deleteTables, replaceTables } from '../netlink/nftables/client.ts';
 import {
   addRule,
   deleteRoute,
@@ -10,8 +11,8 @@ import {
   listLinks,
   listRoutes,
   replaceRoute,
-} from '../links/netlink/route/client.ts';
-import { RT_TABLE_MAIN, RTN_UNICAST } from '../links/netlink/route/route.ts';
+} from '../netlink/route/client.ts';
+import { RT_TABLE_MAIN, RTN_UNICAST } from '../netlink/route/route.ts';
 import {
   type EventSocket,
   NETLINK_NETFILTER,
@@ -19,8 +20,7 @@ import {
   type NetlinkSocket,
   openEventSocket,
   withNetlinkSocket,
-} from '../links/netlink/socket.ts';
-import type { Log } from '../log.ts';
+} from '../netlink/socket.ts';
 import { families } from './families.ts';
 import { type Changed, logWatchEnd, type Namespaces, warnOfFrames, watchPauseMs } from './namespaces.ts';
 import {

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import type { Family } from '../links/netlink/family.ts';
+import type { Family } from '../netlink/family.ts';
 
 /** Those that this kernel has. With `ipv6.disable=1` nothing of IPv6 can leave, and calls that are for it fail. */
 export const families: readonly Family[] = existsSync('/proc/self/net/if_inet6')

@@ -1,6 +1,6 @@
-import type { NetworkNamespace } from '../links/netlink/namespace.ts';
 import { netlinkObstacle } from '../links/netlink/probe.ts';
 import type { Log } from '../log.ts';
+import type { NetworkNamespace } from '../netlink/namespace.ts';
 import { netlinkNamespaces } from './by-netlink.ts';
 import { programNamespaces } from './by-programs.ts';
 import type { Protection, Seen } from './protection.ts';

@@ -1,7 +1,7 @@
-import type { Family } from '../links/netlink/family.ts';
-import type { Chain, TableName } from '../links/netlink/netfilter/table.ts';
-import type { Link } from '../links/netlink/route/link.ts';
-import type { Rule } from '../links/netlink/route/rule.ts';
+import type { Family } from '../netlink/family.ts';
+import type { Chain, TableName } from '../netlink/nftables/table.ts';
+import type { Link } from '../netlink/route/link.ts';
+import type { Rule } from '../netlink/route/rule.ts';
 import {
   type Address,
   coverEverything,

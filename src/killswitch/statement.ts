@@ -1,4 +1,4 @@
-import { be16, chars, u8, u32 } from '../links/netlink/bytes.ts';
+import { be16, chars, u8, u32 } from '../netlink/bytes.ts';
 import {
   and,
   type Expression,
@@ -22,7 +22,7 @@ import {
   storeCt,
   storeMeta,
   type Verdict,
-} from '../links/netlink/netfilter/expression.ts';
+} from '../netlink/nftables/expression.ts';
 import { addressBytes, bits, formatPrefix, masked, netmask, type Prefix } from '../wireguard/address.ts';
 
 /** A part of an nftables rule, as nft(8) reads it and as the kernel does. */

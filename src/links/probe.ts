@@ -1,4 +1,4 @@
-import { type Outcome, run } from './iproute/run.ts';
+import { type Outcome, run } from '../programs/run.ts';
 
 /** Does this kernel make WireGuard links? Really makes one, in a namespace that ends with the probe. */
 export function probeKernelWireGuard(): Promise<Outcome> {

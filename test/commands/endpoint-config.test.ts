@@ -4,9 +4,9 @@ import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, type TestContext, test } from 'node:test';
-import { answers, serveUnix } from '../engine-client/unix-server.ts';
-import { whyNoPrograms } from '../links/fresh-namespace.ts';
-import { bundle, wgdriver } from './wgdriver.ts';
+import { whyNoPrograms } from '../support/fresh-namespace.ts';
+import { answers, serveUnix } from '../support/unix-server.ts';
+import { bundle, wgdriver } from '../support/wgdriver.ts';
 
 const seed = ['--seed', 'dGVzdHNlZWQK'];
 const article = [...seed, '--additional', 'dGVzdGFkZGl0aW9uYWwK'];

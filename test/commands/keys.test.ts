@@ -5,8 +5,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { whyNoPrograms } from '../links/fresh-namespace.ts';
-import { bundle, wgdriver } from './wgdriver.ts';
+import { whyNoPrograms } from '../support/fresh-namespace.ts';
+import { bundle, wgdriver } from '../support/wgdriver.ts';
 
 const seed = 'dGVzdHNlZWQK';
 const article = ['--seed', seed, '--additional', 'dGVzdGFkZGl0aW9uYWwK'];

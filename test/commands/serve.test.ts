@@ -9,11 +9,11 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, test } from 'node:test';
 import { linkName } from '../../src/driver/names.ts';
-import { articleOptions, createNetworkRequest, seedText } from '../driver/networks.ts';
-import { enterFreshNamespace } from '../links/fresh-namespace.ts';
-import { addForeignLink, deleteAllLinks, shownLink, shownLinks } from '../links/namespace-links.ts';
-import { callBytes, connectEngine } from '../plugin/engine-client.ts';
-import { bundle, wgdriver } from './wgdriver.ts';
+import { callBytes, connectEngine } from '../support/engine-client.ts';
+import { enterFreshNamespace } from '../support/fresh-namespace.ts';
+import { addForeignLink, deleteAllLinks, shownLink, shownLinks } from '../support/namespace-links.ts';
+import { articleOptions, createNetworkRequest, seedText } from '../support/networks.ts';
+import { bundle, wgdriver } from '../support/wgdriver.ts';
 
 const { skip } = await enterFreshNamespace('wireguard-go', 'wg');
 

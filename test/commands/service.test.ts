@@ -8,8 +8,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
-import { enterFreshNamespace } from '../links/fresh-namespace.ts';
-import { wgdriver } from './wgdriver.ts';
+import { enterFreshNamespace } from '../support/fresh-namespace.ts';
+import { wgdriver } from '../support/wgdriver.ts';
 
 const units = '/etc/systemd/system';
 const entered = await enterFreshNamespace();

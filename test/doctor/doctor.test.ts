@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { examine } from '../../src/doctor/doctor.ts';
 import type { Finding } from '../../src/doctor/finding.ts';
-import { answers, serveUnix } from '../engine-client/unix-server.ts';
+import { answers, serveUnix } from '../support/unix-server.ts';
 
 async function findings(pluginSocket: string, engineSocket: string): Promise<Map<string, Finding>> {
   const found = new Map<string, Finding>();

@@ -17,7 +17,7 @@ import { isDriver, type Survey, surveyEngine } from '../../src/doctor/survey.ts'
 import type { Network } from '../../src/engine/api.ts';
 import { createEngine } from '../../src/engine/client.ts';
 import { RequestError } from '../../src/engine/request.ts';
-import { answers, serveUnix } from '../engine-client/unix-server.ts';
+import { answers, serveUnix } from '../support/unix-server.ts';
 
 const seed = 'dGVzdHNlZWQK';
 const driver = 'wireguard-plugin';

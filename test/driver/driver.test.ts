@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { removalsAtOnce } from '../../src/driver/driver.ts';
 import { linkName } from '../../src/driver/names.ts';
-import { optionPrefix } from '../../src/driver/options.ts';
 import { LinkError } from '../../src/links/links.ts';
+import { optionPrefix } from '../../src/networks/options.ts';
 import { formatPrefix } from '../../src/wireguard/address.ts';
 import { formatEndpoint } from '../../src/wireguard/device.ts';
-import { articleOptions, createNetworkRequest, peerKeyText, seedText } from './networks.ts';
-import { type ServedDriver, serveDriver } from './served-driver.ts';
+import { articleOptions, createNetworkRequest, peerKeyText, seedText } from '../support/networks.ts';
+import { type ServedDriver, serveDriver } from '../support/served-driver.ts';
 
 const nothing = { networks: [], endpoints: [], links: [] };
 const articlePrivateKey = 'IJftaHjgELSRD3PXllSPn3EpiVmrEjQupVynwcfu8FE=';

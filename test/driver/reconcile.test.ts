@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { createDriver, type WireGuardDriver } from '../../src/driver/driver.ts';
 import { linkName } from '../../src/driver/names.ts';
-import { openStore, type Store } from '../../src/driver/store.ts';
+import { openStore, type Store } from '../../src/state/store.ts';
 import { parseAddress } from '../../src/wireguard/address.ts';
-import { createNetworkRequest } from './networks.ts';
-import { type LogLine, recordedLog } from './recorded-log.ts';
-import { type RecordingGuard, recordingGuard } from './recording-guard.ts';
-import { type RecordingLinks, recordingLinks } from './recording-links.ts';
+import { createNetworkRequest } from '../support/networks.ts';
+import { type LogLine, recordedLog } from '../support/recorded-log.ts';
+import { type RecordingGuard, recordingGuard } from '../support/recording-guard.ts';
+import { type RecordingLinks, recordingLinks } from '../support/recording-links.ts';
 
 const settleMs = 10_000;
 const unjoinedMs = 300_000;

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { endpointWarnings, networkWarnings } from '../../src/driver/warnings.ts';
 import { Secret } from '../../src/wireguard/secret.ts';
-import { articleOptions, network, seedText } from './networks.ts';
+import { articleOptions, network, seedText } from '../support/networks.ts';
 
 const goodSeed = new Secret(new Uint8Array(16));
 let folder: string;

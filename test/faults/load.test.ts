@@ -4,11 +4,11 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { createNetworkRequest } from '../driver/networks.ts';
-import { findTunnel } from '../host/tunnel.ts';
-import { enterFreshNamespace } from '../links/fresh-namespace.ts';
-import { shownLinks } from '../links/namespace-links.ts';
-import { connectEngine } from '../plugin/engine-client.ts';
+import { findTunnel } from '../../build/host/tunnel.ts';
+import { connectEngine } from '../support/engine-client.ts';
+import { enterFreshNamespace } from '../support/fresh-namespace.ts';
+import { shownLinks } from '../support/namespace-links.ts';
+import { createNetworkRequest } from '../support/networks.ts';
 import { faultyService, success, type Usage } from './service.ts';
 import { growthPer1000 } from './slope.ts';
 

@@ -9,15 +9,15 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { run, sh } from '../../build/host/commands.ts';
+import { findTunnel } from '../../build/host/tunnel.ts';
 import { derivePrivateKey } from '../../src/keys/derivation.ts';
 import { parseAddress } from '../../src/wireguard/address.ts';
 import { decodeBase64, encodeBase64 } from '../../src/wireguard/base64.ts';
 import { Secret } from '../../src/wireguard/secret.ts';
-import { wgdriver } from '../commands/wgdriver.ts';
-import { articleOptions, createNetworkRequest } from '../driver/networks.ts';
-import { run, sh } from '../host/commands.ts';
-import { findTunnel } from '../host/tunnel.ts';
-import { enterFreshNamespace } from '../links/fresh-namespace.ts';
+import { enterFreshNamespace } from '../support/fresh-namespace.ts';
+import { articleOptions, createNetworkRequest } from '../support/networks.ts';
+import { wgdriver } from '../support/wgdriver.ts';
 import { type FaultyService, faultyService } from './service.ts';
 
 const { skip } = await enterFreshNamespace('wireguard-go', 'wg');

@@ -2,8 +2,9 @@
  * Life cycles of networks and endpoints without end, as a program for a machine that loses its power: it
  * says what it has been answered, and what it is about to ask. `storm.ts SOCKET NAME`
  */
-import { createNetworkRequest } from '../driver/networks.ts';
-import { connectEngine } from '../plugin/engine-client.ts';
+
+import { connectEngine } from '../support/engine-client.ts';
+import { createNetworkRequest } from '../support/networks.ts';
 
 const [socket = '', name = ''] = process.argv.slice(2);
 const atOnce = 4;

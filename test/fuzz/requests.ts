@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer';
-import { createNetworkRequest } from '../driver/networks.ts';
-import { requestBytes } from '../plugin/engine-client.ts';
+import { requestBytes } from '../support/engine-client.ts';
+import { createNetworkRequest } from '../support/networks.ts';
 import { createMutator } from './mutate.ts';
 import type { Random } from './random.ts';
 

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
-import { executable } from '../host/driver.ts';
-import type { GuestFiles } from '../lab/index.ts';
+import { executable } from '../../build/host/driver.ts';
+import type { GuestFiles } from '../../build/lab/index.ts';
 import { projectFolder } from './project.ts';
 
 /** A driver for scenarios in a guest: what it takes beside projectFiles, and how tests are told of it. */
@@ -23,7 +23,7 @@ export const drivers = {
   'netlink on Deno': {
     files: { '/usr/local/bin/deno': resolve('test/runtimes/node_modules/deno/deno') },
     env: {
-      WGDRIVER_TEST_BINARY: `${projectFolder}/test/host/deno/wgdriver`,
+      WGDRIVER_TEST_BINARY: `${projectFolder}/build/host/deno/wgdriver`,
       WGDRIVER_TEST_BACKEND: 'netlink',
       ...few,
     },

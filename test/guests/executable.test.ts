@@ -1,8 +1,8 @@
 /** The single executable, on a host that has neither Node nor any program that the driver runs on older ones. */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { executable } from '../host/driver.ts';
-import { openLab, SUITES } from '../lab/index.ts';
+import { executable } from '../../build/host/driver.ts';
+import { openLab, SUITES } from '../../build/lab/index.ts';
 import { hubAddress, hubFiles, sh, startHubBeside } from './guest-host.ts';
 
 const suites = process.env.WGDRIVER_TEST_FULL === undefined ? (['trixie'] as const) : SUITES;

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { GuestFiles } from '../lab/index.ts';
+import type { GuestFiles } from '../../build/lab/index.ts';
 import { projectFiles, projectFolder } from './project.ts';
 
 /** Beside what scenarios need: what the tests of faults take from the rest. */

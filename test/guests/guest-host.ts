@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { run } from '../host/commands.ts';
-import { stateFolder, wgdriver } from '../host/driver.ts';
-import { testImage } from '../host/engine.ts';
-import { driverName } from '../host/host.ts';
-import { article } from '../host/hub.ts';
-import { machineFunctions } from '../host/machine.ts';
-import type { Guest, GuestFiles } from '../lab/index.ts';
+import { run } from '../../build/host/commands.ts';
+import { stateFolder, wgdriver } from '../../build/host/driver.ts';
+import { testImage } from '../../build/host/engine.ts';
+import { driverName } from '../../build/host/host.ts';
+import { article } from '../../build/host/hub.ts';
+import { machineFunctions } from '../../build/host/machine.ts';
+import type { Guest, GuestFiles } from '../../build/lab/index.ts';
 
 /** What makes a guest a host with the driver: Node and the bundle. */
 export const hostFiles: GuestFiles = {

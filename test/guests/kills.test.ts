@@ -1,7 +1,7 @@
 /** `wgdriver serve` killed at the steps of its calls, with the kernel's WireGuard. */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { openLab } from '../lab/index.ts';
+import { openLab } from '../../build/lab/index.ts';
 import { faultFiles } from './fault-files.ts';
 import { scenarioScript } from './project.ts';
 

@@ -1,5 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises';
-import { SUITES, type Suite } from '../lab/index.ts';
+import { SUITES, type Suite } from '../../build/lab/index.ts';
 import { attempts } from '../scenarios/attempts.ts';
 
 /** What was seen outside while containers tried everything. */

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { openLab, SUITES, type Suite } from '../lab/index.ts';
+import { openLab, SUITES, type Suite } from '../../build/lab/index.ts';
 import { type Observation, recordObservations } from './leaks-page.ts';
 import { projectFiles, reportFile, scenarioScript } from './project.ts';
 

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { mkdtemp } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { run } from '../host/commands.ts';
-import { wgdriver } from '../host/driver.ts';
-import { article } from '../host/hub.ts';
-import { managedPlugin, pluginFolder } from '../host/plugin.ts';
-import type { GuestFiles } from '../lab/index.ts';
-import { scratchFolder } from '../lab/scratch.ts';
+import { run } from '../../build/host/commands.ts';
+import { wgdriver } from '../../build/host/driver.ts';
+import { article } from '../../build/host/hub.ts';
+import { managedPlugin, pluginFolder } from '../../build/host/plugin.ts';
+import type { GuestFiles } from '../../build/lab/index.ts';
+import { scratchFolder } from '../../build/lab/scratch.ts';
 
 /** What the seed of the article is in a guest with the managed plugin, as the examples have it. */
 export const seedFile = '/etc/wgdriver/app.seed';
@@ -25,7 +25,7 @@ export async function createdPlugin(): Promise<{ files: GuestFiles; remove(): Pr
     wait
     cp -a /var/lib/docker/plugins "$2"`;
   await run(process.execPath, [
-    resolve('test/sandboxed.ts'),
+    resolve('build/host/sandboxed.ts'),
     'sh',
     '-euc',
     script,

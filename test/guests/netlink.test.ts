@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { resolve } from 'node:path';
 import { after, test } from 'node:test';
-import { type GuestFiles, openLab } from '../lab/index.ts';
+import { type GuestFiles, openLab } from '../../build/lab/index.ts';
 import {
   parseReport,
   projectFiles,
@@ -17,7 +17,7 @@ import {
 
 /** The client's tests. */
 const tests: GuestFiles = Object.fromEntries(
-  ['test/guests/inside', 'test/links/netlink'].map((path) => [`${projectFolder}/${path}`, resolve(path)]),
+  ['test/guests/inside', 'test/netlink'].map((path) => [`${projectFolder}/${path}`, resolve(path)]),
 );
 
 const serveUntilReady = `

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { resolve } from 'node:path';
 import { after, test } from 'node:test';
-import { openLab } from '../lab/index.ts';
+import { openLab } from '../../build/lab/index.ts';
 import { diagnosis, hostFiles, hubAddress, hubFiles, sh, startHubBeside } from './guest-host.ts';
 
 /** One runtime that can speak netlink, and one that needs programs. */

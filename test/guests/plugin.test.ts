@@ -4,8 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { managedPlugin, pluginFolder } from '../host/plugin.ts';
-import { openLab } from '../lab/index.ts';
+import { managedPlugin, pluginFolder } from '../../build/host/plugin.ts';
+import { openLab } from '../../build/lab/index.ts';
 import { diagnosis, hostFiles, hubAddress, sh, startHubBeside } from './guest-host.ts';
 import { createdPlugin, exampleHubFiles, pluginFunctions } from './managed-plugin.ts';
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Guest, openLab } from '../lab/index.ts';
+import { type Guest, openLab } from '../../build/lab/index.ts';
 import { faultFiles } from './fault-files.ts';
 import { projectFolder } from './project.ts';
 

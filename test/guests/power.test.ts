@@ -1,7 +1,7 @@
 /** A host that loses its power, and one that is switched off: the disk is kept, and all links are gone. */
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { type Guest, openLab, SUITES } from '../lab/index.ts';
+import { type Guest, openLab, SUITES } from '../../build/lab/index.ts';
 import { hostFiles, hubAddress, hubFiles, sh, startHubBeside } from './guest-host.ts';
 
 const suites = process.env.WGDRIVER_TEST_FULL === undefined ? (['trixie'] as const) : SUITES;

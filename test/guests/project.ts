@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { GuestFiles } from '../lab/index.ts';
+import type { GuestFiles } from '../../build/lab/index.ts';
 
 /** Where the project is in a guest: as much of it as scenarios need, and no libraries. */
 export const projectFolder = '/root/wgdriver';
@@ -13,9 +13,9 @@ export const projectFiles: GuestFiles = {
       'dist/wgdriver',
       'compose-examples',
       'src/engine',
-      'test/host',
+      'build/host',
       'test/scenarios',
-      'test/bench',
+      'build/bench',
     ].map((path) => [`${projectFolder}/${path}`, resolve(path)]),
   ),
 };

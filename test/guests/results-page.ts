@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { SUITES, type Suite } from '../lab/index.ts';
+import { SUITES, type Suite } from '../../build/lab/index.ts';
 import type { ScenarioOutcome } from './project.ts';
 
 /** What some scenarios did with one way to make links, on one suite. */

@@ -6,8 +6,8 @@
 import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { describe, test } from 'node:test';
-import { smokeScenarios } from '../host/scenarios.ts';
-import { openLab, SUITES, type Suite } from '../lab/index.ts';
+import { smokeScenarios } from '../../build/host/scenarios.ts';
+import { openLab, SUITES, type Suite } from '../../build/lab/index.ts';
 import { drivers } from './drivers.ts';
 import { parseReport, projectFiles, reportFile, scenarioScript } from './project.ts';
 import { recordRun } from './results-page.ts';

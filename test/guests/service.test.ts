@@ -1,7 +1,7 @@
 /** The driver as a service of systemd's: started before the engine, over kills, upgrades and reboots. */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { type Guest, openLab, SUITES } from '../lab/index.ts';
+import { type Guest, openLab, SUITES } from '../../build/lab/index.ts';
 import { hostFiles, hubAddress, hubFiles, sh, startHubBeside } from './guest-host.ts';
 
 const suites = process.env.WGDRIVER_TEST_FULL === undefined ? (['trixie'] as const) : SUITES;

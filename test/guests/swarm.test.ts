@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { resolve } from 'node:path';
 import { after, test } from 'node:test';
-import { type ClusterNode, describeSwarm, type Scope } from '../host/swarm.ts';
-import { type Guest, openLab, type Suite } from '../lab/index.ts';
+import { type ClusterNode, describeSwarm, type Scope } from '../../build/host/swarm.ts';
+import { type Guest, openLab, type Suite } from '../../build/lab/index.ts';
 import { hostFiles, sh } from './guest-host.ts';
 import { createdPlugin, exampleHubFiles, pluginFunctions } from './managed-plugin.ts';
 

@@ -1,9 +1,9 @@
 /** Two hosts without Swarm and their hub, each a guest on one segment. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { testImage } from '../host/engine.ts';
-import { article } from '../host/hub.ts';
-import { type Guest, openLab, SUITES } from '../lab/index.ts';
+import { testImage } from '../../build/host/engine.ts';
+import { article } from '../../build/host/hub.ts';
+import { type Guest, openLab, SUITES } from '../../build/lab/index.ts';
 import { diagnosis, hostFiles, hubAddress, hubFiles, sh } from './guest-host.ts';
 
 const suites = process.env.WGDRIVER_TEST_FULL === undefined ? (['trixie'] as const) : SUITES;

@@ -9,7 +9,7 @@ import { addressBytes, parseAddress } from '../../src/wireguard/address.ts';
 import { decodeBase64 } from '../../src/wireguard/base64.ts';
 import { clamp, publicKeyOf } from '../../src/wireguard/key.ts';
 import { Secret } from '../../src/wireguard/secret.ts';
-import { anyAddress } from '../wireguard/addresses.ts';
+import { anyAddress } from '../support/addresses.ts';
 
 const article = { seed: 'dGVzdHNlZWQK', additional: 'dGVzdGFkZGl0aW9uYWwK', address: '192.168.5.2' };
 

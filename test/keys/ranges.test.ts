@@ -14,7 +14,7 @@ import {
   plus,
   rangeOf,
 } from '../../src/wireguard/address.ts';
-import { anyAddress, anyIpv4 } from '../wireguard/addresses.ts';
+import { anyAddress, anyIpv4 } from '../support/addresses.ts';
 
 const vectors: { text: string; first: string; last: string; count: bigint }[] = [
   { text: '192.168.5.2', first: '192.168.5.2', last: '192.168.5.2', count: 1n },

@@ -3,13 +3,13 @@ import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import { until } from '../../build/host/commands.ts';
 import { createGuard, type Guard } from '../../src/killswitch/guard.ts';
 import type { Changed, Namespaces } from '../../src/killswitch/namespaces.ts';
 import type { SeenLink } from '../../src/killswitch/protection.ts';
 import { markOf } from '../../src/links/mark.ts';
 import { prefixOf } from '../../src/wireguard/address.ts';
-import { recordedLog } from '../driver/recorded-log.ts';
-import { until } from '../host/commands.ts';
+import { recordedLog } from '../support/recorded-log.ts';
 
 const prefixes = ['0.0.0.0/0', '::/0'].map(prefixOf);
 const mark = markOf('test');

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { until } from '../../build/host/commands.ts';
 import { netlinkNamespaces } from '../../src/killswitch/by-netlink.ts';
 import { programNamespaces } from '../../src/killswitch/by-programs.ts';
 import { probeProtection } from '../../src/killswitch/guard.ts';
@@ -11,9 +12,8 @@ import type { Changed } from '../../src/killswitch/namespaces.ts';
 import { protectionOf } from '../../src/killswitch/protection.ts';
 import { netlinkObstacle } from '../../src/links/netlink/probe.ts';
 import { prefixOf } from '../../src/wireguard/address.ts';
-import { recordedLog } from '../driver/recorded-log.ts';
-import { until } from '../host/commands.ts';
-import { enterFreshNamespace } from '../links/fresh-namespace.ts';
+import { enterFreshNamespace } from '../support/fresh-namespace.ts';
+import { recordedLog } from '../support/recorded-log.ts';
 
 const { skip } = await enterFreshNamespace('ip', 'nft', 'nsenter', 'ping', 'perl');
 

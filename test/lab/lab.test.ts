@@ -5,7 +5,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { type Guest, JobTimeout, type Lab, LabError, labObstacle, openLab } from './index.ts';
+import { type Guest, JobTimeout, type Lab, LabError, labObstacle, openLab } from '../../build/lab/index.ts';
 
 const obstacle = await labObstacle();
 const skip = process.env.CI === 'true' ? false : (obstacle ?? false);
@@ -172,7 +172,7 @@ describe('lab', { skip, timeout: 45 * 60_000 }, () => {
     // Its places are for the other process.
     await lab.close();
     const scratch = await mkdtemp(join(folder, 'scratch-'));
-    const index = new URL('index.ts', import.meta.url).href;
+    const index = new URL('../../build/lab/index.ts', import.meta.url).href;
     const program = `
       import { openLab } from '${index}';
       const lab = await openLab();

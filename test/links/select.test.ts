@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { probeKernelWireGuard, probeProgram } from '../../src/links/probe.ts';
 import { selectLinks } from '../../src/links/select.ts';
-import { recordedLog } from '../driver/recorded-log.ts';
-import { enterFreshNamespace } from './fresh-namespace.ts';
-import { deleteAllLinks, shownLink } from './namespace-links.ts';
+import { enterFreshNamespace } from '../support/fresh-namespace.ts';
+import { deleteAllLinks, shownLink } from '../support/namespace-links.ts';
+import { recordedLog } from '../support/recorded-log.ts';
 
 const { skip } = await enterFreshNamespace('wireguard-go', 'wg');
 const env = { ...process.env };

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { after, afterEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Limits } from '../../src/plugin/server.ts';
-import { createNetworkRequest } from '../driver/networks.ts';
-import { type ServedDriver, serveDriver } from '../driver/served-driver.ts';
-import { callBytes, type EngineConnection, requestBytes } from './engine-client.ts';
+import { callBytes, type EngineConnection, requestBytes } from '../support/engine-client.ts';
+import { createNetworkRequest } from '../support/networks.ts';
+import { type ServedDriver, serveDriver } from '../support/served-driver.ts';
 
 const endpoint = { NetworkID: 'network', EndpointID: 'e1' };
 const activated = { Implements: ['NetworkDriver'] };

@@ -6,9 +6,9 @@ import { access, readdir, stat } from 'node:fs/promises';
 import { connect, Server } from 'node:net';
 import { afterEach, beforeEach, test } from 'node:test';
 import { linkName } from '../../src/driver/names.ts';
-import { createNetworkRequest } from '../driver/networks.ts';
-import { type ServedDriver, serveDriver } from '../driver/served-driver.ts';
-import { type Answer, callBytes, requestBytes } from './engine-client.ts';
+import { type Answer, callBytes, requestBytes } from '../support/engine-client.ts';
+import { createNetworkRequest } from '../support/networks.ts';
+import { type ServedDriver, serveDriver } from '../support/served-driver.ts';
 
 const bodiless = ['Plugin.Activate', 'NetworkDriver.GetCapabilities'];
 const withBody = [

@@ -3,11 +3,11 @@ import { copyFile, mkdtemp, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
+import { attempt, run } from '../../build/host/commands.ts';
+import { startDaemon, untilReady } from '../../build/host/daemon.ts';
+import { executable, pluginSocket, wgdriver } from '../../build/host/driver.ts';
+import { article } from '../../build/host/hub.ts';
 import { unixFetch } from '../../src/engine/unix-fetch.ts';
-import { attempt, run } from '../host/commands.ts';
-import { startDaemon, untilReady } from '../host/daemon.ts';
-import { executable, pluginSocket, wgdriver } from '../host/driver.ts';
-import { article } from '../host/hub.ts';
 
 const folder = resolve('test/runtimes/node_modules');
 const runtimes = {
@@ -30,7 +30,7 @@ const ways: Readonly<Record<string, Way>> = {
   'Node 22': ['userspace', runtimes['Node 22'][0], bundle],
   'Node 24': ['userspace', runtimes['Node 24'][0], bundle],
   'Node 26': ['netlink', runtimes['Node 26'][0], bundle],
-  'Deno 2': ['netlink', resolve('test/host/deno/wgdriver')],
+  'Deno 2': ['netlink', resolve('build/host/deno/wgdriver')],
   'the executable': ['netlink', executable],
 };
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { attempt } from '../host/commands.ts';
+import { attempt } from '../../build/host/commands.ts';
 
 test('npm run demo: both pings are answered, and it comes to its end', async () => {
   const { status, stdout, stderr } = await attempt(process.execPath, ['build/run.mjs', 'demo']);

@@ -6,11 +6,11 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, test } from 'node:test';
-import { answers } from '../engine-client/unix-server.ts';
-import { attempt } from '../host/commands.ts';
-import { startDaemon, untilReady } from '../host/daemon.ts';
-import { wgdriver } from '../host/driver.ts';
-import { article } from '../host/hub.ts';
+import { attempt } from '../../build/host/commands.ts';
+import { startDaemon, untilReady } from '../../build/host/daemon.ts';
+import { wgdriver } from '../../build/host/driver.ts';
+import { article } from '../../build/host/hub.ts';
+import { answers } from '../support/unix-server.ts';
 
 const deno = resolve('test/runtimes/node_modules/deno/deno');
 const docs = await readFile('docs/deno.md', 'utf8');

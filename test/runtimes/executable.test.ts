@@ -3,8 +3,8 @@ import { mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
-import { attempt, run, sh } from '../host/commands.ts';
-import { executable } from '../host/driver.ts';
+import { attempt, run, sh } from '../../build/host/commands.ts';
+import { executable } from '../../build/host/driver.ts';
 
 const docs = await readFile('docs/executable.md', 'utf8');
 

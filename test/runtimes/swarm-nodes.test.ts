@@ -1,6 +1,6 @@
 // A Swarm of three nodes on this machine, each an engine in namespaces of its own; test/guests/swarm.test.ts has machines.
-import { openLocalCluster } from '../host/local-cluster.ts';
-import { describeSwarm } from '../host/swarm.ts';
+import { openLocalCluster } from '../../build/host/local-cluster.ts';
+import { describeSwarm } from '../../build/host/swarm.ts';
 
 const scopes =
   process.env.WGDRIVER_TEST_FULL === undefined ? (['global'] as const) : (['global', 'local'] as const);

@@ -8,11 +8,11 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
-import { run, sh, until } from '../host/commands.ts';
-import { startDaemon } from '../host/daemon.ts';
-import { testImage } from '../host/engine.ts';
-import { hostForTests, pingUntilAnswered } from '../host/host.ts';
-import { article, type Hub, withHub } from '../host/hub.ts';
+import { run, sh, until } from '../../build/host/commands.ts';
+import { startDaemon } from '../../build/host/daemon.ts';
+import { testImage } from '../../build/host/engine.ts';
+import { hostForTests, pingUntilAnswered } from '../../build/host/host.ts';
+import { article, type Hub, withHub } from '../../build/host/hub.ts';
 
 const host = await hostForTests();
 

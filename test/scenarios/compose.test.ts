@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { cp, mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
-import { attempt, run, sh } from '../host/commands.ts';
-import { type ComposeProject, openComposeExample, programsOfExamples } from '../host/compose.ts';
-import { importTestImage } from '../host/engine.ts';
-import { hostForTests, pingUntilAnswered } from '../host/host.ts';
+import { attempt, run, sh } from '../../build/host/commands.ts';
+import { type ComposeProject, openComposeExample, programsOfExamples } from '../../build/host/compose.ts';
+import { importTestImage } from '../../build/host/engine.ts';
+import { hostForTests, pingUntilAnswered } from '../../build/host/host.ts';
 
 const host = await hostForTests();
 await importTestImage(host.engine, programsOfExamples(host.tunnel));

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { attempt, run } from '../host/commands.ts';
-import { startDaemon, untilReady } from '../host/daemon.ts';
-import { wgdriver } from '../host/driver.ts';
-import { hostForTests } from '../host/host.ts';
-import { startNameServer } from '../host/name-server.ts';
+import { attempt, run } from '../../build/host/commands.ts';
+import { startDaemon, untilReady } from '../../build/host/daemon.ts';
+import { wgdriver } from '../../build/host/driver.ts';
+import { hostForTests } from '../../build/host/host.ts';
+import { startNameServer } from '../../build/host/name-server.ts';
 
 const host = await hostForTests();
 
@@ -40,7 +40,7 @@ async function withNameServers(use: (asked: Questions) => Promise<void>): Promis
   await run('ip', address);
   await host.hub.exec('ip', ...address);
   const server = await startNameServer(nameServer, answers.host, (name) => onHost.push(name));
-  const program = [process.execPath, 'test/host/name-server.ts', answers.hub, nameServer, host.hub.address];
+  const program = [process.execPath, 'build/host/name-server.ts', answers.hub, nameServer, host.hub.address];
   const hubServer = startDaemon('ip', ['netns', 'exec', 'hub', ...program]);
   try {
     await untilReady(hubServer, 'the hub answers DNS', () => hubServer.output().includes('ready\n'));

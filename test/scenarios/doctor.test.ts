@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { attempt } from '../host/commands.ts';
-import { wgdriver } from '../host/driver.ts';
-import { hostForTests } from '../host/host.ts';
-import { article } from '../host/hub.ts';
+import { attempt } from '../../build/host/commands.ts';
+import { wgdriver } from '../../build/host/driver.ts';
+import { hostForTests } from '../../build/host/host.ts';
+import { article } from '../../build/host/hub.ts';
 
 const host = await hostForTests();
 

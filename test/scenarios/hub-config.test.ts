@@ -3,10 +3,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { run } from '../host/commands.ts';
-import { wgdriver } from '../host/driver.ts';
-import { hostForTests } from '../host/host.ts';
-import { article } from '../host/hub.ts';
+import { run } from '../../build/host/commands.ts';
+import { wgdriver } from '../../build/host/driver.ts';
+import { hostForTests } from '../../build/host/host.ts';
+import { article } from '../../build/host/hub.ts';
 
 const host = await hostForTests();
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { run, until } from '../host/commands.ts';
-import { pluginSocket, startDriver } from '../host/driver.ts';
-import { testImage } from '../host/engine.ts';
-import { hostForTests } from '../host/host.ts';
-import { expectNoTraceSince, takeTraces } from '../host/traces.ts';
+import { run, until } from '../../build/host/commands.ts';
+import { pluginSocket, startDriver } from '../../build/host/driver.ts';
+import { testImage } from '../../build/host/engine.ts';
+import { hostForTests } from '../../build/host/host.ts';
+import { expectNoTraceSince, takeTraces } from '../../build/host/traces.ts';
 
 const host = await hostForTests();
 const { docker } = host.engine;

@@ -6,11 +6,11 @@ import { join } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { type Capture, startCapture } from '../host/capture.ts';
-import { run, until } from '../host/commands.ts';
-import { startDriver } from '../host/driver.ts';
-import { importTestImage, testImage } from '../host/engine.ts';
-import { hostForTests } from '../host/host.ts';
+import { type Capture, startCapture } from '../../build/host/capture.ts';
+import { run, until } from '../../build/host/commands.ts';
+import { startDriver } from '../../build/host/driver.ts';
+import { importTestImage, testImage } from '../../build/host/engine.ts';
+import { hostForTests } from '../../build/host/host.ts';
 import { attempts } from './attempts.ts';
 
 const host = await hostForTests();

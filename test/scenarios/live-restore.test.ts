@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { until } from '../host/commands.ts';
-import { testImage } from '../host/engine.ts';
-import { hostForTests } from '../host/host.ts';
-import { article } from '../host/hub.ts';
+import { until } from '../../build/host/commands.ts';
+import { testImage } from '../../build/host/engine.ts';
+import { hostForTests } from '../../build/host/host.ts';
+import { article } from '../../build/host/hub.ts';
 
 const host = await hostForTests();
 const { docker } = host.engine;

@@ -4,9 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { startDriver } from '../host/driver.ts';
-import { testImage } from '../host/engine.ts';
-import { hostForTests } from '../host/host.ts';
+import { startDriver } from '../../build/host/driver.ts';
+import { testImage } from '../../build/host/engine.ts';
+import { hostForTests } from '../../build/host/host.ts';
 
 const host = await hostForTests();
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { testImage } from '../host/engine.ts';
-import { driverName, hostForTests } from '../host/host.ts';
+import { testImage } from '../../build/host/engine.ts';
+import { driverName, hostForTests } from '../../build/host/host.ts';
 
 const host = await hostForTests();
 

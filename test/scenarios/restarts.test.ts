@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { access } from 'node:fs/promises';
 import { test } from 'node:test';
-import { pluginSocket, startDriver } from '../host/driver.ts';
-import { hostForTests } from '../host/host.ts';
+import { pluginSocket, startDriver } from '../../build/host/driver.ts';
+import { hostForTests } from '../../build/host/host.ts';
 
 const host = await hostForTests();
 

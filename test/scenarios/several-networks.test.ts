@@ -1,11 +1,11 @@
 /** Containers on several networks. What is expected here is told to users in docs/default-route.md. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { attempt, run, until } from '../host/commands.ts';
-import { wgdriver } from '../host/driver.ts';
-import { testImage } from '../host/engine.ts';
-import { hostForTests } from '../host/host.ts';
-import { article, withHub } from '../host/hub.ts';
+import { attempt, run, until } from '../../build/host/commands.ts';
+import { wgdriver } from '../../build/host/driver.ts';
+import { testImage } from '../../build/host/engine.ts';
+import { hostForTests } from '../../build/host/host.ts';
+import { article, withHub } from '../../build/host/hub.ts';
 
 const host = await hostForTests();
 

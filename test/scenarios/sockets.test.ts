@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { hostForTests } from '../host/host.ts';
-import { article } from '../host/hub.ts';
+import { hostForTests } from '../../build/host/host.ts';
+import { article } from '../../build/host/hub.ts';
 
 const host = await hostForTests();
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { hostForTests } from '../host/host.ts';
-import { article } from '../host/hub.ts';
+import { hostForTests } from '../../build/host/host.ts';
+import { article } from '../../build/host/hub.ts';
 
 const host = await hostForTests();
 

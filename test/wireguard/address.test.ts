@@ -18,7 +18,7 @@ import {
   rangeOf,
   sameAddress,
 } from '../../src/wireguard/address.ts';
-import { anyAddress, anyIpv4, anyPrefix } from './addresses.ts';
+import { anyAddress, anyIpv4, anyPrefix } from '../support/addresses.ts';
 
 test('an address is read back as it was written', () => {
   fc.assert(

@@ -5,7 +5,7 @@ import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { clamp, PrivateKey, parsePrivateKey, parsePublicKey, publicKeyOf } from '../../src/wireguard/key.ts';
-import { whyNoPrograms } from '../links/fresh-namespace.ts';
+import { whyNoPrograms } from '../support/fresh-namespace.ts';
 
 /** RFC 7748 section 6.1. */
 const pairs = [

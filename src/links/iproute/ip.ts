@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
 import { decode } from '../../decode.ts';
+import { type Failure, type Outcome, run } from '../../programs/run.ts';
 import { LinkError, type OwnedLink } from '../links.ts';
 import type { Mark } from '../mark.ts';
-import { type Failure, type Outcome, run } from './run.ts';
 
 /** What `ip -details -json link show` says of a link, as far as it is used. */
 const shownLinks = v.array(

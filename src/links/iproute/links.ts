@@ -1,3 +1,4 @@
+import { run } from '../../programs/run.ts';
 import { setconf } from '../../wireguard/config/setconf.ts';
 import { LinkError, type Links } from '../links.ts';
 import type { Mark } from '../mark.ts';
@@ -10,7 +11,6 @@ import {
   ipBatch,
   listMarked,
 } from './ip.ts';
-import { run } from './run.ts';
 
 /** Links of the kernel's WireGuard, through the programs `ip` and `wg`. */
 export function iprouteLinks(mark: Mark): Links {

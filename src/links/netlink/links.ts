@@ -1,14 +1,14 @@
+import { NetlinkError } from '../../netlink/error.ts';
+import { genericFamily } from '../../netlink/generic.ts';
+import { openLibc } from '../../netlink/libc/open.ts';
+import { createLink, deleteLink, getLink, listLinks, setLinkAlias } from '../../netlink/route/client.ts';
+import type { Link } from '../../netlink/route/link.ts';
+import { NETLINK_GENERIC, NETLINK_ROUTE, withNetlinkSocket } from '../../netlink/socket.ts';
+import { configureDevice } from '../../netlink/wireguard/client.ts';
+import { WG_GENL_NAME } from '../../netlink/wireguard/constants.ts';
 import type { Device } from '../../wireguard/device.ts';
 import { LinkError, type Links } from '../links.ts';
 import type { Mark } from '../mark.ts';
-import { NetlinkError } from './error.ts';
-import { genericFamily } from './generic.ts';
-import { openLibc } from './libc/open.ts';
-import { createLink, deleteLink, getLink, listLinks, setLinkAlias } from './route/client.ts';
-import type { Link } from './route/link.ts';
-import { NETLINK_GENERIC, NETLINK_ROUTE, withNetlinkSocket } from './socket.ts';
-import { configureDevice } from './wireguard/client.ts';
-import { WG_GENL_NAME } from './wireguard/constants.ts';
 
 const route = { protocol: NETLINK_ROUTE } as const;
 const generic = { protocol: NETLINK_GENERIC } as const;

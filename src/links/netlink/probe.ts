@@ -1,6 +1,6 @@
-import { openLibc } from './libc/open.ts';
-import { createLink } from './route/client.ts';
-import { NETLINK_ROUTE, withNetlinkSocket } from './socket.ts';
+import { openLibc } from '../../netlink/libc/open.ts';
+import { createLink } from '../../netlink/route/client.ts';
+import { NETLINK_ROUTE, withNetlinkSocket } from '../../netlink/socket.ts';
 
 /** Why this runtime cannot do it, or undefined. */
 export function netlinkObstacle(): string | undefined {

@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 import { knock } from '../../knock.ts';
+import { type Failure, run } from '../../programs/run.ts';
 import {
   deleteMarked,
   deleteUnfinished,
@@ -9,7 +10,6 @@ import {
   linkExists,
   listMarked,
 } from '../iproute/ip.ts';
-import { type Failure, run } from '../iproute/run.ts';
 import { LinkError, type Links } from '../links.ts';
 import type { Mark } from '../mark.ts';
 import { ask, socketOf } from './socket.ts';

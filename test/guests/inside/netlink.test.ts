@@ -6,13 +6,13 @@ import { afterEach, test } from 'node:test';
 import type { LinkError, NewLink } from '../../../src/links/links.ts';
 import { markOf } from '../../../src/links/mark.ts';
 import { netlinkLinks } from '../../../src/links/netlink/links.ts';
-import type { NetworkNamespace } from '../../../src/links/netlink/namespace.ts';
 import { netlinkObstacle, probeWireGuardByNetlink } from '../../../src/links/netlink/probe.ts';
-import { NETLINK_GENERIC, withNetlinkSocket } from '../../../src/links/netlink/socket.ts';
-import { configureDevice, getDevice } from '../../../src/links/netlink/wireguard/client.ts';
-import type { DeviceConfiguration } from '../../../src/links/netlink/wireguard/configure.ts';
-import type { DeviceState } from '../../../src/links/netlink/wireguard/parse.ts';
 import { selectLinks } from '../../../src/links/select.ts';
+import type { NetworkNamespace } from '../../../src/netlink/namespace.ts';
+import { NETLINK_GENERIC, withNetlinkSocket } from '../../../src/netlink/socket.ts';
+import { configureDevice, getDevice } from '../../../src/netlink/wireguard/client.ts';
+import type { DeviceConfiguration } from '../../../src/netlink/wireguard/configure.ts';
+import type { DeviceState } from '../../../src/netlink/wireguard/parse.ts';
 import { formatPrefix } from '../../../src/wireguard/address.ts';
 import { formatEndpoint } from '../../../src/wireguard/device.ts';
 import { PrivateKey, publicKeyOf } from '../../../src/wireguard/key.ts';
@@ -24,7 +24,7 @@ import {
   prefixes,
   publicKey,
   secondKeyText,
-} from '../../links/netlink/wireguard/devices.ts';
+} from '../../netlink/wireguard/devices.ts';
 
 const mark = markOf('own');
 const links = netlinkLinks(mark);

@@ -6,14 +6,14 @@ import { execFileSync } from 'node:child_process';
 import { afterEach, test } from 'node:test';
 import { deleteMarked, failedLine, ipBatch, listMarked, showLink } from '../../../src/links/iproute/ip.ts';
 import { iprouteLinks } from '../../../src/links/iproute/links.ts';
-import { run } from '../../../src/links/iproute/run.ts';
 import type { LinkError, NewLink } from '../../../src/links/links.ts';
 import { markOf } from '../../../src/links/mark.ts';
 import { probeKernelWireGuard } from '../../../src/links/probe.ts';
 import { userspaceLinks } from '../../../src/links/userspace/links.ts';
+import { run } from '../../../src/programs/run.ts';
+import { enterFreshNamespace } from '../../support/fresh-namespace.ts';
+import { addForeignLink, deleteAllLinks, shownLink, shownLinks } from '../../support/namespace-links.ts';
 import { hub, privateKeyText, type publicKey } from '../../wireguard/config/hubs.ts';
-import { enterFreshNamespace } from '../fresh-namespace.ts';
-import { addForeignLink, deleteAllLinks, shownLink, shownLinks } from '../namespace-links.ts';
 
 const { skip } = await enterFreshNamespace('wireguard-go', 'wg');
 const mark = markOf('wireguard-plugin');

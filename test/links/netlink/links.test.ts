@@ -8,8 +8,8 @@ import { markOf } from '../../../src/links/mark.ts';
 import { netlinkLinks } from '../../../src/links/netlink/links.ts';
 import { netlinkObstacle, probeWireGuardByNetlink } from '../../../src/links/netlink/probe.ts';
 import { PrivateKey } from '../../../src/wireguard/key.ts';
-import { enterFreshNamespace } from '../fresh-namespace.ts';
-import { addForeignLink, deleteAllLinks, shownLink, shownLinks } from '../namespace-links.ts';
+import { enterFreshNamespace } from '../../support/fresh-namespace.ts';
+import { addForeignLink, deleteAllLinks, shownLink, shownLinks } from '../../support/namespace-links.ts';
 
 const obstacle = netlinkObstacle();
 const { skip = obstacle } = await enterFreshNamespace('ip');

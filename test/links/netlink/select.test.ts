@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { netlinkObstacle } from '../../../src/links/netlink/probe.ts';
 import { selectLinks } from '../../../src/links/select.ts';
-import { recordedLog } from '../../driver/recorded-log.ts';
+import { recordedLog } from '../../support/recorded-log.ts';
 
 test('netlink when it is asked for, or an error that says what it needs', async () => {
   const log = recordedLog();

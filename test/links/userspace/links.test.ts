@@ -8,9 +8,9 @@ import { afterEach, test } from 'node:test';
 import type { LinkError, Links, NewLink } from '../../../src/links/links.ts';
 import { markOf } from '../../../src/links/mark.ts';
 import { userspaceLinks, userspaceProgram } from '../../../src/links/userspace/links.ts';
+import { enterFreshNamespace } from '../../support/fresh-namespace.ts';
+import { addForeignLink, deleteAllLinks, shownLink } from '../../support/namespace-links.ts';
 import { hub, ownPublicKeyText, privateKeyText, publicKeyTexts } from '../../wireguard/config/hubs.ts';
-import { enterFreshNamespace } from '../fresh-namespace.ts';
-import { addForeignLink, deleteAllLinks, shownLink } from '../namespace-links.ts';
 
 const { skip } = await enterFreshNamespace('wireguard-go', 'wg');
 const links: Links = userspaceLinks(markOf('wireguard-plugin'), 'wireguard-go');

@@ -11,8 +11,8 @@ import { setconf } from '../../../src/wireguard/config/setconf.ts';
 import { wgQuick, wgSetconf } from '../../../src/wireguard/config/wg-quick.ts';
 import { type Device, formatEndpoint } from '../../../src/wireguard/device.ts';
 import { clamp, PrivateKey, publicKeyOf } from '../../../src/wireguard/key.ts';
-import { enterFreshNamespace } from '../../links/fresh-namespace.ts';
-import { anyIpv4, anyIpv6, anyPrefix } from '../addresses.ts';
+import { anyIpv4, anyIpv6, anyPrefix } from '../../support/addresses.ts';
+import { enterFreshNamespace } from '../../support/fresh-namespace.ts';
 import { hub, ownPublicKeyText, privateKeyText, publicKeyTexts, whole, withoutKey } from './hubs.ts';
 
 const { skip } = await enterFreshNamespace('wg', 'wg-quick', 'wireguard-go');

@@ -1,0 +1,138 @@
+import ipaddr from 'ipaddr.js';
+import { type Address, addressBytes, type Prefix } from '../../wireguard/address.ts';
+import { type Attribute, AttributeTable, encodeAttributes } from '../attribute.ts';
+import { concat, readU32, u8, u32 } from '../bytes.ts';
+import { malformed } from '../error.ts';
+import { AF_INET, AF_INET6, familyNumber } from '../family.ts';
+
+// linux/rtnetlink.h
+export const RTM_NEWROUTE = 24;
+export const RTM_DELROUTE = 25;
+export const RTM_GETROUTE = 26;
+const RTA_DST = 1;
+const RTA_OIF = 4;
+const RTA_GATEWAY = 5;
+const RTA_PRIORITY = 6;
+const RTA_TABLE = 15;
+export const RTN_UNICAST = 1;
+export const RTN_UNREACHABLE = 7;
+export const RT_TABLE_MAIN = 254;
+const RTPROT_BOOT = 3;
+const RT_SCOPE_UNIVERSE = 0;
+const RT_SCOPE_LINK = 253;
+/** Of a route to delete: any scope. */
+const RT_SCOPE_NOWHERE = 255;
+
+/** sizeof(struct rtmsg) */
+const headerLength = 12;
+
+/** A route to add. */
+export interface NewRoute {
+  readonly table: number;
+  readonly destination: Prefix;
+  /** Without it what goes there is unreachable. */
+  readonly oif?: number | undefined;
+  readonly gateway?: Address | undefined;
+  /** The smallest of a destination counts. 0 unless told, which IPv6 takes for 1024. */
+  readonly metric?: number;
+}
+
+/** A route as the kernel has it. */
+export interface Route {
+  readonly table: number;
+  readonly type: number;
+  readonly destination: Prefix;
+  /** Undefined for a route that has no link, or several. */
+  readonly oif: number | undefined;
+  readonly gateway: Address | undefined;
+}
+
+/** Of an RTM_NEWROUTE. */
+export function encodeNewRoute({ table, destination, oif, gateway, metric }: NewRoute): Uint8Array {
+  const isReachable = oif !== undefined;
+  const isOnLink = isReachable && gateway === undefined && destination.address.kind() === 'ipv4';
+  return encodeRoute({
+    family: familyNumber(destination.address.kind()),
+    destinationLength: destination.length,
+    protocol: RTPROT_BOOT,
+    scope: isOnLink ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
+    type: isReachable ? RTN_UNICAST : RTN_UNREACHABLE,
+    attributes: [
+      { type: RTA_DST, value: addressBytes(destination.address) },
+      ...(gateway === undefined ? [] : [{ type: RTA_GATEWAY, value: addressBytes(gateway) }]),
+      { type: RTA_TABLE, value: u32(table) },
+      ...(metric === undefined ? [] : [{ type: RTA_PRIORITY, value: u32(metric) }]),
+      ...(isReachable ? [{ type: RTA_OIF, value: u32(oif) }] : []),
+    ],
+  });
+}
+
+/** Of an RTM_DELROUTE: the first route to a destination. */
+export function encodeDeleteRoute({
+  table,
+  destination,
+}: Pick<NewRoute, 'table' | 'destination'>): Uint8Array {
+  return encodeRoute({
+    family: familyNumber(destination.address.kind()),
+    destinationLength: destination.length,
+    protocol: 0,
+    scope: RT_SCOPE_NOWHERE,
+    type: 0,
+    attributes: [
+      { type: RTA_DST, value: addressBytes(destination.address) },
+      { type: RTA_TABLE, value: u32(table) },
+    ],
+  });
+}
+
+/** Of an RTM_GETROUTE for a dump of all routes of a family, of every table. */
+export function encodeGetRoutes(family: number): Uint8Array {
+  return encodeRoute({ family, destinationLength: 0, protocol: 0, scope: 0, type: 0, attributes: [] });
+}
+
+/** The payload of an RTM_NEWROUTE that the kernel sent. @throws NetlinkError if it is malformed */
+export function decodeRoute(payload: Uint8Array): Route {
+  const [family = 0, length = 0, , , table = 0, , , type = 0] = payload;
+  if (payload.length < headerLength) {
+    throw malformed('rtmsg', `expected ${headerLength} bytes, got ${payload.length}`);
+  }
+  if (family !== AF_INET && family !== AF_INET6) {
+    throw malformed('rtmsg', `expected a route of IPv4 or IPv6, got one of family ${family}`);
+  }
+  const bytes = family === AF_INET ? 4 : 16;
+  if (length > 8 * bytes) {
+    throw malformed('rtmsg', `expected a prefix of at most ${8 * bytes} bits, got ${length}`);
+  }
+  const attributes = new AttributeTable(payload.subarray(headerLength));
+  const address = (value: Uint8Array) => ipaddr.fromByteArray([...value]);
+  const anywhere = address(new Uint8Array(bytes));
+  return {
+    table: attributes.get({ RTA_TABLE }, readU32, 4) ?? table,
+    type,
+    destination: { address: attributes.get({ RTA_DST }, address, bytes) ?? anywhere, length },
+    oif: attributes.get({ RTA_OIF }, readU32, 4),
+    gateway: attributes.get({ RTA_GATEWAY }, address, bytes),
+  };
+}
+
+interface EncodedRoute {
+  readonly family: number;
+  readonly destinationLength: number;
+  readonly protocol: number;
+  readonly scope: number;
+  readonly type: number;
+  readonly attributes: readonly Attribute[];
+}
+
+/** `struct rtmsg`: its table of 8 bits is unspecified, RTA_TABLE has it; and attributes. */
+function encodeRoute({
+  family,
+  destinationLength,
+  protocol,
+  scope,
+  type,
+  attributes,
+}: EncodedRoute): Uint8Array {
+  const header = [family, destinationLength, 0, 0, 0, protocol, scope, type].map(u8);
+  return concat([...header, u32(0), encodeAttributes(attributes)]);
+}
