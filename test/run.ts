@@ -1,105 +1,54 @@
 /**
- * `npm test`: runs the tiers one after another, each as far as this machine can. A tier that cannot run is
- * skipped by name and reason; with CI=true that is a failure, since then nothing may be missing.
+ * `npm test [-- [--full] [--test-OPTION=VALUE…] [TIER|FILE|FOLDER]…]`: runs the tiers one after another, each as
+ * far as this machine can; or the named tiers, files and folders. A tier that cannot run is skipped with its
+ * reason. With CI=true that is a failure: nothing may be missing there.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
-import { smokeScenarios } from '../build/host/scenarios.ts';
 import { labObstacle } from '../build/lab/index.ts';
+import { planTiers, type TierName, testFiles, tierNames, tiers } from './tiers.ts';
 
-interface Tier {
-  readonly name: string;
-  /** Why this machine cannot run it, or undefined. */
-  readonly obstacle: string | undefined;
-  /** Tasks of build/run.mjs, with their arguments, that come first. */
-  readonly tasks: readonly (readonly string[])[];
-  readonly isSandboxed: boolean;
-  /** How many files run at once. */
-  readonly concurrency: number;
-  readonly files: readonly string[];
-}
-
-const isFull = process.argv.includes('--full');
-const only = process.argv.slice(2).filter((word) => !word.startsWith('--'));
+const args = process.argv.slice(2);
+const isFull = args.includes('--full');
 const isCi = process.env.CI === 'true';
+/** Options for Node's test runner, such as `--test-name-pattern=Join`. */
+const nodeOptions = args.filter((word) => word.startsWith('--test-'));
+const words = args.filter((word) => word !== '--full' && !nodeOptions.includes(word));
 
-const needsRoot = process.getuid?.() === 0 ? undefined : 'it needs root';
-const needsDebian = existsSync('/etc/debian_version') ? undefined : 'it needs Debian’s packages';
-
-const guestsObstacle = await labObstacle();
-
-/** All of them run in a guest as well, with the kernel's WireGuard, if there can be one. */
-const scenarios =
-  isFull || guestsObstacle !== undefined
-    ? ['test/scenarios/*.test.ts']
-    : smokeScenarios.map((name) => `test/scenarios/${name}.test.ts`);
-
-/** Of one test, a file's wait for a place in the lab included. Only what hangs takes so long. */
+/** For one test, including a file's wait for a place in the lab. Only a test that hangs takes this long. */
 const testTimeoutMs = isFull ? 28_800_000 : 2_700_000;
 
-const tiers: readonly Tier[] = [
-  {
-    name: 'unit and protocol',
-    obstacle: undefined,
-    // Where they cannot be installed, the tests that need them skip themselves.
-    tasks: needsRoot === undefined && needsDebian === undefined ? [['packages']] : [],
-    isSandboxed: false,
-    concurrency: availableParallelism(),
-    files: [
-      'test/*.test.ts',
-      'test/{commands,doctor,driver,engine,faults,fuzz,keys,killswitch,links,netlink,networks,plugin,programs,state,wireguard}/**/*.test.ts',
-    ],
-  },
-  {
-    name: 'runtimes',
-    obstacle: needsRoot ?? needsDebian ?? (process.arch === 'x64' ? undefined : 'its runtimes are for x64'),
-    tasks: [['packages', 'docker-registry=docker-registry'], ['plugin']],
-    isSandboxed: true,
-    // Engines are heavy, and the machines have two cores.
-    concurrency: 1,
-    files: ['test/runtimes/*.test.ts'],
-  },
-  {
-    name: 'engine',
-    obstacle: needsRoot ?? needsDebian,
-    tasks: [['packages']],
-    isSandboxed: true,
-    // Engines are heavy, and the machines have two cores.
-    concurrency: 1,
-    files: [...scenarios, 'test/engine-faults/*.test.ts'],
-  },
-  {
-    name: 'guests',
-    obstacle: guestsObstacle,
-    // The lab installs what it needs itself, but a guest borrows this machine's wireguard-go.
-    tasks: [['packages'], ['plugin']],
-    isSandboxed: false,
-    // All at once: each waits for places in the lab.
-    concurrency: 16,
-    files: ['test/lab/*.test.ts', 'test/guests/*.test.ts'],
-  },
-];
-
 const summary: string[] = [];
-for (const tier of tiers.filter(({ name }) => only.length === 0 || only.includes(name))) {
+for (const [name, files] of await plan()) {
   const started = performance.now();
-  const outcome = tier.obstacle === undefined ? runTier(tier) : `skipped: ${tier.obstacle}`;
+  const obstacle = await tiers[name].obstacle();
+  const outcome = obstacle === undefined ? runTier(name, files) : `skipped: ${obstacle}`;
   const seconds = Math.round((performance.now() - started) / 1000);
-  summary.push(`${tier.name}: ${outcome} (${seconds} s)`);
-  if (outcome !== 'passed' && (isCi || tier.obstacle === undefined)) {
+  summary.push(`${name}: ${outcome} (${seconds} s)`);
+  if (outcome !== 'passed' && (isCi || obstacle === undefined)) {
     process.exitCode = 1;
   }
 }
 console.log(`\nTiers${isFull ? ' of the full run' : ''}:\n  ${summary.join('\n  ')}`);
 
-function runTier({ name, tasks, isSandboxed, concurrency, files }: Tier): 'passed' | 'failed' {
+async function plan(): Promise<[TierName, string[]][]> {
+  try {
+    const hasGuests = !isFull && (await labObstacle()) === undefined;
+    return planTiers(words, { files: testFiles(), hasGuests });
+  } catch (error) {
+    const lines = tierNames.map((name) => `  ${name.padEnd(10)}${tiers[name].purpose}`);
+    console.error(`npm test: ${(error as Error).message}. The tiers are:\n${lines.join('\n')}`);
+    return process.exit(2);
+  }
+}
+
+function runTier(name: TierName, files: readonly string[]): 'passed' | 'failed' {
+  const { tasks, isSandboxed, concurrency } = tiers[name];
   console.log(`\n=== ${name}`);
   const options = ['--test', '--test-reporter=spec', `--test-timeout=${testTimeoutMs}`];
-  options.push(`--test-concurrency=${concurrency}`);
+  options.push(`--test-concurrency=${concurrency}`, ...nodeOptions);
   const command = [process.execPath, ...options, ...files];
   const sandbox = isSandboxed ? [process.execPath, 'build/host/sandboxed.ts'] : [];
-  const isReady = tasks.every((words) => run(process.execPath, 'build/run.mjs', ...words));
+  const isReady = tasks.every((task) => run(process.execPath, 'build/run.mjs', ...task));
   return isReady && run(...([...sandbox, ...command] as [string, ...string[]])) ? 'passed' : 'failed';
 }
 

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { run } from '../../build/host/commands.ts';
-import { testImage } from '../../build/host/engine.ts';
-import { hostForTests } from '../../build/host/host.ts';
-import { allowInotify } from '../../build/host/inotify.ts';
-import { expectNoTraceSince, takeTraces } from '../../build/host/traces.ts';
+import { run } from '../../../build/host/commands.ts';
+import { testImage } from '../../../build/host/engine.ts';
+import { hostForTests } from '../../../build/host/host.ts';
+import { allowInotify } from '../../../build/host/inotify.ts';
+import { expectNoTraceSince, takeTraces } from '../../../build/host/traces.ts';
 
 const host = await hostForTests();
 

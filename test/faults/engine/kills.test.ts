@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { run, sh } from '../../build/host/commands.ts';
-import { startDriver } from '../../build/host/driver.ts';
-import { testImage } from '../../build/host/engine.ts';
-import { hostForTests } from '../../build/host/host.ts';
-import { expectNoTraceSince, takeTraces } from '../../build/host/traces.ts';
-import { createRandom } from '../fuzz/random.ts';
+import { run, sh } from '../../../build/host/commands.ts';
+import { startDriver } from '../../../build/host/driver.ts';
+import { testImage } from '../../../build/host/engine.ts';
+import { hostForTests } from '../../../build/host/host.ts';
+import { expectNoTraceSince, takeTraces } from '../../../build/host/traces.ts';
+import { createRandom } from '../../fuzz/random.ts';
 
 const host = await hostForTests();
 

@@ -1,0 +1,125 @@
+import { existsSync, globSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { basename, join, normalize, sep } from 'node:path';
+import { smokeScenarios } from '../build/host/scenarios.ts';
+import { labObstacle } from '../build/lab/index.ts';
+
+export const tierNames = ['unit', 'faults', 'runtimes', 'engine', 'guests'] as const;
+export type TierName = (typeof tierNames)[number];
+
+/** What a tier takes to run. */
+export interface Tier {
+  /** What it is for, in a line of the usage. */
+  readonly purpose: string;
+  /** Why this machine cannot run it, or undefined. */
+  readonly obstacle: () => Promise<string | undefined>;
+  /** Tasks of build/run.mjs, with their arguments, that come first. */
+  readonly tasks: readonly (readonly string[])[];
+  readonly isSandboxed: boolean;
+  /** How many files run at once. */
+  readonly concurrency: number;
+}
+
+const needsRoot = process.getuid?.() === 0 ? undefined : 'it needs root';
+const needsDebian = existsSync('/etc/debian_version') ? undefined : 'it needs Debian’s packages';
+
+/** Engines are heavy, and the machines have two cores. */
+const oneByOne = 1;
+
+export const tiers: Readonly<Record<TierName, Tier>> = {
+  unit: {
+    purpose: 'everything below a real engine, within 90 seconds',
+    obstacle: async () => undefined,
+    // Where they cannot be installed, the tests that need them skip themselves.
+    tasks: needsRoot === undefined && needsDebian === undefined ? [['packages']] : [],
+    isSandboxed: false,
+    concurrency: availableParallelism(),
+  },
+  faults: {
+    purpose: 'the driver killed, loaded and fed with nonsense, without and with an engine',
+    obstacle: async () => needsRoot ?? needsDebian,
+    tasks: [['packages']],
+    isSandboxed: true,
+    concurrency: oneByOne,
+  },
+  runtimes: {
+    purpose: 'Node 20 to 26, Deno, the executable, the managed plugin, Swarm on this machine',
+    obstacle: async () =>
+      needsRoot ?? needsDebian ?? (process.arch === 'x64' ? undefined : 'its runtimes are for x64'),
+    tasks: [['packages', 'docker-registry=docker-registry'], ['plugin']],
+    isSandboxed: true,
+    concurrency: oneByOne,
+  },
+  engine: {
+    purpose: 'scenarios with the engine of this machine and a userspace WireGuard',
+    obstacle: async () => needsRoot ?? needsDebian,
+    tasks: [['packages']],
+    isSandboxed: true,
+    concurrency: oneByOne,
+  },
+  guests: {
+    purpose: 'scenarios in Debian guests, with the kernel’s WireGuard',
+    obstacle: labObstacle,
+    // The lab installs what it needs itself, but a guest borrows this machine's wireguard-go.
+    tasks: [['packages'], ['plugin']],
+    isSandboxed: false,
+    // All at once: each waits for places in the lab.
+    concurrency: 16,
+  },
+};
+
+/** The tier of a folder right below test/. All others are of the unit tier. */
+const tierOfFolder: Readonly<Record<string, TierName>> = {
+  faults: 'faults',
+  fuzz: 'faults',
+  guests: 'guests',
+  lab: 'guests',
+  runtimes: 'runtimes',
+  scenarios: 'engine',
+};
+
+function tierOf(file: string): TierName {
+  return tierOfFolder[file.split(sep)[1] ?? ''] ?? 'unit';
+}
+
+/** @returns every test file, as a path from the project's folder; but none that only a guest can run */
+export function testFiles(): string[] {
+  const inGuests = join('test', 'guests', 'inside') + sep;
+  return globSync('test/**/*.test.ts', { exclude: ['**/node_modules'] })
+    .filter((file) => !file.startsWith(inGuests))
+    .sort();
+}
+
+const isSmoke = (file: string) => smokeScenarios.some((name) => basename(file) === `${name}.test.ts`);
+
+/**
+ * The files to run, by tier.
+ * @param words tiers, files and folders; none for every tier
+ * @param hasGuests whether guests run every scenario, so that the tier `engine` need not; a scenario that is
+ * named runs
+ * @throws Error for a word that is none of them
+ */
+export function planTiers(
+  words: readonly string[],
+  { files, hasGuests }: { readonly files: readonly string[]; readonly hasGuests: boolean },
+): [name: TierName, files: string[]][] {
+  const isWanted = (file: string, word: string) => {
+    const tier = tierOf(file);
+    if ((tierNames as readonly string[]).includes(word)) {
+      return word === tier && (tier !== 'engine' || !hasGuests || isSmoke(file));
+    }
+    const path = normalize(word);
+    return file === path || file.startsWith(path.endsWith(sep) ? path : path + sep);
+  };
+  const wanted = words.length === 0 ? tierNames : words;
+  const unknown = wanted.find((word) => !files.some((file) => isWanted(file, word)));
+  if (unknown !== undefined) {
+    throw new Error(`\`${unknown}\` is no tier, no test file and no folder with test files`);
+  }
+  return tierNames
+    .map((name): [TierName, string[]] => [
+      name,
+      files.filter((file) => tierOf(file) === name && wanted.some((word) => isWanted(file, word))),
+    ])
+    .filter(([, chosen]) => chosen.length > 0);
+}
