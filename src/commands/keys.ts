@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { derivePrivateKey, type KeyScheme } from '../keys/derivation.ts';
+import { derivePresharedKey, derivePrivateKey, type KeyScheme } from '../keys/derivation.ts';
 import { keyPairsOf, workersFor } from '../keys/key-pairs.ts';
 import { parseRange } from '../keys/ranges.ts';
 import { type Address, type AddressRange, addressesOf, countOf } from '../wireguard/address.ts';
@@ -26,6 +26,10 @@ export default strictCommand({
       type: 'boolean',
       description: 'Print private keys, for `wg pubkey` or a file; they are secret',
     },
+    preshared: {
+      type: 'boolean',
+      description: 'Print preshared keys, as `wg genpsk` would; they are secret',
+    },
     format: {
       type: 'string',
       valueHint: formats.join('|'),
@@ -42,29 +46,47 @@ export default strictCommand({
     if (addresses.length === 0) {
       throw new UsageError('no address: expected one or more addresses, prefixes or ranges, or `seed`');
     }
+    const secrets = { privateKey: args.private === true, presharedKey: args.preshared === true };
+    if (format === 'raw' && secrets.privateKey && secrets.presharedKey) {
+      throw new UsageError(
+        'raw output has one key a line: expected one of --private and --preshared, or --format table or json',
+      );
+    }
     const ranges = addresses.map((text) => usage(() => parseRange(text)));
     const scheme = await keySchemeOf(args);
-    await print(linesOf(format, scheme, ranges, args.private === true));
+    await print(linesOf(format, scheme, ranges, secrets));
   },
 });
+
+/** Which secret keys are printed beside an address. */
+interface Secrets {
+  readonly privateKey: boolean;
+  readonly presharedKey: boolean;
+}
 
 interface Row {
   readonly address: string;
   readonly publicKey: string;
   readonly privateKey?: string;
+  readonly presharedKey?: string;
 }
 
 async function* rowsOf(
   scheme: KeyScheme,
   ranges: readonly AddressRange[],
-  withPrivate: boolean,
+  secrets: Secrets,
 ): AsyncGenerator<Row> {
   const count = ranges.reduce((sum, range) => sum + Number(countOf(range)), 0);
-  for await (const pair of keyPairsOf(scheme, allOf(ranges), workersFor(count))) {
+  for await (const { address, publicKey, privateKey } of keyPairsOf(
+    scheme,
+    allOf(ranges),
+    workersFor(count),
+  )) {
     yield {
-      address: pair.address.toString(),
-      publicKey: pair.publicKey,
-      ...(withPrivate ? { privateKey: pair.privateKey.toBase64() } : {}),
+      address: address.toString(),
+      publicKey,
+      ...(secrets.privateKey ? { privateKey: privateKey.toBase64() } : {}),
+      ...(secrets.presharedKey ? { presharedKey: derivePresharedKey(scheme, address).toBase64() } : {}),
     };
   }
 }
@@ -80,15 +102,17 @@ async function* linesOf(
   format: Format,
   scheme: KeyScheme,
   ranges: readonly AddressRange[],
-  withPrivate: boolean,
+  secrets: Secrets,
 ): AsyncGenerator<string> {
-  if (format === 'raw' && withPrivate) {
+  if (format === 'raw' && (secrets.privateKey || secrets.presharedKey)) {
+    // Neither takes a public key, which is what costs time.
+    const derive = secrets.privateKey ? derivePrivateKey : derivePresharedKey;
     for (const address of allOf(ranges)) {
-      yield `${derivePrivateKey(scheme, address).toBase64()}\n`;
+      yield `${derive(scheme, address).toBase64()}\n`;
     }
     return;
   }
-  const rows = rowsOf(scheme, ranges, withPrivate);
+  const rows = rowsOf(scheme, ranges, secrets);
   if (format === 'json') {
     let separator = '[\n  ';
     for await (const row of rows) {
@@ -98,13 +122,22 @@ async function* linesOf(
     yield '\n]\n';
     return;
   }
-  const width = Math.max(...ranges.map(({ last }) => last.toString().length), 'ADDRESS'.length);
-  if (format === 'table') {
-    yield `${'ADDRESS'.padEnd(width)}  ${'PUBLIC KEY'.padEnd(44)}${withPrivate ? '  PRIVATE KEY' : ''}\n`;
+  if (format === 'raw') {
+    for await (const { publicKey } of rows) {
+      yield `${publicKey}\n`;
+    }
+    return;
   }
-  for await (const { address, publicKey, privateKey } of rows) {
-    yield format === 'raw'
-      ? `${publicKey}\n`
-      : `${address.padEnd(width)}  ${publicKey}${privateKey === undefined ? '' : `  ${privateKey}`}\n`;
+  const width = Math.max(...ranges.map(({ last }) => last.toString().length), 'ADDRESS'.length);
+  const line = (cells: readonly (string | undefined)[]) =>
+    `${cells.filter((cell) => cell !== undefined).join('  ')}\n`;
+  yield line([
+    'ADDRESS'.padEnd(width),
+    'PUBLIC KEY'.padEnd(44),
+    secrets.privateKey ? 'PRIVATE KEY'.padEnd(secrets.presharedKey ? 44 : 0) : undefined,
+    secrets.presharedKey ? 'PRESHARED KEY' : undefined,
+  ]);
+  for await (const { address, publicKey, privateKey, presharedKey } of rows) {
+    yield line([address.padEnd(width), publicKey, privateKey, presharedKey]);
   }
 }

@@ -10,19 +10,42 @@ declare const publicKey: unique symbol;
 /** A public key as `wg` writes it: 32 bytes in base64, 44 characters. */
 export type PublicKey = string & { readonly [publicKey]: true };
 
-/** A private key: 32 bytes that do not print. */
-export class PrivateKey extends Secret {
-  constructor(bytes: Uint8Array) {
+/** A key of 32 bytes that do not print. */
+abstract class SecretKey extends Secret {
+  constructor(bytes: Uint8Array, what: string) {
     if (bytes.length !== WG_KEY_LEN) {
-      throw new RangeError(`private key: expected ${WG_KEY_LEN} bytes, got ${bytes.length}`);
+      throw new RangeError(`${what}: expected ${WG_KEY_LEN} bytes, got ${bytes.length}`);
     }
     super(bytes);
   }
 
-  /** The key as `wg genkey` writes it. A secret: only for a file or pipe that root alone can read. */
+  /** The key as `wg genkey` and `wg genpsk` write it. A secret: only for a file or pipe that root alone can read. */
   toBase64(): string {
     return encodeBase64(this.reveal());
   }
+}
+
+export class PrivateKey extends SecretKey {
+  // Keeps the type checker from taking one kind of key for the other.
+  declare private readonly kind: 'private';
+
+  constructor(bytes: Uint8Array) {
+    super(bytes, 'private key');
+  }
+}
+
+export class PresharedKey extends SecretKey {
+  declare private readonly kind: 'preshared';
+
+  constructor(bytes: Uint8Array) {
+    super(bytes, 'preshared key');
+  }
+}
+
+/** Parses a preshared key as `wg genpsk` writes it; undefined if it is none. */
+export function parsePresharedKey(text: string): PresharedKey | undefined {
+  const bytes = keyBytes(text);
+  return bytes && new PresharedKey(bytes);
 }
 
 /** Parses a private key as `wg genkey` writes it; undefined if it is none. */

@@ -72,6 +72,26 @@ test('keccak-256 by name', async () => {
   assert.equal(stdout, 'KPGLBti04NrpSWcdjDVRXQm0HHtsd9CTf8IbMNEb91c=\n');
 });
 
+const presharedKey = 'xy/E4uqJb45RI4OKtF9q1/v+fhv7ePpq0hFPiPtlrg4=';
+
+test('preshared keys: alone, one a line; in a table and in JSON beside the others', async () => {
+  const args = ['keys', ...article, '--preshared', '192.168.5.2'];
+  assert.equal((await wgdriver(args)).stdout, `${presharedKey}\n`);
+  const byKeccak = await wgdriver([...args, '--derivation', 'keccak-256']);
+  assert.equal(byKeccak.stdout, `${presharedKey}\n`);
+  const [row] = JSON.parse((await wgdriver([...args, '--private', '--format', 'json'])).stdout);
+  assert.deepEqual(row, { address: '192.168.5.2', publicKey, privateKey, presharedKey });
+  const { stdout } = await wgdriver([...args, '--private', '--format', 'table']);
+  assert.deepEqual(
+    stdout.split('\n').map((line) => line.split(/ {2,}/)),
+    [
+      ['ADDRESS', 'PUBLIC KEY', 'PRIVATE KEY', 'PRESHARED KEY'],
+      ['192.168.5.2', publicKey, privateKey, presharedKey],
+      [''],
+    ],
+  );
+});
+
 test('the default additional is bestov.io', async () => {
   const additional = Buffer.from('bestov.io').toString('base64');
   const asked = await wgdriver(['keys', '--seed', seed, '--additional', additional, '192.168.5.2']);
@@ -208,6 +228,11 @@ const wrong: [what: string, args: string[], message: RegExp][] = [
     /option --private: expected true or false, got no$/,
   ],
   ['nothing for a switch', ['--seed', marked, '--private=', '192.168.5.2'], /--private: expected true or/],
+  [
+    'two kinds of keys on one line',
+    ['--seed', marked, '--private', '--preshared', '192.168.5.2'],
+    /raw output has one key a line: expected one of --private and --preshared/,
+  ],
   [
     'an unknown derivation',
     ['--seed', marked, '--derivation', 'md5', '192.168.5.2'],

@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict';
 import { Buffer } from 'node:buffer';
-import { createHash } from 'node:crypto';
+import { createHash, hkdfSync } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type DerivationName, derivationNames, derivePrivateKey } from '../../src/keys/derivation.ts';
+import {
+  type DerivationName,
+  derivationNames,
+  derivePresharedKey,
+  derivePrivateKey,
+} from '../../src/keys/derivation.ts';
 import { parseSeed } from '../../src/keys/seed.ts';
 import { addressBytes, parseAddress } from '../../src/wireguard/address.ts';
 import { decodeBase64 } from '../../src/wireguard/base64.ts';
@@ -20,6 +25,7 @@ const articleKeys: { derivation: DerivationName; private: string; public?: strin
     public: '+Pm8wi17cOoQ/QvaBq/WLcslAcgX1cCkrJA5dG57nU8=',
   },
   { derivation: 'keccak-256', private: 'KPGLBti04NrpSWcdjDVRXQm0HHtsd9CTf8IbMNEb91c=' },
+  { derivation: 'hkdf-sha256', private: 'OD0JlvJhFEG9g2hSLJ3qYKccX2nZRefM8ha8p7T1U1I=' },
 ];
 
 for (const vector of articleKeys) {
@@ -37,6 +43,14 @@ for (const vector of articleKeys) {
     }
   });
 }
+
+test('the preshared key of the worked example', () => {
+  const seed = parseSeed(article.seed);
+  const additional = decodeBase64(article.additional);
+  assert(seed && additional);
+  const key = derivePresharedKey({ seed, additional }, address(article.address));
+  assert.equal(key.toBase64(), 'xy/E4uqJb45RI4OKtF9q1/v+fhv7ePpq0hFPiPtlrg4=');
+});
 
 /** Known answers of the hashes whose last four bytes make an address. */
 const hashes: { name: string; derivation: DerivationName; message: Buffer; digest: string }[] = [
@@ -81,6 +95,40 @@ test('sha3-256 is OpenSSL’s of seed, additional and address, one behind the ot
       assert.deepEqual(key.reveal(), clamp(digest));
     }),
   );
+});
+
+test('hkdf-sha256 is OpenSSL’s HKDF, with purpose, family and address in its info', () => {
+  fc.assert(
+    fc.property(fc.uint8Array(), fc.uint8Array(), anyAddress, (seed, additional, of) => {
+      const scheme = { seed: new Secret(seed), additional, derivation: 'hkdf-sha256' } as const;
+      const family = of.kind() === 'ipv4' ? 4 : 6;
+      const expected = (purpose: string) => {
+        const info = Buffer.concat([
+          Buffer.from(`wgdriver/2 ${purpose} `),
+          Buffer.of(family),
+          addressBytes(of),
+        ]);
+        return Buffer.from(hkdfSync('sha256', seed, additional, info, 32));
+      };
+      assert.deepEqual(
+        Buffer.from(derivePrivateKey(scheme, of).reveal()),
+        Buffer.from(clamp(expected('private'))),
+      );
+      assert.deepEqual(Buffer.from(derivePresharedKey(scheme, of).reveal()), expected('preshared'));
+    }),
+  );
+});
+
+test('hkdf-sha256 tells ab|c and a|bc apart, which the other derivations do not', () => {
+  const keys = (derivation: DerivationName) =>
+    ['a', 'ab'].map((seed) => {
+      const additional = Buffer.from('abc'.slice(seed.length));
+      const scheme = { seed: new Secret(Buffer.from(seed)), additional, derivation };
+      return derivePrivateKey(scheme, address('10.0.0.2')).toBase64();
+    });
+  const [a, ab] = keys('hkdf-sha256');
+  assert.notEqual(a, ab);
+  assert.equal(...(keys('sha3-256') as [string, string]));
 });
 
 test('every derivation gives scalars that are clamped, and another for another address', () => {

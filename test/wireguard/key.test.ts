@@ -4,7 +4,15 @@ import { execFileSync } from 'node:child_process';
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { clamp, PrivateKey, parsePrivateKey, parsePublicKey, publicKeyOf } from '../../src/wireguard/key.ts';
+import {
+  clamp,
+  PresharedKey,
+  PrivateKey,
+  parsePresharedKey,
+  parsePrivateKey,
+  parsePublicKey,
+  publicKeyOf,
+} from '../../src/wireguard/key.ts';
 import { whyNoPrograms } from '../support/fresh-namespace.ts';
 
 /** RFC 7748 section 6.1. */
@@ -47,6 +55,11 @@ for (const { bytes, number } of scalars) {
   });
 }
 
+test('a preshared key is `wg`’s', await whyNoPrograms('wg'), () => {
+  const text = execFileSync('wg', ['genpsk'], { encoding: 'utf8' }).trim();
+  assert.equal(parsePresharedKey(text)?.toBase64(), text);
+});
+
 const any32 = fc.uint8Array({ minLength: 32, maxLength: 32 });
 
 test('clamping works on a copy, and twice is once', () => {
@@ -88,6 +101,7 @@ test('keys are read back as they were written', () => {
       const text = Buffer.from(bytes).toString('base64');
       assert.equal(parsePublicKey(text), text);
       assert.deepEqual(parsePrivateKey(text)?.reveal(), bytes);
+      assert.equal(parsePresharedKey(text)?.toBase64(), text);
     }),
   );
 });
@@ -108,9 +122,11 @@ for (const text of wrong) {
   test(`no key: ${JSON.stringify(text)}`, () => {
     assert.equal(parsePublicKey(text), undefined);
     assert.equal(parsePrivateKey(text), undefined);
+    assert.equal(parsePresharedKey(text), undefined);
   });
 }
 
-test('a private key has 32 bytes', () => {
-  assert.throws(() => new PrivateKey(new Uint8Array(31)), /expected 32 bytes, got 31/);
+test('private and preshared keys have 32 bytes', () => {
+  assert.throws(() => new PrivateKey(new Uint8Array(31)), /private key: expected 32 bytes, got 31/);
+  assert.throws(() => new PresharedKey(new Uint8Array(33)), /preshared key: expected 32 bytes, got 33/);
 });

@@ -4,7 +4,7 @@ import { Console } from 'node:console';
 import { Writable } from 'node:stream';
 import { test } from 'node:test';
 import { format, inspect } from 'node:util';
-import { PrivateKey } from '../../src/wireguard/key.ts';
+import { PresharedKey, PrivateKey } from '../../src/wireguard/key.ts';
 import { Secret } from '../../src/wireguard/secret.ts';
 
 const bytes = Uint8Array.from({ length: 32 }, (_, index) => index * 7 + 1);
@@ -18,7 +18,7 @@ const spellings = [
   '08 0f',
 ];
 
-for (const secret of [new Secret(bytes), new PrivateKey(bytes)]) {
+for (const secret of [new Secret(bytes), new PrivateKey(bytes), new PresharedKey(bytes)]) {
   const ways: Record<string, () => string> = {
     template: () => `${secret}`,
     concatenation: () => ['key: ', secret].join(''),
