@@ -1,24 +1,9 @@
 import { stripVTControlCharacters } from 'node:util';
-import { defineCommand, renderUsage, runCommand } from 'citty';
+import { type CommandDef, renderUsage, runCommand } from 'citty';
 import packageJson from '../package.json' with { type: 'json' };
 import { UsageError } from './commands/command.ts';
-
-const commands = {
-  serve: async () => (await import('./commands/serve.ts')).default,
-  keys: async () => (await import('./commands/keys.ts')).default,
-  'endpoint-config': async () => (await import('./commands/endpoint-config.ts')).default,
-  doctor: async () => (await import('./commands/doctor.ts')).default,
-  service: async () => (await import('./commands/service.ts')).default,
-};
-
-const root = defineCommand({
-  meta: {
-    name: 'wgdriver',
-    version: packageJson.version,
-    description: 'Puts Docker containers on a WireGuard network',
-  },
-  subCommands: commands,
-});
+import { didYouMean } from './commands/nearest.ts';
+import { type FoundCommand, findCommand, subCommandsOf } from './commands/root.ts';
 
 /** sysexits.h has 64 for this; shells and most programs have 2. */
 const usageStatus = 2;
@@ -28,24 +13,27 @@ process.exitCode = await main(process.argv.slice(2));
 async function main(args: string[]): Promise<number> {
   // `wgdriver keys … | head -1` ends our output, not our work.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') {
+      process.stderr.write(`wgdriver: write stdout: ${error.code}\n`);
+    }
     process.exit(error.code === 'EPIPE' ? 0 : 1);
   });
   // A log that cannot be written, on a full disk or with its reader gone, must not end the driver.
   process.stderr.on('error', () => {});
   try {
-    if (args.includes('--help') || args.includes('-h') || args.length === 0) {
-      process.stdout.write(`${await usage(args[0])}\n`);
+    const found = await findCommand(args);
+    await refuseUnknown(found);
+    if (args.length === 0 || wantsHelp(found.rest)) {
+      process.stdout.write(`${await usage(found)}\n`);
       return args.length === 0 ? usageStatus : 0;
     }
     if (args[0] === '--version') {
       process.stdout.write(`${packageJson.version}\n`);
       return 0;
     }
-    if (args[0]?.startsWith('-')) {
-      // citty would take the option's value for the command's name, and say it.
-      throw new UsageError(`expected a command first: one of ${Object.keys(commands).join(', ')}`);
-    }
-    await runCommand(root, { rawArgs: args });
+    // Its subcommands have been looked for; citty would take any word for the name of one.
+    const { subCommands: _, ...command } = found.command;
+    await runCommand(command, { rawArgs: [...found.rest] });
     return Number(process.exitCode ?? 0);
   } catch (error) {
     const { name, message } = error instanceof Error ? error : new Error(String(error));
@@ -54,9 +42,36 @@ async function main(args: string[]): Promise<number> {
   }
 }
 
-async function usage(name = ''): Promise<string> {
-  const command = Object.entries(commands).find(([candidate]) => candidate === name)?.[1];
-  const text = await (command === undefined ? renderUsage(root) : renderUsage(await command(), root));
+/** @throws UsageError if a subcommand had to follow, and something else does */
+async function refuseUnknown({ command, path, rest: [word] }: FoundCommand): Promise<void> {
+  const names = Object.keys(await subCommandsOf(command));
+  const isOption = word?.startsWith('-') === true;
+  if (command.run !== undefined || (isOption && ['--help', '-h', '--version'].includes(word))) {
+    return;
+  }
+  if (word === undefined) {
+    if (path.length > 1) {
+      throw new UsageError(`expected a command after \`${path.join(' ')}\`: one of ${names.join(', ')}`);
+    }
+    return;
+  }
+  throw new UsageError(
+    isOption
+      ? `expected a command before ${word}: one of ${names.join(', ')}`
+      : `unknown command ${word}${didYouMean(word, names) || `; expected one of ${names.join(', ')}`}`,
+  );
+}
+
+function wantsHelp(rest: readonly string[]): boolean {
+  const end = rest.indexOf('--');
+  const options = end === -1 ? rest : rest.slice(0, end);
+  return options.includes('--help') || options.includes('-h');
+}
+
+async function usage({ command, path }: FoundCommand): Promise<string> {
+  const parent: CommandDef | undefined =
+    path.length > 1 ? { meta: { name: path.slice(0, -1).join(' ') } } : undefined;
+  const text = await renderUsage(command, parent);
   // citty colours its text wherever it goes.
-  return process.stdout.isTTY ? text : stripVTControlCharacters(text);
+  return process.stdout.isTTY && !process.env.NO_COLOR ? text : stripVTControlCharacters(text);
 }

@@ -1,4 +1,12 @@
-import { type ArgsDef, type CommandContext, type CommandDef, defineCommand, type ParsedArgs } from 'citty';
+import {
+  type ArgsDef,
+  type CommandContext,
+  type CommandDef,
+  defineCommand,
+  type ParsedArgs,
+  type SubCommandsDef,
+} from 'citty';
+import { didYouMean } from './nearest.ts';
 
 /** The user's words were wrong: one line on stderr, exit status 2. */
 export class UsageError extends Error {
@@ -10,6 +18,8 @@ interface StrictCommand<Args extends ArgsDef> {
   readonly args: Args;
   /** How many words may follow that are no options; more are refused. Any number if absent. */
   readonly maxPositionals?: number;
+  /** Commands that may follow its name; any other word is an argument of its own. */
+  readonly subCommands?: SubCommandsDef;
   readonly run: (args: ParsedArgs<Args>, positionals: readonly string[]) => Promise<void> | void;
 }
 
@@ -18,6 +28,7 @@ export function strictCommand<Args extends ArgsDef>(command: StrictCommand<Args>
   const definition = defineCommand({
     meta: command.meta,
     args: command.args,
+    ...(command.subCommands === undefined ? {} : { subCommands: command.subCommands }),
     async run({ args, rawArgs }: CommandContext<Args>) {
       const { _: positionals, ...options } = args as ParsedArgs;
       refuseUnknown(options, command.args);
@@ -33,6 +44,14 @@ export function strictCommand<Args extends ArgsDef>(command: StrictCommand<Args>
   return definition as unknown as CommandDef;
 }
 
+/** A command that does nothing by itself: one of its subcommands has to follow. */
+export function commandGroup(
+  meta: { readonly name: string; readonly description: string },
+  subCommands: SubCommandsDef,
+): CommandDef {
+  return defineCommand({ meta, subCommands });
+}
+
 function refuseUnknown(options: Readonly<Record<string, unknown>>, declared: ArgsDef): void {
   const byName = new Map(
     Object.entries(declared).flatMap(([name, definition]) =>
@@ -42,7 +61,10 @@ function refuseUnknown(options: Readonly<Record<string, unknown>>, declared: Arg
   for (const [name, value] of Object.entries(options)) {
     const type = byName.get(name);
     if (type === undefined) {
-      throw new UsageError(`unknown option ${name.length === 1 ? '-' : '--'}${name}`);
+      const hint = didYouMean(name, Object.keys(declared));
+      throw new UsageError(
+        `unknown option ${name.length === 1 ? '-' : '--'}${name}${hint.replace('mean ', 'mean --')}`,
+      );
     }
     if (type !== 'boolean' && type !== 'positional' && (value === '' || typeof value === 'boolean')) {
       throw new UsageError(`option --${name} needs a value`);

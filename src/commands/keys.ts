@@ -14,11 +14,19 @@ type Format = (typeof formats)[number];
 /** As many bytes as the keys that come of it have. */
 const seedBytes = 32;
 
+const seed = strictCommand({
+  meta: { name: 'seed', description: 'Make a new seed, 32 random bytes in base64' },
+  args: {},
+  maxPositionals: 0,
+  run() {
+    process.stdout.write(`${encodeBase64(randomBytes(seedBytes))}\n`);
+  },
+});
+
 export default strictCommand({
   meta: {
     name: 'keys',
-    description:
-      'Derive the keys of addresses, prefixes (192.168.5.0/24) and ranges (A-B); `keys seed` makes a new seed',
+    description: 'Derive the keys of addresses, prefixes (192.168.5.0/24) and ranges (A-B)',
   },
   args: {
     ...keyOptions,
@@ -35,16 +43,13 @@ export default strictCommand({
       valueHint: formats.join('|'),
       description: 'raw is bare keys, one a line (Default: table on a terminal, else raw)',
     },
-    addresses: { type: 'positional', required: false, valueHint: '…', description: 'Whose keys; or `seed`' },
+    addresses: { type: 'positional', required: false, valueHint: '…', description: 'Whose keys' },
   },
+  subCommands: { seed },
   async run(args, addresses) {
-    if (addresses.length === 1 && addresses[0] === 'seed') {
-      process.stdout.write(`${encodeBase64(randomBytes(seedBytes))}\n`);
-      return;
-    }
     const format = oneOf('format', formats, args.format ?? (process.stdout.isTTY ? 'table' : 'raw'));
     if (addresses.length === 0) {
-      throw new UsageError('no address: expected one or more addresses, prefixes or ranges, or `seed`');
+      throw new UsageError('no address: expected one or more addresses, prefixes or ranges');
     }
     const secrets = { privateKey: args.private === true, presharedKey: args.preshared === true };
     if (format === 'raw' && secrets.privateKey && secrets.presharedKey) {

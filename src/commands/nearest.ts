@@ -1,0 +1,30 @@
+/** The candidate that a misspelt word was probably meant to be, if one is near enough. */
+export function nearest(word: string, candidates: readonly string[]): string | undefined {
+  // Two slips in a long word; in a short one they could make any other word.
+  const most = word.length > 4 ? 2 : 1;
+  const [best] = candidates
+    .map((candidate) => ({ candidate, distance: distanceOf(word, candidate) }))
+    .filter(({ distance }) => distance <= most)
+    .sort((a, b) => a.distance - b.distance);
+  return best?.candidate;
+}
+
+/** `; did you mean keys?`, or nothing. */
+export function didYouMean(word: string, candidates: readonly string[]): string {
+  const candidate = nearest(word, candidates);
+  return candidate === undefined ? '' : `; did you mean ${candidate}?`;
+}
+
+/** Levenshtein's distance: how many characters must be inserted, deleted or replaced. */
+function distanceOf(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (const [i, character] of [...a].entries()) {
+    const next = [i + 1];
+    for (let j = 0; j < b.length; j++) {
+      const replaced = (row[j] ?? 0) + (character === b[j] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}

@@ -1,0 +1,45 @@
+/** How commands are found, helped with and refused, by the bundle itself. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { test } from 'node:test';
+import { bundle, wgdriver } from '../support/wgdriver.ts';
+
+for (const [line, message] of [
+  ['key', 'unknown command key; did you mean keys?'],
+  ['bogus --help', 'unknown command bogus; expected one of serve, keys'],
+  ['service', 'expected a command after `wgdriver service`: one of install, uninstall'],
+  ['service instal', 'unknown command instal; did you mean install?'],
+  ['service install --nam=x', 'unknown option --nam; did you mean --name?'],
+  ['--log-level debug', 'expected a command before --log-level: one of serve'],
+  ['keys seed more', 'unexpected argument more'],
+] as const) {
+  test(`wgdriver ${line}: refused`, async () => {
+    const { status, stdout, stderr } = await wgdriver(line.split(' '));
+    assert.deepEqual([status, stdout], [2, '']);
+    assert.ok(stderr.startsWith(`wgdriver: ${message}`) && stderr.trimEnd().split('\n').length === 1, stderr);
+  });
+}
+
+for (const [line, words] of [
+  ['--help', /USAGE wgdriver serve\|/],
+  ['service install --help', /\(wgdriver service install\).*--name=<NAME>/s],
+  ['keys --help', /COMMANDS\s+seed /],
+  ['keys seed -h', /\(wgdriver keys seed\)/],
+] as const) {
+  test(`wgdriver ${line}: help`, async () => {
+    const { status, stdout } = await wgdriver(line.split(' '));
+    assert.equal(status, 0);
+    assert.match(stdout, words);
+  });
+}
+
+test('output that cannot be written fails loudly', () => {
+  const { status, stderr } = spawnSync(
+    'sh',
+    ['-c', '"$0" "$1" keys seed >/dev/full', process.execPath, bundle],
+    {
+      encoding: 'utf8',
+    },
+  );
+  assert.deepEqual([status, stderr], [1, 'wgdriver: write stdout: ENOSPC\n']);
+});
