@@ -1,4 +1,3 @@
-import { derivePrivateKey } from '../keys/derivation.ts';
 import { readSeedFile } from '../keys/seed.ts';
 import type { Guard } from '../killswitch/guard.ts';
 import { createLimit } from '../limit.ts';
@@ -7,13 +6,13 @@ import { type Log, msSince } from '../log.ts';
 import { dnsServers, refuseForeignDns } from '../networks/dns.ts';
 import { type Network, networkOf, recordOf, subnetOfAddress } from '../networks/network.ts';
 import { defaultSecretsFolder, optionPrefix, ourOptions, seedFileOf } from '../networks/options.ts';
-import { allowedIps, routing } from '../networks/routing.ts';
+import { routing } from '../networks/routing.ts';
+import { allowedIpsOf, peersOf, resolved, type Tunnel, tunnelOf } from '../networks/tunnel.ts';
 import type { CreateEndpointRequest } from '../plugin/api.ts';
 import type { Driver } from '../plugin/driver.ts';
 import type { Endpoint, Store } from '../state/store.ts';
 import { type Address, formatPrefix, parsePrefix, sameAddress } from '../wireguard/address.ts';
 import type { Device } from '../wireguard/device.ts';
-import type { PrivateKey } from '../wireguard/key.ts';
 import { Secret } from '../wireguard/secret.ts';
 import { containerLinkPrefix, linkName } from './names.ts';
 import { createQueue } from './queue.ts';
@@ -100,7 +99,7 @@ export function createDriver({
             return;
           }
           try {
-            await guard.protect(sandbox, endpointId, allowedIps(network));
+            await guard.protect(sandbox, endpointId, allowedIpsOf({ peers: peersOf(network) }));
           } catch (error) {
             log.error('a container could not be protected', { endpoint: endpointId, cause: String(error) });
           }
@@ -168,19 +167,21 @@ export function createDriver({
           const network = knownNetwork(request.NetworkID);
           const endpoint = { ...endpointOf(request, network), bootId: store.bootId };
           if (network.options.killswitch === 'strict') {
-            refuseForeignDns(request.Options, allowedIps(network));
+            refuseForeignDns(request.Options, allowedIpsOf({ peers: peersOf(network) }));
           }
           const known = store.endpoint(endpoint.endpointId);
           if (known !== undefined && known.networkId !== endpoint.networkId) {
             // Also, two of these that evicted one another would wait for one another.
             throw new Error(`endpoint ${endpoint.endpointId} is in network ${known.networkId} already`);
           }
-          const holder = store.endpointAt(endpoint.networkId, endpoint.address);
-          if (holder !== undefined && holder.endpointId !== endpoint.endpointId) {
-            // The engine gave the address away again, so it has forgotten the holder, as after a crash. Two
-            // links with one key would pull the hub to and fro.
-            log.warn('a forgotten endpoint held the address', fieldsOf(holder));
-            await inEndpoint(holder.endpointId, () => removeEndpoint(holder.endpointId));
+          for (const address of endpoint.addresses) {
+            const holder = store.endpointAt(endpoint.networkId, address.address);
+            if (holder !== undefined && holder.endpointId !== endpoint.endpointId) {
+              // The engine gave the address away again, so it has forgotten the holder, as after a crash. Two
+              // links with one key would pull the hub to and fro.
+              log.warn('a forgotten endpoint held the address', fieldsOf(holder));
+              await inEndpoint(holder.endpointId, () => removeEndpoint(holder.endpointId));
+            }
           }
           await store.putEndpoint(endpoint);
           undeleted.delete(endpoint.endpointId);
@@ -210,17 +211,17 @@ export function createDriver({
         const started = performance.now();
         const network = knownNetwork(NetworkID);
         const endpoint = store.endpoint(EndpointID);
-        const subnet = endpoint && subnetOfAddress(network, endpoint.address);
-        if (endpoint === undefined || endpoint.networkId !== NetworkID || subnet === undefined) {
+        if (endpoint === undefined || endpoint.networkId !== NetworkID) {
           throw new Error(`endpoint ${EndpointID} is not known in network ${NetworkID}`);
         }
-        const link = { name: linkName(EndpointID), mtu: network.options.mtu, endpointId: EndpointID };
-        const device = await deviceOf(network, endpoint);
+        const tunnel = tunnelOf(network, endpoint.addresses, { seed: await seedOf(network) });
+        const link = { name: linkName(EndpointID), mtu: tunnel.mtu, endpointId: EndpointID };
+        const device = await resolve(tunnel);
         await makeLink(link, SandboxKey ?? '');
         try {
           await links.configure(link.name, device);
           if (network.options.killswitch !== 'off') {
-            const outcome = await guard.protect(SandboxKey ?? '', EndpointID, allowedIps(network));
+            const outcome = await guard.protect(SandboxKey ?? '', EndpointID, allowedIpsOf(tunnel));
             if (outcome === 'unseen') {
               throw new Error(
                 `${SandboxKey} is no network namespace to this driver, so the container’s traffic cannot be kept in ` +
@@ -238,7 +239,7 @@ export function createDriver({
         log.info('link handed over', { ...fieldsOf(endpoint), link: link.name, ms: msSince(started) });
         return {
           InterfaceName: { SrcName: link.name, DstPrefix: containerLinkPrefix },
-          ...routing(network, subnet),
+          ...routing(tunnel),
           DisableGatewayService: true,
         };
       }),
@@ -350,24 +351,10 @@ export function createDriver({
     return seed instanceof Secret ? seed : readSeedFile(seedFileOf(seed, secretsFolder));
   }
 
-  async function privateKeyOf(network: Network, { address }: Endpoint): Promise<PrivateKey> {
-    const { additional, derivation } = network.options;
-    return derivePrivateKey({ seed: await seedOf(network), additional, derivation }, address.address);
-  }
-
-  async function deviceOf(network: Network, endpoint: Endpoint): Promise<Device> {
-    const { peer, peerkey, keepalive } = network.options;
-    return {
-      privateKey: await privateKeyOf(network, endpoint),
-      peers: [
-        {
-          publicKey: peerkey,
-          endpoint: { address: await resolveHost(peer.host), port: peer.port },
-          persistentKeepaliveInterval: keepalive,
-          allowedIps: allowedIps(network),
-        },
-      ],
-    };
+  async function resolve(tunnel: Tunnel): Promise<Device> {
+    const hosts = new Set(tunnel.peers.flatMap(({ endpoint }) => endpoint?.host ?? []));
+    const addresses = [...hosts].map(async (host) => [host, await resolveHost(host)] as const);
+    return resolved(tunnel, new Map(await Promise.all(addresses)));
   }
 }
 
@@ -396,11 +383,12 @@ function endpointOf(
   if (sameAddress(address.address, subnet.gateway.address)) {
     throw new Error(`${address.address.toString()} is the hub’s address: choose another --ip`);
   }
-  return { endpointId: EndpointID, networkId: NetworkID, address };
+  return { endpointId: EndpointID, networkId: NetworkID, addresses: [address] };
 }
 
-function fieldsOf({ networkId, endpointId, address }: Endpoint) {
-  return { network: networkId, endpoint: endpointId, address: address.address.toString() };
+function fieldsOf({ networkId, endpointId, addresses }: Endpoint) {
+  const address = addresses.map((own) => own.address.toString()).join(',');
+  return { network: networkId, endpoint: endpointId, address };
 }
 
 function subnetFields({ subnets, internal }: Network) {

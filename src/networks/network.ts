@@ -1,5 +1,5 @@
 import type { CreateNetworkRequest } from '../plugin/api.ts';
-import { covers, type Prefix, parsePrefix } from '../wireguard/address.ts';
+import { covers, hostPrefix, type Prefix, parsePrefix } from '../wireguard/address.ts';
 import { decodeNetworkOptions, type NetworkOptions, optionPrefix, ourOptions } from './options.ts';
 
 /** What is kept of a network: enough to decode it again, since CreateNetwork is never replayed. */
@@ -65,8 +65,11 @@ export function networkOf(record: NetworkRecord): Network {
 }
 
 /** The subnet that an endpoint's address is in. */
-export function subnetOfAddress({ subnets }: Network, address: Prefix): Subnet | undefined {
-  return subnets.find(({ pool }) => covers(pool, { address: address.address, length: 32 }));
+export function subnetOfAddress(
+  { subnets }: Pick<Network, 'subnets'>,
+  { address }: Prefix,
+): Subnet | undefined {
+  return subnets.find(({ pool }) => covers(pool, hostPrefix(address)));
 }
 
 function subnetOf({ pool, gateway }: NetworkRecord['subnets'][number]): Subnet {

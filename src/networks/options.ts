@@ -8,19 +8,14 @@ import {
   derivationNames,
 } from '../keys/derivation.ts';
 import { parseSeed } from '../keys/seed.ts';
-import { masked, type Prefix, parseAddress, parsePrefix } from '../wireguard/address.ts';
+import { masked, type Prefix, parsePrefix } from '../wireguard/address.ts';
 import { decodeBase64 } from '../wireguard/base64.ts';
+import { type HostPort, parseHostPort } from '../wireguard/host-port.ts';
 import { type PublicKey, parsePublicKey } from '../wireguard/key.ts';
 import type { Secret } from '../wireguard/secret.ts';
 
 /** What the names of our options begin with, in `docker network create -o`. */
 export const optionPrefix = 'io.bestov.wg.';
-
-/** The other end of the tunnel: a host name or address, and a UDP port. */
-export interface Hub {
-  readonly host: string;
-  readonly port: number;
-}
 
 /** What is done against traffic that leaves past the tunnel. */
 export const killswitches = ['on', 'strict', 'off'] as const;
@@ -28,7 +23,7 @@ export type Killswitch = (typeof killswitches)[number];
 
 /** The options of a network, decoded. */
 export interface NetworkOptions {
-  readonly peer: Hub;
+  readonly peer: HostPort;
   readonly peerkey: PublicKey;
   /** The seed itself, or the path of the file that holds it: see seedFileOf. */
   readonly seed: Secret | { readonly file: string };
@@ -47,7 +42,7 @@ const schema = v.strictObject({
   peer: v.pipe(
     v.string('expected host:port, the hub’s address and UDP port'),
     parsed(
-      parseHub,
+      parseHostPort,
       'expected host:port, such as vpn.example.org:51820, 192.0.2.1:51820 or [2001:db8::1]:51820',
     ),
   ),
@@ -157,25 +152,6 @@ function integer(minimum: number, maximum: number, unit: string) {
     v.minValue(minimum, message),
     v.maxValue(maximum, message),
   );
-}
-
-function parseHub(text: string): Hub | undefined {
-  const match = /^(?:\[(?<bracketed>[^\]]+)\]|(?<plain>[^:[\]]+)):(?<port>\d{1,5})$/.exec(text);
-  const { bracketed, plain, port } = match?.groups ?? {};
-  const host = bracketed ?? plain;
-  if (host === undefined || Number(port) < 1 || Number(port) > 65535) {
-    return undefined;
-  }
-  const kind = parseAddress(host)?.kind();
-  const fits = bracketed === undefined ? kind === 'ipv4' || isHostName(host) : kind === 'ipv6';
-  return fits ? { host, port: Number(port) } : undefined;
-}
-
-/** RFC 1123 section 2.1; a last label of digits alone would be a mistyped address. */
-function isHostName(text: string): boolean {
-  const label = /^[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$/;
-  const labels = text.replace(/\.$/, '').split('.');
-  return text.length <= 253 && labels.every((part) => label.test(part)) && !/^\d+$/.test(labels.at(-1) ?? '');
 }
 
 function parsePrefixes(text: string): Prefix[] | undefined {

@@ -118,6 +118,7 @@ export interface JoinResponse {
   /** The link to move into the container, and what its name there begins with (at most 14 characters). */
   readonly InterfaceName: { readonly SrcName: string; readonly DstPrefix: string };
   readonly Gateway?: string;
+  readonly GatewayIPv6?: string;
   readonly StaticRoutes: readonly StaticRoute[];
   /** Always: without it an engine that sees no Gateway attaches docker_gwbridge, a way out in clear. */
   readonly DisableGatewayService: true;

@@ -4,7 +4,7 @@ import * as v from 'valibot';
 import { decode, parsed } from '../decode.ts';
 import type { Log } from '../log.ts';
 import { type Network, type NetworkRecord, networkOf } from '../networks/network.ts';
-import { formatPrefix, type Prefix, parsePrefix } from '../wireguard/address.ts';
+import { type Address, formatPrefix, type Prefix, parsePrefix } from '../wireguard/address.ts';
 import type { StateFiles } from './files.ts';
 import { openStateFolder, type StateFolder } from './folder.ts';
 import { type JoinedFolder, openJoinedFolder, type Stage } from './joined-folder.ts';
@@ -13,8 +13,8 @@ import { type JoinedFolder, openJoinedFolder, type Stage } from './joined-folder
 export interface Endpoint {
   readonly endpointId: string;
   readonly networkId: string;
-  /** With the length of its subnet. */
-  readonly address: Prefix;
+  /** Each with the length of its subnet. */
+  readonly addresses: readonly Prefix[];
   /** The boot of the machine that it was created in (random(4)): no link outlives that. */
   readonly bootId?: string | undefined;
 }
@@ -41,7 +41,7 @@ export interface Store {
   network(networkId: string): Network | undefined;
   endpoint(endpointId: string): Endpoint | undefined;
   /** Who holds an address of a network: there must not be two with one key. */
-  endpointAt(networkId: string, address: Prefix): Endpoint | undefined;
+  endpointAt(networkId: string, address: Address): Endpoint | undefined;
   endpointsOf(networkId: string): readonly Endpoint[];
   endpoints(): readonly Endpoint[];
   joined(endpointId: string): Joined | undefined;
@@ -107,23 +107,38 @@ export async function openStore(folder: string, log: Log): Promise<Store> {
   const networks = new Map<string, Network>();
   const endpoints = new Map<string, Endpoint>();
   const joined = new Map<string, Joined>();
-  const byNetwork = new Map<string, Map<string, Endpoint>>();
+  const byNetwork = new Map<string, Set<string>>();
+  /** Who holds an address, by placeOf. */
+  const holders = new Map<string, string>();
 
   const forgetEndpoint = (endpointId: string) => {
     const endpoint = endpoints.get(endpointId);
-    const ofNetwork = endpoint && byNetwork.get(endpoint.networkId);
-    const address = endpoint?.address.address.toString() ?? '';
+    if (endpoint === undefined) {
+      return;
+    }
     endpoints.delete(endpointId);
-    // The address may be another's by now.
-    if (ofNetwork?.get(address) === endpoint) {
-      ofNetwork?.delete(address);
+    const ofNetwork = byNetwork.get(endpoint.networkId);
+    ofNetwork?.delete(endpointId);
+    if (ofNetwork?.size === 0) {
+      byNetwork.delete(endpoint.networkId);
+    }
+    for (const { address } of endpoint.addresses) {
+      const place = placeOf(endpoint.networkId, address);
+      // The address may be another's by now.
+      if (holders.get(place) === endpointId) {
+        holders.delete(place);
+      }
     }
   };
   const addEndpoint = (endpoint: Endpoint) => {
-    forgetEndpoint(endpoint.endpointId);
-    endpoints.set(endpoint.endpointId, endpoint);
-    const ofNetwork = byNetwork.get(endpoint.networkId) ?? new Map<string, Endpoint>();
-    byNetwork.set(endpoint.networkId, ofNetwork.set(endpoint.address.address.toString(), endpoint));
+    const { endpointId, networkId } = endpoint;
+    forgetEndpoint(endpointId);
+    endpoints.set(endpointId, endpoint);
+    const ofNetwork = byNetwork.get(networkId) ?? new Set();
+    byNetwork.set(networkId, ofNetwork.add(endpointId));
+    for (const { address } of endpoint.addresses) {
+      holders.set(placeOf(networkId, address), endpointId);
+    }
   };
 
   /** There is one file for each: what was begun anew is so from when it is on the disk. */
@@ -164,8 +179,9 @@ export async function openStore(folder: string, log: Log): Promise<Store> {
     bootId,
     network: (networkId) => networks.get(networkId),
     endpoint: (endpointId) => endpoints.get(endpointId),
-    endpointAt: (networkId, { address }) => byNetwork.get(networkId)?.get(address.toString()),
-    endpointsOf: (networkId) => [...(byNetwork.get(networkId)?.values() ?? [])],
+    endpointAt: (networkId, address) => endpoints.get(holders.get(placeOf(networkId, address)) ?? ''),
+    endpointsOf: (networkId) =>
+      [...(byNetwork.get(networkId) ?? [])].flatMap((id) => endpoints.get(id) ?? []),
     endpoints: () => [...endpoints.values()],
     joined: (endpointId) => joined.get(endpointId),
     allJoined: () => [...joined.values()],
@@ -179,13 +195,17 @@ export async function openStore(folder: string, log: Log): Promise<Store> {
     async removeNetwork(networkId) {
       await networkFolder.remove(networkId);
       networks.delete(networkId);
-      byNetwork.delete(networkId);
     },
 
     async putEndpoint(endpoint) {
-      const address = formatPrefix(endpoint.address);
-      const { endpointId } = endpoint;
-      await writeOrUndo(endpointFolder, endpointId, { ...endpoint, address }, endpoints.has(endpointId));
+      const { endpointId, addresses, ...rest } = endpoint;
+      const [address] = addresses.map(formatPrefix);
+      await writeOrUndo(
+        endpointFolder,
+        endpointId,
+        { endpointId, ...rest, address },
+        endpoints.has(endpointId),
+      );
       addEndpoint(endpoint);
     },
 
@@ -245,14 +265,18 @@ function refuseNewer(folder: string, files: readonly [id: string, file: unknown]
   }
 }
 
+function placeOf(networkId: string, address: Address): string {
+  return `${networkId} ${address.toString()}`;
+}
+
 function decodeNetwork(id: string, file: unknown): Network {
   const { version: _, ...record } = decode(networkFile, file, `network ${id}`);
   return networkOf(record satisfies NetworkRecord);
 }
 
 function decodeEndpoint(id: string, file: unknown): Endpoint {
-  const { version: _, ...endpoint } = decode(endpointFile, file, `endpoint ${id}`);
-  return endpoint;
+  const { version: _, address, ...endpoint } = decode(endpointFile, file, `endpoint ${id}`);
+  return { ...endpoint, addresses: [address] };
 }
 
 function decodeJoined(id: string, file: unknown): Omit<Joined, 'stage'> {

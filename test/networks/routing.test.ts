@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Network } from '../../src/networks/network.ts';
-import { allowedIps, routing } from '../../src/networks/routing.ts';
+import { routing } from '../../src/networks/routing.ts';
+import { allowedIpsOf, peersOf, type Tunnel } from '../../src/networks/tunnel.ts';
 import {
   type Address,
   covers,
@@ -10,6 +11,7 @@ import {
   hostPrefix,
   masked,
   parsePrefix,
+  plus,
   prefixOf,
   rangeOf,
 } from '../../src/wireguard/address.ts';
@@ -142,10 +144,8 @@ const vectors: Vector[] = [
 for (const { name, allowed, gateway, routes, ...setting } of vectors) {
   test(name, () => {
     const made = networkWith(setting);
-    const [subnet] = made.subnets;
-    assert(subnet);
-    assert.deepEqual(allowedIps(made).map(formatPrefix), allowed);
-    assert.deepEqual(routing(made, subnet), {
+    assert.deepEqual(allowedIpsOf(tunnelIn(made)).map(formatPrefix), allowed);
+    assert.deepEqual(routing(tunnelIn(made)), {
       ...(gateway === undefined ? {} : { Gateway: gateway }),
       StaticRoutes: routes.map((Destination) => ({ Destination, RouteType: 1, NextHop: '' })),
     });
@@ -155,7 +155,7 @@ for (const { name, allowed, gateway, routes, ...setting } of vectors) {
 test('each subnet has its own gateway', () => {
   const made = networkWith({ subnets: two });
   assert.deepEqual(
-    made.subnets.map((subnet) => routing(made, subnet).Gateway),
+    made.subnets.map((_, index) => routing(tunnelIn(made, index)).Gateway),
     ['192.168.5.1', '10.7.0.1'],
   );
 });
@@ -166,14 +166,14 @@ test('whatever is allowed: own subnets too, a route for all of it, none twice, m
       const made = networkWith({ subnets: two, allowedips: asked.map(formatPrefix).join(',') });
       const [subnet] = made.subnets;
       assert(subnet);
-      const allowed = allowedIps(made);
+      const allowed = allowedIpsOf(tunnelIn(made));
       for (const prefix of [...asked, ...made.subnets.map(({ pool }) => pool)]) {
         assert(
           allowed.some((other) => covers(other, prefix)),
           formatPrefix(prefix),
         );
       }
-      const { Gateway, StaticRoutes } = routing(made, subnet);
+      const { Gateway, StaticRoutes } = routing(tunnelIn(made));
       const texts = StaticRoutes.map(({ Destination }) => Destination);
       assert.equal(new Set(texts).size, texts.length);
       const routes = texts.map((text) => {
@@ -195,6 +195,18 @@ test('whatever is allowed: own subnets too, a route for all of it, none twice, m
     }),
   );
 });
+
+/** What routing knows of the tunnel of the first container in a subnet. */
+function tunnelIn(made: Network, index = 0): Pick<Tunnel, 'addresses' | 'gateways' | 'peers'> {
+  const subnet = made.subnets[index];
+  assert(subnet);
+  const { pool, gateway } = subnet;
+  return {
+    addresses: [{ address: plus(gateway.address, 1n), length: pool.length }],
+    gateways: [gateway.address],
+    peers: peersOf(made),
+  };
+}
 
 function networkWith({
   subnets,

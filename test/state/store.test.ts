@@ -35,7 +35,7 @@ test('networks and endpoints are there again after a restart', async () => {
     ['e1', 'e2'],
   );
   assert.deepEqual(again.endpointsOf('n2'), []);
-  assert.equal(again.endpointAt('n1', prefix('192.168.5.3/24'))?.endpointId, 'e2');
+  assert.equal(again.endpointAt('n1', address('192.168.5.3'))?.endpointId, 'e2');
   assert.deepEqual(log.lines, []);
 });
 
@@ -77,25 +77,25 @@ test('an address is that of who was put there last', async () => {
   await store.putEndpoint(endpoint('e1', 'n1', '192.168.5.2/24'));
   await store.putEndpoint(endpoint('e2', 'n1', '192.168.5.2/24'));
   await store.removeEndpoint('e1');
-  assert.equal(store.endpointAt('n1', prefix('192.168.5.2/24'))?.endpointId, 'e2');
+  assert.equal(store.endpointAt('n1', address('192.168.5.2'))?.endpointId, 'e2');
   await store.removeEndpoint('e2');
-  assert.equal(store.endpointAt('n1', prefix('192.168.5.2/24')), undefined);
+  assert.equal(store.endpointAt('n1', address('192.168.5.2')), undefined);
 });
 
 test('an endpoint that gets another address leaves its first', async () => {
   const store = await openStore(folder, recordedLog());
   await store.putEndpoint(endpoint('e1', 'n1', '192.168.5.2/24'));
   await store.putEndpoint(endpoint('e1', 'n1', '192.168.5.3/24'));
-  assert.equal(store.endpointAt('n1', prefix('192.168.5.2/24')), undefined);
-  assert.equal(store.endpointAt('n1', prefix('192.168.5.3/24'))?.endpointId, 'e1');
+  assert.equal(store.endpointAt('n1', address('192.168.5.2')), undefined);
+  assert.equal(store.endpointAt('n1', address('192.168.5.3'))?.endpointId, 'e1');
   assert.equal(store.endpointsOf('n1').length, 1);
 });
 
-test('addresses are of a network, whatever the length they are asked with', async () => {
+test('addresses are of a network', async () => {
   const store = await openStore(folder, recordedLog());
   await store.putEndpoint(endpoint('e1', 'n1', '192.168.5.2/24'));
-  assert.equal(store.endpointAt('n2', prefix('192.168.5.2/24')), undefined);
-  assert.equal(store.endpointAt('n1', prefix('192.168.5.2/32'))?.endpointId, 'e1');
+  assert.equal(store.endpointAt('n2', address('192.168.5.2')), undefined);
+  assert.equal(store.endpointAt('n1', address('192.168.5.2'))?.endpointId, 'e1');
 });
 
 test('removing what is not there is no error', async () => {
@@ -247,11 +247,15 @@ test('a record of a Join that a newer driver has begun is set aside', async () =
 });
 
 function endpoint(endpointId: string, networkId: string, address: string): Endpoint {
-  return { endpointId, networkId, address: prefix(address) };
+  return { endpointId, networkId, addresses: [prefix(address)] };
 }
 
 function described(of: Endpoint | undefined): unknown {
-  return of && [of.endpointId, of.networkId, formatPrefix(of.address)];
+  return of && [of.endpointId, of.networkId, ...of.addresses.map(formatPrefix)];
+}
+
+function address(text: string) {
+  return prefix(`${text}/32`).address;
 }
 
 function prefix(text: string) {
