@@ -1,16 +1,4 @@
 import type { Family } from '../netlink/family.ts';
-import type { Chain, TableName } from '../netlink/nftables/table.ts';
-import type { Link } from '../netlink/route/link.ts';
-import type { Rule } from '../netlink/route/rule.ts';
-import {
-  type Address,
-  coverEverything,
-  covers,
-  formatPrefix,
-  type Prefix,
-  prefixOf,
-} from '../wireguard/address.ts';
-import { families } from './families.ts';
 import {
   destination,
   hasConnectionMark,
@@ -30,7 +18,19 @@ import {
   setMark,
   setMarkOfConnection,
   verdict,
-} from './statement.ts';
+} from '../netlink/nftables/statement.ts';
+import type { Chain, TableName } from '../netlink/nftables/table.ts';
+import type { Link } from '../netlink/route/link.ts';
+import type { Rule } from '../netlink/route/rule.ts';
+import {
+  type Address,
+  coverEverything,
+  covers,
+  formatPrefix,
+  type Prefix,
+  prefixOf,
+} from '../wireguard/address.ts';
+import { families } from './families.ts';
 
 /** A link of a container's namespace. */
 export type SeenLink = Pick<Link, 'index' | 'name' | 'alias'>;

@@ -35,6 +35,7 @@ export const NFT_META_PROTOCOL = 1;
 export const NFT_META_MARK = 3;
 export const NFT_META_IIF = 4;
 export const NFT_META_OIF = 5;
+export const NFT_META_IIFNAME = 6;
 export const NFT_META_OIFNAME = 7;
 export const NFT_META_RTCLASSID = 13;
 export const NFT_META_L4PROTO = 16;
@@ -121,6 +122,11 @@ export function giveVerdict(verdict: Verdict): Expression {
       nested(NFTA_DATA_VERDICT, [number(NFTA_VERDICT_CODE, verdictCode(verdict))]),
     ]),
   ]);
+}
+
+/** What leaves gets the address of the link that it leaves by; for a chain of type `nat`. */
+export function masquerade(): Expression {
+  return expression('masq', []);
 }
 
 function compare(operator: number, value: Uint8Array): Expression {

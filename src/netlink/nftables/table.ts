@@ -31,7 +31,7 @@ const NFTA_LIST_ELEM = 1;
 const families = { inet: 1, netdev: 5 } as const;
 
 /** enum nf_inet_hooks and enum nf_dev_hooks */
-const hooks = { prerouting: 0, output: 3, postrouting: 4, egress: 1 } as const;
+const hooks = { prerouting: 0, forward: 2, output: 3, postrouting: 4, egress: 1 } as const;
 
 export interface TableName {
   readonly family: keyof typeof families;
@@ -41,7 +41,7 @@ export interface TableName {
 /** A base chain. */
 export interface Chain {
   readonly name: string;
-  readonly type: 'filter' | 'route';
+  readonly type: 'filter' | 'route' | 'nat';
   readonly hook: keyof typeof hooks;
   /** Of the egress hook: the name of its link. */
   readonly device?: string;

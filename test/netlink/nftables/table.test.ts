@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import * as statement from '../../../src/killswitch/statement.ts';
 import { NetlinkError } from '../../../src/netlink/error.ts';
 import { decodeMessages } from '../../../src/netlink/message.ts';
 import { deleteTables, replaceTables, type Table } from '../../../src/netlink/nftables/client.ts';
+import * as statement from '../../../src/netlink/nftables/statement.ts';
 import { prefixOf } from '../../../src/wireguard/address.ts';
 import { fakeKernel } from '../fake-kernel.ts';
 import * as vectors from '../vectors.ts';

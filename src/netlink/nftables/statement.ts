@@ -1,4 +1,5 @@
-import { be16, chars, u8, u32 } from '../netlink/bytes.ts';
+import { addressBytes, bits, formatPrefix, masked, netmask, type Prefix } from '../../wireguard/address.ts';
+import { be16, chars, concat, u8, u32 } from '../bytes.ts';
 import {
   and,
   type Expression,
@@ -9,10 +10,12 @@ import {
   loadMeta,
   loadNetworkHeader,
   loadValue,
+  masquerade as masqueradeExpression,
   NFT_CT_DIRECTION,
   NFT_CT_MARK,
   NFT_CT_STATE,
   NFT_META_IIF,
+  NFT_META_IIFNAME,
   NFT_META_L4PROTO,
   NFT_META_MARK,
   NFT_META_OIF,
@@ -22,8 +25,7 @@ import {
   storeCt,
   storeMeta,
   type Verdict,
-} from '../netlink/nftables/expression.ts';
-import { addressBytes, bits, formatPrefix, masked, netmask, type Prefix } from '../wireguard/address.ts';
+} from './expression.ts';
 
 /** A part of an nftables rule, as nft(8) reads it and as the kernel does. */
 export interface Statement {
@@ -39,6 +41,7 @@ const ETH_P_IPV6 = 0x86dd;
 const IPPROTO_ICMPV6 = 58;
 /** net/netfilter/nf_conntrack_common: a new connection's bit in the state, and the other direction. */
 const NF_CT_STATE_BIT_NEW = 8;
+const NF_CT_STATE_BITS_ESTABLISHED_RELATED = 2 | 4;
 const IP_CT_DIR_REPLY = 1;
 
 export function iif(index: number): Statement {
@@ -54,15 +57,56 @@ export function oifNamed(prefix: string): Statement {
   return { text: `oifname "${prefix}*"`, expressions: [loadMeta(NFT_META_OIFNAME), isEqual(chars(prefix))] };
 }
 
-/** In every family of tables: IP of the prefix's family with such a destination. */
+/** linux/if.h: a name is compared with its zeros. */
+const IFNAMSIZ = 16;
+
+/** In by a link of this name, whichever has it at the time. */
+export function iifName(name: string): Statement {
+  return byName('iifname', NFT_META_IIFNAME, name);
+}
+
+/** Out by a link of this name. */
+export function oifName(name: string): Statement {
+  return byName('oifname', NFT_META_OIFNAME, name);
+}
+
+/** In by any link but the one of this name. */
+export function notIifName(name: string): Statement {
+  return byName('iifname !=', NFT_META_IIFNAME, name, isNotEqual);
+}
+
+/** Out by any link but the one of this name. */
+export function notOifName(name: string): Statement {
+  return byName('oifname !=', NFT_META_OIFNAME, name, isNotEqual);
+}
+
+function byName(words: string, key: number, name: string, compare = isEqual): Statement {
+  const padded = concat([chars(name), new Uint8Array(IFNAMSIZ - name.length)]);
+  return { text: `${words} "${name}"`, expressions: [loadMeta(key), compare(padded)] };
+}
+
+/** In every family of tables: IP of the prefix's family with such a source. */
+export function source(prefix: Prefix): Statement {
+  // RFC 791 section 3.1, RFC 8200 section 3
+  return addressIn('saddr', { ipv4: 12, ipv6: 8 }, prefix);
+}
+
+/** The same with such a destination. */
 export function destination(prefix: Prefix): Statement {
+  return addressIn('daddr', { ipv4: 16, ipv6: 24 }, prefix);
+}
+
+function addressIn(
+  field: string,
+  offsets: Readonly<Record<'ipv4' | 'ipv6', number>>,
+  prefix: Prefix,
+): Statement {
   const { address } = masked(prefix);
   const isIpv4 = address.kind() === 'ipv4';
   const name = isIpv4 ? 'ip' : 'ip6';
-  // Where the address is in the header: RFC 791 section 3.1, RFC 8200 section 3.
-  const load = loadNetworkHeader(isIpv4 ? 16 : 24, bits(address) / 8);
+  const load = loadNetworkHeader(offsets[address.kind()], bits(address) / 8);
   return {
-    text: `meta protocol ${name} ${name} daddr ${formatPrefix({ address, length: prefix.length })}`,
+    text: `meta protocol ${name} ${name} ${field} ${formatPrefix({ address, length: prefix.length })}`,
     expressions: [
       loadMeta(NFT_META_PROTOCOL),
       isEqual(be16(isIpv4 ? ETH_P_IP : ETH_P_IPV6)),
@@ -86,6 +130,12 @@ export const isIcmpv6: Statement = {
 export const isNewConnection: Statement = {
   text: 'ct state new',
   expressions: [loadCt(NFT_CT_STATE), and(u32(NF_CT_STATE_BIT_NEW)), isNotEqual(u32(0))],
+};
+
+/** Of a connection that was let pass, or told of one by ICMP. */
+export const isEstablished: Statement = {
+  text: 'ct state established,related',
+  expressions: [loadCt(NFT_CT_STATE), and(u32(NF_CT_STATE_BITS_ESTABLISHED_RELATED)), isNotEqual(u32(0))],
 };
 
 /** Of a connection that the other side began. */
@@ -139,3 +189,5 @@ export function setConnectionMark(mark: number): Statement {
 export function verdict(word: Verdict): Statement {
   return { text: word, expressions: [giveVerdict(word)] };
 }
+
+export const masquerade: Statement = { text: 'masquerade', expressions: [masqueradeExpression()] };
