@@ -17,7 +17,7 @@ const rules: readonly (readonly statement.Statement[])[] = [
   [statement.notIifName('wg0'), statement.oifName('wg0'), statement.verdict('drop')],
 ];
 
-const sources = [statement.source(prefixOf('192.168.5.0/24')), statement.source(prefixOf('fd12::/64'))];
+const sources = ['192.168.5.0/24', 'fd12::/64'].map((prefix) => [statement.source(prefixOf(prefix))]);
 
 test('by netlink and by nft, the same rules', { ...(skip === undefined ? {} : { skip }) }, async () => {
   const table: Table = {
@@ -30,7 +30,7 @@ test('by netlink and by nft, the same rules', { ...(skip === undefined ? {} : { 
         hook: 'forward',
         priority: 0,
         policy: 'accept',
-        rules: [...rules, sources].map((rule) => rule.flatMap(({ expressions }) => expressions)),
+        rules: [...rules, ...sources].map((rule) => rule.flatMap(({ expressions }) => expressions)),
       },
       {
         name: 'postrouting',
@@ -43,7 +43,7 @@ test('by netlink and by nft, the same rules', { ...(skip === undefined ? {} : { 
     ],
   };
   await withNetlinkSocket({ protocol: NETLINK_NETFILTER }, (socket) => replaceTables(socket, [table]));
-  const lines = [...rules, sources].map((rule) => rule.map(({ text }) => text).join(' '));
+  const lines = [...rules, ...sources].map((rule) => rule.map(({ text }) => text).join(' '));
   const input = `table inet by-nft {
     chain forward { type filter hook forward priority 0; policy accept; ${lines.join('\n')}\n }
     chain postrouting { type nat hook postrouting priority 100; policy accept;
