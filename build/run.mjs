@@ -61,6 +61,7 @@ const tasks = {
     libraries();
     run('node_modules/.bin/tsc');
     run('node_modules/.bin/biome', 'check', '--error-on-warnings');
+    run(process.execPath, 'build/arrows.mjs');
   },
   format() {
     libraries();

@@ -11,7 +11,7 @@ import { Agent, request } from 'node:http';
 import { cpus, release } from 'node:os';
 import { markOf } from '../../src/links/mark.ts';
 import { decodeAcknowledgement } from '../../src/netlink/acknowledgement.ts';
-import { resolveFamily } from '../../src/netlink/generic.ts';
+import { resolveFamily } from '../../src/netlink/generic-family.ts';
 import { openLibc } from '../../src/netlink/libc/open.ts';
 import {
   decodeMessages,
@@ -237,6 +237,7 @@ async function openFloor(): Promise<Floor> {
         publicKey: peer,
         endpoint: { address: parseAddress('127.0.0.1') ?? fail(), port: 51820 },
         persistentKeepaliveInterval: 25,
+        replaceAllowedIps: true,
         allowedIps: [parsePrefix('0.0.0.0/0') ?? fail(), parsePrefix('::/0') ?? fail()],
       },
     ],

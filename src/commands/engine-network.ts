@@ -2,7 +2,7 @@ import type { NetworkInspection } from '../engine/api.ts';
 import { createEngine } from '../engine/client.ts';
 import { RequestError } from '../engine/request.ts';
 import { defaultAdditional, defaultDerivation, type KeyScheme } from '../keys/derivation.ts';
-import { readSeedFile } from '../keys/seed.ts';
+import { readSeedFile } from '../keys/seed-file.ts';
 import { decodeNetworkOptions, type NetworkOptions, ourOptions, seedFileOf } from '../networks/options.ts';
 import { type Address, formatPrefix, type Prefix, parseAddress, parsePrefix } from '../wireguard/address.ts';
 import type { PublicKey } from '../wireguard/key.ts';

@@ -7,7 +7,8 @@ import {
   type KeyScheme,
   shortSeedBytes,
 } from '../keys/derivation.ts';
-import { parseSeed, readSeedFile } from '../keys/seed.ts';
+import { parseSeed } from '../keys/seed.ts';
+import { readSeedFile } from '../keys/seed-file.ts';
 import { decodeBase64 } from '../wireguard/base64.ts';
 import type { Secret } from '../wireguard/secret.ts';
 import { oneOf, UsageError } from './command.ts';

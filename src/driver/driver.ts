@@ -1,4 +1,4 @@
-import { readSeedFile } from '../keys/seed.ts';
+import { readSeedFile } from '../keys/seed-file.ts';
 import type { Guard } from '../killswitch/guard.ts';
 import { createLimit } from '../limit.ts';
 import { LinkError, type Links, type NewLink } from '../links/links.ts';

@@ -2,18 +2,19 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import * as v from 'valibot';
 import { decode } from '../decode.ts';
 import { kernelWords } from '../links/iproute/ip.ts';
+import type { Log } from '../log.ts';
 import type { Family } from '../netlink/family.ts';
 import type { NetworkNamespace } from '../netlink/namespace.ts';
 import type { Rule } from '../netlink/route/rule.ts';
 import { run } from '../programs/run.ts';
 import { missingRights, readRights } from '../rights.ts';
 import { formatPrefix, hostPrefix, parseAddress, parsePrefix } from '../wireguard/address.ts';
-import { kernelFamilies } from './families.ts';
-import { type Namespaces, watchPauseMs } from './namespaces.ts';
+import { families } from './families.ts';
+import { logWatchEnd, type Namespaces, warnOfFrames, watchPauseMs } from './namespaces.ts';
 import {
   filterTable,
   frameFilterTable,
-  isStale,
+  isOutdated,
   type ProtectionRoute,
   type ProtectionTable,
   replyPriority,
@@ -37,10 +38,9 @@ const shownRoutes = v.array(
 );
 
 /** By the programs `nsenter`, `ip` and `nft`. */
-export function programNamespaces(): Namespaces {
-  const families = kernelFamilies();
+export function programNamespaces(log: Log): Namespaces {
   return {
-    async read(netns) {
+    async look(netns) {
       const [linksShown, ...routesShown] = await inNamespace(netns, [
         { command: 'ip -json link show' },
         ...families.map((family) => ({ command: `ip -json ${flags[family]} route show table main` })),
@@ -61,7 +61,7 @@ export function programNamespaces(): Namespaces {
       return { links, routes: families.flatMap((family, index) => routesOf(family, routesShown[index])) };
     },
 
-    async apply(netns, { filter, frameFilter, routes, rules }) {
+    async enforce(netns, { filter, frameFilter, routes, rules }) {
       const linesOf = (family: Family) => [
         ...routes.filter(({ destination: { address } }) => address.kind() === family).map(routeText),
         `rule flush priority ${replyPriority}`,
@@ -76,8 +76,9 @@ export function programNamespaces(): Namespaces {
         })),
       ]);
       expectSuccess(filtered);
-      const isUnsupported = framesFiltered?.output.includes('Operation not supported') ?? false;
-      if (!isUnsupported) {
+      if (framesFiltered?.output.includes('Operation not supported')) {
+        warnOfFrames(log, framesFiltered.output);
+      } else {
         expectSuccess(framesFiltered);
       }
       for (const outcome of outcomes.slice(0, families.length)) {
@@ -88,7 +89,7 @@ export function programNamespaces(): Namespaces {
           family,
           parsed(shownRoutes, outcomes[families.length + index])
             .flatMap(({ dst }) => destinationOf(dst, family) ?? [])
-            .filter((destination) => isStale(destination, routes))
+            .filter((destination) => isOutdated(destination, routes))
             .map((destination) => `route flush exact ${formatPrefix(destination)} table ${tunnelTable}`),
         ),
       );
@@ -97,10 +98,9 @@ export function programNamespaces(): Namespaces {
           expectSuccess(outcome);
         }
       }
-      return isUnsupported ? { unfilteredFrames: framesFiltered?.output ?? '' } : {};
     },
 
-    async remove(netns) {
+    async lift(netns) {
       const outcomes = await inNamespace(netns, [
         ...families.map((family) =>
           batch(
@@ -119,16 +119,16 @@ export function programNamespaces(): Namespaces {
     },
 
     // ip(8) tells the numbers only of namespaces that it has named itself.
-    nsidOf: async () => undefined,
+    numberOf: async () => undefined,
 
-    async probeWatch() {
+    async expectWatch() {
       const lacking = missingRights(await readRights(), ['CAP_NET_BROADCAST']);
       if (lacking.length > 0) {
         throw new Error(`listen to network namespaces: needs ${lacking.join()}`);
       }
     },
 
-    watch({ onChange, onFailure }) {
+    watch(onChange) {
       let isClosed = false;
       let monitor: ChildProcess | undefined;
       let lastCause: string | undefined;
@@ -155,7 +155,7 @@ export function programNamespaces(): Namespaces {
         started.on('close', (status, signal) => {
           const cause = words.trim() || `ip monitor: ${signal ?? `exit status ${status}`}`;
           if (!isClosed && cause !== lastCause) {
-            onFailure(cause);
+            logWatchEnd(log, cause);
           }
           lastCause = cause;
           setTimeout(() => {

@@ -1,44 +1,55 @@
+import { netlinkObstacle } from '../links/netlink/probe.ts';
+import type { Log } from '../log.ts';
 import type { NetworkNamespace } from '../netlink/namespace.ts';
-import type { ContainerNetwork, Protection } from './protection.ts';
+import { netlinkNamespaces } from './by-netlink.ts';
+import { programNamespaces } from './by-programs.ts';
+import type { Protection, Seen } from './protection.ts';
 
-/** How containers' network namespaces are read and protected. */
+/** How containers' network namespaces are looked into and protected. */
 export interface Namespaces {
-  read(netns: NetworkNamespace): Promise<ContainerNetwork>;
+  look(netns: NetworkNamespace): Promise<Seen>;
   /**
    * Puts a protection in the place of the one before. The filter comes first and in one step, so that there
    * is no moment in between. @throws Error; what was done by then stays
    */
-  apply(netns: NetworkNamespace, protection: Protection): Promise<Applied>;
+  enforce(netns: NetworkNamespace, protection: Protection): Promise<void>;
   /** Takes the protection away. @throws Error */
-  remove(netns: NetworkNamespace): Promise<void>;
+  lift(netns: NetworkNamespace): Promise<void>;
   /** @throws Error if `watch` cannot work here */
-  probeWatch(): Promise<void>;
-  watch(watcher: Watcher): Watch;
+  expectWatch(): Promise<void>;
+  /** Calls back when links or routes of containers have changed, and when that may have gone unnoticed. */
+  watch(onChange: (where: Changed) => void, isUrgent: () => boolean): Watch;
   /** The number by which `watch` names a namespace; undefined as long as it has none. @throws Error */
-  nsidOf(netns: NetworkNamespace): Promise<number | undefined>;
-}
-
-/** What this kernel does not have of a protection. */
-export interface Applied {
-  /** Why frames are not filtered: kernels before 5.16 have no egress hook. */
-  readonly unfilteredFrames?: string;
+  numberOf(netns: NetworkNamespace): Promise<number | undefined>;
 }
 
 /** The numbers of network namespaces (nsid); `anywhere` where it is not known which. */
 export type Changed = ReadonlySet<number> | 'anywhere';
 
-export interface Watcher {
-  /** Links or routes of containers have changed, or that may have gone unnoticed. */
-  onChange(where: Changed): void;
-  /** Changes cannot be watched for now; it is tried again. Said once for each cause. */
-  onFailure(cause: string): void;
-  /** Does a container wait for its link? */
-  isUrgent(): boolean;
-}
-
 export interface Watch {
   close(): void;
 }
 
+/** By netlink where this runtime can, else by the programs `nsenter`, `ip` and `nft`. */
+export function selectNamespaces(log: Log): Namespaces {
+  return netlinkObstacle() === undefined ? netlinkNamespaces(log) : programNamespaces(log);
+}
+
 /** How long after its end a watch begins anew. */
 export const watchPauseMs = 5000;
+
+export function logWatchEnd(log: Log, cause: string): void {
+  log.error('changes in containers’ networks cannot be watched; trying again', { cause });
+}
+
+let said = false;
+
+/** Kernels before 5.16 have no such hook. Said once. */
+export function warnOfFrames(log: Log, cause: string): void {
+  if (!said) {
+    said = true;
+    log.warn('frames that a process with CAP_NET_RAW writes to another network’s link are not stopped', {
+      cause,
+    });
+  }
+}

@@ -8,26 +8,19 @@ export function setconf(device: Device): string {
 }
 
 export function interfaceSection(
-  {
-    privateKey,
-    listenPort,
-    fwmark,
-  }: { readonly privateKey?: PrivateKey; readonly listenPort?: number; readonly fwmark?: number },
+  { privateKey, listenPort }: { readonly privateKey?: PrivateKey; readonly listenPort?: number },
   more: readonly string[] = [],
 ): string {
   return section('Interface', [
     privateKey && `PrivateKey = ${privateKey.toBase64()}`,
     listenPort !== undefined && `ListenPort = ${listenPort}`,
-    fwmark !== undefined && `FwMark = ${fwmark}`,
     ...more,
   ]);
 }
 
-export function peerSection(peer: Peer): string {
-  const { publicKey, presharedKey, endpoint, persistentKeepaliveInterval, allowedIps } = peer;
+export function peerSection({ publicKey, endpoint, persistentKeepaliveInterval, allowedIps }: Peer): string {
   return section('Peer', [
     `PublicKey = ${publicKey}`,
-    presharedKey && `PresharedKey = ${presharedKey.toBase64()}`,
     endpoint && `Endpoint = ${formatEndpoint(endpoint)}`,
     persistentKeepaliveInterval !== undefined && `PersistentKeepalive = ${persistentKeepaliveInterval}`,
     `AllowedIPs = ${allowedIps.map(formatPrefix).join(', ')}`,
