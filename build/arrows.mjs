@@ -73,7 +73,6 @@ const debts = [
   'doctor/handshakes.ts imports netlink/wireguard/client.ts',
   'killswitch/by-programs.ts imports links/iproute/ip.ts',
   'killswitch/guard.ts imports links/mark.ts',
-  'killswitch/namespaces.ts imports links/netlink/probe.ts',
 ];
 
 /** @returns what is against a table, in words, and the table's debts that are none any more */

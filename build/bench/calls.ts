@@ -237,7 +237,6 @@ async function openFloor(): Promise<Floor> {
         publicKey: peer,
         endpoint: { address: parseAddress('127.0.0.1') ?? fail(), port: 51820 },
         persistentKeepaliveInterval: 25,
-        replaceAllowedIps: true,
         allowedIps: [parsePrefix('0.0.0.0/0') ?? fail(), parsePrefix('::/0') ?? fail()],
       },
     ],

@@ -4,7 +4,7 @@ import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { createDriver, removalsAtOnce, scopes, type WireGuardDriver } from '../driver/driver.ts';
 import { createGuard } from '../killswitch/guard.ts';
-import { selectNamespaces } from '../killswitch/namespaces.ts';
+import { selectNamespaces } from '../killswitch/select.ts';
 import { markOf } from '../links/mark.ts';
 import { backends, selectLinks } from '../links/select.ts';
 import { createLog, logFormats, logLevels } from '../log.ts';
@@ -97,7 +97,7 @@ export default strictCommand({
     const stateFolder = resolve(args['state-dir']);
     const unlockState = await lockState(stateFolder);
     const store = await openStore(stateFolder, log);
-    const guard = createGuard(selectNamespaces(log), markOf(args.name), log);
+    const guard = createGuard(selectNamespaces(), markOf(args.name), log);
     const driver = createDriver({ store, links, guard, resolveHost, log, scope, secretsFolder });
     // Whatever fails from here on, the process ends: with its socket or its watch of namespaces it would live on.
     try {

@@ -1,12 +1,12 @@
 import { linkName } from '../driver/names.ts';
 import { readEndpointId } from '../links/mark.ts';
 import { ask } from '../links/userspace/socket.ts';
-import { decodePeer, getRequest } from '../links/userspace/uapi.ts';
+import { decodeGet, getRequest } from '../links/userspace/uapi.ts';
 import type { NetworkNamespace } from '../netlink/namespace.ts';
 import { listLinks } from '../netlink/route/client.ts';
 import { NETLINK_GENERIC, NETLINK_ROUTE, withNetlinkSocket } from '../netlink/socket.ts';
 import { getDevice } from '../netlink/wireguard/client.ts';
-import type { PeerStatus } from '../wireguard/device.ts';
+import type { PeerStatus } from '../wireguard/status.ts';
 import { type Finding, pass, skip, warn } from './finding.ts';
 import type { Survey } from './survey.ts';
 
@@ -22,7 +22,7 @@ const rejectAfterSeconds = 180;
 export interface ContainerHandshake {
   /** `app`, or `app (wgnet)` for one that is on several networks of ours. */
   readonly container: string;
-  readonly hub: PeerStatus | 'no link' | Error;
+  readonly hub: HubStatus | 'no link' | Error;
 }
 
 /** Reads the link of each container on the driver's networks, in the container's namespace. */
@@ -41,9 +41,9 @@ export async function probeHandshakes({
   return found;
 }
 
-async function readHub(sandboxKey: string, endpointId: string): Promise<PeerStatus | 'no link'> {
+async function readHub(sandboxKey: string, endpointId: string): Promise<HubStatus | 'no link'> {
   try {
-    return decodePeer(await ask(linkName(endpointId), getRequest));
+    return firstOf(decodeGet(await ask(linkName(endpointId), getRequest)));
   } catch (error) {
     // ECONNREFUSED is of a program that has ended, and left its socket.
     if (!['ENOENT', 'ECONNREFUSED'].includes((error as NodeJS.ErrnoException).code ?? '')) {
@@ -54,7 +54,7 @@ async function readHub(sandboxKey: string, endpointId: string): Promise<PeerStat
 }
 
 /** The engine renames the link in the container, but its mark stays. */
-async function readKernelHub(netns: NetworkNamespace, endpointId: string): Promise<PeerStatus | 'no link'> {
+async function readKernelHub(netns: NetworkNamespace, endpointId: string): Promise<HubStatus | 'no link'> {
   const links = await withNetlinkSocket({ protocol: NETLINK_ROUTE, netns }, listLinks);
   const link = links.find(({ alias }) => readEndpointId(alias) === endpointId);
   if (link === undefined) {
@@ -63,6 +63,12 @@ async function readKernelHub(netns: NetworkNamespace, endpointId: string): Promi
   const { peers } = await withNetlinkSocket({ protocol: NETLINK_GENERIC, netns }, (socket) =>
     getDevice(socket, link.name),
   );
+  return firstOf({ peers });
+}
+
+type HubStatus = Pick<PeerStatus, 'lastHandshake' | 'persistentKeepaliveInterval'>;
+
+function firstOf({ peers }: { readonly peers: readonly HubStatus[] }): HubStatus {
   return peers[0] ?? { lastHandshake: undefined, persistentKeepaliveInterval: 0 };
 }
 

@@ -1,26 +1,17 @@
-import { probeProtection } from '../killswitch/guard.ts';
-import { selectNamespaces } from '../killswitch/namespaces.ts';
+import type { Applied } from '../killswitch/namespaces.ts';
+import { probeProtection } from '../killswitch/probe.ts';
+import { selectNamespaces } from '../killswitch/select.ts';
 import { optionPrefix } from '../networks/options.ts';
 import { type Finding, fail, pass, skip, warn } from './finding.ts';
 
 const name = 'killswitch';
 
-/** Whether a namespace of its own could be protected as containers are, and what of it could not. */
-export type KillswitchFacts = Error | { readonly missing: string | undefined };
+/** What protecting a new namespace, as containers are protected, came to. */
+export type KillswitchFacts = Error | Applied;
 
 export async function probeKillswitch(): Promise<KillswitchFacts> {
-  let missing: string | undefined;
-  const warnings = {
-    error() {},
-    warn: (message: string) => {
-      missing = message;
-    },
-    info() {},
-    debug() {},
-  };
   try {
-    await probeProtection(selectNamespaces(warnings));
-    return { missing };
+    return await probeProtection(selectNamespaces());
   } catch (error) {
     return error as Error;
   }
@@ -38,7 +29,11 @@ export function judgeKillswitch(facts: KillswitchFacts | undefined): Finding {
       `install what is missing; or create networks with -o ${optionPrefix}killswitch=off, and let traffic leave in clear`,
     );
   }
-  return facts.missing === undefined
+  return facts.unfilteredFrames === undefined
     ? pass(name, 'traffic can be kept in the tunnel')
-    : warn(name, facts.missing, 'use Linux 5.16 or newer, or start containers with --cap-drop NET_RAW');
+    : warn(
+        name,
+        `frames that a process with CAP_NET_RAW writes to another network’s link are not stopped: ${facts.unfilteredFrames}`,
+        'use Linux 5.16 or newer, or start containers with --cap-drop NET_RAW',
+      );
 }

@@ -1,5 +1,5 @@
-import type { Log } from '../log.ts';
 import { NetlinkError } from '../netlink/error.ts';
+import type { Family } from '../netlink/family.ts';
 import { openLibc } from '../netlink/libc/open.ts';
 import type { NetworkNamespace } from '../netlink/namespace.ts';
 import { deleteTables, replaceTables } from '../netlink/nftables/client.ts';
@@ -21,12 +21,12 @@ import {
   openEventSocket,
   withNetlinkSocket,
 } from '../netlink/socket.ts';
-import { families } from './families.ts';
-import { type Changed, logWatchEnd, type Namespaces, warnOfFrames, watchPauseMs } from './namespaces.ts';
+import { kernelFamilies } from './families.ts';
+import { type Changed, type Namespaces, watchPauseMs } from './namespaces.ts';
 import {
   filterTable,
   frameFilterTable,
-  isOutdated,
+  isStale,
   type ProtectionRoute,
   type ProtectionTable,
   replyPriority,
@@ -38,9 +38,11 @@ import {
 const pollMs = { urgent: 5, idle: 50 } as const;
 
 /** By messages to the kernel, without programs of the host. */
-export function netlinkNamespaces(log: Log): Namespaces {
+export function netlinkNamespaces(): Namespaces {
+  const families = kernelFamilies();
+  const isOfKernel = (family: Family) => families.includes(family);
   return {
-    look: (netns) =>
+    read: (netns) =>
       withRoute(netns, async (socket) => ({
         links: await listLinks(socket),
         routes: (await listRoutes(socket, families)).flatMap(({ table, type, oif, ...route }) =>
@@ -48,35 +50,37 @@ export function netlinkNamespaces(log: Log): Namespaces {
         ),
       })),
 
-    async enforce(netns, { filter, frameFilter, routes, rules }) {
-      await withNetfilter(netns, async (socket) => {
+    async apply(netns, { filter, frameFilter, routes, rules }) {
+      const applied = await withNetfilter(netns, async (socket) => {
         try {
           await replaceTables(socket, [filter, frameFilter].map(encoded));
+          return {};
         } catch (error) {
-          unless('EOPNOTSUPP')(error);
-          warnOfFrames(log, (error as Error).message);
+          expectErrno('EOPNOTSUPP')(error);
           await replaceTables(socket, [encoded(filter)]);
+          return { unfilteredFrames: (error as Error).message };
         }
       });
       await withRoute(netns, async (socket) => {
-        for (const route of routes) {
+        for (const route of routes.filter(({ destination }) => isOfKernel(destination.address.kind()))) {
           await replaceRoute(socket, withIndex(route));
         }
         for (const { table, destination } of await listRoutes(socket, families)) {
-          if (table === tunnelTable && isOutdated(destination, routes)) {
+          if (table === tunnelTable && isStale(destination, routes)) {
             await deleteRoute(socket, { table, destination });
           }
         }
         for (const family of families) {
           await deleteAllRules(socket, { family, priority: replyPriority });
         }
-        for (const rule of rules) {
-          await addRule(socket, rule).catch(unless('EEXIST'));
+        for (const rule of rules.filter(({ family }) => isOfKernel(family))) {
+          await addRule(socket, rule).catch(expectErrno('EEXIST'));
         }
       });
+      return applied;
     },
 
-    async lift(netns) {
+    async remove(netns) {
       await withRoute(netns, async (socket) => {
         for (const family of families) {
           for (const priority of rulePriorities) {
@@ -86,20 +90,20 @@ export function netlinkNamespaces(log: Log): Namespaces {
       });
       await withNetfilter(netns, async (socket) => {
         await deleteTables(socket, [filterTable]);
-        await deleteTables(socket, [frameFilterTable]).catch(unless('EOPNOTSUPP'));
+        await deleteTables(socket, [frameFilterTable]).catch(expectErrno('EOPNOTSUPP'));
       });
     },
 
-    numberOf(netns) {
+    nsidOf(netns) {
       const file = openLibc().open(netns);
       return withRoute(undefined, (socket) => getNsid(socket, file)).finally(() => openLibc().close(file));
     },
 
-    async expectWatch() {
+    async probeWatch() {
       (await openEventSocket()).close();
     },
 
-    watch(onChange, isUrgent) {
+    watch({ onChange, onFailure, isUrgent }) {
       let isClosed = false;
       let lastCause: string | undefined;
       const poll = (socket: EventSocket) => {
@@ -123,7 +127,7 @@ export function netlinkNamespaces(log: Log): Namespaces {
         } catch (error) {
           const { message } = error as Error;
           if (message !== lastCause) {
-            logWatchEnd(log, message);
+            onFailure(message);
           }
           lastCause = message;
           setTimeout(open, watchPauseMs).unref();
@@ -162,11 +166,11 @@ async function deleteAllRules(socket: NetlinkSocket, rule: Parameters<typeof del
       await deleteRule(socket, rule);
     }
   } catch (error) {
-    unless('ENOENT')(error);
+    expectErrno('ENOENT')(error);
   }
 }
 
-function unless(errno: string) {
+function expectErrno(errno: string) {
   return (error: unknown): void => {
     if (!(error instanceof NetlinkError && error.errno === errno)) {
       throw error;

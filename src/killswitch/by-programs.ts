@@ -2,19 +2,18 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import * as v from 'valibot';
 import { decode } from '../decode.ts';
 import { kernelWords } from '../links/iproute/ip.ts';
-import type { Log } from '../log.ts';
 import type { Family } from '../netlink/family.ts';
 import type { NetworkNamespace } from '../netlink/namespace.ts';
 import type { Rule } from '../netlink/route/rule.ts';
 import { run } from '../programs/run.ts';
 import { missingRights, readRights } from '../rights.ts';
 import { formatPrefix, hostPrefix, parseAddress, parsePrefix } from '../wireguard/address.ts';
-import { families } from './families.ts';
-import { logWatchEnd, type Namespaces, warnOfFrames, watchPauseMs } from './namespaces.ts';
+import { kernelFamilies } from './families.ts';
+import { type Namespaces, watchPauseMs } from './namespaces.ts';
 import {
   filterTable,
   frameFilterTable,
-  isOutdated,
+  isStale,
   type ProtectionRoute,
   type ProtectionTable,
   replyPriority,
@@ -38,9 +37,10 @@ const shownRoutes = v.array(
 );
 
 /** By the programs `nsenter`, `ip` and `nft`. */
-export function programNamespaces(log: Log): Namespaces {
+export function programNamespaces(): Namespaces {
+  const families = kernelFamilies();
   return {
-    async look(netns) {
+    async read(netns) {
       const [linksShown, ...routesShown] = await inNamespace(netns, [
         { command: 'ip -json link show' },
         ...families.map((family) => ({ command: `ip -json ${flags[family]} route show table main` })),
@@ -61,7 +61,7 @@ export function programNamespaces(log: Log): Namespaces {
       return { links, routes: families.flatMap((family, index) => routesOf(family, routesShown[index])) };
     },
 
-    async enforce(netns, { filter, frameFilter, routes, rules }) {
+    async apply(netns, { filter, frameFilter, routes, rules }) {
       const linesOf = (family: Family) => [
         ...routes.filter(({ destination: { address } }) => address.kind() === family).map(routeText),
         `rule flush priority ${replyPriority}`,
@@ -76,9 +76,8 @@ export function programNamespaces(log: Log): Namespaces {
         })),
       ]);
       expectSuccess(filtered);
-      if (framesFiltered?.output.includes('Operation not supported')) {
-        warnOfFrames(log, framesFiltered.output);
-      } else {
+      const isUnsupported = framesFiltered?.output.includes('Operation not supported') ?? false;
+      if (!isUnsupported) {
         expectSuccess(framesFiltered);
       }
       for (const outcome of outcomes.slice(0, families.length)) {
@@ -89,7 +88,7 @@ export function programNamespaces(log: Log): Namespaces {
           family,
           parsed(shownRoutes, outcomes[families.length + index])
             .flatMap(({ dst }) => destinationOf(dst, family) ?? [])
-            .filter((destination) => isOutdated(destination, routes))
+            .filter((destination) => isStale(destination, routes))
             .map((destination) => `route flush exact ${formatPrefix(destination)} table ${tunnelTable}`),
         ),
       );
@@ -98,9 +97,10 @@ export function programNamespaces(log: Log): Namespaces {
           expectSuccess(outcome);
         }
       }
+      return isUnsupported ? { unfilteredFrames: framesFiltered?.output ?? '' } : {};
     },
 
-    async lift(netns) {
+    async remove(netns) {
       const outcomes = await inNamespace(netns, [
         ...families.map((family) =>
           batch(
@@ -119,16 +119,16 @@ export function programNamespaces(log: Log): Namespaces {
     },
 
     // ip(8) tells the numbers only of namespaces that it has named itself.
-    numberOf: async () => undefined,
+    nsidOf: async () => undefined,
 
-    async expectWatch() {
+    async probeWatch() {
       const lacking = missingRights(await readRights(), ['CAP_NET_BROADCAST']);
       if (lacking.length > 0) {
         throw new Error(`listen to network namespaces: needs ${lacking.join()}`);
       }
     },
 
-    watch(onChange) {
+    watch({ onChange, onFailure }) {
       let isClosed = false;
       let monitor: ChildProcess | undefined;
       let lastCause: string | undefined;
@@ -155,7 +155,7 @@ export function programNamespaces(log: Log): Namespaces {
         started.on('close', (status, signal) => {
           const cause = words.trim() || `ip monitor: ${signal ?? `exit status ${status}`}`;
           if (!isClosed && cause !== lastCause) {
-            logWatchEnd(log, cause);
+            onFailure(cause);
           }
           lastCause = cause;
           setTimeout(() => {

@@ -1,12 +1,14 @@
-import type { Stats } from 'node:fs';
-import { access, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLimit } from '../limit.ts';
 import { type Mark, readEndpointId } from '../links/mark.ts';
 import { type Log, msSince } from '../log.ts';
 import type { Prefix } from '../wireguard/address.ts';
-import type { Changed, Namespaces, Watch } from './namespaces.ts';
-import { type Protection, protectionOf, type SeenLink, type Tunnel, trialProtection } from './protection.ts';
+import { createArrivals } from './arrival.ts';
+import { createFollowing } from './following.ts';
+import { exists, isAbsolute, isContainerNamespace, type NamespaceFile } from './namespace-file.ts';
+import type { Applied, Namespaces, Watch } from './namespaces.ts';
+import { probeProtection } from './probe.ts';
+import { type ContainerLink, type Protection, protectionOf, type Tunnel } from './protection.ts';
 
 /** Keeps the traffic of containers in their tunnels. */
 export interface Guard {
@@ -34,21 +36,17 @@ export interface Guard {
 export type Protected = 'protected' | 'coming' | 'unseen';
 
 interface Sandbox {
-  readonly key: `/${string}`;
+  readonly key: NamespaceFile;
   readonly tunnels: Map<string, Tunnel>;
-  /** By which the watch names its namespace, once it has one. */
-  number?: number | undefined;
-  /** What was enforced last. */
-  enforced?: string | undefined;
+  nsid?: number | undefined;
+  /** What was applied last. */
+  applied?: string | undefined;
   /** Does a tunnel's link have to come yet? */
   isExpecting: boolean;
   /** The last step that was taken or is being taken. */
   last: Promise<unknown>;
 }
 
-/** A namespace that has not come by then comes no more: its container did not start. */
-const namespaceTimeoutMs = 60_000;
-const namespacePollMs = 5;
 const closeTimeoutMs = 5000;
 /** A driver that starts brings all containers up to date, and other calls wait meanwhile. */
 const updatesAtOnce = 4;
@@ -56,38 +54,20 @@ const updatesAtOnce = 4;
 const tries = 5;
 const retryMs = 50;
 
-/** Protects a new namespace, which nobody uses. @throws Error if this host cannot, with what to install */
-export async function probeProtection(namespaces: Namespaces): Promise<void> {
-  await namespaces.expectWatch().catch((error: Error) => {
-    throw new Error(
-      `this driver cannot keep traffic in the tunnel (${error.message}); it must be told of changes in containers’ ` +
-        'networks: give it CAP_NET_BROADCAST, as `wgdriver service install` and the managed plugin do',
-    );
-  });
-  try {
-    await namespaces.enforce('new', trialProtection());
-  } catch (error) {
-    throw new Error(
-      `this host cannot keep traffic in the tunnel (${(error as Error).message}); it takes nftables in the ` +
-        'kernel, and for a runtime that cannot call libc the programs nsenter, ip and nft (Debian’s packages ' +
-        'util-linux, iproute2 and nftables)',
-    );
-  }
-}
-
 export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard {
   const sandboxes = new Map<string, Sandbox>();
   let watch: Watch | undefined;
   let isProbed = false;
-  let isUpdating = false;
-  /** Their namespaces have changed since they were looked at. */
-  const stale = new Set<Sandbox>();
-  /** Whose namespaces are to come, each until its time is over (performance.now()). */
-  const coming = new Map<Sandbox, number>();
-  let isAwaiting = false;
+  let hasSaidFrames = false;
+  const arrivals = createArrivals();
   const limited = createLimit(updatesAtOnce);
+  const follow = createFollowing({
+    sandboxes: () => sandboxes.values(),
+    nsidOf: namespaces.nsidOf,
+    update: updateWithRetries,
+  });
 
-  function sandboxOf(sandboxKey: `/${string}`): Sandbox {
+  function sandboxOf(sandboxKey: NamespaceFile): Sandbox {
     const known = sandboxes.get(sandboxKey);
     if (known !== undefined) {
       return known;
@@ -110,14 +90,14 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
       return;
     }
     const started = performance.now();
-    const seen = await namespaces.look(sandbox.key);
-    const protection = protectionOf(seen, tunnels);
+    const network = await namespaces.read(sandbox.key);
+    const protection = protectionOf(network, tunnels);
     const text = JSON.stringify(protection, withoutBytes);
-    sandbox.isExpecting = !tunnels.every(({ isLink }) => seen.links.some(isLink));
-    if (text !== sandbox.enforced) {
-      sandbox.enforced = undefined;
-      await namespaces.enforce(sandbox.key, protection);
-      sandbox.enforced = text;
+    sandbox.isExpecting = !tunnels.every(({ isLink }) => network.links.some(isLink));
+    if (text !== sandbox.applied) {
+      sandbox.applied = undefined;
+      warnOfFrames(await namespaces.apply(sandbox.key, protection));
+      sandbox.applied = text;
       log.debug('container protected', { sandbox: sandbox.key, ...sizeOf(protection), ms: msSince(started) });
     }
   }
@@ -128,7 +108,7 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
       try {
         return await next(sandbox, step);
       } catch (error) {
-        if (!(await isNamespace(sandbox.key))) {
+        if (!(await isContainerNamespace(sandbox.key))) {
           // The container has ended; its endpoints will be deleted.
           return;
         }
@@ -151,86 +131,32 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
     }
   }
 
-  async function followChanges(where: Changed): Promise<void> {
-    for (const sandbox of sandboxes.values()) {
-      if (where === 'anywhere' || where.has((await numberOf(sandbox)) ?? Number.NaN)) {
-        stale.add(sandbox);
-      }
+  /** Said once. */
+  function warnOfFrames({ unfilteredFrames: cause }: Applied): void {
+    if (cause !== undefined && !hasSaidFrames) {
+      hasSaidFrames = true;
+      log.warn('frames that a process with CAP_NET_RAW writes to another network’s link are not stopped', {
+        cause,
+      });
     }
-    await updateStale();
-  }
-
-  /** A namespace keeps its number. It gets one with its first link, of which the watch tells. */
-  async function numberOf(sandbox: Sandbox): Promise<number | undefined> {
-    try {
-      sandbox.number ??= await namespaces.numberOf(sandbox.key);
-    } catch {
-      // It is not there yet, or not any more.
-    }
-    return sandbox.number;
-  }
-
-  /** Brings them up to date, again and again as long as something changes meanwhile. */
-  async function updateStale(): Promise<void> {
-    if (isUpdating) {
-      return;
-    }
-    isUpdating = true;
-    for (const sandbox of stale) {
-      stale.delete(sandbox);
-      const started = performance.now();
-      await updateWithRetries(sandbox);
-      if (sandbox.number === undefined) {
-        // Any change may be its, so all are looked at for each: most of this process's time is for others.
-        await sleep(2 * (performance.now() - started));
-      }
-    }
-    isUpdating = false;
-  }
-
-  async function awaitNamespaces(): Promise<void> {
-    if (isAwaiting) {
-      return;
-    }
-    isAwaiting = true;
-    while (coming.size > 0) {
-      for (const [sandbox, deadline] of coming) {
-        if (sandbox.tunnels.size === 0) {
-          coming.delete(sandbox);
-        } else if (await isNamespace(sandbox.key)) {
-          coming.delete(sandbox);
-          void updateWithRetries(sandbox);
-        } else if (performance.now() >= deadline) {
-          coming.delete(sandbox);
-          sandbox.isExpecting = false;
-          log.warn(
-            'a container’s network namespace has not come, and if it ever does it will not be protected',
-            { sandbox: sandbox.key },
-          );
-        }
-      }
-      // It keeps no process alive that is to end.
-      await sleep(namespacePollMs, undefined, { ref: false });
-    }
-    isAwaiting = false;
   }
 
   /** Takes the protection away if no tunnel is left, of this driver's or another's. */
-  async function liftUnlessUsed(sandbox: Sandbox): Promise<void> {
+  async function removeUnlessUsed(sandbox: Sandbox): Promise<void> {
     if (sandbox.tunnels.size > 0) {
       return;
     }
     try {
-      if (await isNamespace(sandbox.key)) {
-        const { links } = await namespaces.look(sandbox.key);
-        const isOthers = ({ alias }: SeenLink) =>
+      if (await isContainerNamespace(sandbox.key)) {
+        const { links } = await namespaces.read(sandbox.key);
+        const isOthers = ({ alias }: ContainerLink) =>
           readEndpointId(alias) !== undefined && mark.read(alias) === undefined;
         if (!links.some(isOthers)) {
-          await namespaces.lift(sandbox.key);
+          await namespaces.remove(sandbox.key);
         }
       }
     } finally {
-      sandbox.enforced = undefined;
+      sandbox.applied = undefined;
       if (sandbox.tunnels.size === 0) {
         sandboxes.delete(sandbox.key);
       }
@@ -240,7 +166,7 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
   return {
     async probe() {
       if (!isProbed) {
-        await probeProtection(namespaces);
+        warnOfFrames(await probeProtection(namespaces));
         isProbed = true;
       }
     },
@@ -252,24 +178,36 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
         );
       }
       const sandbox = sandboxOf(sandboxKey);
-      const isLink = ({ alias }: SeenLink) => mark.read(alias) === endpointId;
+      const isLink = ({ alias }: ContainerLink) => mark.read(alias) === endpointId;
       sandbox.tunnels.set(endpointId, { isLink, prefixes });
       // It may be another namespace than before.
-      sandbox.number = undefined;
-      watch ??= namespaces.watch(
-        (where) => void followChanges(where),
-        () => [...sandboxes.values()].some(({ isExpecting }) => isExpecting),
-      );
-      if (await isNamespace(sandbox.key)) {
+      sandbox.nsid = undefined;
+      watch ??= namespaces.watch({
+        onChange: (where) => void follow(where),
+        onFailure: (cause) =>
+          log.error('changes in containers’ networks cannot be watched; trying again', { cause }),
+        isUrgent: () => [...sandboxes.values()].some(({ isExpecting }) => isExpecting),
+      });
+      if (await isContainerNamespace(sandbox.key)) {
         await next(sandbox, update);
         return 'protected';
       }
-      if (await isThere(sandbox.key)) {
+      if (await exists(sandbox.key)) {
         sandboxes.delete(sandboxKey);
         return 'unseen';
       }
-      coming.set(sandbox, performance.now() + namespaceTimeoutMs);
-      void awaitNamespaces();
+      arrivals.expect({
+        key: sandbox.key,
+        isWanted: () => sandbox.tunnels.size > 0,
+        onArrival: () => void updateWithRetries(sandbox),
+        onTimeout() {
+          sandbox.isExpecting = false;
+          log.warn(
+            'a container’s network namespace has not come, and if it ever does it will not be protected',
+            { sandbox: sandbox.key },
+          );
+        },
+      });
       return 'coming';
     },
 
@@ -284,46 +222,18 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
         return;
       }
       try {
-        await nextWithRetries(sandbox, liftUnlessUsed);
+        await nextWithRetries(sandbox, removeUnlessUsed);
       } catch (error) {
         throw new Error(`a container’s protection could not be taken away: ${(error as Error).message}`);
       }
     },
 
     async close() {
-      const deadline = performance.now() + closeTimeoutMs;
-      while (coming.size > 0 && performance.now() < deadline) {
-        await sleep(namespacePollMs);
-      }
+      await arrivals.settled(closeTimeoutMs);
       watch?.close();
       await Promise.all([...sandboxes.values()].map(({ last }) => last));
     },
   };
-}
-
-function isAbsolute(path: string): path is `/${string}` {
-  return path.startsWith('/');
-}
-
-let own: Stats | undefined;
-
-/** The engine makes a file first, and then mounts the namespace on it. */
-async function isNamespace(path: string): Promise<boolean> {
-  try {
-    own ??= await stat('/proc/self/ns/net');
-    const other = await stat(path);
-    // Never the host's own, whatever the engine says.
-    return other.dev === own.dev && other.ino !== own.ino;
-  } catch {
-    return false;
-  }
-}
-
-function isThere(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** Encoded expressions say what the text beside them does. */

@@ -33,25 +33,25 @@ import {
 import { families } from './families.ts';
 
 /** A link of a container's namespace. */
-export type SeenLink = Pick<Link, 'index' | 'name' | 'alias'>;
+export type ContainerLink = Pick<Link, 'index' | 'name' | 'alias'>;
 
 /** A unicast route of the main table of a container's namespace, with one next hop. */
-export interface SeenRoute {
+export interface ContainerRoute {
   readonly destination: Prefix;
   readonly oif: number;
   readonly gateway: Address | undefined;
 }
 
 /** What is in a container's namespace, as far as the protection depends on it. */
-export interface Seen {
-  readonly links: readonly SeenLink[];
-  readonly routes: readonly SeenRoute[];
+export interface ContainerNetwork {
+  readonly links: readonly ContainerLink[];
+  readonly routes: readonly ContainerRoute[];
 }
 
 /** A tunnel that a container has or is about to get. */
 export interface Tunnel {
   /** Is this its link? */
-  readonly isLink: (link: SeenLink) => boolean;
+  readonly isLink: (link: ContainerLink) => boolean;
   /** What may leave by it alone, connected networks excepted. */
   readonly prefixes: readonly Prefix[];
 }
@@ -60,13 +60,13 @@ export interface ProtectionRoute {
   readonly table: number;
   readonly destination: Prefix;
   /** Without it the destination is unreachable. */
-  readonly link?: SeenLink | undefined;
+  readonly link?: ContainerLink | undefined;
   readonly gateway?: Address | undefined;
   readonly metric?: number;
 }
 
 /** Has the table of tunnels, as it is to be, nothing for a destination? */
-export function isOutdated(destination: Prefix, routes: readonly ProtectionRoute[]): boolean {
+export function isStale(destination: Prefix, routes: readonly ProtectionRoute[]): boolean {
   return !routes.some(
     (route) => route.table === tunnelTable && formatPrefix(route.destination) === formatPrefix(destination),
   );
@@ -129,13 +129,13 @@ const linkMulticast = prefixOf('ff02::/16');
  * A tunnel's link need not be there yet. Until it is of use the filter knows it by its name, and the engine's routes
  * are left as they are: a container that has no other network can send as soon as it is.
  */
-export function protectionOf({ links, routes }: Seen, tunnels: readonly Tunnel[]): Protection {
+export function protectionOf({ links, routes }: ContainerNetwork, tunnels: readonly Tunnel[]): Protection {
   const prefixes = tunnels.flatMap((tunnel) => tunnel.prefixes);
   const isClosed = coverEverything(prefixes);
   const lo = links.filter(({ name }) => name === 'lo');
   const ours = links.filter((link) => tunnels.some(({ isLink }) => isLink(link)));
   const others = links.filter((link) => !lo.includes(link) && !ours.includes(link));
-  const connected = ({ index }: SeenLink) =>
+  const connected = ({ index }: ContainerLink) =>
     routes
       .filter(
         ({ oif, gateway, destination: { length } }) => oif === index && gateway === undefined && length > 0,
@@ -222,7 +222,7 @@ export function protectionOf({ links, routes }: Seen, tunnels: readonly Tunnel[]
     ]),
   };
 
-  function tunnelRoutes(family: Family, candidates: readonly SeenLink[]): ProtectionRoute[] {
+  function tunnelRoutes(family: Family, candidates: readonly ContainerLink[]): ProtectionRoute[] {
     const wanted = isClosed ? [everywhere[family], ...prefixes.filter(({ length }) => length > 0)] : prefixes;
     return wanted
       .filter(({ address }) => address.kind() === family)
@@ -238,7 +238,7 @@ export function protectionOf({ links, routes }: Seen, tunnels: readonly Tunnel[]
       });
   }
 
-  function carries(link: SeenLink, prefix: Prefix): boolean {
+  function carries(link: ContainerLink, prefix: Prefix): boolean {
     const isFor = tunnels.some(
       (tunnel) =>
         tunnel.isLink(link) &&
@@ -248,7 +248,7 @@ export function protectionOf({ links, routes }: Seen, tunnels: readonly Tunnel[]
   }
 
   /** Is a link up, with an address of the family? Then it has a route. */
-  function hasFamily({ index }: SeenLink, family: Family): boolean {
+  function hasFamily({ index }: ContainerLink, family: Family): boolean {
     return routes.some(
       ({ oif, destination }) =>
         oif === index && destination.address.kind() === family && !covers(linkLocal, destination),
@@ -256,11 +256,11 @@ export function protectionOf({ links, routes }: Seen, tunnels: readonly Tunnel[]
   }
 
   /** Of two tunnels to the same, the one that the engine has chosen for everything; or else the first. */
-  function preferred(family: Family, candidates: readonly SeenLink[]): SeenLink | undefined {
+  function preferred(family: Family, candidates: readonly ContainerLink[]): ContainerLink | undefined {
     return candidates.find((link) => defaultRoute(link, family) !== undefined) ?? candidates[0];
   }
 
-  function defaultRoute({ index }: SeenLink, family: Family): SeenRoute | undefined {
+  function defaultRoute({ index }: ContainerLink, family: Family): ContainerRoute | undefined {
     return routes.find(
       ({ oif, destination: { address, length } }) =>
         oif === index && length === 0 && address.kind() === family,
@@ -268,7 +268,7 @@ export function protectionOf({ links, routes }: Seen, tunnels: readonly Tunnel[]
   }
 
   /** Ports are published on the network that the engine has chosen for everything, and on no other. */
-  function replyRoute(link: SeenLink, family: Family): ProtectionRoute[] {
+  function replyRoute(link: ContainerLink, family: Family): ProtectionRoute[] {
     const gateway = defaultRoute(link, family)?.gateway;
     const table = replyMark(link.index);
     return gateway === undefined ? [] : [{ table, destination: everywhere[family], link, gateway }];
@@ -285,7 +285,7 @@ export function trialProtection(): Protection {
 }
 
 function frameChain(
-  { index, name }: SeenLink,
+  { index, name }: ContainerLink,
   policy: Chain['policy'],
   rules: readonly (readonly Statement[])[],
 ): ProtectionTable['chains'][number] {

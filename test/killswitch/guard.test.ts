@@ -6,7 +6,7 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { until } from '../../build/host/commands.ts';
 import { createGuard, type Guard } from '../../src/killswitch/guard.ts';
 import type { Changed, Namespaces } from '../../src/killswitch/namespaces.ts';
-import type { SeenLink } from '../../src/killswitch/protection.ts';
+import type { ContainerLink } from '../../src/killswitch/protection.ts';
 import { markOf } from '../../src/links/mark.ts';
 import { prefixOf } from '../../src/wireguard/address.ts';
 import { recordedLog } from '../support/recorded-log.ts';
@@ -20,11 +20,11 @@ const eth0 = { index: 3, name: 'eth0', alias: undefined };
 let folder: string;
 /** A namespace's file, once it is made. */
 let key: string;
-let links: SeenLink[];
+let links: ContainerLink[];
 let done: string[];
-let looks: string[];
+let reads: string[];
 let failure: Error | undefined;
-let lifting: Promise<void> | undefined;
+let removing: Promise<void> | undefined;
 let change: (where: Changed) => void;
 const numbers = new Map<string, number>();
 let guard: Guard;
@@ -36,26 +36,27 @@ let log: ReturnType<typeof recordedLog>;
  */
 function recordingNamespaces(notes: string[]): Namespaces {
   return {
-    async look(netns) {
-      looks.push(netns);
+    async read(netns) {
+      reads.push(netns);
       return { links: [...links], routes: [] };
     },
-    numberOf: async (netns) => numbers.get(netns),
-    async enforce(_netns, { frameFilter }) {
+    nsidOf: async (netns) => numbers.get(netns),
+    async apply(_netns, { frameFilter }) {
       if (failure !== undefined) {
         throw failure;
       }
-      notes.push(`enforce ${frameFilter.chains.length}`);
+      notes.push(`apply ${frameFilter.chains.length}`);
+      return {};
     },
-    async lift() {
-      await lifting;
+    async remove() {
+      await removing;
       if (failure !== undefined) {
         throw failure;
       }
-      notes.push('lift');
+      notes.push('remove');
     },
-    async expectWatch() {},
-    watch(onChange) {
+    async probeWatch() {},
+    watch({ onChange }) {
       change = onChange;
       return { close() {} };
     },
@@ -70,10 +71,10 @@ beforeEach(async () => {
   key = join(folder, 'sandbox');
   links = [lo];
   done = [];
-  looks = [];
+  reads = [];
   numbers.clear();
   failure = undefined;
-  lifting = undefined;
+  removing = undefined;
   log = recordedLog();
   guard = createGuard(recordingNamespaces(done), mark, log);
 });
@@ -82,14 +83,14 @@ afterEach(() => rm(folder, { recursive: true }));
 test('a namespace that is there is protected at once, and again when its links change, but not else', async () => {
   await makeNamespace();
   assert.equal(await guard.protect(key, 'e1', prefixes), 'protected');
-  assert.deepEqual(done, ['enforce 0']);
+  assert.deepEqual(done, ['apply 0']);
   links = [lo, wg0, eth0];
   change('anywhere');
   await until('the change is followed', () => done.length === 2);
   change('anywhere');
   change('anywhere');
   assert.equal(await guard.protect(key, 'e1', prefixes), 'protected');
-  assert.deepEqual(done, ['enforce 0', 'enforce 1']);
+  assert.deepEqual(done, ['apply 0', 'apply 1']);
 });
 
 test('only a namespace that has changed is looked at, whenever it gets its number', async () => {
@@ -99,18 +100,18 @@ test('only a namespace that has changed is looked at, whenever it gets its numbe
     await guard.protect(each, `e-${each}`, prefixes);
   }
   const [a = '', b = ''] = keys;
-  looks.length = 0;
+  reads.length = 0;
   change(new Set([7]));
   numbers.set(a, 7).set(b, 8);
   change(new Set([9]));
   change(new Set([8]));
-  await until('one is looked at', () => looks.length > 0);
+  await until('one is looked at', () => reads.length > 0);
   change(new Set([7]));
-  await until('the other is looked at', () => looks.length > 1);
-  assert.deepEqual(looks, [b, a]);
+  await until('the other is looked at', () => reads.length > 1);
+  assert.deepEqual(reads, [b, a]);
   change('anywhere');
-  await until('both are looked at', () => looks.length > 3);
-  assert.deepEqual(looks.slice(2).sort(), [a, b]);
+  await until('both are looked at', () => reads.length > 3);
+  assert.deepEqual(reads.slice(2).sort(), [a, b]);
 });
 
 test('a namespace that is to come is protected as soon as it is there', async () => {
@@ -127,13 +128,13 @@ test('with the last tunnel the protection goes', async () => {
   await guard.release(key, 'e1');
   await guard.release(key, 'e1');
   await guard.release(key, 'unknown');
-  assert(!done.includes('lift'));
+  assert(!done.includes('remove'));
   await guard.release(key, 'e2');
-  assert.equal(done.at(-1), 'lift');
+  assert.equal(done.at(-1), 'remove');
   change('anywhere');
   // A container that comes back is protected anew.
   assert.equal(await guard.protect(key, 'e3', prefixes), 'protected');
-  assert.match(done.at(-1) ?? '', /enforce/);
+  assert.match(done.at(-1) ?? '', /apply/);
 });
 
 test('a container is protected for all its networks, or not at all', async () => {
@@ -143,7 +144,7 @@ test('a container is protected for all its networks, or not at all', async () =>
   const outcomes = await Promise.all([guard.protect(key, 'e1', split), guard.protect(key, 'e2', prefixes)]);
   assert.deepEqual(outcomes, ['protected', 'protected']);
   // The second sees that there is nothing more to do.
-  assert.deepEqual(done, ['enforce 1']);
+  assert.deepEqual(done, ['apply 1']);
 });
 
 test('a protection that cannot be taken away is an error, after some tries, and asked for again', async () => {
@@ -151,10 +152,10 @@ test('a protection that cannot be taken away is an error, after some tries, and 
   await guard.protect(key, 'e1', prefixes);
   failure = new Error('no memory');
   await assert.rejects(guard.release(key, 'e1'), /could not be taken away: no memory/);
-  assert(looks.length > 2);
+  assert(reads.length > 2);
   failure = undefined;
   await guard.release(key, 'e1');
-  assert.equal(done.at(-1), 'lift');
+  assert.equal(done.at(-1), 'remove');
 });
 
 test('what an earlier driver left is taken away; what never had a namespace is no error', async () => {
@@ -163,7 +164,7 @@ test('what an earlier driver left is taken away; what never had a namespace is n
   assert.deepEqual(done, []);
   await makeNamespace();
   await guard.release(key, 'e1');
-  assert.deepEqual(done, ['lift']);
+  assert.deepEqual(done, ['remove']);
 });
 
 test('a container that is about to start is protected before the driver ends', async () => {
@@ -171,7 +172,7 @@ test('a container that is about to start is protected before the driver ends', a
   const closed = guard.close();
   await makeNamespace();
   await closed;
-  assert.deepEqual(done, ['enforce 0']);
+  assert.deepEqual(done, ['apply 0']);
 });
 
 test('what another driver protects is left to it', async () => {
@@ -179,25 +180,25 @@ test('what another driver protects is left to it', async () => {
   await guard.protect(key, 'e1', prefixes);
   links = [lo, { ...wg0, alias: markOf('other').write('e9') }];
   await guard.release(key, 'e1');
-  assert.equal(looks.length, 2);
+  assert.equal(reads.length, 2);
   assert.equal(await guard.protect(key, 'e2', prefixes), 'protected');
-  assert(!done.includes('lift'));
+  assert(!done.includes('remove'));
 });
 
 test('a tunnel that comes while the protection is being taken away has it anew', async () => {
   await makeNamespace();
   await guard.protect(key, 'e1', prefixes);
   let goOn = () => {};
-  lifting = new Promise<void>((resolve) => {
+  removing = new Promise<void>((resolve) => {
     goOn = resolve;
   });
   const released = guard.release(key, 'e1');
-  await until('it is being taken away', () => looks.length === 2);
+  await until('it is being taken away', () => reads.length === 2);
   const again = guard.protect(key, 'e2', prefixes);
   goOn();
   await released;
   assert.equal(await again, 'protected');
-  assert.deepEqual(done, ['enforce 0', 'lift', 'enforce 0']);
+  assert.deepEqual(done, ['apply 0', 'remove', 'apply 0']);
 });
 
 test('what cannot be done at once is an error, and later a line in the log', async () => {

@@ -7,13 +7,12 @@ import { fileURLToPath } from 'node:url';
 import { until } from '../../build/host/commands.ts';
 import { netlinkNamespaces } from '../../src/killswitch/by-netlink.ts';
 import { programNamespaces } from '../../src/killswitch/by-programs.ts';
-import { probeProtection } from '../../src/killswitch/guard.ts';
 import type { Changed } from '../../src/killswitch/namespaces.ts';
+import { probeProtection } from '../../src/killswitch/probe.ts';
 import { protectionOf } from '../../src/killswitch/protection.ts';
 import { netlinkObstacle } from '../../src/links/netlink/probe.ts';
 import { prefixOf } from '../../src/wireguard/address.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
-import { recordedLog } from '../support/recorded-log.ts';
 
 const { skip } = await enterFreshNamespace('ip', 'nft', 'nsenter', 'ping', 'perl');
 
@@ -75,9 +74,8 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
 /** Which of the destinations the neighbour sees. */
 function leaks(): string[] {
   sh('nft flush set inet notes seen4; nft flush set inet notes seen6');
-  for (const command of Object.values(attempts)) {
-    spawnSync('ip', ['netns', 'exec', 'container', ...command]);
-  }
+  const commands = Object.values(attempts).map((command) => `${command.join(' ')} >/dev/null 2>&1 &`);
+  sh(`ip netns exec container sh -c '${commands.join('\n')}\nwait'`);
   const seen = sh('nft list set inet notes seen4; nft list set inet notes seen6');
   return Object.keys(attempts).filter((address) => new RegExp(`\\b${address}\\b`).test(seen));
 }
@@ -93,14 +91,13 @@ const implementations = {
 
 for (const [name, { make, obstacle }] of Object.entries(implementations)) {
   describe(`by ${name}`, obstacle === undefined ? {} : { skip: obstacle }, () => {
-    const log = recordedLog();
     const protect = async (prefixes = everything) => {
-      const namespaces = make(log);
+      const namespaces = make();
       const isLink = ({ alias }: { alias: string | undefined }) => alias === 'wgdriver:test:e1';
-      const protection = protectionOf(await namespaces.look(netns), [{ isLink, prefixes }]);
-      await namespaces.enforce(netns, protection);
+      const protection = protectionOf(await namespaces.read(netns), [{ isLink, prefixes }]);
+      assert.deepEqual(await namespaces.apply(netns, protection), {});
       // Once more: what is there is no error.
-      await namespaces.enforce(netns, protection);
+      await namespaces.apply(netns, protection);
     };
 
     before(() => sh(container));
@@ -122,7 +119,6 @@ for (const [name, { make, obstacle }] of Object.entries(implementations)) {
       assert(isAnswered('ping', '-c1', '-W2', '-I', '198.51.100.1', '172.30.0.2'), 'as by a published port');
       const route = sh('ip -n container route get 203.0.113.9');
       assert.match(route, /dev wg0 table 30567 src 192\.168\.5\.2/);
-      assert.deepEqual(log.lines, []);
     });
 
     test('of a split tunnel what it is for, and nothing else', async () => {
@@ -133,11 +129,12 @@ for (const [name, { make, obstacle }] of Object.entries(implementations)) {
 
     test('changes in it are told of', async () => {
       const changes: Changed[] = [];
-      const namespaces = make(log);
-      const watch = namespaces.watch(
-        (where) => changes.push(where),
-        () => true,
-      );
+      const namespaces = make();
+      const watch = namespaces.watch({
+        onChange: (where) => changes.push(where),
+        onFailure: assert.fail,
+        isUrgent: () => true,
+      });
       try {
         await until('a change is told of', () => {
           sh('ip -n container link set eth0 mtu 1400; ip -n container link set eth0 mtu 1500');
@@ -146,7 +143,7 @@ for (const [name, { make, obstacle }] of Object.entries(implementations)) {
       } finally {
         watch.close();
       }
-      const number = await namespaces.numberOf(netns);
+      const number = await namespaces.nsidOf(netns);
       // ip(8) does not tell which it is.
       assert.equal(typeof number, name === 'netlink' ? 'number' : 'undefined');
       for (const where of changes) {
@@ -157,7 +154,7 @@ for (const [name, { make, obstacle }] of Object.entries(implementations)) {
     test('a namespace without a link from here has no number', async () => {
       sh('ip netns add lonely');
       try {
-        assert.equal(await make(log).numberOf('/run/netns/lonely'), undefined);
+        assert.equal(await make().nsidOf('/run/netns/lonely'), undefined);
       } finally {
         sh('ip netns delete lonely');
       }
@@ -165,7 +162,7 @@ for (const [name, { make, obstacle }] of Object.entries(implementations)) {
 
     test('it is taken away', async () => {
       await protect();
-      await make(log).lift(netns);
+      await make().remove(netns);
       assert.deepEqual(leaks(), Object.keys(attempts));
       const lasting = sh(
         'ip -n container rule; ip -n container -6 rule; ip netns exec container nft list ruleset',
@@ -174,29 +171,27 @@ for (const [name, { make, obstacle }] of Object.entries(implementations)) {
     });
 
     test('a namespace of its own, as a probe', async () => {
-      await probeProtection(make(log));
-      await assert.rejects(make(log).look('/run/netns/nobody'), /nobody/);
+      await probeProtection(make());
+      await assert.rejects(make().read('/run/netns/nobody'), /nobody/);
     });
   });
 }
 
 test('a watch whose program was killed begins anew', { skip }, async () => {
-  const log = recordedLog();
   const changes: Changed[] = [];
+  const failures: string[] = [];
   const monitors = () =>
     spawnSync('pgrep', ['-P', String(process.pid), '-f', 'ip -oneline monitor']).stdout.toString();
-  const watch = programNamespaces(log).watch(
-    (where) => changes.push(where),
-    () => true,
-  );
+  const watch = programNamespaces().watch({
+    onChange: (where) => changes.push(where),
+    onFailure: (cause) => failures.push(cause),
+    isUrgent: () => true,
+  });
   try {
     await until('it watches', () => monitors() !== '');
     process.kill(Number(monitors()), 'SIGKILL');
     await until('another one watches', () => monitors() !== '' && changes.length > 0);
-    assert.deepEqual(
-      log.lines.map(({ level, fields }) => `${level} ${fields.cause}`),
-      ['error ip monitor: SIGKILL'],
-    );
+    assert.deepEqual(failures, ['ip monitor: SIGKILL']);
   } finally {
     watch.close();
   }

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type ProtectionRoute, protectionOf, type Seen } from '../../src/killswitch/protection.ts';
+import {
+  type ContainerNetwork,
+  type ProtectionRoute,
+  protectionOf,
+} from '../../src/killswitch/protection.ts';
 import { formatPrefix, parseAddress, prefixOf } from '../../src/wireguard/address.ts';
 
 const links = {
@@ -12,7 +16,7 @@ const links = {
 type Name = keyof typeof links;
 
 /** `eth0 172.30.0.0/24` or `eth0 0.0.0.0/0 172.30.0.1` */
-function seen(names: readonly Name[], ...routes: readonly string[]): Seen {
+function seen(names: readonly Name[], ...routes: readonly string[]): ContainerNetwork {
   return {
     links: names.map((name) => links[name]),
     routes: routes.map((text) => {
@@ -37,7 +41,7 @@ function text({ destination, link, gateway, metric }: ProtectionRoute): string {
 const everything = ['0.0.0.0/0', '::/0'];
 const nowhere = ['0.0.0.0/0 by unreachable 2147483647', '::/0 by unreachable 2147483647'];
 
-function rulesOf(view: Seen, ...tunnels: ReturnType<typeof tunnel>[]): string[] {
+function rulesOf(view: ContainerNetwork, ...tunnels: ReturnType<typeof tunnel>[]): string[] {
   const { chains } = protectionOf(view, tunnels).filter;
   const { rules = [] } = chains.find(({ name }) => name === 'postrouting') ?? {};
   return rules.map((statements) => statements.map((statement) => statement.text).join(' '));
@@ -104,7 +108,7 @@ test('connected networks pass by their own link, and nothing else by it', () => 
 
 test('replies leave by the gateway that the engine gave', () => {
   const connected = ['eth0 172.30.0.0/24', 'eth0 fd00:30::/64', 'eth0 fe80::/64'];
-  const replies = (view: Seen) =>
+  const replies = (view: ContainerNetwork) =>
     protectionOf(view, [tunnel('ours:a', ...everything)])
       .routes.filter(({ table }) => table !== 30567)
       .map((route) => `${route.table}: ${text(route)}`);
@@ -135,7 +139,7 @@ test('a split tunnel closes what it is for, and nothing else', () => {
 test('of two tunnels to everywhere the one with the engine’s default route; a split one keeps its own', () => {
   const both = ['wg0 192.168.5.0/24', 'wg1 192.168.6.0/24'];
   const tunnels = [tunnel('ours:a', ...everything), tunnel('ours:b', ...everything)];
-  const ways = (view: Seen, list = tunnels) => protectionOf(view, list).routes.map(text);
+  const ways = (view: ContainerNetwork, list = tunnels) => protectionOf(view, list).routes.map(text);
   assert.equal(ways(seen(['lo', 'wg0', 'wg1'], ...both))[0], '0.0.0.0/0 by wg0');
   assert.equal(ways(seen(['lo', 'wg0', 'wg1'], ...both, 'wg1 0.0.0.0/0 192.168.6.1'))[0], '0.0.0.0/0 by wg1');
   const split = [tunnel('ours:a', ...everything), tunnel('ours:b', '10.0.0.0/8')];

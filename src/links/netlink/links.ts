@@ -6,7 +6,6 @@ import type { Link } from '../../netlink/route/link.ts';
 import { NETLINK_GENERIC, NETLINK_ROUTE, withNetlinkSocket } from '../../netlink/socket.ts';
 import { configureDevice } from '../../netlink/wireguard/client.ts';
 import { WG_GENL_NAME } from '../../netlink/wireguard/constants.ts';
-import type { Device } from '../../wireguard/device.ts';
 import { LinkError, type Links } from '../links.ts';
 import type { Mark } from '../mark.ts';
 
@@ -48,9 +47,9 @@ export function netlinkLinks(mark: Mark, kind = 'wireguard'): Links {
       }).catch(asLinkError('create', name)),
 
     configure: (name, device) =>
-      withNetlinkSocket(generic, (socket) => configureDevice(socket, name, replacing(device), family)).catch(
-        asLinkError('configure', name),
-      ),
+      withNetlinkSocket(generic, (socket) =>
+        configureDevice(socket, name, { ...device, replacePeers: true }, family),
+      ).catch(asLinkError('configure', name)),
 
     delete: (name) =>
       deleteIf(name, (link) => {
@@ -68,12 +67,6 @@ export function netlinkLinks(mark: Mark, kind = 'wireguard'): Links {
         }),
       ).catch(asLinkError('list', 'all')),
   };
-}
-
-/** As `wg setconf` has it: the device is to have these peers, and they these allowed IPs, and no others. */
-function replacing(device: Device) {
-  const peers = device.peers.map((peer) => ({ ...peer, replaceAllowedIps: true }));
-  return { ...device, replacePeers: true, peers };
 }
 
 function refuseUnmarked({ name, alias }: Link, mark: Mark): void {

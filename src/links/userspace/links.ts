@@ -52,7 +52,7 @@ export function userspaceLinks(mark: Mark, program: string): Links {
     },
 
     async configure(name, device) {
-      const answer = await ask(name, encodeSet(device)).catch((error: Error) => {
+      const answer = await ask(name, encodeSet({ ...device, replacePeers: true })).catch((error: Error) => {
         throw new LinkError('configure', name, `its configuration socket: ${error.message}`);
       });
       const errno = decodeErrno(answer);

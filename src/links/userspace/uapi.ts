@@ -1,47 +1,108 @@
 import { Buffer } from 'node:buffer';
-import { formatPrefix } from '../../wireguard/address.ts';
-import { decodeBase64 } from '../../wireguard/base64.ts';
-import { type Device, formatEndpoint, type Peer, type PeerStatus } from '../../wireguard/device.ts';
+import { formatPrefix, type Prefix, parseAddress, parsePrefix } from '../../wireguard/address.ts';
+import { decodeBase64, encodeBase64 } from '../../wireguard/base64.ts';
+import type { DeviceChange, PeerChange } from '../../wireguard/change.ts';
+import { formatEndpoint, type PeerEndpoint } from '../../wireguard/device.ts';
+import { PrivateKey, type PublicKey, publicKeyOf, WG_KEY_LEN } from '../../wireguard/key.ts';
+import type { DeviceStatus, PeerStatus } from '../../wireguard/status.ts';
 
 /**
- * A set operation of WireGuard's cross-platform userspace configuration protocol
- * (wireguard.com/xplatform): `key=value` lines, ended by an empty one. Keys are in hexadecimal.
- * Replaces the peers that were there. Holds the private key.
+ * A set operation of WireGuard's cross-platform userspace configuration protocol (wireguard.com/xplatform):
+ * `key=value` lines, ended by an empty one. Keys are in hexadecimal. Holds the secrets.
  */
-export function encodeSet({ privateKey, listenPort, peers }: Device): string {
-  return [
-    'set=1',
-    `private_key=${hex(privateKey.reveal())}`,
-    ...(listenPort === undefined ? [] : [`listen_port=${listenPort}`]),
-    'replace_peers=true',
+export function encodeSet({
+  privateKey,
+  listenPort,
+  fwmark,
+  replacePeers,
+  peers = [],
+}: DeviceChange): string {
+  return lines('set=1', [
+    privateKey && `private_key=${hex(privateKey.reveal())}`,
+    listenPort !== undefined && `listen_port=${listenPort}`,
+    fwmark !== undefined && `fwmark=${fwmark}`,
+    replacePeers && 'replace_peers=true',
     ...peers.flatMap(encodePeer),
     '\n',
-  ].join('\n');
+  ]);
 }
 
-function encodePeer({ publicKey, endpoint, persistentKeepaliveInterval, allowedIps }: Peer): string[] {
+function encodePeer(peer: PeerChange): (string | false | undefined)[] {
+  const { presharedKey, endpoint, persistentKeepaliveInterval, allowedIps } = peer;
+  const publicKey = `public_key=${hex(decodeBase64(peer.publicKey) ?? new Uint8Array())}`;
+  if (peer.remove) {
+    return [publicKey, 'remove=true'];
+  }
   return [
-    `public_key=${hex(decodeBase64(publicKey) ?? new Uint8Array())}`,
-    ...(endpoint === undefined ? [] : [`endpoint=${formatEndpoint(endpoint)}`]),
-    ...(persistentKeepaliveInterval === undefined
-      ? []
-      : [`persistent_keepalive_interval=${persistentKeepaliveInterval}`]),
-    'replace_allowed_ips=true',
-    ...allowedIps.map((prefix) => `allowed_ip=${formatPrefix(prefix)}`),
+    publicKey,
+    peer.updateOnly && 'update_only=true',
+    presharedKey &&
+      `preshared_key=${hex(presharedKey === 'none' ? new Uint8Array(WG_KEY_LEN) : presharedKey.reveal())}`,
+    endpoint && `endpoint=${formatEndpoint(endpoint)}`,
+    persistentKeepaliveInterval !== undefined &&
+      `persistent_keepalive_interval=${persistentKeepaliveInterval}`,
+    allowedIps && 'replace_allowed_ips=true',
+    ...(allowedIps ?? []).map((prefix) => `allowed_ip=${formatPrefix(prefix)}`),
   ];
 }
 
-/** A get operation. Its answer holds the private key. */
+function lines(first: string, others: readonly (string | false | undefined)[]): string {
+  return [first, ...others.filter((line) => typeof line === 'string')].join('\n');
+}
+
+/** A get operation. Its answer holds the secrets. */
 export const getRequest = 'get=1\n\n';
 
-/** What a get operation tells of its first peer. */
-export function decodePeer(answer: string): PeerStatus {
-  const number = (name: string) => Number(new RegExp(`^${name}=(\\d+)$`, 'm').exec(answer)?.[1] ?? 0);
+/** What the answer to a get operation tells; keys that this does not know are passed over. @throws Error if it is none */
+export function decodeGet(answer: string): DeviceStatus {
+  const pairs = answer
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => line.split(/=(.*)/s, 2) as [key: string, value: string]);
+  const starts = pairs.flatMap(([key], index) => (key === 'public_key' ? [index] : []));
+  const device = new Map(pairs.slice(0, starts[0]));
+  const privateKey = device.get('private_key');
+  return {
+    publicKey: privateKey === undefined ? undefined : publicKeyOf(new PrivateKey(bytesOf(privateKey))),
+    listenPort: Number(device.get('listen_port') ?? 0),
+    fwmark: Number(device.get('fwmark') ?? 0),
+    peers: starts.map((start, nth) => decodePeer(pairs.slice(start, starts[nth + 1]))),
+  };
+}
+
+function decodePeer(pairs: readonly [key: string, value: string][]): PeerStatus {
+  const peer = new Map(pairs);
+  const number = (key: string) => Number(peer.get(key) ?? 0);
   const handshakeMs = number('last_handshake_time_sec') * 1e3 + number('last_handshake_time_nsec') / 1e6;
   return {
-    lastHandshake: handshakeMs === 0 ? undefined : new Date(handshakeMs),
+    publicKey: encodeBase64(bytesOf(peer.get('public_key') ?? '')) as PublicKey,
+    // All zero is none.
+    hasPresharedKey: /[^0]/.test(peer.get('preshared_key') ?? ''),
+    endpoint: decodeEndpoint(peer.get('endpoint')),
     persistentKeepaliveInterval: number('persistent_keepalive_interval'),
+    lastHandshake: handshakeMs === 0 ? undefined : new Date(handshakeMs),
+    receivedBytes: number('rx_bytes'),
+    sentBytes: number('tx_bytes'),
+    allowedIps: pairs.filter(([key]) => key === 'allowed_ip').map(([, value]) => decodePrefix(value)),
   };
+}
+
+function decodeEndpoint(text: string | undefined): PeerEndpoint | undefined {
+  const [, address = '', port] = /^\[?([^\]]*)\]?:(\d+)$/.exec(text ?? '') ?? [];
+  const parsed = parseAddress(address.replace(/%.*$/, ''));
+  return parsed && { address: parsed, port: Number(port) };
+}
+
+function decodePrefix(text: string): Prefix {
+  const prefix = parsePrefix(text);
+  if (prefix === undefined) {
+    throw new Error(`allowed_ip: expected an address and its prefix length, got ${text}`);
+  }
+  return prefix;
+}
+
+function bytesOf(hexadecimal: string): Uint8Array {
+  return new Uint8Array(Buffer.from(hexadecimal, 'hex'));
 }
 
 /** The errno of an answer, 0 for success; undefined if it is none. */

@@ -1,8 +1,6 @@
-import type { Prefix } from '../../wireguard/address.ts';
 import { decodeBase64 } from '../../wireguard/base64.ts';
-import type { Endpoint } from '../../wireguard/device.ts';
-import { type PrivateKey, type PublicKey, WG_KEY_LEN } from '../../wireguard/key.ts';
-import type { Secret } from '../../wireguard/secret.ts';
+import type { DeviceChange, PeerChange } from '../../wireguard/change.ts';
+import { type PresharedKey, type PublicKey, WG_KEY_LEN } from '../../wireguard/key.ts';
 import { type Attribute, encodeAttributes, nested } from '../attribute.ts';
 import { cString, u16, u32 } from '../bytes.ts';
 import { NetlinkError } from '../error.ts';
@@ -10,34 +8,6 @@ import { encodeGeneric } from '../generic.ts';
 import { encodeAllowedIp } from './allowed-ip.ts';
 import * as wg from './constants.ts';
 import { encodeEndpoint } from './endpoint.ts';
-
-/** What to change of a device; absent means unchanged. */
-export interface DeviceConfiguration {
-  readonly privateKey?: PrivateKey;
-  /** 0 lets the kernel choose. */
-  readonly listenPort?: number;
-  /** 0 is none. */
-  readonly fwmark?: number;
-  /** The device is to have no peers but these. */
-  readonly replacePeers?: boolean;
-  readonly peers?: readonly PeerConfiguration[];
-}
-
-/** What to change of a peer; absent means unchanged. */
-export interface PeerConfiguration {
-  readonly publicKey: PublicKey;
-  readonly remove?: boolean;
-  /** Only if the device has the peer already. */
-  readonly updateOnly?: boolean;
-  /** 32 bytes; all zero is none. */
-  readonly presharedKey?: Secret;
-  readonly endpoint?: Endpoint;
-  /** Seconds; 0 is off. */
-  readonly persistentKeepaliveInterval?: number;
-  /** The peer is to have no allowed IPs but these. */
-  readonly replaceAllowedIps?: boolean;
-  readonly allowedIps?: readonly Prefix[];
-}
 
 /** A prefix takes at most 40 bytes, so this is 10 KiB of a list. */
 const allowedIpsInPiece = 256;
@@ -47,26 +17,21 @@ const defaultLimit = 0x8000;
 /**
  * The payloads of the WG_CMD_SET_DEVICE messages that make the changes, to be sent in their order; each
  * with at most `limit` bytes of peers, unless a single piece of a peer is longer. They hold the keys.
- * @throws NetlinkError if a key has not 32 bytes
+ * @throws NetlinkError if a public key has not 32 bytes
  */
-export function encodeSetDevice(
-  ifname: string,
-  configuration: DeviceConfiguration,
-  limit = defaultLimit,
-): Uint8Array[] {
-  const [first = [], ...others] = packed((configuration.peers ?? []).flatMap(encodePeer), limit);
-  return [[...encodeDevice(configuration), ...encodePeers(first)], ...others.map(encodePeers)].map(
-    (attributes) =>
-      encodeGeneric({
-        command: wg.WG_CMD_SET_DEVICE,
-        version: wg.WG_GENL_VERSION,
-        attributes: encodeAttributes([{ type: wg.WGDEVICE_A_IFNAME, value: cString(ifname) }, ...attributes]),
-      }),
+export function encodeSetDevice(ifname: string, change: DeviceChange, limit = defaultLimit): Uint8Array[] {
+  const [first = [], ...others] = packed((change.peers ?? []).flatMap(encodePeer), limit);
+  return [[...encodeDevice(change), ...encodePeers(first)], ...others.map(encodePeers)].map((attributes) =>
+    encodeGeneric({
+      command: wg.WG_CMD_SET_DEVICE,
+      version: wg.WG_GENL_VERSION,
+      attributes: encodeAttributes([{ type: wg.WGDEVICE_A_IFNAME, value: cString(ifname) }, ...attributes]),
+    }),
   );
 }
 
 /** For the first message only: repeating the flag would remove the peers of those before. */
-function encodeDevice({ privateKey, listenPort, fwmark, replacePeers }: DeviceConfiguration): Attribute[] {
+function encodeDevice({ privateKey, listenPort, fwmark, replacePeers }: DeviceChange): Attribute[] {
   return [
     ...(privateKey === undefined ? [] : [{ type: wg.WGDEVICE_A_PRIVATE_KEY, value: privateKey.reveal() }]),
     ...(listenPort === undefined ? [] : [{ type: wg.WGDEVICE_A_LISTEN_PORT, value: u16(listenPort) }]),
@@ -80,10 +45,12 @@ function encodePeers(peers: readonly Attribute[]): Attribute[] {
 }
 
 /** A peer in pieces, each of which may be in a message of its own. */
-function encodePeer(peer: PeerConfiguration): Attribute[] {
-  // A second piece would make the peer anew that the first removed.
-  const allowedIps = peer.remove ? [] : (peer.allowedIps ?? []).map(encodeAllowedIp);
-  const key = [{ type: wg.WGPEER_A_PUBLIC_KEY, value: keyBytes('public', decodeBase64(peer.publicKey)) }];
+function encodePeer(peer: PeerChange): Attribute[] {
+  const key = [{ type: wg.WGPEER_A_PUBLIC_KEY, value: publicKeyBytes(peer.publicKey) }];
+  if (peer.remove) {
+    return [nested(0, [...key, ...encodeFlags(wg.WGPEER_F_REMOVE_ME)])];
+  }
+  const allowedIps = (peer.allowedIps ?? []).map(encodeAllowedIp);
   const pieces = [encodePiece([...key, ...encodeSettings(peer)], allowedIps.slice(0, allowedIpsInPiece))];
   for (let start = allowedIpsInPiece; start < allowedIps.length; start += allowedIpsInPiece) {
     const flags = encodeFlags(peer.updateOnly ? wg.WGPEER_F_UPDATE_ONLY : 0);
@@ -100,19 +67,18 @@ function encodePiece(settings: readonly Attribute[], allowedIps: readonly Attrib
 }
 
 /** For the first piece only: repeating its flag would wipe the allowed IPs of those before. */
-function encodeSettings(peer: PeerConfiguration): Attribute[] {
+function encodeSettings(peer: PeerChange): Attribute[] {
   const { presharedKey, endpoint, persistentKeepaliveInterval: interval } = peer;
   return [
     ...(presharedKey === undefined
       ? []
-      : [{ type: wg.WGPEER_A_PRESHARED_KEY, value: keyBytes('preshared', presharedKey.reveal()) }]),
+      : [{ type: wg.WGPEER_A_PRESHARED_KEY, value: presharedKeyBytes(presharedKey) }]),
     ...(endpoint === undefined ? [] : [{ type: wg.WGPEER_A_ENDPOINT, value: encodeEndpoint(endpoint) }]),
     ...(interval === undefined
       ? []
       : [{ type: wg.WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL, value: u16(interval) }]),
     ...encodeFlags(
-      (peer.remove ? wg.WGPEER_F_REMOVE_ME : 0) |
-        (peer.replaceAllowedIps ? wg.WGPEER_F_REPLACE_ALLOWEDIPS : 0) |
+      (peer.allowedIps ? wg.WGPEER_F_REPLACE_ALLOWEDIPS : 0) |
         (peer.updateOnly ? wg.WGPEER_F_UPDATE_ONLY : 0),
     ),
   ];
@@ -122,12 +88,18 @@ function encodeFlags(flags: number): Attribute[] {
   return flags === 0 ? [] : [{ type: wg.WGPEER_A_FLAGS, value: u32(flags) }];
 }
 
-function keyBytes(what: string, bytes: Uint8Array | undefined): Uint8Array {
+function publicKeyBytes(key: PublicKey): Uint8Array {
+  const bytes = decodeBase64(key);
   if (bytes?.length !== WG_KEY_LEN) {
     const text = `expected ${WG_KEY_LEN} bytes, got ${bytes?.length ?? 'other than base64'}`;
-    throw new NetlinkError('encode', `${what} key`, { text });
+    throw new NetlinkError('encode', 'public key', { text });
   }
   return bytes;
+}
+
+/** "all zeros to remove", as linux/wireguard.h has it. */
+function presharedKeyBytes(key: PresharedKey | 'none'): Uint8Array {
+  return key === 'none' ? new Uint8Array(WG_KEY_LEN) : key.reveal();
 }
 
 /** The pieces in their order, as many to a message as its limit takes. */

@@ -1,6 +1,6 @@
 import ipaddr from 'ipaddr.js';
 import { addressBytes } from '../../wireguard/address.ts';
-import type { Endpoint } from '../../wireguard/device.ts';
+import type { PeerEndpoint } from '../../wireguard/device.ts';
 import { concat, readU16, u16, u32 } from '../bytes.ts';
 import { malformed } from '../error.ts';
 import { AF_INET, AF_INET6 } from '../family.ts';
@@ -11,7 +11,7 @@ const sockaddrInLength = 16;
 const sockaddrIn6Length = 28;
 
 /** A `struct sockaddr_in` or, without flow information and scope, `struct sockaddr_in6`. */
-export function encodeEndpoint({ address, port }: Endpoint): Uint8Array {
+export function encodeEndpoint({ address, port }: PeerEndpoint): Uint8Array {
   const portBytes = Uint8Array.of(port >> 8, port & 0xff);
   return address.kind() === 'ipv4'
     ? concat([u16(AF_INET), portBytes, addressBytes(address), new Uint8Array(8)])
@@ -19,7 +19,7 @@ export function encodeEndpoint({ address, port }: Endpoint): Uint8Array {
 }
 
 /** @throws NetlinkError if it is neither */
-export function decodeEndpoint(bytes: Uint8Array): Endpoint {
+export function decodeEndpoint(bytes: Uint8Array): PeerEndpoint {
   const family = bytes.length < 2 ? undefined : readU16(bytes);
   if (family === AF_INET && bytes.length === sockaddrInLength) {
     return { address: ipaddr.fromByteArray([...bytes.subarray(4, 8)]), port: networkOrderPort(bytes) };

@@ -1,8 +1,7 @@
 import type { Prefix } from '../../wireguard/address.ts';
 import { encodeBase64 } from '../../wireguard/base64.ts';
-import type { Endpoint, PeerStatus } from '../../wireguard/device.ts';
-import { PrivateKey, type PublicKey, WG_KEY_LEN } from '../../wireguard/key.ts';
-import { Secret } from '../../wireguard/secret.ts';
+import { type PublicKey, WG_KEY_LEN } from '../../wireguard/key.ts';
+import type { DeviceStatus, PeerStatus } from '../../wireguard/status.ts';
 import { AttributeTable, decodeAttributes } from '../attribute.ts';
 import { readCString, readI64, readU16, readU32, readU64 } from '../bytes.ts';
 import { malformed } from '../error.ts';
@@ -14,42 +13,22 @@ import {
   WGDEVICE_A_IFNAME,
   WGDEVICE_A_LISTEN_PORT,
   WGDEVICE_A_PEERS,
-  WGDEVICE_A_PRIVATE_KEY,
   WGDEVICE_A_PUBLIC_KEY,
   WGPEER_A_ALLOWEDIPS,
   WGPEER_A_ENDPOINT,
   WGPEER_A_LAST_HANDSHAKE_TIME,
   WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL,
   WGPEER_A_PRESHARED_KEY,
-  WGPEER_A_PROTOCOL_VERSION,
   WGPEER_A_PUBLIC_KEY,
   WGPEER_A_RX_BYTES,
   WGPEER_A_TX_BYTES,
 } from './constants.ts';
 import { decodeEndpoint } from './endpoint.ts';
 
-/** A device as the kernel has it. */
-export interface DeviceState {
+/** A device as the kernel has it. The kernel tells the secrets too, which stay in its messages. */
+export interface KernelDevice extends DeviceStatus {
   readonly ifindex: number;
   readonly ifname: string;
-  readonly privateKey: PrivateKey | undefined;
-  readonly publicKey: PublicKey | undefined;
-  /** 0 while the device has never been up and was given none. */
-  readonly listenPort: number;
-  /** 0 is none. */
-  readonly fwmark: number;
-  readonly peers: readonly PeerState[];
-}
-
-/** A peer as the kernel has it. */
-export interface PeerState extends PeerStatus {
-  readonly publicKey: PublicKey;
-  readonly presharedKey: Secret | undefined;
-  readonly endpoint: Endpoint | undefined;
-  readonly rxBytes: bigint;
-  readonly txBytes: bigint;
-  readonly allowedIps: readonly Prefix[];
-  readonly protocolVersion: number;
 }
 
 /**
@@ -57,7 +36,7 @@ export interface PeerState extends PeerStatus {
  * several messages, and so does a peer with many allowed IPs.
  * @throws NetlinkError if they are malformed, or none
  */
-export function parseDevice(payloads: readonly Uint8Array[]): DeviceState {
+export function parseDevice(payloads: readonly Uint8Array[]): KernelDevice {
   const tables = payloads.map((payload) => new AttributeTable(decodeGeneric(payload).attributes));
   const [first] = tables;
   const ifindex = first?.get({ WGDEVICE_A_IFINDEX }, readU32, 4);
@@ -68,7 +47,6 @@ export function parseDevice(payloads: readonly Uint8Array[]): DeviceState {
   return {
     ifindex,
     ifname,
-    privateKey: first.get({ WGDEVICE_A_PRIVATE_KEY }, (bytes) => new PrivateKey(bytes), WG_KEY_LEN),
     publicKey: first.get({ WGDEVICE_A_PUBLIC_KEY }, readPublicKey, WG_KEY_LEN),
     listenPort: first.get({ WGDEVICE_A_LISTEN_PORT }, readU16, 2) ?? 0,
     fwmark: first.get({ WGDEVICE_A_FWMARK }, readU32, 4) ?? 0,
@@ -77,8 +55,8 @@ export function parseDevice(payloads: readonly Uint8Array[]): DeviceState {
 }
 
 /** A peer whose list was cut off comes again as the first of the next message, with the rest of the list. */
-function mergePeers(pieces: readonly PeerState[]): PeerState[] {
-  const peers: PeerState[] = [];
+function mergePeers(pieces: readonly PeerStatus[]): PeerStatus[] {
+  const peers: PeerStatus[] = [];
   for (const piece of pieces) {
     const last = peers.at(-1);
     if (last?.publicKey === piece.publicKey) {
@@ -90,11 +68,11 @@ function mergePeers(pieces: readonly PeerState[]): PeerState[] {
   return peers;
 }
 
-function parsePeers(bytes: Uint8Array): PeerState[] {
+function parsePeers(bytes: Uint8Array): PeerStatus[] {
   return decodeAttributes(bytes).map(({ value }) => parsePeer(value));
 }
 
-function parsePeer(bytes: Uint8Array): PeerState {
+function parsePeer(bytes: Uint8Array): PeerStatus {
   const table = new AttributeTable(bytes);
   const publicKey = table.get({ WGPEER_A_PUBLIC_KEY }, readPublicKey, WG_KEY_LEN);
   if (publicKey === undefined) {
@@ -102,14 +80,13 @@ function parsePeer(bytes: Uint8Array): PeerState {
   }
   return {
     publicKey,
-    presharedKey: table.get({ WGPEER_A_PRESHARED_KEY }, readPresharedKey, WG_KEY_LEN),
+    hasPresharedKey: table.get({ WGPEER_A_PRESHARED_KEY }, isSet, WG_KEY_LEN) ?? false,
     endpoint: table.get({ WGPEER_A_ENDPOINT }, decodeEndpoint),
     persistentKeepaliveInterval: table.get({ WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL }, readU16, 2) ?? 0,
     lastHandshake: table.get({ WGPEER_A_LAST_HANDSHAKE_TIME }, readTimespec, timespecLength),
-    rxBytes: table.get({ WGPEER_A_RX_BYTES }, readU64, 8) ?? 0n,
-    txBytes: table.get({ WGPEER_A_TX_BYTES }, readU64, 8) ?? 0n,
+    receivedBytes: Number(table.get({ WGPEER_A_RX_BYTES }, readU64, 8) ?? 0),
+    sentBytes: Number(table.get({ WGPEER_A_TX_BYTES }, readU64, 8) ?? 0),
     allowedIps: table.get({ WGPEER_A_ALLOWEDIPS }, parseAllowedIps) ?? [],
-    protocolVersion: table.get({ WGPEER_A_PROTOCOL_VERSION }, readU32, 4) ?? 0,
   };
 }
 
@@ -121,9 +98,9 @@ function readPublicKey(bytes: Uint8Array): PublicKey {
   return encodeBase64(bytes) as PublicKey;
 }
 
-/** The kernel has always one; all zero is none. */
-function readPresharedKey(bytes: Uint8Array): Secret | undefined {
-  return bytes.some((byte) => byte !== 0) ? new Secret(bytes) : undefined;
+/** The kernel tells always one; all zero is none. */
+function isSet(presharedKey: Uint8Array): boolean {
+  return presharedKey.some((byte) => byte !== 0);
 }
 
 /** sizeof(struct __kernel_timespec): seconds and nanoseconds, 64 bits each */

@@ -8,19 +8,26 @@ export function setconf(device: Device): string {
 }
 
 export function interfaceSection(
-  { privateKey, listenPort }: { readonly privateKey?: PrivateKey; readonly listenPort?: number },
+  {
+    privateKey,
+    listenPort,
+    fwmark,
+  }: { readonly privateKey?: PrivateKey; readonly listenPort?: number; readonly fwmark?: number },
   more: readonly string[] = [],
 ): string {
   return section('Interface', [
     privateKey && `PrivateKey = ${privateKey.toBase64()}`,
     listenPort !== undefined && `ListenPort = ${listenPort}`,
+    fwmark !== undefined && `FwMark = ${fwmark}`,
     ...more,
   ]);
 }
 
-export function peerSection({ publicKey, endpoint, persistentKeepaliveInterval, allowedIps }: Peer): string {
+export function peerSection(peer: Peer): string {
+  const { publicKey, presharedKey, endpoint, persistentKeepaliveInterval, allowedIps } = peer;
   return section('Peer', [
     `PublicKey = ${publicKey}`,
+    presharedKey && `PresharedKey = ${presharedKey.toBase64()}`,
     endpoint && `Endpoint = ${formatEndpoint(endpoint)}`,
     persistentKeepaliveInterval !== undefined && `PersistentKeepalive = ${persistentKeepaliveInterval}`,
     `AllowedIPs = ${allowedIps.map(formatPrefix).join(', ')}`,

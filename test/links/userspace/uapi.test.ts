@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { Buffer } from 'node:buffer';
 import { test } from 'node:test';
-import { decodeErrno, decodePeer, encodeSet } from '../../../src/links/userspace/uapi.ts';
+import { decodeErrno, decodeGet, encodeSet } from '../../../src/links/userspace/uapi.ts';
+import { formatPrefix } from '../../../src/wireguard/address.ts';
+import { PresharedKey } from '../../../src/wireguard/key.ts';
 import {
   address,
+  ownPublicKeyText,
   prefix,
   privateKey,
   privateKeyText,
@@ -27,7 +31,7 @@ test('a set operation as wireguard.com/xplatform has it', () => {
     ],
   };
   assert.equal(
-    encodeSet(device),
+    encodeSet({ ...device, replacePeers: true }),
     `set=1
 private_key=${privateHex}
 listen_port=51820
@@ -45,7 +49,7 @@ allowed_ip=::/0
 
 test('what is absent is not set', () => {
   assert.equal(
-    encodeSet({ privateKey: privateKey(privateKeyText), peers: [] }),
+    encodeSet({ privateKey: privateKey(privateKeyText), replacePeers: true, peers: [] }),
     `set=1\nprivate_key=${privateHex}\nreplace_peers=true\n\n`,
   );
 });
@@ -59,17 +63,103 @@ test('the errno of an answer', () => {
   }
 });
 
-test('how the peer of an answer fares', () => {
-  const answer = (seconds: number) =>
-    `private_key=${privateHex}\nlisten_port=51820\npublic_key=${publicHex}\n` +
-    `endpoint=192.0.2.1:51820\nlast_handshake_time_sec=${seconds}\nlast_handshake_time_nsec=500000000\n` +
-    `tx_bytes=1\nrx_bytes=2\npersistent_keepalive_interval=25\nallowed_ip=0.0.0.0/0\nprotocol_version=1\nerrno=0\n\n`;
-  assert.deepEqual(decodePeer(answer(1_700_000_000)), {
-    lastHandshake: new Date(1_700_000_000_500),
-    persistentKeepaliveInterval: 25,
-  });
-  const never = 'last_handshake_time_sec=0\nlast_handshake_time_nsec=0\npersistent_keepalive_interval=0\n';
-  for (const text of [never, `private_key=${privateHex}\nerrno=0\n\n`]) {
-    assert.deepEqual(decodePeer(text), { lastHandshake: undefined, persistentKeepaliveInterval: 0 });
+test('a change sets what it names, and nothing else', () => {
+  const [first, second] = [publicKey(publicKeyTexts[0]), publicKey(publicKeyTexts[1])];
+  const presharedKey = new PresharedKey(new Uint8Array(32).fill(0xab));
+  assert.equal(
+    encodeSet({
+      fwmark: 0x1234,
+      peers: [
+        { publicKey: second, remove: true, allowedIps: [prefix('10.0.0.0/8')] },
+        { publicKey: first, updateOnly: true, presharedKey, allowedIps: [] },
+        { publicKey: first, presharedKey: 'none' },
+      ],
+    }),
+    `set=1
+fwmark=4660
+public_key=${Buffer.from(second, 'base64').toString('hex')}
+remove=true
+public_key=${publicHex}
+update_only=true
+preshared_key=${'ab'.repeat(32)}
+replace_allowed_ips=true
+public_key=${publicHex}
+preshared_key=${'0'.repeat(64)}
+
+`,
+  );
+  assert.equal(encodeSet({ listenPort: 0 }), 'set=1\nlisten_port=0\n\n');
+});
+
+/** As wireguard-go writes it, with an unknown key as a newer one might. */
+const answer = `private_key=${privateHex}
+listen_port=51820
+fwmark=4660
+new_of_device=1
+public_key=${publicHex}
+preshared_key=${'ab'.repeat(32)}
+protocol_version=1
+endpoint=192.0.2.1:51821
+last_handshake_time_sec=1700000000
+last_handshake_time_nsec=500000000
+tx_bytes=12345678901
+rx_bytes=2
+persistent_keepalive_interval=25
+allowed_ip=0.0.0.0/0
+allowed_ip=fd00::/64
+new_of_peer=a=b
+public_key=${privateHex}
+preshared_key=${'0'.repeat(64)}
+protocol_version=1
+endpoint=[fe80::1%eth0]:443
+last_handshake_time_sec=0
+last_handshake_time_nsec=0
+tx_bytes=0
+rx_bytes=0
+persistent_keepalive_interval=0
+errno=0
+
+`;
+
+test('what a get operation tells, without the secrets', () => {
+  const device = decodeGet(answer);
+  assert.deepEqual(
+    {
+      ...device,
+      peers: device.peers.map((peer) => ({ ...peer, allowedIps: peer.allowedIps.map(formatPrefix) })),
+    },
+    {
+      publicKey: ownPublicKeyText,
+      listenPort: 51820,
+      fwmark: 0x1234,
+      peers: [
+        {
+          publicKey: publicKeyTexts[0],
+          hasPresharedKey: true,
+          endpoint: { address: address('192.0.2.1'), port: 51821 },
+          persistentKeepaliveInterval: 25,
+          lastHandshake: new Date(1_700_000_000_500),
+          receivedBytes: 2,
+          sentBytes: 12_345_678_901,
+          allowedIps: ['0.0.0.0/0', 'fd00::/64'],
+        },
+        {
+          publicKey: Buffer.from(privateHex, 'hex').toString('base64'),
+          hasPresharedKey: false,
+          endpoint: { address: address('fe80::1'), port: 443 },
+          persistentKeepaliveInterval: 0,
+          lastHandshake: undefined,
+          receivedBytes: 0,
+          sentBytes: 0,
+          allowedIps: [],
+        },
+      ],
+    },
+  );
+});
+
+test('a device without a key, and without peers', () => {
+  for (const text of ['errno=0\n\n', 'listen_port=0\nerrno=0\n\n']) {
+    assert.deepEqual(decodeGet(text), { publicKey: undefined, listenPort: 0, fwmark: 0, peers: [] });
   }
 });

@@ -7,7 +7,7 @@ import { decodeGeneric } from '../../../src/netlink/generic.ts';
 import { decodeMessages } from '../../../src/netlink/message.ts';
 import { decodeAllowedIp } from '../../../src/netlink/wireguard/allowed-ip.ts';
 import { encodeGetDevice } from '../../../src/netlink/wireguard/client.ts';
-import { type DeviceConfiguration, encodeSetDevice } from '../../../src/netlink/wireguard/configure.ts';
+import { encodeSetDevice } from '../../../src/netlink/wireguard/configure.ts';
 import {
   WGDEVICE_A_FLAGS,
   WGDEVICE_A_IFNAME,
@@ -16,12 +16,13 @@ import {
   WGPEER_A_ALLOWEDIPS,
   WGPEER_A_ENDPOINT,
   WGPEER_A_FLAGS,
+  WGPEER_A_PRESHARED_KEY,
   WGPEER_F_REPLACE_ALLOWEDIPS,
   WGPEER_F_UPDATE_ONLY,
 } from '../../../src/netlink/wireguard/constants.ts';
 import { formatPrefix } from '../../../src/wireguard/address.ts';
+import type { DeviceChange } from '../../../src/wireguard/change.ts';
 import type { PublicKey } from '../../../src/wireguard/key.ts';
-import { Secret } from '../../../src/wireguard/secret.ts';
 import * as vectors from '../vectors.ts';
 import { anyPrefix, anyPublicKey } from './arbitrary.ts';
 import { configuration, firstKeyText, prefixes, publicKey, secondKeyText } from './devices.ts';
@@ -71,7 +72,7 @@ test('nothing to change is still a message, which the kernel answers', () => {
 test('a long list is split; what replaces and what is set is in the first message only', () => {
   const allowedIps = prefixes(1000);
   const [peer] = configuration.peers ?? [];
-  const changes: DeviceConfiguration = {
+  const changes: DeviceChange = {
     ...configuration,
     peers: [{ ...(peer ?? assert.fail()), updateOnly: true, allowedIps }],
   };
@@ -114,7 +115,6 @@ test('whatever is split, all of it is sent, in order, and each flag once', () =>
     {
       publicKey: anyPublicKey,
       allowedIps: fc.array(anyPrefix, { maxLength: 3 }).map((list) => Array(200).fill(list).flat()),
-      replaceAllowedIps: fc.constant(true),
     },
     { noNullPrototype: true },
   );
@@ -134,13 +134,33 @@ test('whatever is split, all of it is sent, in order, and each flag once', () =>
   );
 });
 
-test('keys of another length are refused, and not shown', () => {
-  const presharedKey = new Secret(Uint8Array.of(1, 2, 3));
-  assert.throws(
-    () => encodeSetDevice('wgt0', { peers: [{ publicKey: publicKey(firstKeyText), presharedKey }] }),
-    { name: 'NetlinkError', message: 'encode preshared key: expected 32 bytes, got 3' },
+test('a preshared key is removed by zeros, and nothing else of its peer is sent', () => {
+  const [payload = assert.fail()] = encodeSetDevice('wgt0', {
+    peers: [{ publicKey: publicKey(firstKeyText), presharedKey: 'none' }],
+  });
+  const [peer = assert.fail()] = read(payload).peers;
+  assert.deepEqual(
+    peer.get({ WGPEER_A_PRESHARED_KEY }, (bytes) => bytes),
+    new Uint8Array(32),
   );
+  assert.equal(peer.get({ WGPEER_A_FLAGS }, readU32), undefined);
+  assert.equal(
+    peer.get({ WGPEER_A_ALLOWEDIPS }, () => true),
+    undefined,
+  );
+});
+
+test('an empty list of allowed IPs takes away those there are', () => {
+  const [payload = assert.fail()] = encodeSetDevice('wgt0', {
+    peers: [{ publicKey: publicKey(firstKeyText), allowedIps: [] }],
+  });
+  const [peer = assert.fail()] = read(payload).peers;
+  assert.equal(peer.get({ WGPEER_A_FLAGS }, readU32), WGPEER_F_REPLACE_ALLOWEDIPS);
+});
+
+test('a public key of another length is refused', () => {
   assert.throws(() => encodeSetDevice('wgt0', { peers: [{ publicKey: '*' as PublicKey }] }), {
+    name: 'NetlinkError',
     message: 'encode public key: expected 32 bytes, got other than base64',
   });
 });

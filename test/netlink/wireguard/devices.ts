@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
-import { Buffer } from 'node:buffer';
-import type { DeviceConfiguration } from '../../../src/netlink/wireguard/configure.ts';
 import { parseAddress, parsePrefix } from '../../../src/wireguard/address.ts';
-import { parsePrivateKey, parsePublicKey } from '../../../src/wireguard/key.ts';
-import { Secret } from '../../../src/wireguard/secret.ts';
+import type { Device } from '../../../src/wireguard/device.ts';
+import { parsePresharedKey, parsePrivateKey, parsePublicKey } from '../../../src/wireguard/key.ts';
 
 /** Of the manual page of `wg`, and their own. */
 export const firstKeyText = 'xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=';
@@ -13,7 +11,7 @@ export const publicKeyText = 'HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=';
 export const presharedKeyText = 'FpCyhws9cxwWoV4xELtfJvjJN+zQVRPISllRWgeopVE=';
 
 /** What `wg setconf` was given for the vectors: its file, and the flags that `setconf` adds. */
-export const configuration: DeviceConfiguration = {
+export const configuration: Device & { readonly replacePeers: true } = {
   privateKey: parsePrivateKey(privateKeyText) ?? assert.fail(),
   listenPort: 51820,
   fwmark: 0x1234,
@@ -21,16 +19,14 @@ export const configuration: DeviceConfiguration = {
   peers: [
     {
       publicKey: publicKey(firstKeyText),
-      presharedKey: new Secret(new Uint8Array(Buffer.from(presharedKeyText, 'base64'))),
+      presharedKey: parsePresharedKey(presharedKeyText) ?? assert.fail(),
       endpoint: { address: address('192.0.2.7'), port: 51821 },
       persistentKeepaliveInterval: 25,
-      replaceAllowedIps: true,
       allowedIps: [prefix('10.1.0.0/16'), prefix('fd00:1::/64')],
     },
     {
       publicKey: publicKey(secondKeyText),
       endpoint: { address: address('2001:db8::7'), port: 443 },
-      replaceAllowedIps: true,
       allowedIps: [prefix('0.0.0.0/0'), prefix('::/0')],
     },
   ],

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setconf } from '../../../src/wireguard/config/setconf.ts';
+import { PresharedKey } from '../../../src/wireguard/key.ts';
 import { address, prefix, privateKey, privateKeyText, publicKey, publicKeyTexts } from './hubs.ts';
 
 const key = privateKey(privateKeyText);
@@ -9,9 +10,11 @@ test('a device with all there is', () => {
   const device = {
     privateKey: key,
     listenPort: 51820,
+    fwmark: 51820,
     peers: [
       {
         publicKey: publicKey(publicKeyTexts[0]),
+        presharedKey: new PresharedKey(new Uint8Array(32).fill(0xab)),
         endpoint: { address: address('2001:db8::1'), port: 51821 },
         persistentKeepaliveInterval: 25,
         allowedIps: [prefix('0.0.0.0/0'), prefix('::/0')],
@@ -23,9 +26,11 @@ test('a device with all there is', () => {
     `[Interface]
 PrivateKey = ${privateKeyText}
 ListenPort = 51820
+FwMark = 51820
 
 [Peer]
 PublicKey = ${publicKeyTexts[0]}
+PresharedKey = q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s=
 Endpoint = [2001:db8::1]:51821
 PersistentKeepalive = 25
 AllowedIPs = 0.0.0.0/0, ::/0

@@ -1,0 +1,30 @@
+import type { Stats } from 'node:fs';
+import { access, stat } from 'node:fs/promises';
+
+/** The file of a container's network namespace: libnetwork's SandboxKey. */
+export type NamespaceFile = `/${string}`;
+
+export function isAbsolute(path: string): path is NamespaceFile {
+  return path.startsWith('/');
+}
+
+let host: Stats | undefined;
+
+/** The engine makes a file first, and then mounts the namespace on it. */
+export async function isContainerNamespace(path: string): Promise<boolean> {
+  try {
+    host ??= await stat('/proc/self/ns/net');
+    const { dev, ino } = await stat(path);
+    // Never the host's own, whatever the engine says.
+    return dev === host.dev && ino !== host.ino;
+  } catch {
+    return false;
+  }
+}
+
+export function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

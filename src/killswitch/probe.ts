@@ -1,0 +1,21 @@
+import type { Applied, Namespaces } from './namespaces.ts';
+import { trialProtection } from './protection.ts';
+
+/** Protects a new namespace, which nobody uses. @throws Error if this host cannot, with what to install */
+export async function probeProtection(namespaces: Namespaces): Promise<Applied> {
+  await namespaces.probeWatch().catch((error: Error) => {
+    throw new Error(
+      `this driver cannot keep traffic in the tunnel (${error.message}); it must be told of changes in containers’ ` +
+        'networks: give it CAP_NET_BROADCAST, as `wgdriver service install` and the managed plugin do',
+    );
+  });
+  try {
+    return await namespaces.apply('new', trialProtection());
+  } catch (error) {
+    throw new Error(
+      `this host cannot keep traffic in the tunnel (${(error as Error).message}); it takes nftables in the ` +
+        'kernel, and for a runtime that cannot call libc the programs nsenter, ip and nft (Debian’s packages ' +
+        'util-linux, iproute2 and nftables)',
+    );
+  }
+}
