@@ -1,7 +1,8 @@
 // Bundles one executable file: `node build/bundle.mjs` makes dist/wgdriver, which needs nothing beside it;
-// `node build/bundle.mjs demo` makes dist/demo.mjs.
-import { chmod } from 'node:fs/promises';
+// `node build/bundle.mjs demo` makes dist/demo.mjs. Beside dist/wgdriver comes dist/NOTICES, which it ends with, too.
+import { appendFile, chmod, writeFile } from 'node:fs/promises';
 import { build } from 'esbuild';
+import { noticesOf } from './notices.mjs';
 
 // Some libraries are CommonJS and expect what a module has to make for itself; so does lateBuiltins below.
 const commonjs = `
@@ -19,7 +20,8 @@ const bundles = {
   demo: { entryPoints: ['build/demo/demo.ts'], outfile: 'dist/demo.mjs', banner: { js: commonjs } },
 };
 
-const bundle = bundles[process.argv[2] ?? 'wgdriver'];
+const name = process.argv[2] ?? 'wgdriver';
+const bundle = bundles[name];
 // ofetch brings a polyfill for Nodes without fetch, a third of our size; this is its door to the real one.
 const alias = { 'node-fetch-native': './node_modules/node-fetch-native/dist/native.mjs' };
 
@@ -41,7 +43,8 @@ const lateBuiltins = {
   },
 };
 
-await build({
+const { metafile } = await build({
+  metafile: true,
   plugins: [lateBuiltins],
   alias,
   loader: { '.service': 'text', '.socket': 'text' },
@@ -55,4 +58,10 @@ await build({
   lineLimit: 120,
   ...bundle,
 });
+if (name === 'wgdriver') {
+  const notices = noticesOf(metafile);
+  await writeFile('dist/NOTICES', notices);
+  // Wherever the one file is taken, they go along.
+  await appendFile(bundle.outfile, `/*\n${notices.replaceAll('*/', '* /')}*/\n`);
+}
 await chmod(bundle.outfile, 0o755);

@@ -4,7 +4,7 @@
 // bundle, runtime and strip give the same bytes, in whatever folder.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
 const [arch, runtime, strip] = process.argv.slice(2);
@@ -45,6 +45,8 @@ try {
 
   const checksum = createHash('sha256').update(readFileSync(output)).digest('hex');
   renameSync(output, executable);
+  // Node's own, with those of all that it is made of.
+  copyFileSync(`${runtime}/LICENSE`, 'dist/NOTICES-node');
   writeFileSync(`${executable}.sha256`, `${checksum}  ${basename(executable)}\n`);
   console.log(`${executable}: ${checksum}`);
 } finally {

@@ -16,6 +16,9 @@ for (const path of ['/etc/wgdriver', '/var/lib/wgdriver', '/var/run/docker', '/r
   mkdirSync(join(rootfs, path), { recursive: true });
 }
 put(executable, program, 0o755);
+for (const notices of ['NOTICES', 'NOTICES-node']) {
+  put(`dist/${notices}`, `/usr/share/doc/wgdriver/${notices}`, 0o644);
+}
 // Such as `libm.so.6 => /lib/x86_64-linux-gnu/libm.so.6 (0x…)`, and the loader, which has no arrow.
 const loaded = execFileSync('ldd', [executable], { encoding: 'utf8' });
 for (const [, library] of loaded.matchAll(/^\s*(?:\S+ => )?(\/\S+) \(0x[0-9a-f]+\)$/gm)) {
