@@ -1,10 +1,10 @@
-import { type Outcome, run } from '../programs/run.ts';
-import { type Finding, pass, skip, warn } from './finding.ts';
+import { run } from '../programs/run.ts';
+import { type Attempt, type Finding, pass, skip, warn } from './finding.ts';
 
 const name = 'clock';
 
 /** Asks systemd, which asks the kernel, so that it does not matter who keeps the clock. */
-export function probeClock(): Promise<Outcome> {
+export function probeClock(): Promise<Attempt> {
   return run('timedatectl', ['show', '--property=NTPSynchronized', '--value']);
 }
 
@@ -12,7 +12,7 @@ export function probeClock(): Promise<Outcome> {
  * A key moves with its address from host to host, and a hub drops a handshake that is older than the last it took
  * for that key (docs/clocks.md).
  */
-export function judgeClock(answer: Outcome): Finding {
+export function judgeClock(answer: Attempt): Finding {
   const word = answer.ok ? answer.stdout.trim() : '';
   if (word === 'yes') {
     return pass(name, 'synchronised');

@@ -1,7 +1,7 @@
 import { release } from 'node:os';
 import { createEngine, type Engine } from '../engine/client.ts';
 import { netlinkObstacle } from '../links/netlink/probe.ts';
-import { probeProgram } from '../links/probe.ts';
+import { isInstalled } from '../links/probe.ts';
 import { readRights } from '../rights.ts';
 import { judgeCapabilities } from './capabilities.ts';
 import { judgeClock, probeClock } from './clock.ts';
@@ -33,13 +33,13 @@ export interface Patient {
 export async function* examine({ driver, pluginSocket, engineSocket }: Patient): AsyncGenerator<Finding> {
   const rights = await readRights();
   yield judgeRights(rights);
-  const ip = await probeProgram('ip');
-  yield judgeIp(ip.ok, netlinkObstacle() === undefined);
+  const hasIp = await isInstalled('ip');
+  yield judgeIp(hasIp, netlinkObstacle() === undefined);
   const hasRights = mayMakeLinks(rights);
-  yield judgeNamespaces(ip.ok && hasRights ? await probeNamespaces() : undefined);
+  yield judgeNamespaces(hasIp && hasRights ? await probeNamespaces() : undefined);
 
   yield judgeKernelVersion(release());
-  const wireguard = await probeWireGuard(hasRights, ip.ok, process.env);
+  const wireguard = await probeWireGuard(hasRights, hasIp, process.env);
   for (const judge of [judgeKernelWireGuard, judgeModule, judgeUserspace, judgeWg]) {
     yield judge(wireguard);
   }

@@ -1,5 +1,10 @@
 import { stripVTControlCharacters } from 'node:util';
 
+/** What came of something that was tried. */
+export type Attempt =
+  | { readonly ok: true; readonly stdout: string }
+  | { readonly ok: false; readonly cause: string };
+
 export type Status = 'pass' | 'warn' | 'fail' | 'skip';
 
 /** What a check found. Its texts are one line each, whatever a program or an engine said. */

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { decode } from '../decode.ts';
-import { type Outcome, run } from '../programs/run.ts';
-import { type Finding, fail, listed, pass, skip, warn } from './finding.ts';
+import { run } from '../programs/run.ts';
+import { type Attempt, type Finding, fail, listed, pass, skip, warn } from './finding.ts';
 
 const name = 'network-namespaces';
 const probeLink = 'wgprobe';
@@ -9,11 +9,11 @@ const probeLink = 'wgprobe';
 /** What `ip -json link show` printed in each place. */
 export interface NamespaceFacts {
   /** In the namespace of this process. */
-  readonly here: Outcome;
+  readonly here: Attempt;
   /** In a new one. */
-  readonly inside: Outcome;
+  readonly inside: Attempt;
   /** In a new one after a link was moved into it, from another new one: this process's is left alone. */
-  readonly moved: Outcome;
+  readonly moved: Attempt;
 }
 
 const showLinks = ['ip', '-json', 'link', 'show'] as const;

@@ -1,18 +1,18 @@
 import { open } from 'node:fs/promises';
 import { netlinkObstacle, probeWireGuardByNetlink } from '../links/netlink/probe.ts';
-import { probeKernelWireGuard, probeProgram } from '../links/probe.ts';
+import { isInstalled, probeWireGuardByPrograms } from '../links/probe.ts';
 import { userspaceProgram } from '../links/userspace/links.ts';
-import { type Outcome, run } from '../programs/run.ts';
-import { type Finding, fail, pass, skip, warn } from './finding.ts';
+import { run } from '../programs/run.ts';
+import { type Attempt, type Finding, fail, pass, skip, warn } from './finding.ts';
 
 const tunDevice = '/dev/net/tun';
 
 /** The two ways to a WireGuard link, as far as they go on this host. */
 export interface WireGuardFacts {
   /** Making a link in the kernel; undefined if it was not tried, for want of rights, or of netlink and `ip`. */
-  readonly kernel: Outcome | undefined;
+  readonly kernel: Attempt | undefined;
   /** Whether `modprobe` would find the module; asked only where the kernel made no link. */
-  readonly module: Outcome | undefined;
+  readonly module: Attempt | undefined;
   readonly userspace: {
     /** The program that makes links where the kernel does not. */
     readonly program: string;
@@ -38,23 +38,23 @@ export async function probeWireGuard(
   const program = userspaceProgram(env);
   const hasNetlink = netlinkObstacle() === undefined;
   const kernel = mayMakeLinks ? await probeKernel(hasNetlink, hasIp) : undefined;
-  const [module, isInstalled, tunError, wg] = await Promise.all([
+  const [module, hasUserspace, tunError, wg] = await Promise.all([
     kernel?.ok ? undefined : run('modprobe', ['--dry-run', 'wireguard']),
-    probeProgram(program),
+    isInstalled(program),
     probeTun(),
-    probeProgram('wg'),
+    isInstalled('wg'),
   ]);
-  const userspace = { program, isInstalled: isInstalled.ok, tunError };
-  return { kernel, module, userspace, wg: wg.ok, hasNetlink };
+  const userspace = { program, isInstalled: hasUserspace, tunError };
+  return { kernel, module, userspace, wg, hasNetlink };
 }
 
 /** As `serve` would make a link. */
-async function probeKernel(hasNetlink: boolean, hasIp: boolean): Promise<Outcome | undefined> {
-  if (hasNetlink) {
-    const cause = await probeWireGuardByNetlink();
-    return cause === undefined ? { ok: true, stdout: '' } : { ok: false, cause };
+async function probeKernel(hasNetlink: boolean, hasIp: boolean): Promise<Attempt | undefined> {
+  if (!hasNetlink && !hasIp) {
+    return undefined;
   }
-  return hasIp ? probeKernelWireGuard() : undefined;
+  const cause = await (hasNetlink ? probeWireGuardByNetlink() : probeWireGuardByPrograms());
+  return cause === undefined ? { ok: true, stdout: '' } : { ok: false, cause };
 }
 
 /** The file may be there without the driver behind it, so it is opened. */

@@ -205,7 +205,7 @@ async function inNamespace(
     .join('\n');
   const [program, args] =
     netns === 'new' ? ['unshare', ['--net', 'sh']] : ['nsenter', [`--net=${netns}`, 'sh']];
-  const outcome = await run(program, args, `${script}\n`);
+  const outcome = await run(program, args, { stdin: `${script}\n` });
   if (!outcome.ok) {
     throw new Error(`enter network namespace ${netns}: ${outcome.cause}`);
   }

@@ -1,11 +1,16 @@
-import { type Outcome, run } from '../programs/run.ts';
+import { run } from '../programs/run.ts';
+import { kernelWords } from './iproute/ip.ts';
 
-/** Does this kernel make WireGuard links? Really makes one, in a namespace that ends with the probe. */
-export function probeKernelWireGuard(): Promise<Outcome> {
-  return run('unshare', ['--net', 'ip', 'link', 'add', 'dev', 'wgprobe', 'type', 'wireguard']);
+/**
+ * Why this kernel makes no WireGuard links, or undefined. Really makes one, in a namespace that ends with the
+ * probe.
+ */
+export async function probeWireGuardByPrograms(): Promise<string | undefined> {
+  const outcome = await run('unshare', ['--net', 'ip', 'link', 'add', 'dev', 'wgprobe', 'type', 'wireguard']);
+  return outcome.ok ? undefined : kernelWords(outcome.stderr) || outcome.ending;
 }
 
 /** Is a program on the PATH? `command -v` runs nothing. */
-export function probeProgram(name: string): Promise<Outcome> {
-  return run('sh', ['-c', 'command -v "$1"', 'sh', name]);
+export async function isInstalled(program: string): Promise<boolean> {
+  return (await run('sh', ['-c', 'command -v "$1"', 'sh', program])).ok;
 }

@@ -1,11 +1,10 @@
 import type { Log } from '../log.ts';
-import { kernelWords } from './iproute/ip.ts';
 import { iprouteLinks } from './iproute/links.ts';
 import type { Links } from './links.ts';
 import { markOf } from './mark.ts';
 import { netlinkLinks } from './netlink/links.ts';
 import { netlinkObstacle, probeWireGuardByNetlink } from './netlink/probe.ts';
-import { probeKernelWireGuard, probeProgram } from './probe.ts';
+import { isInstalled, probeWireGuardByPrograms } from './probe.ts';
 import { userspaceLinks, userspaceProgram } from './userspace/links.ts';
 
 export const backends = ['auto', 'netlink', 'iproute', 'userspace'] as const;
@@ -38,7 +37,7 @@ export async function selectLinks(backend: Backend, owner: string, log: Log): Pr
     log.info(`backend ${choice}`, { reason: noNetlink === undefined ? kernel : `${kernel}; ${noNetlink}` });
     return make[choice]();
   }
-  if (!(await probeProgram(program)).ok) {
+  if (!(await isInstalled(program))) {
     throw new Error(
       `${noKernel}; and the userspace program ${program} is missing. \`wgdriver doctor\` says more`,
     );
@@ -55,11 +54,11 @@ async function probeByNetlink(): Promise<string | undefined> {
 
 /** Why not by `ip` and `wg`, or undefined. */
 async function probeByPrograms(): Promise<string | undefined> {
-  const kernel = await probeKernelWireGuard();
-  if (!kernel.ok) {
-    return noWireGuard(kernelWords(kernel.cause));
+  const cause = await probeWireGuardByPrograms();
+  if (cause !== undefined) {
+    return noWireGuard(cause);
   }
-  return (await probeProgram('wg')).ok ? undefined : 'the program wg is missing';
+  return (await isInstalled('wg')) ? undefined : 'the program wg is missing';
 }
 
 function noWireGuard(cause: string): string {

@@ -1,48 +1,190 @@
-import { execFile } from 'node:child_process';
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 
-/** Why a program failed: what it said on stderr, without keys, or how it ended. */
+/** Why a program failed. Its words come without keys. */
 export interface Failure {
   readonly ok: false;
+  /** One line with what it said on stderr, its command, and how it ended. */
   readonly cause: string;
-  /** What it said on stdout, without keys: some tell their errors there. */
-  readonly stdout?: string;
+  /** Its command and how it ended: `ip link show: exit status 1`. */
+  readonly ending: string;
+  readonly stderr: string;
+  /** Some programs report their errors here. */
+  readonly stdout: string;
 }
 
 export type Outcome = { readonly ok: true; readonly stdout: string } | Failure;
 
+export interface RunOptions {
+  /** The way for secrets: everybody can read a program's arguments. */
+  readonly stdin?: string;
+  /** On top of this process's environment; undefined removes a variable. */
+  readonly env?: NodeJS.ProcessEnv;
+  readonly timeoutMs?: number;
+  /** Of stdout and stderr together. */
+  readonly maxOutputBytes?: number;
+}
+
+/** `ip link delete` waits for the kernel while many links go; a hundred took 4 s. */
+const defaultTimeoutMs = 30_000;
+/** A link takes 1 KB in `ip -json -details link show`. */
+const defaultMaxOutputBytes = 64 * 1024 * 1024;
+/** A killed program that is stuck in the kernel does not end, and is not waited for. */
+const killGraceMs = 1000;
+
 /**
- * Runs a program with text on its stdin, and waits until nobody has its pipes any more. Does not reject: a failure is
- * an outcome.
+ * Runs a program and waits until nobody holds its pipes any more. One that runs too long or prints too much is
+ * killed together with everything that it started. Does not reject: a failure is an outcome.
  */
 export function run(
   file: string,
   args: readonly string[],
-  stdin = '',
-  env: NodeJS.ProcessEnv = {},
+  {
+    stdin = '',
+    env = {},
+    timeoutMs = defaultTimeoutMs,
+    maxOutputBytes = defaultMaxOutputBytes,
+  }: RunOptions = {},
 ): Promise<Outcome> {
   return new Promise((resolve) => {
-    const options = { env: { ...process.env, ...env, LC_ALL: 'C' }, maxBuffer: 64 * 1024 * 1024 };
-    const child = execFile(file, args, options, (error, stdout, stderr) => {
-      if (error === null) {
-        resolve({ ok: true, stdout });
-      } else if (error.code === 'ENOENT') {
-        resolve({ ok: false, cause: `the program ${file} was not found; install it` });
-      } else if (typeof error.code === 'string') {
-        resolve({ ok: false, cause: `the program ${file} could not be started: ${error.code}` });
-      } else {
-        const how =
-          error.signal === undefined || error.signal === null ? `exit status ${error.code}` : error.signal;
-        resolve({
-          ok: false,
-          cause: withoutKeys(stderr).trim() || `${file}: ${how}`,
-          ...(stdout === '' ? {} : { stdout: withoutKeys(stdout) }),
-        });
+    const notStarted = ({ code, message }: NodeJS.ErrnoException) =>
+      code === 'ENOENT'
+        ? 'the program was not found; install it'
+        : `could not be started: ${code ?? message}`;
+    let child: ChildProcessWithoutNullStreams;
+    try {
+      // The leader of a process group: killing the group ends what the program started as well.
+      child = spawn(file, args, {
+        detached: true,
+        stdio: 'pipe',
+        env: { ...process.env, ...env, LC_ALL: 'C' },
+      });
+    } catch (error) {
+      // Node throws some errors, E2BIG for one, and emits the others.
+      resolve(failed(commandOf(file, args), notStarted(error as NodeJS.ErrnoException), '', ''));
+      return;
+    }
+    const output = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
+    let size = 0;
+    let whyKilled: string | undefined;
+    let killTimer: NodeJS.Timeout | undefined;
+
+    const finish = (ending: string | undefined) => {
+      clearTimeout(timer);
+      clearTimeout(killTimer);
+      child.stdout.destroy();
+      child.stderr.destroy();
+      const [stdout, stderr] = [output.stdout, output.stderr].map((parts) => Buffer.concat(parts).toString());
+      resolve(
+        ending === undefined
+          ? { ok: true, stdout: stdout ?? '' }
+          : failed(commandOf(file, args), ending, stderr ?? '', stdout ?? ''),
+      );
+    };
+    const kill = (why: string) => {
+      if (whyKilled === undefined) {
+        whyKilled = why;
+        killGroup(child);
+        killTimer = setTimeout(() => finish(why), killGraceMs);
       }
+    };
+    const timer = setTimeout(() => kill(`killed after ${timeoutMs / 1000} s without an end`), timeoutMs);
+
+    for (const stream of ['stdout', 'stderr'] as const) {
+      child[stream].on('data', (part: Buffer) => {
+        size += part.length;
+        if (size > maxOutputBytes) {
+          kill(`killed after more than ${maxOutputBytes} bytes of output`);
+        } else {
+          output[stream].push(part);
+        }
+      });
+    }
+    child.on('error', (error) => finish(notStarted(error)));
+    child.on('close', (status, signal) => {
+      finish(whyKilled ?? (status === 0 ? undefined : endingOf(status, signal)));
     });
     // A program that ended without reading its input: its exit status tells why.
-    child.stdin?.on('error', () => {});
-    child.stdin?.end(stdin);
+    child.stdin.on('error', () => {});
+    child.stdin.end(stdin);
   });
+}
+
+/** A program that runs until it is stopped. */
+export interface RunningProgram {
+  stop(): void;
+}
+
+/**
+ * Starts a program that reports something as long as it runs, such as `ip monitor`. It does not keep this process
+ * from ending.
+ * @param onEnd called once, with why it ended as Failure has it; not after `stop`
+ */
+export function start(
+  file: string,
+  args: readonly string[],
+  { onOutput, onEnd }: { readonly onOutput: (part: Buffer) => void; readonly onEnd: (cause: string) => void },
+): RunningProgram {
+  const child = spawn(file, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, LC_ALL: 'C' },
+  });
+  let isOver = false;
+  let words = '';
+  const end = (ending: string) => {
+    if (!isOver) {
+      isOver = true;
+      onEnd(failed(commandOf(file, args), ending, words, '').cause);
+    }
+  };
+  child.stdout.on('data', onOutput);
+  // The last of its words, whatever it says in the course of time.
+  child.stderr.on('data', (part: Buffer) => {
+    words = part.toString();
+  });
+  child.on('error', ({ message }) => end(message));
+  child.on('close', (status, signal) => end(endingOf(status, signal)));
+  child.unref();
+  for (const pipe of [child.stdout, child.stderr]) {
+    (pipe as unknown as { unref(): void }).unref();
+  }
+  return {
+    stop() {
+      isOver = true;
+      child.kill();
+    },
+  };
+}
+
+function killGroup(child: ChildProcess): void {
+  try {
+    process.kill(-(child.pid ?? Number.NaN), 'SIGKILL');
+  } catch {
+    // A runtime that made no group, or a program that has just ended.
+    child.kill('SIGKILL');
+  }
+}
+
+function endingOf(status: number | null, signal: NodeJS.Signals | null): string {
+  return signal ?? `exit status ${status}`;
+}
+
+function failed(command: string, how: string, stderr: string, stdout: string): Failure {
+  const ending = `${command}: ${how}`;
+  const words = withoutKeys(stderr).trim();
+  return {
+    ok: false,
+    cause: words === '' ? ending : `${words.replaceAll(/\s*\n\s*/g, '; ')} (${ending})`,
+    ending,
+    stderr: words,
+    stdout: withoutKeys(stdout),
+  };
+}
+
+const longestCommand = 120;
+
+function commandOf(file: string, args: readonly string[]): string {
+  const command = withoutKeys([file, ...args].join(' ').replaceAll(/\s+/g, ' '));
+  return command.length > longestCommand ? `${command.slice(0, longestCommand)}…` : command;
 }
 
 /** `wg` quotes a line that it cannot parse, and a key may be on it. */

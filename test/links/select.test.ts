@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
-import { probeKernelWireGuard, probeProgram } from '../../src/links/probe.ts';
+import { isInstalled, probeWireGuardByPrograms } from '../../src/links/probe.ts';
 import { selectLinks } from '../../src/links/select.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
 import { deleteAllLinks, shownLink } from '../support/namespace-links.ts';
@@ -8,7 +8,7 @@ import { recordedLog } from '../support/recorded-log.ts';
 
 const { skip } = await enterFreshNamespace('wireguard-go', 'wg');
 const env = { ...process.env };
-const kernel = skip === undefined && (await probeKernelWireGuard()).ok;
+const kernel = skip === undefined && (await probeWireGuardByPrograms()) === undefined;
 const link = { name: 'wgd1', mtu: 1420, endpointId: 'e1' };
 
 afterEach(() => {
@@ -58,8 +58,8 @@ test('what is asked for is taken without a probe', { skip }, async () => {
 });
 
 test('a program on the PATH, and one that is not', async () => {
-  assert.equal((await probeProgram('sh')).ok, true);
-  assert.equal((await probeProgram('wgdriver-none')).ok, false);
+  assert.equal(await isInstalled('sh'), true);
+  assert.equal(await isInstalled('wgdriver-none'), false);
   // A name is a name, not a piece of a script.
-  assert.equal((await probeProgram('none; true')).ok, false);
+  assert.equal(await isInstalled('none; true'), false);
 });

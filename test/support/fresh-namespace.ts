@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import process from 'node:process';
-import { probeProgram } from '../../src/links/probe.ts';
+import { isInstalled } from '../../src/links/probe.ts';
 
 /** Set in the process that is inside. */
 const mark = 'WGDRIVER_TEST_NAMESPACE';
@@ -25,7 +25,7 @@ export type Skip = { readonly skip?: string };
 export async function whyNoPrograms(...programs: string[]): Promise<Skip> {
   const missing: string[] = [];
   for (const program of programs) {
-    if (!(await probeProgram(program)).ok) {
+    if (!(await isInstalled(program))) {
       missing.push(program);
     }
   }

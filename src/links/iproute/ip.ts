@@ -22,12 +22,12 @@ type ShownLink = v.InferOutput<typeof shownLinks>[number];
 
 /** Runs commands of ip-link(8), one a line, all in one process; the first that fails ends it. */
 export function ipBatch(commands: readonly string[]): Promise<Outcome> {
-  return run('ip', ['-batch', '-'], `${commands.join('\n')}\n`);
+  return run('ip', ['-batch', '-'], { stdin: `${commands.join('\n')}\n` });
 }
 
 /** The line of a batch that failed, counted from 1. */
-export function failedLine({ cause }: Failure): number {
-  return Number(/Command failed -:(\d+)/.exec(cause)?.[1] ?? 1);
+export function failedLine({ stderr }: Failure): number {
+  return Number(/Command failed -:(\d+)/.exec(stderr)?.[1] ?? 1);
 }
 
 /** Deletes a link that this process has just made and could not mark. */
@@ -71,7 +71,7 @@ export async function deleteUnfinished(
 async function deleteShown(name: string): Promise<void> {
   const outcome = await run('ip', ['link', 'delete', 'dev', name]);
   // Gone in between: with its namespace, or by another call.
-  if (!outcome.ok && errnoOf(outcome.cause) !== 'ENODEV') {
+  if (!outcome.ok && errnoOf(outcome.stderr) !== 'ENODEV') {
     throw failure('delete', name, outcome);
   }
 }
@@ -92,7 +92,7 @@ export async function showLink(name: string): Promise<ShownLink | undefined> {
   if (outcome.ok) {
     return parseLinks(outcome.stdout)[0];
   }
-  if (errnoOf(outcome.cause) === 'ENODEV') {
+  if (errnoOf(outcome.stderr) === 'ENODEV') {
     return undefined;
   }
   throw failure('show', name, outcome);
@@ -115,13 +115,14 @@ function parseLinks(json: string): ShownLink[] {
 }
 
 /** The error behind a failed run of `ip`. */
-export function failure(operation: string, link: string, { cause }: Failure): LinkError {
-  return new LinkError(operation, link, kernelWords(cause), errnoOf(cause));
+export function failure(operation: string, link: string, { stderr, ending }: Failure): LinkError {
+  const words = kernelWords(stderr);
+  return new LinkError(operation, link, words === '' ? ending : `${words} (${ending})`, errnoOf(stderr));
 }
 
 /** What the kernel said, in one line and without the framing of `ip`. */
-export function kernelWords(cause: string): string {
-  return cause
+export function kernelWords(text: string): string {
+  return text
     .split('\n')
     .filter((line) => !line.startsWith('Command failed'))
     .map((line) => line.replace(/^(RTNETLINK answers|Error): /, ''))

@@ -33,7 +33,7 @@ export function iprouteLinks(mark: Mark): Links {
       // `wg setconf` opens its file anew, which a socket (Node's stdin) does not allow; the pipe behind
       // `cat` does, and the key is never on a disk.
       const script = 'cat | wg setconf "$1" /proc/self/fd/0';
-      const outcome = await run('sh', ['-c', script, 'sh', name], setconf(device));
+      const outcome = await run('sh', ['-c', script, 'sh', name], { stdin: setconf(device) });
       if (!outcome.ok) {
         throw new LinkError('configure', name, outcome.cause);
       }

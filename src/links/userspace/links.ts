@@ -37,7 +37,7 @@ export function userspaceLinks(mark: Mark, program: string): Links {
       if (await linkExists(name)) {
         throw new LinkError('create', name, 'File exists', 'EEXIST');
       }
-      const outcome = await run(program, [name], '', withoutForeground);
+      const outcome = await run(program, [name], { env: withoutForeground });
       if (!outcome.ok) {
         throw new LinkError('create', name, wordsOf(outcome));
       }
@@ -97,6 +97,7 @@ function endedAtOnce(program: string): string {
 }
 
 /** wireguard-go tells its error on stdout, and on stderr draws a box of advice. */
-function wordsOf({ cause, stdout = '' }: Failure): string {
-  return `${stdout}\n${cause}`.replaceAll(/^[┌│└].*$/gm, '');
+function wordsOf({ stdout, stderr, ending }: Failure): string {
+  const words = `${stdout}\n${stderr}`.replaceAll(/^[┌│└].*$/gm, '').trim();
+  return words === '' ? ending : `${words} (${ending})`;
 }

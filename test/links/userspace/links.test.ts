@@ -144,7 +144,7 @@ test('what wireguard-go says of a failure is one line, without its banner', { sk
     links.create({ ...link, name }),
     isLinkError(
       undefined,
-      /^create link wgd-with-too-long-a-name: ERROR: [^┌│└]*interface name too long[^┌│└]*$/,
+      /^create link wgd-with-too-long-a-name: ERROR: [^┌│└]*interface name too long[^┌│└]* \(wireguard-go /,
     ),
   );
 });
@@ -165,10 +165,10 @@ test('a program that is missing, that fails, and that makes no link', { skip }, 
   for (const [program, message] of [
     [
       'wgdriver-no-such-program',
-      /^create link wgd1a2b3c: the program wgdriver-no-such-program was not found/,
+      /^create link wgd1a2b3c: wgdriver-no-such-program wgd1a2b3c: the program was not found; install it$/,
     ],
-    [folder, /^create link wgd1a2b3c: the program .* could not be started: EACCES$/],
-    [failing, /^create link wgd1a2b3c: no tun for wgd1a2b3c: \[key\]$/],
+    [folder, /^create link wgd1a2b3c: .* could not be started: EACCES$/],
+    [failing, /^create link wgd1a2b3c: no tun for wgd1a2b3c: \[key\] \(.* exit status 3\)$/],
     ['true', /^create link wgd1a2b3c: true began and was gone at once; .*max_user_instances/],
   ] as const) {
     await assert.rejects(
