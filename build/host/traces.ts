@@ -1,5 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { attempt, run, until } from './commands.ts';
+import { endpointFiles } from './state.ts';
 
 /** What a host has of the things that drivers leave behind, each as lines that can be compared. */
 export interface Traces {
@@ -23,9 +24,7 @@ export async function takeTraces(): Promise<Traces> {
     namespaces: (await attempt('lsns', ['--noheadings', '--type', 'net', '--output', 'NS'])).stdout
       .trim()
       .split('\n'),
-    state: (
-      await Promise.all(['networks', 'endpoints'].map((kind) => filesOf(`/var/lib/wgdriver/${kind}`)))
-    ).flat(),
+    state: [...(await filesOf('/var/lib/wgdriver/networks')), ...(await endpointFiles('/var/lib/wgdriver'))],
   };
 }
 

@@ -2,24 +2,14 @@ import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Links, OwnedLink } from '../links/links.ts';
 import type { Log } from '../log.ts';
-import type { Endpoint, Joined, Store } from '../state/store.ts';
+import type { Joined } from '../state/store.ts';
+import type { EndpointState, Lifecycle } from './lifecycle.ts';
 import { linkName } from './names.ts';
-import type { Queue } from './queue.ts';
 
 export interface ReconcileDependencies {
-  readonly store: Store;
-  readonly links: Links;
+  readonly lifecycle: Lifecycle;
+  readonly links: Pick<Links, 'list'>;
   readonly log: Log;
-  /** The queues that the calls for a network and for an endpoint are in. */
-  readonly inNetwork: Queue;
-  readonly inEndpoint: Queue;
-  /** Endpoints and networks that should be gone: their removal was begun, and failed or was cut short. */
-  readonly undeleted: ReadonlySet<string>;
-  readonly undeletedNetworks: ReadonlySet<string>;
-  /** Deletes an endpoint and its link; to be called in its queue. */
-  readonly removeEndpoint: (endpointId: string) => Promise<void>;
-  /** Deletes a network and its endpoints; to be called in its queue. */
-  readonly removeNetwork: (networkId: string) => Promise<void>;
   /** Milliseconds on a clock that only goes forward. */
   readonly now: () => number;
 }
@@ -36,7 +26,6 @@ const unjoinedMs = 300_000;
 /** What may be wrong with an endpoint, and how long it must have been so to be believed. */
 const patienceMs = {
   'its deletion was begun before': 0,
-  'the machine was booted since': 0,
   'its link stayed on the host': settleMs,
   'its link and its sandbox are gone': settleMs,
   'it was never joined': unjoinedMs,
@@ -45,9 +34,7 @@ type Reason = keyof typeof patienceMs;
 
 interface Suspicion {
   readonly reason: Reason;
-  /** As they were then: whatever has called for the endpoint meanwhile has made it another one. */
-  readonly endpoint: Endpoint;
-  readonly joined: Joined | undefined;
+  readonly revision: number;
   readonly sinceMs: number;
 }
 
@@ -59,21 +46,10 @@ interface Suspicion {
  * Links of somebody else's are not even looked at. An endpoint is only forgotten on evidence, and at worst
  * that costs nothing: DeleteEndpoint of one that is not known deletes its link all the same.
  */
-export function createReconcile({
-  store,
-  links,
-  log,
-  inNetwork,
-  inEndpoint,
-  undeleted,
-  undeletedNetworks,
-  removeEndpoint,
-  removeNetwork,
-  now,
-}: ReconcileDependencies): () => Promise<void> {
+export function createReconcile({ lifecycle, links, log, now }: ReconcileDependencies): () => Promise<void> {
   let suspicions = new Map<string, Suspicion>();
-  /** When the unfinished links were first seen. */
-  let unfinished = new Map<string, number>();
+  /** When each broken Join was first seen. */
+  let brokenSince = new Map<string, number>();
 
   return async () => {
     let onHost: OwnedLink[] | undefined;
@@ -81,126 +57,76 @@ export function createReconcile({
       onHost = await links.list();
     });
     await deleteOrphans(onHost ?? []);
-    await deleteUnfinished();
-    await forgetEndpoints(onHost);
+    await deleteBrokenJoins();
+    await deleteStaleEndpoints(onHost);
     await deleteNetworks();
   };
 
   async function deleteNetworks(): Promise<void> {
-    for (const network of undeletedNetworks) {
-      await attempt('a network could not be deleted', { network }, () =>
-        inNetwork(network, async () => {
-          // A call for it may have been in the queue.
-          if (undeletedNetworks.has(network)) {
-            await removeNetwork(network);
-            log.info('network deleted', { network });
-          }
-        }),
-      );
+    for (const network of lifecycle.undeletedNetworks()) {
+      await attempt('a network could not be deleted', { network }, async () => {
+        if (await lifecycle.deleteNetworkAgain(network)) {
+          log.info('network deleted', { network });
+        }
+      });
     }
   }
 
   async function deleteOrphans(onHost: readonly OwnedLink[]): Promise<void> {
-    for (const { name, endpointId } of onHost) {
-      if (store.endpoint(endpointId) === undefined) {
-        await attempt(
-          'an orphaned link could not be deleted',
-          { endpoint: endpointId, link: name },
-          async () => {
-            await inEndpoint(endpointId, () => links.delete(name));
-            log.info('orphaned link deleted', { endpoint: endpointId, link: name });
-          },
-        );
-      }
+    const known = new Set(lifecycle.endpoints().map(({ endpoint }) => endpoint.endpointId));
+    for (const link of onHost.filter(({ endpointId }) => !known.has(endpointId))) {
+      const fields = { endpoint: link.endpointId, link: link.name };
+      await attempt('an orphaned link could not be deleted', fields, async () => {
+        if (await lifecycle.deleteOrphan(link)) {
+          log.info('orphaned link deleted', fields);
+        }
+      });
     }
   }
 
   /** What a predecessor was making when it was killed. A program that it had started may still be at it. */
-  async function deleteUnfinished(): Promise<void> {
-    const before = unfinished;
-    unfinished = new Map();
-    for (const { endpointId } of store.allJoined()) {
-      await inEndpoint(endpointId, async () => {
-        const joined = store.joined(endpointId);
-        const isUnfinished = joined?.stage === 'begun';
-        if (joined === undefined || (!isUnfinished && store.endpoint(endpointId) !== undefined)) {
-          return;
+  async function deleteBrokenJoins(): Promise<void> {
+    const before = brokenSince;
+    brokenSince = new Map();
+    for (const endpointId of lifecycle.brokenJoins()) {
+      const sinceMs = before.get(endpointId) ?? now();
+      const fields = { endpoint: endpointId, link: linkName(endpointId) };
+      brokenSince.set(endpointId, sinceMs);
+      await attempt('an unfinished link could not be deleted', fields, async () => {
+        if (!(await lifecycle.deleteBrokenJoin(endpointId, now() - sinceMs >= settleMs))) {
+          brokenSince.delete(endpointId);
         }
-        const sinceMs = before.get(endpointId) ?? now();
-        const link = linkName(endpointId);
-        await attempt('an unfinished link could not be deleted', { endpoint: endpointId, link }, async () => {
-          if (isUnfinished) {
-            unfinished.set(endpointId, sinceMs);
-            await links.deleteUnfinished(link);
-          }
-          if (!isUnfinished || now() - sinceMs >= settleMs) {
-            await store.removeJoined(endpointId);
-            unfinished.delete(endpointId);
-          }
-        });
       });
     }
   }
 
   /** @param onHost undefined if it is not known */
-  async function forgetEndpoints(onHost: readonly OwnedLink[] | undefined): Promise<void> {
+  async function deleteStaleEndpoints(onHost: readonly OwnedLink[] | undefined): Promise<void> {
     const before = suspicions;
     suspicions = new Map();
     const linkOf = onHost && new Map(onHost.map((link) => [link.endpointId, link]));
-    for (const endpoint of store.endpoints()) {
-      const { endpointId } = endpoint;
-      const joined = store.joined(endpointId);
+    for (const seen of lifecycle.endpoints()) {
+      const { endpointId, networkId } = seen.endpoint;
       const link = linkOf?.get(endpointId);
-      const reason = linkOf ? await suspicionOf(endpoint, joined, link) : suspicionWhateverLinks(endpoint);
+      const reason = await reasonAgainst(seen, link, linkOf !== undefined);
       if (reason === undefined) {
         continue;
       }
       const earlier = before.get(endpointId);
-      const isSame = earlier?.reason === reason && earlier.endpoint === endpoint && earlier.joined === joined;
+      // Whatever has called for the endpoint meanwhile has made it another one.
+      const isSame = earlier?.reason === reason && earlier.revision === seen.revision;
       const sinceMs = isSame ? earlier.sinceMs : now();
-      suspicions.set(endpointId, { reason, endpoint, joined, sinceMs });
+      suspicions.set(endpointId, { reason, revision: seen.revision, sinceMs });
       if (now() - sinceMs < patienceMs[reason]) {
         continue;
       }
-      const fields = { network: endpoint.networkId, endpoint: endpointId, link: link?.name };
-      await attempt('a stale endpoint could not be deleted', fields, () =>
-        inEndpoint(endpointId, async () => {
-          // A call for it may have been in the queue.
-          if (store.endpoint(endpointId) === endpoint && store.joined(endpointId) === joined) {
-            if (link !== undefined && link.name !== linkName(endpointId)) {
-              await links.delete(link.name);
-            }
-            await removeEndpoint(endpointId);
-            log.info('stale endpoint deleted', { ...fields, reason });
-          }
-        }),
-      );
+      const fields = { network: networkId, endpoint: endpointId, link: link?.name };
+      await attempt('a stale endpoint could not be deleted', fields, async () => {
+        if (await lifecycle.deleteStaleEndpoint(seen, link?.name)) {
+          log.info('stale endpoint deleted', { ...fields, reason });
+        }
+      });
     }
-  }
-
-  function suspicionWhateverLinks({ endpointId, bootId }: Endpoint): Reason | undefined {
-    if (undeleted.has(endpointId)) {
-      return 'its deletion was begun before';
-    }
-    return bootId !== undefined && bootId !== store.bootId ? 'the machine was booted since' : undefined;
-  }
-
-  async function suspicionOf(
-    endpoint: Endpoint,
-    joined: Joined | undefined,
-    link: OwnedLink | undefined,
-  ): Promise<Reason | undefined> {
-    const reason = suspicionWhateverLinks(endpoint);
-    if (reason !== undefined) {
-      return reason;
-    }
-    if (link !== undefined) {
-      return 'its link stayed on the host';
-    }
-    if (joined === undefined) {
-      return 'it was never joined';
-    }
-    return (await isSandboxGone(joined)) ? 'its link and its sandbox are gone' : undefined;
   }
 
   async function attempt(
@@ -214,6 +140,26 @@ export function createReconcile({
       log.warn(complaint, { ...fields, cause: String(error) });
     }
   }
+}
+
+async function reasonAgainst(
+  { joined, isUndeleted }: EndpointState,
+  link: OwnedLink | undefined,
+  areLinksKnown: boolean,
+): Promise<Reason | undefined> {
+  if (isUndeleted) {
+    return 'its deletion was begun before';
+  }
+  if (!areLinksKnown) {
+    return undefined;
+  }
+  if (link !== undefined) {
+    return 'its link stayed on the host';
+  }
+  if (joined === undefined) {
+    return 'it was never joined';
+  }
+  return (await isSandboxGone(joined)) ? 'its link and its sandbox are gone' : undefined;
 }
 
 /**

@@ -1,28 +1,50 @@
 import { mkdir, readdir, readFile, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { StateError } from './error.ts';
 
-/** Files of one suffix in a folder: small JSON records, each called by its id. */
-export interface StateFiles {
-  /** Every record by its id, in no order; a file that is no JSON is given as an Error. */
-  readAll(): Promise<[id: string, record: unknown][]>;
-  /** Puts a record that makes no sense out of the way, under a name that is said; it is not deleted. */
-  setAside(id: string): Promise<string>;
+/** A small JSON file that is called by the id of what it records. */
+export interface StateFile {
+  readonly id: string;
+  readonly path: string;
+  /** What is in it; an Error if that is no JSON. */
+  readonly content: unknown;
+}
+
+/**
+ * Every file of a suffix in a folder, in no order; none where there is no such folder.
+ * @throws StateError if the folder or a file cannot be read, which says nothing about what is in it
+ */
+export async function readStateFiles(folder: string, suffix: string): Promise<StateFile[]> {
+  const files: StateFile[] = [];
+  // One after the other: thousands at once would run out of file descriptors.
+  for (const name of (await namesIn(folder)).filter((candidate) => candidate.endsWith(suffix))) {
+    const path = join(folder, name);
+    files.push({ id: name.slice(0, -suffix.length), path, content: await readJson(path) });
+  }
+  return files;
+}
+
+/** @throws StateError unless it can be read or is not there */
+export async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+      return [];
+    }
+    throw unreadable('folder', folder, error);
+  }
 }
 
 export async function makeStateFolder(path: string): Promise<void> {
   await mkdir(path, { recursive: true, mode: 0o700 });
 }
 
-export function stateFiles(path: string, suffix: string): StateFiles {
-  return {
-    readAll: () => readRecords(path, suffix),
-    async setAside(id) {
-      const file = join(path, id + suffix);
-      const aside = `${file}.unreadable-${Date.now()}`;
-      await rename(file, aside);
-      return aside;
-    },
-  };
+/** Puts a file that makes no sense out of the way, under a name that is returned; it is not deleted. */
+export async function setAside(path: string): Promise<string> {
+  const aside = `${path}.unreadable-${Date.now()}`;
+  await rename(path, aside);
+  return aside;
 }
 
 /** At half the price of rm(…, { force: true }), which looks first. */
@@ -38,14 +60,9 @@ export function textOf(record: object): string {
   return `${JSON.stringify(record, null, 2)}\n`;
 }
 
-async function readRecords(path: string, suffix: string): Promise<[id: string, record: unknown][]> {
-  const names = (await readdir(path)).filter((name) => name.endsWith(suffix));
-  const records: [string, unknown][] = [];
-  // One after the other: thousands at once would run out of file descriptors, and look unreadable.
-  for (const name of names) {
-    records.push([name.slice(0, -suffix.length), await readJson(join(path, name))]);
-  }
-  return records;
+/** In the words of the kernel: `write state file /…/x.json: ENOSPC: no space left on device, write`. */
+export function failure(operation: string, path: string, error: unknown): Error {
+  return new Error(`${operation} state file ${path}: ${messageOf(error)}`, { cause: error });
 }
 
 async function readJson(path: string): Promise<unknown> {
@@ -53,7 +70,10 @@ async function readJson(path: string): Promise<unknown> {
   try {
     text = await readFile(path, 'utf8');
   } catch (error) {
-    return error instanceof Error ? error : new Error(String(error));
+    if ((error as NodeJS.ErrnoException).code === 'EISDIR') {
+      return new Error('expected a file, got a folder');
+    }
+    throw unreadable('file', path, error);
   }
   try {
     return JSON.parse(text);
@@ -63,9 +83,10 @@ async function readJson(path: string): Promise<unknown> {
   }
 }
 
-/** In the words of the kernel: `write state file /…/x.json: ENOSPC: no space left on device, write`. */
-export function failure(operation: string, path: string, error: unknown): Error {
-  return new Error(
-    `${operation} state file ${path}: ${error instanceof Error ? error.message : String(error)}`,
-  );
+function unreadable(what: 'file' | 'folder', path: string, error: unknown): StateError {
+  return new StateError('unreadable', `read state ${what} ${path}: ${messageOf(error)}`, { cause: error });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

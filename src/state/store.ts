@@ -1,44 +1,39 @@
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import * as v from 'valibot';
-import { decode, parsed } from '../decode.ts';
 import type { Log } from '../log.ts';
-import { type Network, type NetworkRecord, networkOf } from '../networks/network.ts';
-import { type Address, formatPrefix, type Prefix, parsePrefix } from '../wireguard/address.ts';
-import type { StateFiles } from './files.ts';
-import { openStateFolder, type StateFolder } from './folder.ts';
-import { type JoinedFolder, openJoinedFolder, type Stage } from './joined-folder.ts';
+import { type Network, networkOf } from '../networks/network.ts';
+import type { Address } from '../wireguard/address.ts';
+import { openBootFolder } from './boot-folder.ts';
+import { openDurableFolder } from './durable-folder.ts';
+import { StateError } from './error.ts';
+import { readStateFiles, type StateFile, setAside } from './files.ts';
+import { leaveLayout01, readLayout01, readStages, removeFoldersOfBoots } from './layout-0.1.ts';
+import { currentVersion, type RecordKind, versionIn } from './migrations.ts';
+import {
+  decodeEndpoint,
+  decodeJoined,
+  decodeNetworkRecord,
+  type Endpoint,
+  encode,
+  endpointRecord,
+  type Joined,
+  type Stage,
+  stageSuffixes,
+  stages,
+} from './records.ts';
 
-/** An endpoint: a container's place in a network, which may have a link or not. */
-export interface Endpoint {
-  readonly endpointId: string;
-  readonly networkId: string;
-  /** Each with the length of its subnet. */
-  readonly addresses: readonly Prefix[];
-  /** The boot of the machine that it was created in (random(4)): no link outlives that. */
-  readonly bootId?: string | undefined;
-}
-
-/** How far a Join of this boot of the machine has come. */
-export interface Joined {
-  readonly endpointId: string;
-  /** The file of the container's network namespace, which older engines make only after Join; or empty. */
-  readonly sandbox: string;
-  /**
-   * `begun` from before the link is made until it carries our mark: what has its name is ours all the same.
-   * `leaving` is being removed, and a driver that starts has to go on with that.
-   */
-  readonly stage: Stage;
-}
+export type { Endpoint, Joined } from './records.ts';
 
 /**
  * The networks and endpoints there are, in memory, and on disk before a promise resolves. Each call
- * costs the same however many there are.
+ * costs the same however many there are. Endpoints and Joins are of this boot of the machine alone.
  */
 export interface Store {
   /** This boot of the machine. */
   readonly bootId: string;
   network(networkId: string): Network | undefined;
+  /** Why a network that is on disk cannot be used, as after a downgrade. Its record stays as it is. */
+  unusableNetwork(networkId: string): string | undefined;
   endpoint(endpointId: string): Endpoint | undefined;
   /** Who holds an address of a network: there must not be two with one key. */
   endpointAt(networkId: string, address: Address): Endpoint | undefined;
@@ -46,11 +41,12 @@ export interface Store {
   endpoints(): readonly Endpoint[];
   joined(endpointId: string): Joined | undefined;
   allJoined(): readonly Joined[];
+  /** Also survives a power cut, from when the promise resolves. */
   putNetwork(network: Network): Promise<void>;
   removeNetwork(networkId: string): Promise<void>;
   putEndpoint(endpoint: Endpoint): Promise<void>;
   removeEndpoint(endpointId: string): Promise<void>;
-  /** From here on a link may be there, without its mark. It outlives this process and not a power cut, as links do. */
+  /** From here on a link may be there, without its mark. */
   beginJoin(joined: Pick<Joined, 'endpointId' | 'sandbox'>): Promise<void>;
   /** The link has its mark. */
   finishJoin(endpointId: string): Promise<void>;
@@ -59,52 +55,53 @@ export interface Store {
   removeJoined(endpointId: string): Promise<void>;
 }
 
-/**
- * Written into every file. What older drivers of a version do not know they pass over, so whatever they
- * must know is a new version: a driver refuses to start on one newer than its own.
- */
-const version = 1;
-
-const networkFile = v.object({
-  version: v.literal(version, `expected ${version}`),
-  networkId: v.string(),
-  internal: v.boolean(),
-  subnets: v.array(v.object({ pool: v.string(), gateway: v.string() })),
-  options: v.record(v.string(), v.unknown()),
-});
-
-const endpointFile = v.object({
-  version: v.literal(version, `expected ${version}`),
-  endpointId: v.string(),
-  networkId: v.string(),
-  address: v.pipe(v.string(), parsed(parsePrefix, 'expected an address with a prefix length')),
-  bootId: v.optional(v.string()),
-});
-
-const joinedFile = v.object({
-  version: v.literal(version, `expected ${version}`),
-  endpointId: v.string(),
-  sandbox: v.string(),
-});
-
-/** A random(4) UUID, as the folder of a boot is called. */
-const bootIdPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+const suffix = '.json';
 
 /**
- * Opens the state in a folder, which this process must hold (lockState). What cannot be read is set aside
+ * Opens the state in a folder, which this process must hold (lockState). What makes no sense is set aside
  * with a line in the log.
- * @throws Error if a newer driver's state is there; then nothing was touched
+ * @throws StateError if it cannot be read, or a newer driver's is there; then nothing was touched
  */
 export async function openStore(folder: string, log: Log): Promise<Store> {
   const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
-  const networkFolder = await openStateFolder(join(folder, 'networks'));
-  const endpointFolder = await openStateFolder(join(folder, 'endpoints'));
-  const networkFiles = await networkFolder.readAll();
-  const endpointFiles = await endpointFolder.readAll();
-  refuseNewer(folder, [...networkFiles, ...endpointFiles]);
-  const joinedFolder = await openFolderOfBoot(join(folder, 'joined'), bootId);
+  const networksPath = join(folder, 'networks');
+  const bootsPath = join(folder, 'boots');
+  const paths = {
+    endpoints: join(bootsPath, bootId, 'endpoints'),
+    joined: join(bootsPath, bootId, 'joined'),
+  };
+
+  // All of it, before anything is touched.
+  const networkFiles = await readStateFiles(networksPath, suffix);
+  const endpointFiles = await readStateFiles(paths.endpoints, suffix);
+  const joinedFiles = await readStages(paths.joined);
+  const old = await readLayout01(folder, bootId);
+  refuseNewer(folder, 'network', networkFiles);
+  refuseNewer(folder, 'endpoint', [...endpointFiles, ...old.endpoints]);
+  for (const stage of stages) {
+    refuseNewer(folder, 'joined', [...joinedFiles[stage], ...old.joined[stage]]);
+  }
+
+  const records = await decodeFiles(networkFiles, decodeNetworkRecord, log);
+  const knownEndpoints = await decodeFiles([...endpointFiles, ...old.endpoints], decodeEndpoint, log);
+  const knownJoined: Joined[] = [];
+  for (const stage of stages) {
+    // A part of what was begun tells nothing: what it was for comes after it.
+    const files = [...joinedFiles[stage], ...old.joined[stage]].filter(
+      ({ content }) => !(stage === 'begun' && content instanceof Error),
+    );
+    knownJoined.push(
+      ...(await decodeFiles(files, decodeJoined, log)).map((record) => ({ ...record, stage })),
+    );
+  }
+  const networkFolder = await openDurableFolder(networksPath);
+  const endpointFolder = await openBootFolder(paths.endpoints);
+  const joinedFolder = await openBootFolder(paths.joined);
+  await leaveLayout01(folder, old, paths);
+  await removeFoldersOfBoots(bootsPath, bootId);
 
   const networks = new Map<string, Network>();
+  const unusable = new Map<string, string>();
   const endpoints = new Map<string, Endpoint>();
   const joined = new Map<string, Joined>();
   const byNetwork = new Map<string, Set<string>>();
@@ -143,41 +140,44 @@ export async function openStore(folder: string, log: Log): Promise<Store> {
 
   /** There is one file for each: what was begun anew is so from when it is on the disk. */
   const replaceJoined = async (record: Joined) => {
-    const before = joined.get(record.endpointId);
+    const before = joined.get(record.endpointId)?.stage;
     joined.set(record.endpointId, record);
-    if (before !== undefined && before.stage !== record.stage) {
-      await joinedFolder.remove(before.endpointId, before.stage);
+    if (before !== undefined && before !== record.stage) {
+      await joinedFolder.remove(record.endpointId, stageSuffixes[before]);
     }
   };
 
   const moveJoined = async (endpointId: string, from: Stage, to: Stage) => {
     const known = joined.get(endpointId);
     if (known?.stage === from) {
-      await joinedFolder.move(endpointId, from, to);
+      await joinedFolder.move(endpointId, stageSuffixes[from], stageSuffixes[to]);
       joined.set(endpointId, { ...known, stage: to });
     }
   };
 
-  for (const record of await decodeRecords(networkFolder, networkFiles, decodeNetwork, log)) {
-    networks.set(record.networkId, record);
+  for (const record of records) {
+    try {
+      networks.set(record.networkId, networkOf(record));
+    } catch (error) {
+      const cause = error instanceof Error ? error.message : String(error);
+      unusable.set(record.networkId, cause);
+      log.error('a network cannot be used by this version of wgdriver; its record stays', {
+        network: record.networkId,
+        cause,
+      });
+    }
   }
-  for (const endpoint of await decodeRecords(endpointFolder, endpointFiles, decodeEndpoint, log)) {
+  for (const endpoint of knownEndpoints) {
     addEndpoint(endpoint);
   }
-  for (const stage of ['leaving', 'marked', 'begun'] as const) {
-    const files = joinedFolder.files(stage);
-    // A part of what was begun tells nothing: what it was for comes after it.
-    const records = (await files.readAll()).filter(
-      ([, record]) => !(stage === 'begun' && record instanceof Error),
-    );
-    for (const record of await decodeRecords(files, records, decodeJoined, log)) {
-      await replaceJoined({ ...record, stage });
-    }
+  for (const record of knownJoined) {
+    await replaceJoined(record);
   }
 
   return {
     bootId,
     network: (networkId) => networks.get(networkId),
+    unusableNetwork: (networkId) => unusable.get(networkId),
     endpoint: (endpointId) => endpoints.get(endpointId),
     endpointAt: (networkId, address) => endpoints.get(holders.get(placeOf(networkId, address)) ?? ''),
     endpointsOf: (networkId) =>
@@ -188,34 +188,37 @@ export async function openStore(folder: string, log: Log): Promise<Store> {
 
     async putNetwork(network) {
       const { networkId, record } = network;
-      await writeOrUndo(networkFolder, networkId, record, networks.has(networkId));
+      try {
+        await networkFolder.write(networkId, encode('network', record));
+      } catch (error) {
+        // A new one that may not be durable is not left there for the next start.
+        if (!networks.has(networkId)) {
+          await networkFolder.remove(networkId).catch(() => {});
+        }
+        throw error;
+      }
       networks.set(networkId, network);
+      unusable.delete(networkId);
     },
 
     async removeNetwork(networkId) {
       await networkFolder.remove(networkId);
       networks.delete(networkId);
+      unusable.delete(networkId);
     },
 
     async putEndpoint(endpoint) {
-      const { endpointId, addresses, ...rest } = endpoint;
-      const [address] = addresses.map(formatPrefix);
-      await writeOrUndo(
-        endpointFolder,
-        endpointId,
-        { endpointId, ...rest, address },
-        endpoints.has(endpointId),
-      );
+      await endpointFolder.write(endpoint.endpointId, suffix, endpointRecord(endpoint));
       addEndpoint(endpoint);
     },
 
     async removeEndpoint(endpointId) {
-      await endpointFolder.remove(endpointId);
+      await endpointFolder.remove(endpointId, suffix);
       forgetEndpoint(endpointId);
     },
 
     async beginJoin({ endpointId, sandbox }) {
-      await joinedFolder.begin(endpointId, { version, endpointId, sandbox });
+      await joinedFolder.write(endpointId, stageSuffixes.begun, encode('joined', { endpointId, sandbox }));
       await replaceJoined({ endpointId, sandbox, stage: 'begun' });
     },
 
@@ -225,81 +228,46 @@ export async function openStore(folder: string, log: Log): Promise<Store> {
     async removeJoined(endpointId) {
       const known = joined.get(endpointId);
       if (known !== undefined) {
-        await joinedFolder.remove(endpointId, known.stage);
+        await joinedFolder.remove(endpointId, stageSuffixes[known.stage]);
         joined.delete(endpointId);
       }
     },
   };
 }
 
-/** Writes a record; a new one that may not be durable is not left there for the next start. */
-async function writeOrUndo(folder: StateFolder, id: string, record: object, isKnown: boolean): Promise<void> {
-  try {
-    await folder.write(id, { version, ...record });
-  } catch (error) {
-    if (!isKnown) {
-      await folder.remove(id).catch(() => {});
-    }
-    throw error;
-  }
+function placeOf(networkId: string, address: Address): string {
+  return `${networkId} ${address.toString()}`;
 }
 
-/** A folder for the records of this boot; those of earlier ones mean nothing any more, and go unread. */
-async function openFolderOfBoot(path: string, bootId: string): Promise<JoinedFolder> {
-  const folder = await openJoinedFolder(join(path, bootId));
-  for (const name of (await readdir(path)).filter((other) => other !== bootId && bootIdPattern.test(other))) {
-    await rm(join(path, name), { recursive: true });
-  }
-  return folder;
-}
-
-function refuseNewer(folder: string, files: readonly [id: string, file: unknown][]): void {
-  for (const [, file] of files) {
-    const { success, output } = v.safeParse(v.object({ version: v.number() }), file);
-    if (success && output.version > version) {
-      throw new Error(
-        `state folder ${folder}: written by a newer wgdriver, in version ${output.version} of the format where ` +
-          `this one knows ${version}; start the newer one, or choose another --state-dir`,
+function refuseNewer(folder: string, kind: RecordKind, files: readonly StateFile[]): void {
+  for (const { content } of files) {
+    const version = versionIn(content) ?? 0;
+    if (version > currentVersion(kind)) {
+      throw new StateError(
+        'newer',
+        `state folder ${folder}: written by a newer wgdriver, which has version ${version} of ${kind} records where ` +
+          `this one has ${currentVersion(kind)}; start the newer one, or choose another --state-dir`,
       );
     }
   }
 }
 
-function placeOf(networkId: string, address: Address): string {
-  return `${networkId} ${address.toString()}`;
-}
-
-function decodeNetwork(id: string, file: unknown): Network {
-  const { version: _, ...record } = decode(networkFile, file, `network ${id}`);
-  return networkOf(record satisfies NetworkRecord);
-}
-
-function decodeEndpoint(id: string, file: unknown): Endpoint {
-  const { version: _, address, ...endpoint } = decode(endpointFile, file, `endpoint ${id}`);
-  return { ...endpoint, addresses: [address] };
-}
-
-function decodeJoined(id: string, file: unknown): Omit<Joined, 'stage'> {
-  const { version: _, ...joined } = decode(joinedFile, file, `joined ${id}`);
-  return joined;
-}
-
-async function decodeRecords<Decoded>(
-  folder: StateFiles,
-  files: readonly [id: string, file: unknown][],
-  decodeRecord: (id: string, file: unknown) => Decoded,
+/** What makes no sense is set aside. */
+async function decodeFiles<Decoded>(
+  files: readonly StateFile[],
+  decodeFile: (id: string, content: unknown) => Decoded,
   log: Log,
 ): Promise<Decoded[]> {
   const records: Decoded[] = [];
-  for (const [id, file] of files) {
+  for (const { id, path, content } of files) {
     try {
-      if (file instanceof Error) {
-        throw file;
+      if (content instanceof Error) {
+        throw content;
       }
-      records.push(decodeRecord(id, file));
+      records.push(decodeFile(id, content));
     } catch (error) {
       const cause = error instanceof Error ? error.message : String(error);
-      log.error('a state file cannot be read and is set aside', { cause, file: await folder.setAside(id) });
+      log.error('a state file cannot be read and is set aside', { cause, file: await setAside(path) });
     }
   }
   return records;

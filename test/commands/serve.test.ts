@@ -190,7 +190,7 @@ test('a second service on the same state says so, and after a kill of the first 
   const next = await serve();
   assert.deepEqual(await next.call('NetworkDriver.DeleteNetwork', { NetworkID: 'network' }), {});
   await next.end('SIGTERM');
-  assert.deepEqual((await readdir(state)).sort(), ['endpoints', 'joined', 'networks']);
+  assert.deepEqual((await readdir(state)).sort(), ['boots', 'networks']);
 });
 
 test('the state of a newer driver: one line, and nothing of it touched', { skip }, async () => {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
-import { removalsAtOnce } from '../../src/driver/driver.ts';
+import { removalsAtOnce } from '../../src/driver/lifecycle.ts';
 import { linkName } from '../../src/driver/names.ts';
 import { LinkError } from '../../src/links/links.ts';
 import { optionPrefix } from '../../src/networks/options.ts';

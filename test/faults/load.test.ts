@@ -1,9 +1,10 @@
 /** Life cycles at the socket, 64 at once, with real links: what the driver holds does not grow with them. */
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { endpointFiles } from '../../build/host/state.ts';
 import { findTunnel } from '../../build/host/tunnel.ts';
 import { connectEngine } from '../support/engine-client.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
@@ -57,7 +58,7 @@ test(`${cycles} life cycles, ${atOnce} at once: memory, open files and links sta
     await Promise.all(engines.map((_, slot) => live(slot, Math.round((cycles * look) / looks))));
     seen.push({ cycles: begun, ...(await service.usage()) });
     assert.deepEqual(shownLinks(), []);
-    assert.deepEqual(await readdir(join(service.state, 'endpoints')), []);
+    assert.deepEqual(await endpointFiles(service.state), []);
   }
   const seconds = (performance.now() - started) / 1000;
 

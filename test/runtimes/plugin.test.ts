@@ -10,6 +10,7 @@ import { pingUntilAnswered } from '../../build/host/host.ts';
 import { article, type Hub, startArticleHub } from '../../build/host/hub.ts';
 import { managedPlugin, pluginFolder, pluginFolderFor, pluginMounts } from '../../build/host/plugin.ts';
 import { startRegistry } from '../../build/host/registry.ts';
+import { endpointFiles } from '../../build/host/state.ts';
 import { findTunnel } from '../../build/host/tunnel.ts';
 
 const [secrets, state] = pluginMounts;
@@ -216,5 +217,5 @@ test('removed, with nothing left but the two folders', async () => {
   assert.equal(await pluginProcess(), undefined);
   assert.doesNotMatch(await run('ip', ['-brief', 'link']), /^wg/m);
   assert.deepEqual(await readdir(join(state, 'networks')), []);
-  assert.deepEqual(await readdir(join(state, 'endpoints')), []);
+  assert.deepEqual(await endpointFiles(state), []);
 });

@@ -10,6 +10,7 @@ import { type Engine, importTestImage, startEngine, testImage } from '../../buil
 import { pingUntilAnswered } from '../../build/host/host.ts';
 import { article, type Hub, startHub } from '../../build/host/hub.ts';
 import { managedPlugin, pluginFolderFor, pluginMounts } from '../../build/host/plugin.ts';
+import { endpointFiles } from '../../build/host/state.ts';
 import { findTunnel } from '../../build/host/tunnel.ts';
 
 const [secrets, state] = pluginMounts;
@@ -82,7 +83,7 @@ async function expectNeighbours(addresses: readonly string[]): Promise<void> {
 async function expectNothingLeft(): Promise<void> {
   const kept = async () => [
     ...(await readdir(join(state, 'networks'))),
-    ...(await readdir(join(state, 'endpoints'))),
+    ...(await endpointFiles(state)),
     ...(await sh('ip -brief link | grep "^wg" || true')).split('\n').filter(Boolean),
   ];
   await until('nothing is left', async () => (await kept()).length === 0);

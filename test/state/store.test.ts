@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import { currentVersion } from '../../src/state/migrations.ts';
 import { type Endpoint, openStore } from '../../src/state/store.ts';
 import { formatPrefix, parsePrefix } from '../../src/wireguard/address.ts';
 import { articleOptions, network, seedText } from '../support/networks.ts';
@@ -51,15 +52,16 @@ test('what is answered is on disk', async () => {
     options: articleOptions,
   });
   await store.putEndpoint(endpoint('e1', 'n1', '192.168.5.2/24'));
-  assert.deepEqual(JSON.parse(await readFile(join(folder, 'endpoints', 'e1.json'), 'utf8')), {
-    version: 1,
+  const endpoints = join(folder, 'boots', store.bootId, 'endpoints');
+  assert.deepEqual(JSON.parse(await readFile(join(endpoints, 'e1.json'), 'utf8')), {
+    version: 2,
     endpointId: 'e1',
     networkId: 'n1',
-    address: '192.168.5.2/24',
+    addresses: ['192.168.5.2/24'],
   });
   await store.removeEndpoint('e1');
   await store.removeNetwork('n1');
-  assert.deepEqual(await readdir(join(folder, 'endpoints')), []);
+  assert.deepEqual(await readdir(endpoints), []);
   assert.deepEqual(await readdir(join(folder, 'networks')), []);
 });
 
@@ -110,22 +112,16 @@ const unreadable: { name: string; kind: 'networks' | 'endpoints'; text: string }
   { name: 'empty', kind: 'endpoints', text: '' },
   { name: 'no object', kind: 'endpoints', text: '[]' },
   { name: 'of no version', kind: 'endpoints', text: '{"version":"x","endpointId":"x"}' },
-  { name: 'without an address', kind: 'endpoints', text: '{"version":1,"endpointId":"x","networkId":"n1"}' },
+  { name: 'without an address', kind: 'endpoints', text: '{"version":2,"endpointId":"x","networkId":"n1"}' },
+  {
+    name: 'with no address at all',
+    kind: 'endpoints',
+    text: '{"version":2,"endpointId":"x","networkId":"n1","addresses":[]}',
+  },
   {
     name: 'with a wrong address',
     kind: 'endpoints',
     text: '{"version":1,"endpointId":"x","networkId":"n1","address":"192.168.5.2"}',
-  },
-  {
-    name: 'with a wrong option',
-    kind: 'networks',
-    text: JSON.stringify({
-      version: 1,
-      networkId: 'x',
-      internal: false,
-      subnets: [{ pool: '192.168.5.0/24', gateway: '192.168.5.1/24' }],
-      options: { ...articleOptions, seed: `${seedText}!` },
-    }),
   },
 ];
 
@@ -134,7 +130,8 @@ for (const { name, kind, text } of unreadable) {
     const store = await openStore(folder, recordedLog());
     await store.putNetwork(network({ id: 'n1' }));
     await store.putEndpoint(endpoint('e1', 'n1', '192.168.5.2/24'));
-    await writeFile(join(folder, kind, 'x.json'), text);
+    const path = kind === 'networks' ? join(folder, kind) : join(folder, 'boots', store.bootId, kind);
+    await writeFile(join(path, 'x.json'), text);
 
     const log = recordedLog();
     const again = await openStore(folder, log);
@@ -144,7 +141,7 @@ for (const { name, kind, text } of unreadable) {
     assert.equal(line?.level, 'error');
     assert(!JSON.stringify(line).includes(seedText.slice(0, 8)), JSON.stringify(line));
     const aside = String(line?.fields.file);
-    assert(aside.startsWith(join(folder, kind, 'x.json')));
+    assert(aside.startsWith(join(path, 'x.json')));
     assert.equal(await readFile(aside, 'utf8'), text);
 
     const third = recordedLog();
@@ -153,28 +150,103 @@ for (const { name, kind, text } of unreadable) {
   });
 }
 
-test('the state of a newer driver is refused, and no file of it touched', async () => {
-  const store = await openStore(folder, recordedLog());
-  await store.putNetwork(network({ id: 'n1' }));
-  await writeFile(join(folder, 'endpoints', 'x.json'), '{"version":2,"endpointId":"x"}');
-  await writeFile(join(folder, 'networks', 'x.json'), 'torn');
-  const log = recordedLog();
-  await assert.rejects(openStore(folder, log), {
-    message:
-      `state folder ${folder}: written by a newer wgdriver, in version 2 of the format where this one knows 1; ` +
-      'start the newer one, or choose another --state-dir',
+for (const [what, change] of [
+  ['an option', { later: 'x' }],
+  ['a value', { derivation: 'later' }],
+] as const) {
+  test(`a network with ${what} that this version does not know: its record stays, and it is said`, async () => {
+    const store = await openStore(folder, recordedLog());
+    await store.putNetwork(network({ id: 'n1' }));
+    const { record } = network({ id: 'n2' });
+    const file = join(folder, 'networks', 'n2.json');
+    const text = JSON.stringify({ version: 1, ...record, options: { ...record.options, ...change } });
+    await writeFile(file, text);
+    for (let start = 0; start < 2; start++) {
+      const log = recordedLog();
+      const again = await openStore(folder, log);
+      assert.equal(await readFile(file, 'utf8'), text);
+      assert.equal(again.network('n2'), undefined);
+      assert.match(again.unusableNetwork('n2') ?? '', /option io\.bestov\.wg\.(?:later|derivation)/);
+      assert.equal(again.unusableNetwork('n1'), undefined);
+      assert.deepEqual(
+        log.lines.map(({ level, message, fields }) => [level, message, fields.network]),
+        [['error', 'a network cannot be used by this version of wgdriver; its record stays', 'n2']],
+      );
+    }
+    const last = await openStore(folder, recordedLog());
+    await last.removeNetwork('n2');
+    assert.equal(last.unusableNetwork('n2'), undefined);
+    assert.deepEqual(await readdir(join(folder, 'networks')), ['n1.json']);
   });
-  assert.deepEqual(log.lines, []);
-  assert.deepEqual((await readdir(join(folder, 'networks'))).sort(), ['n1.json', 'x.json']);
-  assert.deepEqual(await readdir(join(folder, 'endpoints')), ['x.json']);
-});
+}
+
+for (const [kind, path] of [
+  ['network', () => 'networks'],
+  ['endpoint', (bootId: string) => join('boots', bootId, 'endpoints')],
+  ['joined', (bootId: string) => join('boots', bootId, 'joined')],
+] as const) {
+  test(`the state of a newer driver is refused, and no file of it touched: ${kind}`, async () => {
+    const store = await openStore(folder, recordedLog());
+    await store.putNetwork(network({ id: 'n1' }));
+    const version = currentVersion(kind) + 1;
+    await writeFile(join(folder, path(store.bootId), 'x.json'), `{"version":${version}}`);
+    await writeFile(join(folder, 'networks', 'y.json'), 'torn');
+    const before = await readdir(folder, { recursive: true });
+    const log = recordedLog();
+    await assert.rejects(openStore(folder, log), {
+      name: 'StateError',
+      reason: 'newer',
+      message:
+        `state folder ${folder}: written by a newer wgdriver, which has version ${version} of ${kind} records ` +
+        `where this one has ${version - 1}; start the newer one, or choose another --state-dir`,
+    });
+    assert.deepEqual(log.lines, []);
+    assert.deepEqual(await readdir(folder, { recursive: true }), before);
+  });
+
+  test(`a file that cannot be read is no file without sense, and none is touched: ${kind}`, async () => {
+    const store = await openStore(folder, recordedLog());
+    await writeFile(join(folder, 'networks', 'y.json'), 'torn');
+    await symlink('x.json', join(folder, path(store.bootId), 'x.json'));
+    const before = await readdir(folder, { recursive: true });
+    await assert.rejects(openStore(folder, recordedLog()), { name: 'StateError', reason: 'unreadable' });
+    assert.deepEqual(await readdir(folder, { recursive: true }), before);
+  });
+}
 
 test('fields that a newer driver of the same version added are passed over', async () => {
-  const text = '{"version":1,"endpointId":"x","networkId":"n1","address":"192.168.5.2/24","later":{"a":1}}';
-  await openStore(folder, recordedLog());
-  await writeFile(join(folder, 'endpoints', 'x.json'), text);
+  const text =
+    '{"version":2,"endpointId":"x","networkId":"n1","addresses":["192.168.5.2/24"],"later":{"a":1}}';
+  const { bootId } = await openStore(folder, recordedLog());
+  await writeFile(join(folder, 'boots', bootId, 'endpoints', 'x.json'), text);
   const log = recordedLog();
   assert.deepEqual(described((await openStore(folder, log)).endpoint('x')), ['x', 'n1', '192.168.5.2/24']);
+  assert.deepEqual(log.lines, []);
+});
+
+test('an endpoint with an address of each family is found by both, and leaves both', async () => {
+  const store = await openStore(folder, recordedLog());
+  await store.putEndpoint(endpoint('e1', 'n1', '192.168.5.2/24', 'fd00::2/64'));
+  const again = await openStore(folder, recordedLog());
+  assert.deepEqual(described(again.endpoint('e1')), ['e1', 'n1', '192.168.5.2/24', 'fd00::2/64']);
+  for (const held of [address('192.168.5.2'), prefix('fd00::2/128').address]) {
+    assert.equal(again.endpointAt('n1', held)?.endpointId, 'e1');
+  }
+  assert.equal(again.endpointsOf('n1').length, 1);
+  await again.removeEndpoint('e1');
+  assert.equal(again.endpointAt('n1', prefix('fd00::2/128').address), undefined);
+});
+
+test('endpoints of another boot go unread', async () => {
+  const store = await openStore(folder, recordedLog());
+  await store.putEndpoint(endpoint('e1', 'n1', '192.168.5.2/24'));
+  const boots = join(folder, 'boots');
+  const other = join(boots, 'a2b1c0d9-0000-4000-8000-0123456789ab');
+  await rename(join(boots, store.bootId), other);
+  await writeFile(join(other, 'endpoints', 'torn.json'), '{');
+  const log = recordedLog();
+  assert.deepEqual((await openStore(folder, log)).endpoints(), []);
+  assert.deepEqual(await readdir(boots), [store.bootId]);
   assert.deepEqual(log.lines, []);
 });
 
@@ -196,7 +268,7 @@ test('how far a Join has come is there again after a restart, and not after a bo
   await store.removeJoined('e3');
   // Once more, as after a kill; and one that never came to its link.
   await store.beginJoin(e4);
-  await writeFile(join(folder, 'joined', store.bootId, 'e5.begun'), '{');
+  await writeFile(join(folder, 'boots', store.bootId, 'joined', 'e5.begun'), '{');
 
   const log = recordedLog();
   const again = await openStore(folder, log);
@@ -208,8 +280,8 @@ test('how far a Join has come is there again after a restart, and not after a bo
   for (const { endpointId } of [e1, e2, e4]) {
     await again.removeJoined(endpointId);
   }
-  const boots = join(folder, 'joined');
-  assert.deepEqual(await readdir(join(boots, again.bootId)), ['e5.begun']);
+  const boots = join(folder, 'boots');
+  assert.deepEqual(await readdir(join(boots, again.bootId, 'joined')), ['e5.begun']);
   assert.deepEqual((await openStore(folder, log)).allJoined(), []);
 
   assert.deepEqual(await readdir(boots), [again.bootId]);
@@ -224,7 +296,7 @@ test('of two records of a Join, the one that was begun anew counts, and the othe
   for (const stage of ['.json', '.leaving']) {
     const store = await openStore(folder, recordedLog());
     await store.beginJoin(joined);
-    const files = join(folder, 'joined', store.bootId);
+    const files = join(folder, 'boots', store.bootId, 'joined');
     // As a kill leaves them that comes between the two.
     await writeFile(join(files, `e1${stage}`), await readFile(join(files, 'e1.begun')));
     const again = await openStore(folder, recordedLog());
@@ -233,21 +305,8 @@ test('of two records of a Join, the one that was begun anew counts, and the othe
   }
 });
 
-test('a record of a Join that a newer driver has begun is set aside', async () => {
-  const { bootId } = await openStore(folder, recordedLog());
-  const files = join(folder, 'joined', bootId);
-  await writeFile(join(files, 'e1.begun'), '{"version":2}');
-  const log = recordedLog();
-  assert.deepEqual((await openStore(folder, log)).allJoined(), []);
-  assert.deepEqual(
-    log.lines.map(({ message }) => message),
-    ['a state file cannot be read and is set aside'],
-  );
-  assert.match((await readdir(files)).join(), /^e1\.begun\.unreadable-\d+$/);
-});
-
-function endpoint(endpointId: string, networkId: string, address: string): Endpoint {
-  return { endpointId, networkId, addresses: [prefix(address)] };
+function endpoint(endpointId: string, networkId: string, ...addresses: string[]): Endpoint {
+  return { endpointId, networkId, addresses: addresses.map(prefix) };
 }
 
 function described(of: Endpoint | undefined): unknown {

@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { endpointFiles } from '../../build/host/state.ts';
 import { createDriver, type Scope } from '../../src/driver/driver.ts';
 import { defaultLimits, type Limits, type PluginServer, servePlugin } from '../../src/plugin/server.ts';
 import { openStore } from '../../src/state/store.ts';
@@ -93,7 +94,7 @@ export async function serveDriver({ limits, ...settings }: Setting = {}): Promis
     },
     traces: async () => ({
       networks: (await readdir(join(state, 'networks'))).sort(),
-      endpoints: (await readdir(join(state, 'endpoints'))).sort(),
+      endpoints: await endpointFiles(state),
       links: [...links.present.keys()].sort(),
     }),
     async restart() {

@@ -1,29 +1,27 @@
-import { open, readdir, rm } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
-import { failure, makeStateFolder, type StateFiles, stateFiles, textOf, unlinkIfThere } from './files.ts';
+import { failure, makeStateFolder, namesIn, textOf, unlinkIfThere } from './files.ts';
 
-/** Records of a kind in a folder of their own. What was written or removed is so on the disk once the promise resolves. */
-export interface StateFolder extends StateFiles {
+/** Records that survive a power cut: what was written or removed is so on the disk once the promise resolves. */
+export interface DurableFolder {
   /** A kill or a power cut at any moment leaves the old or the new record, whole. */
   write(id: string, record: object): Promise<void>;
   /** A record that is not there is no error. */
   remove(id: string): Promise<void>;
 }
 
-const suffix = '.json';
+export const suffix = '.json';
 
 /** Opens a folder of records, making it if need be; root's alone. */
-export async function openStateFolder(path: string): Promise<StateFolder> {
+export async function openDurableFolder(path: string): Promise<DurableFolder> {
   await makeStateFolder(path);
   const fileOf = (id: string) => join(path, id + suffix);
   // What write-file-atomic was writing when a kill cut it short; a seed may be in it.
-  for (const name of (await readdir(path)).filter((candidate) => /\.json\.\d+$/.test(candidate))) {
+  for (const name of (await namesIn(path)).filter((candidate) => /\.json\.\d+$/.test(candidate))) {
     await rm(join(path, name));
   }
   return {
-    ...stateFiles(path, suffix),
-
     async write(id, record) {
       try {
         await writeFileAtomic(fileOf(id), textOf(record), { mode: 0o600 });

@@ -1,0 +1,428 @@
+import { readSeedFile } from '../keys/seed-file.ts';
+import type { Guard, Protected } from '../killswitch/guard.ts';
+import { createLimit } from '../limit.ts';
+import { LinkError, type Links, type NewLink, type OwnedLink } from '../links/links.ts';
+import type { Log } from '../log.ts';
+import type { Network } from '../networks/network.ts';
+import { optionPrefix, seedFileOf } from '../networks/options.ts';
+import { allowedIpsOf, peersOf, resolved, type Tunnel, tunnelOf } from '../networks/tunnel.ts';
+import type { Endpoint, Joined, Store } from '../state/store.ts';
+import type { Address } from '../wireguard/address.ts';
+import type { Device } from '../wireguard/device.ts';
+import { Secret } from '../wireguard/secret.ts';
+import { linkName } from './names.ts';
+import { createQueue } from './queue.ts';
+
+export interface LifecycleDependencies {
+  readonly store: Store;
+  readonly links: Links;
+  readonly guard: Guard;
+  /** The address of a host name, or of an address itself. */
+  readonly resolveHost: (host: string) => Promise<Address>;
+  readonly log: Log;
+  /** What the relative paths of seed files are relative to. */
+  readonly secretsFolder: string;
+}
+
+/**
+ * Networks, endpoints and their links from making to removing, one step of one of them behind the other. What fails
+ * is undone; what cannot be undone or removed is remembered, and done by the next `delete…` of it.
+ */
+export interface Lifecycle {
+  /** @throws Error that says why it cannot be used */
+  network(networkId: string): Network;
+  /** @throws Error if this host cannot make good what its options ask for */
+  createNetwork(network: Network): Promise<void>;
+  /** With its endpoints. @returns whether it was there */
+  deleteNetwork(networkId: string): Promise<boolean>;
+  /** An endpoint that held one of its addresses was forgotten by the engine, and goes. */
+  createEndpoint(endpoint: Endpoint): Promise<void>;
+  /** With its link. @returns what it was */
+  deleteEndpoint(endpointId: string): Promise<Endpoint | undefined>;
+  /** Makes the endpoint's link, for the engine to take, and protects the container. */
+  join(networkId: string, endpointId: string, sandbox: string): Promise<HandedOver>;
+  /** Protects the containers that run already: their networks may have changed meanwhile, and will. */
+  protectAll(): Promise<void>;
+
+  /** What reconcile looks after. */
+  endpoints(): readonly EndpointState[];
+  /** Joins of endpoints that are no more, or that were cut short before their links had a mark. */
+  brokenJoins(): readonly string[];
+  /** Networks whose deletion was begun, and failed. */
+  undeletedNetworks(): readonly string[];
+  /**
+   * Deletes an endpoint, unless a call for it came after it was seen so.
+   * @param link of it that has another name than ours
+   * @returns whether it did
+   */
+  deleteStaleEndpoint(seen: EndpointState, link: string | undefined): Promise<boolean>;
+  /** Deletes a link with our mark, unless there is its endpoint. @returns whether it did */
+  deleteOrphan(link: OwnedLink): Promise<boolean>;
+  /**
+   * Deletes what is there of a link whose Join was cut short.
+   * @param isOver whether nothing can be making it any more, so that its record goes too
+   * @returns whether there still is something to look after
+   */
+  deleteBrokenJoin(endpointId: string, isOver: boolean): Promise<boolean>;
+  /** Deletes a network whose deletion had failed. @returns whether it did */
+  deleteNetworkAgain(networkId: string): Promise<boolean>;
+}
+
+export interface HandedOver {
+  readonly endpoint: Endpoint;
+  readonly tunnel: Tunnel;
+  readonly link: string;
+  /** Undefined where the kill switch is off. */
+  readonly protection: Protected | undefined;
+}
+
+/** An endpoint at a moment. */
+export interface EndpointState {
+  readonly endpoint: Endpoint;
+  readonly joined: Joined | undefined;
+  /** Its deletion was begun, and failed or was cut short. */
+  readonly isUndeleted: boolean;
+  /** Another number after each call for it. */
+  readonly revision: number;
+}
+
+/**
+ * Each keeps the kernel, and a thread or a program that waits for it, busy for tens of milliseconds. Containers that
+ * start meanwhile come between them.
+ */
+export const removalsAtOnce = 3;
+
+export function createLifecycle({
+  store,
+  links,
+  guard,
+  resolveHost,
+  log,
+  secretsFolder,
+}: LifecycleDependencies): Lifecycle {
+  // One endpoint's calls in order; different endpoints' beside one another. Who comes and goes in a
+  // network is in order too, so that no two find the same address free.
+  const inNetwork = createQueue();
+  const inEndpoint = createQueue();
+  const limited = createLimit(removalsAtOnce);
+  const undeleted = new Set(
+    store
+      .allJoined()
+      .filter(({ stage }) => stage === 'leaving')
+      .map(({ endpointId }) => endpointId),
+  );
+  const undeletedNetworks = new Set<string>();
+  const revisions = new Map<string, number>();
+  let lastRevision = 0;
+
+  return {
+    network: knownNetwork,
+
+    createNetwork: (network) =>
+      inNetwork(network.networkId, async () => {
+        if (network.options.killswitch !== 'off') {
+          await guard.probe().catch((error: Error) => {
+            throw new Error(`${error.message}. Or create the network with -o ${optionPrefix}killswitch=off`);
+          });
+        }
+        await store.putNetwork(network);
+        undeletedNetworks.delete(network.networkId);
+      }),
+
+    deleteNetwork: (networkId) =>
+      inNetwork(networkId, async () => {
+        const isKnown = store.network(networkId) !== undefined;
+        await removeNetwork(networkId);
+        return isKnown;
+      }),
+
+    createEndpoint: (endpoint) =>
+      inNetwork(endpoint.networkId, () =>
+        inEndpoint(endpoint.endpointId, async () => {
+          const { endpointId, networkId } = endpoint;
+          // It may have been deleted meanwhile.
+          knownNetwork(networkId);
+          const known = store.endpoint(endpointId);
+          if (known !== undefined && known.networkId !== networkId) {
+            // Also, two of these that evicted one another would wait for one another.
+            throw new Error(`endpoint ${endpointId} is in network ${known.networkId} already`);
+          }
+          for (const { address } of endpoint.addresses) {
+            const holder = store.endpointAt(networkId, address);
+            if (holder !== undefined && holder.endpointId !== endpointId) {
+              // The engine gave the address away again, so it has forgotten the holder, as after a crash. Two
+              // links with one key would pull the hub to and fro.
+              log.warn('a forgotten endpoint held the address', fieldsOf(holder));
+              await inEndpoint(holder.endpointId, () => removeEndpoint(holder.endpointId));
+            }
+          }
+          touch(endpointId);
+          await store.putEndpoint(endpoint);
+          undeleted.delete(endpointId);
+        }),
+      ),
+
+    deleteEndpoint: (endpointId) =>
+      inEndpoint(endpointId, async () => {
+        const endpoint = store.endpoint(endpointId);
+        await removeEndpoint(endpointId);
+        return endpoint;
+      }),
+
+    join: (networkId, endpointId, sandbox) =>
+      inEndpoint(endpointId, async () => {
+        const network = knownNetwork(networkId);
+        const endpoint = store.endpoint(endpointId);
+        if (endpoint === undefined || endpoint.networkId !== networkId) {
+          throw new Error(`endpoint ${endpointId} is not known in network ${networkId}`);
+        }
+        touch(endpointId);
+        const tunnel = tunnelOf(network, endpoint.addresses, {
+          seed: await readSeed(network, secretsFolder),
+        });
+        const link = linkName(endpointId);
+        const device = await resolve(tunnel);
+        await makeLink({ name: link, mtu: tunnel.mtu, endpointId }, sandbox);
+        try {
+          await links.configure(link, device);
+          const protection = await protect(network, tunnel, endpointId, sandbox);
+          return { endpoint, tunnel, link, protection };
+        } catch (error) {
+          await undoJoin(endpointId);
+          throw error;
+        }
+      }),
+
+    async protectAll() {
+      // All at once: a container is protected for all its networks or not at all.
+      await Promise.all(
+        store.allJoined().map(async ({ endpointId, sandbox, stage }) => {
+          const network = guardedNetworkOf(endpointId);
+          if (network === undefined || stage !== 'marked') {
+            return;
+          }
+          try {
+            await guard.protect(sandbox, endpointId, allowedIpsOf({ peers: peersOf(network) }));
+          } catch (error) {
+            log.error('a container could not be protected', { endpoint: endpointId, cause: String(error) });
+          }
+        }),
+      );
+    },
+
+    endpoints: () =>
+      store.endpoints().map((endpoint) => ({
+        endpoint,
+        joined: store.joined(endpoint.endpointId),
+        isUndeleted: undeleted.has(endpoint.endpointId),
+        revision: revisionOf(endpoint.endpointId),
+      })),
+
+    brokenJoins: () =>
+      store
+        .allJoined()
+        .filter(({ endpointId }) => isBroken(endpointId))
+        .map(({ endpointId }) => endpointId),
+
+    undeletedNetworks: () => [...undeletedNetworks],
+
+    deleteStaleEndpoint: ({ endpoint: { endpointId }, revision }, link) =>
+      inEndpoint(endpointId, async () => {
+        if (store.endpoint(endpointId) === undefined || revisionOf(endpointId) !== revision) {
+          return false;
+        }
+        if (link !== undefined && link !== linkName(endpointId)) {
+          await links.delete(link);
+        }
+        await removeEndpoint(endpointId);
+        return true;
+      }),
+
+    deleteOrphan: ({ name, endpointId }) =>
+      inEndpoint(endpointId, async () => {
+        if (store.endpoint(endpointId) !== undefined) {
+          return false;
+        }
+        await links.delete(name);
+        return true;
+      }),
+
+    deleteBrokenJoin: (endpointId, isOver) =>
+      inEndpoint(endpointId, async () => {
+        // A call for it may have been in the queue.
+        if (!isBroken(endpointId)) {
+          return false;
+        }
+        const isUnfinished = store.joined(endpointId)?.stage === 'begun';
+        if (isUnfinished) {
+          await links.deleteUnfinished(linkName(endpointId));
+        }
+        if (isUnfinished && !isOver) {
+          return true;
+        }
+        await store.removeJoined(endpointId);
+        return false;
+      }),
+
+    deleteNetworkAgain: (networkId) =>
+      inNetwork(networkId, async () => {
+        // A call for it may have been in the queue.
+        if (!undeletedNetworks.has(networkId)) {
+          return false;
+        }
+        await removeNetwork(networkId);
+        return true;
+      }),
+  };
+
+  function knownNetwork(networkId: string): Network {
+    const network = store.network(networkId);
+    const cause = store.unusableNetwork(networkId);
+    if (cause !== undefined) {
+      throw new Error(
+        `network ${networkId} cannot be used by this version of wgdriver, which a newer one may have made: ${cause}`,
+      );
+    }
+    if (network === undefined) {
+      throw new Error(
+        `network ${networkId} is not known to this driver: its state is in another --state-dir, or could not ` +
+          'be read at the start, which the log says. Remove it and create it again',
+      );
+    }
+    return network;
+  }
+
+  function isBroken(endpointId: string): boolean {
+    const joined = store.joined(endpointId);
+    return joined !== undefined && (joined.stage === 'begun' || store.endpoint(endpointId) === undefined);
+  }
+
+  function touch(endpointId: string): void {
+    lastRevision += 1;
+    revisions.set(endpointId, lastRevision);
+  }
+
+  function revisionOf(endpointId: string): number {
+    return revisions.get(endpointId) ?? 0;
+  }
+
+  /** Makes a link, so that a kill at any moment leaves a record by which what is there of it can be told. */
+  async function makeLink(link: NewLink, sandbox: string): Promise<void> {
+    const { endpointId } = link;
+    // Left by a Join that was cut short, or somebody else's: then this refuses.
+    await removeLink(endpointId);
+    await store.beginJoin({ endpointId, sandbox });
+    try {
+      await links.create(link);
+      await store.finishJoin(endpointId);
+    } catch (error) {
+      if (error instanceof LinkError && error.code === 'EEXIST') {
+        // Somebody else was quicker to take the name: nothing was made.
+        await store.removeJoined(endpointId);
+      } else {
+        await undoJoin(endpointId);
+      }
+      throw error;
+    }
+  }
+
+  async function protect(
+    { options }: Network,
+    tunnel: Tunnel,
+    endpointId: string,
+    sandbox: string,
+  ): Promise<Protected | undefined> {
+    if (options.killswitch === 'off') {
+      return undefined;
+    }
+    const protection = await guard.protect(sandbox, endpointId, allowedIpsOf(tunnel));
+    if (protection === 'unseen') {
+      throw new Error(
+        `${sandbox} is no network namespace to this driver, so the container’s traffic cannot be kept in ` +
+          'the tunnel; a driver with mounts of its own needs that folder as one with propagation (rslave)',
+      );
+    }
+    return protection;
+  }
+
+  async function undoJoin(endpointId: string): Promise<void> {
+    try {
+      await removeLink(endpointId);
+      await release(endpointId);
+      await store.removeJoined(endpointId);
+    } catch (cause) {
+      log.warn('a half-made link could not be deleted', { cause: String(cause), link: linkName(endpointId) });
+    }
+  }
+
+  async function removeLink(endpointId: string): Promise<void> {
+    const isUnfinished = store.joined(endpointId)?.stage === 'begun';
+    await (isUnfinished ? links.deleteUnfinished(linkName(endpointId)) : links.delete(linkName(endpointId)));
+  }
+
+  async function release(endpointId: string): Promise<void> {
+    if (guardedNetworkOf(endpointId) !== undefined) {
+      await guard.release(store.joined(endpointId)?.sandbox ?? '', endpointId);
+    }
+  }
+
+  function guardedNetworkOf(endpointId: string): Network | undefined {
+    const network = store.network(store.endpoint(endpointId)?.networkId ?? '');
+    return network?.options.killswitch === 'off' ? undefined : network;
+  }
+
+  async function removeEndpoint(endpointId: string): Promise<void> {
+    touch(endpointId);
+    if (store.endpoint(endpointId) !== undefined) {
+      undeleted.add(endpointId);
+    }
+    await limited(() => removeNow(endpointId));
+    revisions.delete(endpointId);
+  }
+
+  async function removeNow(endpointId: string): Promise<void> {
+    try {
+      await store.beginRemoval(endpointId);
+    } catch (cause) {
+      // It only matters if this process dies before the end.
+      log.warn('a removal could not be recorded', { endpoint: endpointId, cause: String(cause) });
+    }
+    await removeLink(endpointId);
+    // The engine must find the container as it was, and after a kill here the record tells what to make up for.
+    await release(endpointId);
+    await store.removeEndpoint(endpointId);
+    undeleted.delete(endpointId);
+    // An unfinished one is looked after until nobody can be making it any more.
+    if (store.joined(endpointId)?.stage !== 'begun') {
+      await store.removeJoined(endpointId);
+    }
+  }
+
+  async function removeNetwork(networkId: string): Promise<void> {
+    // The engine has forgotten it, whatever this answers.
+    undeletedNetworks.add(networkId);
+    // It deletes no network in use: an endpoint that is left is one it has forgotten.
+    for (const { endpointId } of store.endpointsOf(networkId)) {
+      await inEndpoint(endpointId, () => removeEndpoint(endpointId));
+    }
+    await store.removeNetwork(networkId);
+    undeletedNetworks.delete(networkId);
+  }
+
+  async function resolve(tunnel: Tunnel): Promise<Device> {
+    const hosts = new Set(tunnel.peers.flatMap(({ endpoint }) => endpoint?.host ?? []));
+    const addresses = [...hosts].map(async (host) => [host, await resolveHost(host)] as const);
+    return resolved(tunnel, new Map(await Promise.all(addresses)));
+  }
+}
+
+/** The seed of a network, from its file where it has one. @throws Error without what is in the file */
+export async function readSeed({ options: { seed } }: Network, secretsFolder: string): Promise<Secret> {
+  return seed instanceof Secret ? seed : readSeedFile(seedFileOf(seed, secretsFolder));
+}
+
+/** What tells an endpoint in the log. */
+export function fieldsOf({ networkId, endpointId, addresses }: Endpoint) {
+  const address = addresses.map((own) => own.address.toString()).join(',');
+  return { network: networkId, endpoint: endpointId, address };
+}

@@ -1,0 +1,79 @@
+import * as v from 'valibot';
+import { decode, parsed } from '../decode.ts';
+import type { NetworkRecord } from '../networks/network.ts';
+import { formatPrefix, type Prefix, parsePrefix } from '../wireguard/address.ts';
+import { currentVersion, migrated, type RecordKind } from './migrations.ts';
+
+/** An endpoint: a container's place in a network, which may have a link or not. */
+export interface Endpoint {
+  readonly endpointId: string;
+  readonly networkId: string;
+  /** Each with the length of its subnet. */
+  readonly addresses: readonly Prefix[];
+  /** Were DNS servers named for the container? Not known of endpoints that 0.1 made. */
+  readonly hasDnsServers?: boolean | undefined;
+}
+
+/** How far an endpoint with a link has come, and the suffix of its file: a step is a rename. */
+export const stageSuffixes = { begun: '.begun', marked: '.json', leaving: '.leaving' } as const;
+
+export type Stage = keyof typeof stageSuffixes;
+
+/** Of two files of one endpoint, the stage that comes later here counts: what was begun anew. */
+export const stages = ['leaving', 'marked', 'begun'] as const satisfies readonly Stage[];
+
+/** How far a Join has come. */
+export interface Joined {
+  readonly endpointId: string;
+  /** The file of the container's network namespace, which older engines make only after Join; or empty. */
+  readonly sandbox: string;
+  /**
+   * `begun` from before the link is made until it carries our mark: what has its name is ours all the same.
+   * `leaving` is being removed, and a driver that starts has to go on with that.
+   */
+  readonly stage: Stage;
+}
+
+// What a version does not know is passed over, so whatever a driver must know is a new version.
+const networkFields = v.object({
+  networkId: v.string(),
+  internal: v.boolean(),
+  subnets: v.array(v.object({ pool: v.string(), gateway: v.string() })),
+  options: v.record(v.string(), v.unknown()),
+});
+
+const endpointFields = v.object({
+  endpointId: v.string(),
+  networkId: v.string(),
+  addresses: v.pipe(
+    v.array(v.pipe(v.string(), parsed(parsePrefix, 'expected an address with a prefix length'))),
+    v.minLength(1, 'expected an address'),
+  ),
+  hasDnsServers: v.optional(v.boolean()),
+});
+
+const joinedFields = v.object({ endpointId: v.string(), sandbox: v.string() });
+
+/** @throws Error without any value that it found */
+export function decodeNetworkRecord(id: string, file: unknown): NetworkRecord {
+  return decode(networkFields, migrated('network', file), `network ${id}`);
+}
+
+/** @throws Error without any value that it found */
+export function decodeEndpoint(id: string, file: unknown): Endpoint {
+  return decode(endpointFields, migrated('endpoint', file), `endpoint ${id}`);
+}
+
+/** @throws Error without any value that it found */
+export function decodeJoined(id: string, file: unknown): Omit<Joined, 'stage'> {
+  return decode(joinedFields, migrated('joined', file), `joined ${id}`);
+}
+
+/** What is written of a record. */
+export function encode(kind: RecordKind, record: object): object {
+  return { version: currentVersion(kind), ...record };
+}
+
+export function endpointRecord({ addresses, ...endpoint }: Endpoint): object {
+  return encode('endpoint', { ...endpoint, addresses: addresses.map(formatPrefix) });
+}
