@@ -17,7 +17,7 @@ const arrows = {
   commands: ['*'],
   plugin: [],
   driver: ['plugin', 'networks', 'state', 'keys', 'links', 'killswitch', 'gateway', 'metrics', 'wireguard'],
-  networks: ['plugin/api.ts', 'keys', 'wireguard'],
+  networks: ['plugin/api.ts', 'plugin/netlabel.ts', 'keys', 'wireguard'],
   state: ['networks', 'wireguard'],
   gateway: ['netlink', 'programs', 'wireguard'],
   hub: ['networks', 'keys', 'links', 'netlink', 'programs', 'wireguard'],

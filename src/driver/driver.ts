@@ -8,10 +8,11 @@ import { routing } from '../networks/routing.ts';
 import { allowedIpsOf, peersOf } from '../networks/tunnel.ts';
 import type { CreateEndpointRequest } from '../plugin/api.ts';
 import type { Driver } from '../plugin/driver.ts';
+import { GenericData } from '../plugin/netlabel.ts';
 import type { Endpoint, Store } from '../state/store.ts';
 import { type Address, formatPrefix, parsePrefix, sameAddress } from '../wireguard/address.ts';
+import { containerLinkPrefix } from '../wireguard/link-name.ts';
 import { createLifecycle, fieldsOf, readSeed } from './lifecycle.ts';
-import { containerLinkPrefix } from './names.ts';
 import { createReconcile } from './reconcile.ts';
 import { dnsWarning, endpointWarnings, networkWarnings } from './warnings.ts';
 
@@ -67,9 +68,7 @@ export function createDriver({
     allocateNetwork({ NetworkID, Options, IPv4Data, IPv6Data }) {
       // On a manager the options are not wrapped as in CreateNetwork, and all are text. Seed files are the
       // nodes' affair: a manager may run no container, and then needs none.
-      networkOf(
-        recordOf({ NetworkID, IPv4Data, IPv6Data, Options: { 'com.docker.network.generic': Options } }),
-      );
+      networkOf(recordOf({ NetworkID, IPv4Data, IPv6Data, Options: { [GenericData]: Options } }));
       return {
         Options: Object.fromEntries(Object.entries(Options).map(([name, value]) => [name, String(value)])),
       };

@@ -4,9 +4,6 @@ import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
 /** IFNAMSIZ less the final zero. */
 const maxLinkName = 15;
 
-/** What the link is called in its container: wg0, wg1, … by the engine's count. */
-export const containerLinkPrefix = 'wg';
-
 /**
  * The name of an endpoint's link on the host, the same at every start of the driver. A hash, so that any
  * id will do. With its 48 bits the odds of any clash among 100,000 links are 1 in 56,000, and a clash is an

@@ -2,10 +2,8 @@ import { stat } from 'node:fs/promises';
 import { shortSeedBytes } from '../keys/derivation.ts';
 import type { Network } from '../networks/network.ts';
 import { optionPrefix, seedFileOf } from '../networks/options.ts';
+import { PortMap } from '../plugin/netlabel.ts';
 import { Secret } from '../wireguard/secret.ts';
-
-/** libnetwork's label for what `docker run -p` asks of an endpoint. */
-const PortMap = 'com.docker.network.portmap';
 
 /** What works, but not as safely as it could, in a network that was just created. */
 export async function networkWarnings(

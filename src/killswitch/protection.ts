@@ -21,6 +21,7 @@ import {
 } from '../netlink/nftables/statement.ts';
 import type { Chain, TableName } from '../netlink/nftables/table.ts';
 import type { Link } from '../netlink/route/link.ts';
+import { RT_TABLE_MAIN } from '../netlink/route/route.ts';
 import type { Rule } from '../netlink/route/rule.ts';
 import {
   type Address,
@@ -30,6 +31,7 @@ import {
   type Prefix,
   prefixOf,
 } from '../wireguard/address.ts';
+import { containerLinkPrefix } from '../wireguard/link-name.ts';
 import { families } from './families.ts';
 
 /** A link of a container's namespace. */
@@ -97,7 +99,6 @@ const tunnelPriority = 30569;
 /** In the order to delete them in: without the first of all, the last would leave connected networks unreachable. */
 export const rulePriorities = [tunnelPriority, replyPriority, connectedPriority] as const;
 export const tunnelTable = 30567;
-const mainTable = 254;
 
 /**
  * On the packets that may leave by another link. With a link's index in the lower bits it is the number of
@@ -110,9 +111,6 @@ const passMark = 0x4000_0000;
 const lastMetric = 0x7fff_ffff;
 /** What linux/netfilter_ipv4.h calls NF_IP_PRI_MANGLE: behind conntrack, before the routing decision. */
 const manglePriority = -150;
-
-/** What the engine calls a tunnel's link, and a number. */
-const tunnelLinkPrefix = 'wg';
 
 /** What the other filter has let pass. */
 const routedMayPass = [hasMarkBits(passMark), isRouted, verdict('accept')];
@@ -182,7 +180,7 @@ export function protectionOf({ links, routes }: ContainerNetwork, tunnels: reado
           policy,
           rules: [
             ...[...lo, ...ours].map(({ index }) => [oif(index), accepted]),
-            ...(isReady ? [] : [[oifNamed(tunnelLinkPrefix), accepted]]),
+            ...(isReady ? [] : [[oifNamed(containerLinkPrefix), accepted]]),
             ...others.flatMap((link) =>
               connected(link).map((prefix) => [oif(link.index), destination(prefix), ...pass]),
             ),
@@ -211,7 +209,7 @@ export function protectionOf({ links, routes }: ContainerNetwork, tunnels: reado
       ...others.flatMap((link) => replyRoute(link, family)),
     ]),
     rules: (isReady ? families : []).flatMap((family) => [
-      { family, priority: connectedPriority, table: mainTable, suppressPrefixLength: 0 },
+      { family, priority: connectedPriority, table: RT_TABLE_MAIN, suppressPrefixLength: 0 },
       ...others.map(({ index }) => ({
         family,
         priority: replyPriority,

@@ -1,11 +1,6 @@
+import { DNSServers } from '../plugin/netlabel.ts';
 import { covers, hostPrefix, type Prefix, parseAddress } from '../wireguard/address.ts';
 import { optionPrefix } from './options.ts';
-
-/**
- * libnetwork's label for the servers of `docker run --dns` or the engine's own setting. It comes with the network
- * that a container is started on, and not with those that are connected to it later.
- */
-const DNSServers = 'com.docker.network.endpoint.dnsservers';
 
 /** The servers that the engine is to ask for a container; none if it does not say. */
 export function dnsServers(options: Readonly<Record<string, unknown>>): string[] {

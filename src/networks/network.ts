@@ -1,4 +1,5 @@
 import type { CreateNetworkRequest } from '../plugin/api.ts';
+import { EnableIPv6, GenericData, Internal } from '../plugin/netlabel.ts';
 import { covers, hostPrefix, type Prefix, parsePrefix } from '../wireguard/address.ts';
 import { decodeNetworkOptions, type NetworkOptions, optionPrefix, ourOptions } from './options.ts';
 
@@ -26,11 +27,6 @@ export interface Network {
   readonly subnets: readonly Subnet[];
   readonly options: NetworkOptions;
 }
-
-/** libnetwork's labels in CreateNetwork's options, from moby's daemon/libnetwork/netlabel. */
-const GenericData = 'com.docker.network.generic';
-const EnableIPv6 = 'com.docker.network.enable_ipv6';
-const Internal = 'com.docker.network.internal';
 
 /** @throws Error that says what the user must change */
 export function recordOf({ NetworkID, Options, IPv4Data, IPv6Data }: CreateNetworkRequest): NetworkRecord {

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { containerLinkPrefix, linkName } from '../../src/driver/names.ts';
+import { linkName } from '../../src/driver/names.ts';
+import { containerLinkPrefix } from '../../src/wireguard/link-name.ts';
 
 test('a link’s name is that of its endpoint’s id, at every start the same', () => {
   // A change of it would orphan the links of running containers.

@@ -1,0 +1,12 @@
+/** libnetwork's labels, with their names in moby's daemon/libnetwork/netlabel; the keys of a request's Options. */
+export const GenericData = 'com.docker.network.generic';
+export const EnableIPv4 = 'com.docker.network.enable_ipv4';
+export const EnableIPv6 = 'com.docker.network.enable_ipv6';
+export const Internal = 'com.docker.network.internal';
+/** What `docker run -p` asks of an endpoint. */
+export const PortMap = 'com.docker.network.portmap';
+/**
+ * The servers of `docker run --dns` or of the engine's own setting. They come with the network that a container is
+ * started on, and not with those that are connected to it later.
+ */
+export const DNSServers = 'com.docker.network.endpoint.dnsservers';
