@@ -27,7 +27,7 @@ const arrows = {
   killswitch: ['netlink', 'programs', 'wireguard'],
   netlink: ['wireguard'],
   programs: [],
-  metrics: [],
+  metrics: ['wireguard'],
   engine: [],
   doctor: [
     'driver/names.ts',

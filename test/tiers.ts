@@ -46,7 +46,7 @@ export const tiers: Readonly<Record<TierName, Tier>> = {
     purpose: 'Node 20 to 26, Deno, the executable, the managed plugin, Swarm on this machine',
     obstacle: async () =>
       needsRoot ?? needsDebian ?? (process.arch === 'x64' ? undefined : 'its runtimes are for x64'),
-    tasks: [['packages', 'docker-registry=docker-registry'], ['plugin']],
+    tasks: [['packages', 'docker-registry=docker-registry', 'promtool=prometheus'], ['plugin']],
     isSandboxed: true,
     concurrency: oneByOne,
   },
