@@ -1,25 +1,34 @@
 import { lookup } from 'node:dns/promises';
+import { writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
-import { createDriver, scopes, type WireGuardDriver } from '../driver/driver.ts';
+import { capabilitiesOf, createDriver, scopes, type WireGuardDriver } from '../driver/driver.ts';
 import { removalsAtOnce } from '../driver/lifecycle.ts';
 import { createGuard } from '../killswitch/guard.ts';
 import { selectNamespaces } from '../killswitch/select.ts';
 import { markOf } from '../links/mark.ts';
 import { backends, selectLinks } from '../links/select.ts';
-import { createLog, logFormats, logLevels } from '../log.ts';
+import { createLog, type Fields, type Log, logFormats, logLevels } from '../log.ts';
+import type { Driver } from '../plugin/driver.ts';
+import { createReadiness, type RefusedRemovals } from '../plugin/readiness.ts';
 import { servePlugin } from '../plugin/server.ts';
-import { claimSocket, inheritedSocket } from '../plugin/socket.ts';
-import { notifyReady } from '../service/notify.ts';
+import { inheritedSocket } from '../plugin/socket.ts';
+import { notifyReady, notifyStatus } from '../service/notify.ts';
 import { lockState } from '../state/lock.ts';
-import { openStore } from '../state/store.ts';
+import { openStore, type Store } from '../state/store.ts';
 import { type Address, parseAddress } from '../wireguard/address.ts';
 import { oneOf, strictCommand } from './command.ts';
 import { secretsOption } from './host-options.ts';
 import { pluginOptions, pluginSocketOf } from './plugin-options.ts';
 
-/** From the start to the second look at what was left behind, which acts on what the first one saw. */
+/** How long calls wait for a driver that starts. A managed plugin's may take 30 s in all. */
+const startMs = 10_000;
+
+/** From a start that failed to the next. */
+const retryMs = 5000;
+
+/** From the first look at what was left behind to the second, which acts on what the first one saw. */
 const secondLookMs = 10_000;
 
 /** From each later look to the next. */
@@ -87,45 +96,114 @@ export default strictCommand({
     process.env.UV_THREADPOOL_SIZE ??= String(removalsAtOnce + 2);
     // Everything made from here on, the socket included, is root's alone from its first moment.
     process.umask(0o077);
+    // A program that pipes core dumps to itself takes one whatever LimitCORE= says; with nothing in it (core(5)).
+    await writeFile('/proc/self/coredump_filter', '0').catch(() => {});
     const stop = stopSignal();
 
-    // Before anything is touched: with a second driver on the same socket, this one must not begin.
     const socket = inheritedSocket(process.env, process.pid) ?? { path };
-    if ('path' in socket) {
-      await claimSocket(socket.path);
-    }
-    const links = await selectLinks(backend, args.name, log);
-    const stateFolder = resolve(args['state-dir']);
-    const unlockState = await lockState(stateFolder);
-    const store = await openStore(stateFolder, log);
-    const guard = createGuard(selectNamespaces(), markOf(args.name), log);
-    const driver = createDriver({ store, links, guard, resolveHost, log, scope, secretsFolder });
-    // Whatever fails from here on, the process ends: with its socket or its watch of namespaces it would live on.
+    const readiness = createReadiness(startMs);
+    const plugin = {
+      capabilities: capabilitiesOf(scope),
+      driver: readiness.driver,
+      health: readiness.health,
+    };
+    // Before all else: at boot the engine waits for whoever has the socket and does not answer. With a second driver on
+    // the same socket this one does not begin.
+    const server = await servePlugin(plugin, socket, log);
+    const closers: (() => Promise<void>)[] = [];
+    const where: Fields = 'path' in socket ? { socket: socket.path } : { fd: socket.fd };
     try {
-      // What protects containers is there, and is brought up to date while the engine is served.
-      void driver.protectAll();
+      log.info('listening', where);
+      await notifyReady(process.env);
+      const persist = createPersistence(stop, async (cause) => {
+        readiness.refuse(cause);
+        log.error('not ready: the engine’s calls are refused', { cause });
+        await notifyStatus(process.env, `not ready: ${cause}`);
+      });
+      const links = await persist(() => selectLinks(backend, args.name, log));
+      const { store, unlockState } = await persist(() => openState(resolve(args['state-dir']), log));
+      closers.push(unlockState);
+      const guard = createGuard(selectNamespaces(), markOf(args.name), log);
+      closers.push(() => guard.close());
+      const driver = createDriver({ store, links, guard, resolveHost, log, secretsFolder });
       // Making a namespace holds up everything beside it. CreateNetwork says what is missing, where it matters.
       await guard.probe().catch(() => {});
-      await driver.reconcile();
-
-      const server = await servePlugin(driver, socket, log);
-      try {
-        log.info('serving', 'path' in socket ? { socket: socket.path } : { fd: socket.fd });
-        await notifyReady(process.env);
-        void keepReconciling(driver);
-        log.info('stopping', { signal: await stop });
-      } finally {
-        // Calls under way end; tunnels stay up.
-        await server.close();
+      const refused = readiness.admit(driver);
+      log.info('serving', where);
+      void notifyStatus(process.env, 'serving');
+      // What protects containers is there, and is brought up to date while the engine is served.
+      void driver.protectAll();
+      void makeUpFor(refused, driver, log).then(() => keepReconciling(driver));
+      await aborted(stop);
+    } catch (error) {
+      if (!stop.aborted) {
+        throw error;
       }
     } finally {
-      await guard.close();
-      await unlockState();
+      log.info('stopping', { signal: stop.reason });
+      readiness.refuse('it is stopping');
+      // Calls under way end; tunnels stay up. With its socket or its watch of namespaces the process would live on.
+      await server.close();
+      for (const close of closers.reverse()) {
+        await close();
+      }
     }
   },
 });
 
+/**
+ * Makes a function that does a task, again and again until it works.
+ *
+ * @param complain is told each new cause
+ */
+function createPersistence(stop: AbortSignal, complain: (cause: string) => Promise<void>) {
+  let known: string | undefined;
+  return async <Result>(task: () => Promise<Result>): Promise<Result> => {
+    for (;;) {
+      try {
+        return await task();
+      } catch (error) {
+        const cause = error instanceof Error ? error.message : String(error);
+        if (cause !== known) {
+          known = cause;
+          await complain(cause);
+        }
+      }
+      await setTimeoutAsync(retryMs, undefined, { signal: stop });
+    }
+  };
+}
+
+/** Takes the folder for this process, and reads what is in it. */
+async function openState(
+  folder: string,
+  log: Log,
+): Promise<{ store: Store; unlockState: () => Promise<void> }> {
+  const unlockState = await lockState(folder);
+  try {
+    return { store: await openStore(folder, log), unlockState };
+  } catch (error) {
+    await unlockState();
+    throw error;
+  }
+}
+
+/** The engine has forgotten what it removed while this driver was not ready. */
+async function makeUpFor({ endpoints, networks }: RefusedRemovals, driver: Driver, log: Log): Promise<void> {
+  const attempt = (fields: Fields, removal: Promise<void>) =>
+    removal.catch((error) => {
+      log.warn('a removal that was refused could not be made up for', { ...fields, cause: String(error) });
+    });
+  await Promise.all(
+    endpoints.map((request) => attempt({ endpoint: request.EndpointID }, driver.deleteEndpoint(request))),
+  );
+  await Promise.all(
+    networks.map((request) => attempt({ network: request.NetworkID }, driver.deleteNetwork(request))),
+  );
+}
+
 async function keepReconciling(driver: WireGuardDriver): Promise<never> {
+  await driver.reconcile();
   await setTimeoutAsync(secondLookMs, undefined, { ref: false });
   for (;;) {
     await driver.reconcile();
@@ -142,14 +220,21 @@ function setting(option: string, otherwise: string): string {
 }
 
 /**
- * The first signal that asks to stop. The listeners stay to the end: signal-exit, in write-file-atomic,
- * takes a process without any for one that is to die of the signal, and kills it in the middle of a write.
+ * Aborted by the first signal that asks to stop, which is its reason. The listeners stay to the end: signal-exit, in
+ * write-file-atomic, takes a process without any for one that is to die of the signal, and kills it in the middle of
+ * a write.
  */
-function stopSignal(): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    process.on('SIGTERM', resolve);
-    process.on('SIGINT', resolve);
-  });
+function stopSignal(): AbortSignal {
+  const controller = new AbortController();
+  process.on('SIGTERM', (signal) => controller.abort(signal));
+  process.on('SIGINT', (signal) => controller.abort(signal));
+  return controller.signal;
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (!signal.aborted) {
+    await new Promise((resolve) => signal.addEventListener('abort', resolve));
+  }
 }
 
 async function resolveHost(host: string): Promise<Address> {

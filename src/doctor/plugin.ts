@@ -2,18 +2,35 @@ import * as v from 'valibot';
 import { decode } from '../decode.ts';
 import type { Plugin } from '../engine/api.ts';
 import type { Engine } from '../engine/client.ts';
-import { requestsTo } from '../engine/request.ts';
+import { type RequestError, requestsTo } from '../engine/request.ts';
 import { type Finding, fail, pass, skip } from './finding.ts';
 import { isDriver } from './survey.ts';
 
 const name = 'plugin';
 const activation = v.object({ Implements: v.array(v.string()) });
+const health = v.object({ Ready: v.boolean(), Missing: v.optional(v.string(), '') });
 
-/** Asks the driver what the engine asks it first; its answer, or the error that came instead. */
+/** The driver answers, and refuses every call until something is mended. */
+class NotReady extends Error {
+  override readonly name = 'NotReady';
+}
+
+/**
+ * Asks the driver what the engine asks it first, and how it does; what it implements, or the error that came instead.
+ */
 export async function probePlugin(socketPath: string): Promise<readonly string[] | Error> {
+  const send = requestsTo(socketPath);
   try {
-    const answer = await requestsTo(socketPath)('POST', '/Plugin.Activate');
-    return decode(activation, answer, 'Plugin.Activate').Implements;
+    const { Implements } = decode(activation, await send('POST', '/Plugin.Activate'), 'Plugin.Activate');
+    const answer = await send('GET', '/Plugin.Health').catch((error: RequestError) => {
+      // A driver of before it, or somebody else's.
+      if (error.status === undefined) {
+        throw error;
+      }
+      return { Ready: true };
+    });
+    const { Ready, Missing } = decode(health, answer, 'Plugin.Health');
+    return Ready ? Implements : new NotReady(Missing);
   } catch (error) {
     return error as Error;
   }
@@ -45,6 +62,20 @@ export function judgePlugin(socketPath: string, answer: readonly string[] | Erro
     return answer.includes('NetworkDriver')
       ? pass(name, `a network driver answers on ${socketPath}`)
       : fail(name, `${socketPath} answers, but as no network driver`, 'choose another --name or --socket');
+  }
+  if (answer instanceof NotReady) {
+    return fail(
+      name,
+      `the driver answers, and refuses every call: ${answer.message}`,
+      'mend that; the driver tries again every few seconds',
+    );
+  }
+  if ((answer as RequestError).status === 503) {
+    return fail(
+      name,
+      'the driver cannot start, and systemd has given up',
+      '`systemctl status wgdriver` says why; mend that, then `systemctl reset-failed wgdriver` and `systemctl restart wgdriver`',
+    );
   }
   switch ((answer as NodeJS.ErrnoException).code) {
     case 'EACCES':

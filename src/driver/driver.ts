@@ -6,7 +6,7 @@ import { type Network, networkOf, recordOf, subnetOfAddress } from '../networks/
 import { defaultSecretsFolder, optionPrefix, ourOptions } from '../networks/options.ts';
 import { routing } from '../networks/routing.ts';
 import { allowedIpsOf, peersOf } from '../networks/tunnel.ts';
-import type { CreateEndpointRequest } from '../plugin/api.ts';
+import type { CreateEndpointRequest, GetCapabilityResponse } from '../plugin/api.ts';
 import type { Driver } from '../plugin/driver.ts';
 import { GenericData } from '../plugin/netlabel.ts';
 import type { Endpoint, Store } from '../state/store.ts';
@@ -23,8 +23,6 @@ export interface DriverDependencies {
   /** The address of a host name, or of an address itself. */
   readonly resolveHost: (host: string) => Promise<Address>;
   readonly log: Log;
-  /** Who gives away the addresses of a network: each host its own (the default), or a Swarm's managers. */
-  readonly scope?: Scope;
   /** What the relative paths of seed files are relative to. */
   readonly secretsFolder?: string;
   /** Milliseconds on a clock that only goes forward, by which reconcile waits. */
@@ -38,8 +36,17 @@ export interface WireGuardDriver extends Driver {
   protectAll(): Promise<void>;
 }
 
+/** Who gives away the addresses of a network: each host its own, or a Swarm's managers. */
 export const scopes = ['local', 'global'] as const;
 export type Scope = (typeof scopes)[number];
+
+/**
+ * Containers on different hosts reach one another through the hub, whoever gives away their addresses; a Swarm then
+ * tells all its nodes the names of services.
+ */
+export function capabilitiesOf(scope: Scope): GetCapabilityResponse {
+  return { Scope: scope, ConnectivityScope: 'global', GwAllocChecker: true };
+}
 
 /** The engine's calls, in terms of networks, endpoints and their links. */
 export function createDriver({
@@ -48,7 +55,6 @@ export function createDriver({
   guard,
   resolveHost,
   log,
-  scope = 'local',
   secretsFolder = defaultSecretsFolder,
   now = () => performance.now(),
 }: DriverDependencies): WireGuardDriver {
@@ -57,10 +63,6 @@ export function createDriver({
   return {
     reconcile: createReconcile({ lifecycle, links, log, now }),
     protectAll: lifecycle.protectAll,
-
-    // Containers on different hosts reach one another through the hub, whoever gives away their addresses; a
-    // Swarm then tells all its nodes the names of services.
-    getCapabilities: () => ({ Scope: scope, ConnectivityScope: 'global', GwAllocChecker: true }),
 
     // The gateway's address is the hub's inside the tunnel, so the engine must not give it away.
     gwAllocCheck: () => ({ SkipIPv4: false, SkipIPv6: false }),

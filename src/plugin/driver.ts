@@ -6,7 +6,6 @@ import type * as api from './api.ts';
  * the driver never saw: leave and the deletes succeed for what is not there.
  */
 export interface Driver {
-  getCapabilities(): api.GetCapabilityResponse;
   gwAllocCheck(request: api.GwAllocCheckerRequest): api.GwAllocCheckerResponse;
   allocateNetwork(request: api.AllocateNetworkRequest): api.AllocateNetworkResponse;
   freeNetwork(request: api.FreeNetworkRequest): void;

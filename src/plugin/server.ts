@@ -2,8 +2,7 @@ import { Buffer } from 'node:buffer';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Log, msSince } from '../log.ts';
-import type { Driver } from './driver.ts';
-import { type Route, routesOf } from './routes.ts';
+import { type Plugin, type Route, routesOf } from './routes.ts';
 import { claimSocket, type SocketSource, secureSocket } from './socket.ts';
 
 /** What one client may ask of the server at the cost of the others. */
@@ -41,16 +40,16 @@ export interface PluginServer {
 }
 
 /**
- * Serves a driver to the engine over HTTP/1.1 on a unix socket that only root can reach.
+ * Serves a plugin to the engine over HTTP/1.1 on a unix socket that only root can reach.
  * @throws Error if another process answers on the socket
  */
 export async function servePlugin(
-  driver: Driver,
+  plugin: Plugin,
   socket: SocketSource,
   log: Log,
   limits: Limits = defaultLimits,
 ): Promise<PluginServer> {
-  const routes = routesOf(driver);
+  const routes = routesOf(plugin);
   const server = createServer({
     // The engine keeps connections for later calls, and loses the call if one ends at that moment.
     keepAliveTimeout: 0,
@@ -164,8 +163,8 @@ async function answer(
     if (route === undefined) {
       return { status: 404, body: { Err: `${path}: no such call` } };
     }
-    if (request.method !== 'POST') {
-      return { status: 405, body: { Err: `${path}: expected POST` } };
+    if (request.method !== route.method) {
+      return { status: 405, body: { Err: `${path}: expected ${route.method}` } };
     }
     const body = await route.call(parseBody(text, route.allowsEmptyBody));
     log.debug(path.slice(1), { ms: msSince(started) });

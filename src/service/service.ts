@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { unitMark } from './units.ts';
+import { enabledUnits, unitMark } from './units.ts';
 
 const run = promisify(execFile);
 
@@ -17,29 +17,29 @@ const unitFolder = '/etc/systemd/system';
  * @throws Error with what was wrong; then nothing of somebody else's has been changed
  */
 export async function installUnits(units: ReadonlyMap<string, string>): Promise<void> {
-  const names = [...units.keys()];
-  const sockets = names.filter((name) => name.endsWith('.socket'));
-  const services = names.filter((name) => !sockets.includes(name));
-  const installed = await installedOf(names);
-  if (sockets.some((name) => installed.has(name) && installed.get(name) !== units.get(name))) {
+  const installed = await installedOf([...units.keys()]);
+  if ([...installed].some(([name, text]) => name.endsWith('.socket') && text !== units.get(name))) {
     // Once it has read the new units, systemd knows the old socket's file no more, and would leave it.
-    await systemctl('stop', ...installed.keys());
+    await systemctl('stop', ...startable(installed));
   }
   for (const [name, text] of units) {
     await writeFile(join(unitFolder, name), text, { mode: 0o644 });
   }
   await systemctl('daemon-reload');
-  await systemctl('enable', '--quiet', ...names);
-  await systemctl('start', ...sockets);
-  await systemctl('restart', ...services);
+  await systemctl('enable', '--quiet', ...enabledUnits);
+  // One that systemd has given up could not be started; one that it does not know is an error.
+  await systemctl('reset-failed', 'wgdriver.service').catch(() => {});
+  await systemctl('start', 'wgdriver.socket');
+  await systemctl('restart', 'wgdriver.service');
 }
 
 /** Stops and removes units. What is not there counts as removed. @throws Error as above */
 export async function uninstallUnits(names: readonly string[]): Promise<void> {
-  const installed = [...(await installedOf(names)).keys()];
-  if (installed.length > 0) {
-    await systemctl('disable', '--quiet', '--now', ...installed);
-    await Promise.all(installed.map((name) => rm(join(unitFolder, name))));
+  const installed = await installedOf(names);
+  if (installed.size > 0) {
+    await systemctl('disable', '--quiet', ...enabledUnits.filter((name) => installed.has(name)));
+    await systemctl('stop', ...startable(installed));
+    await Promise.all([...installed.keys()].map((name) => rm(join(unitFolder, name))));
     await systemctl('daemon-reload');
   }
 }
@@ -78,6 +78,11 @@ async function installedText(name: string): Promise<string | undefined> {
     throw new Error(`${path} is not of wgdriver’s making: move it away first`);
   }
   return text;
+}
+
+/** All but templates, which are none to start or stop. */
+function startable(units: ReadonlyMap<string, string>): string[] {
+  return [...units.keys()].filter((name) => !name.includes('@'));
 }
 
 async function systemctl(...args: readonly string[]): Promise<void> {

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync } from 'node:fs';
-import { access, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, test } from 'node:test';
 import { linkName } from '../../src/driver/names.ts';
@@ -106,13 +106,13 @@ test('at start, orphaned links go; those of others, and of other drivers, stay',
     execFileSync('ip', ['link', 'set', 'dev', name, 'alias', alias]);
   }
   const service = await serve();
+  await service.line(/orphaned link deleted .*link=wgd1/);
   assert.deepEqual(
     shownLinks()
       .map(({ ifname }) => ifname)
       .sort(),
     ['tun0', 'wgd2'],
   );
-  assert(service.lines.some((line) => /orphaned link deleted .*link=wgd1/.test(line)));
 });
 
 test('SIGTERM in the middle of many calls: what was answered is on disk, and it ends of its own accord', {
@@ -173,37 +173,84 @@ test('a second service on the same socket says so and leaves the first alone', {
   assert.deepEqual(await service.call('Plugin.Activate'), { Implements: ['NetworkDriver'] });
 });
 
-test('a second service on the same state says so, and after a kill of the first it may begin', {
+test('a second service on the same state says so, and after a kill of the first it serves', {
   skip,
 }, async () => {
   const service = await serve();
-  const other = join(folder, 'other.sock');
-  const refused = await wgdriver(['serve', '--socket', other, '--state-dir', state]);
-  assert.equal(refused.status, 1);
-  assert.match(
-    refused.stderr.trimEnd().split('\n').at(-1) ?? '',
-    /^wgdriver: state folder .*: another process keeps its state there; stop that one, or choose another --state-dir$/,
-  );
-  assert(!existsSync(other));
   assert.deepEqual(await service.call('NetworkDriver.CreateNetwork', createNetworkRequest()), {});
+  const first = socket;
+  socket = join(folder, 'other.sock');
+  const next = await listen();
+  const cause =
+    /state folder .*: another process keeps its state there; stop that one, or choose another --state-dir/;
+  await next.line(cause);
+  assert.match(await next.errOf('DeleteNetwork', { NetworkID: 'other' }), cause);
   await service.end('SIGKILL');
-  const next = await serve();
+  assert(existsSync(first));
+  await next.line(/serving/);
   assert.deepEqual(await next.call('NetworkDriver.DeleteNetwork', { NetworkID: 'network' }), {});
   await next.end('SIGTERM');
   assert.deepEqual((await readdir(state)).sort(), ['boots', 'networks']);
 });
 
-test('the state of a newer driver: one line, and nothing of it touched', { skip }, async () => {
+test('the state of a newer driver: calls are refused with that, nothing of it is touched, and removals are made up for', {
+  skip,
+}, async () => {
+  const endpoint = { NetworkID: 'network', EndpointID: 'e1' };
+  const first = await serve();
+  await first.call('NetworkDriver.CreateNetwork', createNetworkRequest());
+  await first.call('NetworkDriver.CreateEndpoint', { ...endpoint, Interface: { Address: '192.168.5.2/24' } });
+  await first.call('NetworkDriver.Join', { ...endpoint, SandboxKey: join(folder, 'sandbox') });
+  await first.end('SIGTERM');
   const file = join(state, 'networks', 'n1.json');
-  await mkdir(dirname(file), { recursive: true });
-  await writeFile(file, '{"version":2}');
-  const { status, stderr } = await wgdriver(['serve', '--socket', socket, '--state-dir', state]);
-  assert.equal(status, 1);
-  assert.match(
-    stderr.trimEnd().split('\n').at(-1) ?? '',
-    /^wgdriver: state folder .*: written by a newer wgdriver/,
-  );
+  await writeFile(file, '{"version":1000}');
+
+  const second = await listen();
+  assert.deepEqual(await second.call('Plugin.Activate'), { Implements: ['NetworkDriver'] });
+  const cause = /^the driver is not ready: state folder .*: written by a newer wgdriver/;
+  assert.match(await second.errOf('CreateNetwork', createNetworkRequest({ id: 'n2' })), cause);
+  assert.match(await second.errOf('DeleteEndpoint', endpoint), cause);
+  assert.match(await second.errOf('DeleteNetwork', { NetworkID: 'network' }), cause);
   assert(existsSync(file));
+  assert.deepEqual(
+    shownLinks().map(({ ifname }) => ifname),
+    [linkName('e1')],
+  );
+  assert.equal(second.lines.filter((line) => line.includes('written by a newer wgdriver')).length, 4);
+
+  await rm(file);
+  await second.line(/network deleted/);
+  assert.deepEqual(shownLinks(), []);
+  assert.deepEqual(await readdir(join(state, 'networks')), []);
+  await second.end('SIGTERM');
+});
+
+test('a host without WireGuard: calls are refused with that until it comes, and it stops all the same', {
+  skip,
+}, async () => {
+  const programs = join(folder, 'programs');
+  await mkdir(programs);
+  const link = (program: string) =>
+    symlink(
+      execFileSync('sh', ['-c', 'command -v "$1"', 'sh', program], { encoding: 'utf8' }).trim(),
+      join(programs, program),
+    );
+  for (const program of ['sh', 'ip', 'wg', 'nft', 'unshare']) {
+    await link(program);
+  }
+  const env = { ...process.env, PATH: programs };
+  const service = await listen(env);
+  const cause = /^the driver is not ready: no WireGuard from the kernel: .*wireguard-go is missing/;
+  assert.match(await service.errOf('CreateNetwork', createNetworkRequest()), cause);
+  await link('wireguard-go');
+  await service.line(/serving/);
+  assert.deepEqual(await service.call('NetworkDriver.CreateNetwork', createNetworkRequest()), {});
+  await service.end('SIGTERM');
+
+  await rm(join(programs, 'wireguard-go'));
+  const again = await listen(env);
+  await again.line(/not ready/);
+  assert.deepEqual(await again.end('SIGTERM'), [0, null]);
 });
 
 for (const [what, prepare, message] of [
@@ -328,15 +375,12 @@ test('a log that nobody reads any more does not end it', { skip }, async () => {
   assert.deepEqual(await service.end('SIGTERM'), [0, null]);
 });
 
-test('a start that cannot be told to systemd ends the driver, which serves already', {
-  skip,
-  timeout: 60_000,
-}, async () => {
-  const [program = '', ...args] = command();
-  const env = { ...process.env, NOTIFY_SOCKET: join(folder, 'nobody') };
-  const service = await started(spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], env }));
-  assert.deepEqual(await service.ended, [1, null]);
-  assert.match(service.lines.at(-1) ?? '', /^wgdriver: .*systemd-notify/);
+test('a start that cannot be told to systemd ends the driver, which answers already', { skip }, async () => {
+  const { status, stderr } = await wgdriver(command().slice(2), {
+    env: { NOTIFY_SOCKET: join(folder, 'nobody') },
+  });
+  assert.equal(status, 1);
+  assert.match(stderr, /listening.*\n(.*\n)?wgdriver: systemd-notify --ready ended with/);
   await assert.rejects(access(socket), { code: 'ENOENT' });
 });
 
@@ -401,6 +445,10 @@ interface Service {
   readonly lines: readonly string[];
   readonly ended: Promise<unknown[]>;
   call(method: string, body?: unknown): Promise<unknown>;
+  /** The Err of a call that is refused. */
+  errOf(method: string, body?: unknown): Promise<string>;
+  /** Resolves once the log has such a line; rejects if the service ends before. */
+  line(pattern: RegExp): Promise<void>;
   end(signal: NodeJS.Signals): Promise<unknown[]>;
 }
 
@@ -408,28 +456,26 @@ function command(...more: string[]): string[] {
   return [process.execPath, bundle, 'serve', '--socket', socket, '--state-dir', state, ...more];
 }
 
+/** Resolves once it serves. */
 function serve(...more: string[]): Promise<Service> {
   const [program = '', ...args] = command(...more);
   return started(spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] }));
 }
 
-/** Resolves once the service says that it serves. */
-async function started(child: ChildProcess): Promise<Service> {
+/** Resolves once it answers calls, if only with what is missing. */
+async function listen(env = process.env): Promise<Service> {
+  const [program = '', ...args] = command();
+  return started(spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], env }), /\blistening\b/);
+}
+
+async function started(child: ChildProcess, pattern = /\bserving\b/): Promise<Service> {
   children.push(child);
   const ended = once(child, 'close');
   const lines: string[] = [];
   assert(child.stderr);
   const reader = createInterface(child.stderr);
-  await new Promise<void>((resolve, reject) => {
-    reader.on('line', (line) => {
-      lines.push(line);
-      if (/\bserving\b/.test(line)) {
-        resolve();
-      }
-    });
-    void ended.then(() => reject(new Error(`it ended: ${lines.join('\n')}`)));
-  });
-  return {
+  reader.on('line', (line) => lines.push(line));
+  const service: Service = {
     child,
     lines,
     ended,
@@ -439,9 +485,27 @@ async function started(child: ChildProcess): Promise<Service> {
       engine.hangUp();
       return answer.body;
     },
+    async errOf(method, body) {
+      const answer = (await service.call(`NetworkDriver.${method}`, body)) as { Err?: string };
+      return answer.Err ?? JSON.stringify(answer);
+    },
+    line: (wanted) =>
+      new Promise((resolve, reject) => {
+        const look = () => {
+          if (lines.some((line) => wanted.test(line))) {
+            reader.off('line', look);
+            resolve();
+          }
+        };
+        reader.on('line', look);
+        look();
+        void ended.then(() => reject(new Error(`it ended: ${lines.join('\n')}`)));
+      }),
     end(signal) {
       child.kill(signal);
       return ended;
     },
   };
+  await service.line(pattern);
+  return service;
 }

@@ -49,6 +49,7 @@ function steps(name: string): string[] {
   return [
     `daemon-reload ${path}`,
     `enable --quiet wgdriver.socket wgdriver.service ${path}`,
+    `reset-failed wgdriver.service ${path}`,
     `start wgdriver.socket ${path}`,
     `restart wgdriver.service ${path}`,
   ];
@@ -65,7 +66,7 @@ test('install, and again: the socket stays, with the calls that wait in it', opt
 test('under another name, the socket ends while systemd knows its old path', options, async () => {
   await service('install');
   assert.deepEqual((await service('install', '--name', 'other')).calls, [
-    'stop wgdriver.socket wgdriver.service ListenStream=/run/docker/plugins/wireguard-plugin.sock',
+    'stop wgdriver.socket wgdriver.service wgdriver-unavailable.socket ListenStream=/run/docker/plugins/wireguard-plugin.sock',
     ...steps('other'),
   ]);
 });
@@ -91,10 +92,14 @@ test(
   },
 );
 
-test('uninstall stops and removes both', options, async () => {
+test('uninstall stops and removes all', options, async () => {
   await service('install');
   const { calls } = await service('uninstall');
-  assert.match(calls[0] ?? '', /^disable --quiet --now wgdriver\.service wgdriver\.socket/);
-  assert.deepEqual(calls.slice(1), ['daemon-reload']);
+  const path = 'ListenStream=/run/docker/plugins/wireguard-plugin.sock';
+  assert.deepEqual(calls, [
+    `disable --quiet wgdriver.socket wgdriver.service ${path}`,
+    `stop wgdriver-unavailable.socket wgdriver.service wgdriver.socket ${path}`,
+    'daemon-reload',
+  ]);
   assert.deepEqual(await readdir(units), []);
 });

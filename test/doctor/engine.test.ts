@@ -159,8 +159,24 @@ test('plugin: what Plugin.Activate answers', async (t) => {
   ] as const) {
     const { socketPath, asked } = await serveUnix(t, answers({ '/Plugin.Activate': body }));
     assert.equal(judgePlugin(socketPath, await probePlugin(socketPath)).status, status);
-    assert.deepEqual(asked, ['POST /Plugin.Activate']);
+    assert.equal(asked[0], 'POST /Plugin.Activate');
   }
+  const notReady = answers({
+    '/Plugin.Activate': { Implements: ['NetworkDriver'] },
+    '/Plugin.Health': { Ready: false, Missing: 'a disk is full' },
+  });
+  const { socketPath } = await serveUnix(t, notReady);
+  const finding = judgePlugin(socketPath, await probePlugin(socketPath));
+  assert.equal(finding.status, 'fail');
+  assert.match(finding.cause, /refuses every call: a disk is full$/);
+
+  const unavailable = await serveUnix(t, (_, response) =>
+    response.writeHead(503).end('{"Err":"wgdriver cannot start"}'),
+  );
+  const given = judgePlugin(unavailable.socketPath, await probePlugin(unavailable.socketPath));
+  assert.equal(given.status, 'fail');
+  assert.match(`${given.cause} ${given.fix}`, /systemd has given up .*reset-failed/);
+
   const { status, cause } = judgePlugin('/nowhere/p.sock', await probePlugin('/nowhere/p.sock'));
   assert.deepEqual([status, cause], ['fail', '/nowhere/p.sock is not there']);
 });

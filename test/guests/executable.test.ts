@@ -33,7 +33,7 @@ for (const suite of suites) {
       await sh(guest, 'start_driver auto');
       assert.match(
         await sh(guest, 'cat /var/log/wgdriver.log'),
-        /^\S+ info {2}backend netlink reason="the kernel makes WireGuard links"\n\S+ info {2}serving [^\n]+$/,
+        /^\S+ info {2}listening [^\n]+\n\S+ info {2}backend netlink reason="the kernel makes WireGuard links"\n\S+ info {2}serving [^\n]+$/,
       );
       await sh(
         guest,

@@ -2,7 +2,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { endpointFiles } from '../../build/host/state.ts';
-import { createDriver, type Scope } from '../../src/driver/driver.ts';
+import { capabilitiesOf, createDriver, type Scope } from '../../src/driver/driver.ts';
 import { defaultLimits, type Limits, type PluginServer, servePlugin } from '../../src/plugin/server.ts';
 import { openStore } from '../../src/state/store.ts';
 import { type Address, parseAddress } from '../../src/wireguard/address.ts';
@@ -38,7 +38,7 @@ interface Setting {
   readonly limits?: Partial<Limits>;
 }
 
-export async function serveDriver({ limits, ...settings }: Setting = {}): Promise<ServedDriver> {
+export async function serveDriver({ limits, scope = 'local' }: Setting = {}): Promise<ServedDriver> {
   const folder = await mkdtemp(join(tmpdir(), 'wgdriver-served-'));
   const socket = join(folder, 'plugin.sock');
   const state = join(folder, 'state');
@@ -65,9 +65,13 @@ export async function serveDriver({ limits, ...settings }: Setting = {}): Promis
       resolveHost,
       log,
       secretsFolder: folder,
-      ...settings,
     });
-    return servePlugin(driver, { path: socket }, log, { ...defaultLimits, ...limits });
+    const plugin = {
+      capabilities: capabilitiesOf(scope),
+      driver: async () => driver,
+      health: () => ({ Ready: true }),
+    };
+    return servePlugin(plugin, { path: socket }, log, { ...defaultLimits, ...limits });
   }
 
   async function connect(): Promise<EngineConnection> {
