@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { derivePresharedKey, type KeyScheme } from '../keys/derivation.ts';
 import { type KeyPair, keyPairsOf, workersFor } from '../keys/key-pairs.ts';
 import { hostsOf, maxAddresses, parseRange, requireMasked } from '../keys/ranges.ts';
 import { optionPrefix } from '../networks/options.ts';
@@ -22,7 +23,7 @@ import { hubJson } from '../wireguard/config/json.ts';
 import { netdev, network, networkdKeyFile } from '../wireguard/config/networkd.ts';
 import { wgQuick, wgSetconf } from '../wireguard/config/wg-quick.ts';
 import type { Peer } from '../wireguard/device.ts';
-import { type PrivateKey, parsePrivateKey, publicKeyOf } from '../wireguard/key.ts';
+import { type PresharedKey, type PrivateKey, parsePrivateKey, publicKeyOf } from '../wireguard/key.ts';
 import { oneOf, strictCommand, UsageError, usage, wholeNumber } from './command.ts';
 import { askForNetwork } from './engine-network.ts';
 import { engineOption, secretsOption } from './host-options.ts';
@@ -128,6 +129,14 @@ export default strictCommand({
               `\`wg set ${interfaceName} private-key FILE\`, and again after each setconf and syncconf, which take it away\n`,
       );
     }
+    if (known?.presharedKey !== undefined) {
+      process.stderr.write(
+        'wgdriver: warning: the peers’ preshared keys are in this configuration, so it is secret: ' +
+          (format === 'networkd'
+            ? 'the .netdev file there is for root and the group systemd-network alone (chgrp, mode 0640)\n'
+            : 'bring it to the hub by a way that nobody else sees\n'),
+      );
+    }
     const pairs = keyPairsOf(scheme, containersOf(range, count, address), workersFor(count));
     // Where the peers themselves run down the terminal, a bar would be in their way.
     const hasBar = args.output !== undefined || !process.stdout.isTTY;
@@ -137,7 +146,8 @@ export default strictCommand({
       address,
       subnet,
       listenPort,
-      peers: peersOf(hasBar ? withProgress(pairs, count) : pairs),
+      hasPresharedKeys: known?.presharedKey !== undefined,
+      peers: peersOf(hasBar ? withProgress(pairs, count) : pairs, scheme, known?.presharedKey),
       ...(privateKey === undefined ? {} : { privateKey }),
       ...(keyFile === undefined ? {} : { privateKeyFile: resolve(keyFile) }),
     });
@@ -160,9 +170,9 @@ function filesOf(format: Format, hub: Hub): ConfigFile[] {
     case 'json':
       return [{ suffix: '', mode: 0o600, text: hubJson(hub) }];
     case 'networkd':
-      // systemd-networkd reads them as a user of its own, and they hold no secret.
+      // systemd-networkd reads them as a user of its own, and they hold no secret but preshared keys.
       return [
-        { suffix: '.netdev', mode: 0o644, text: netdev(hub) },
+        { suffix: '.netdev', mode: hub.hasPresharedKeys ? 0o640 : 0o644, text: netdev(hub) },
         { suffix: '.network', mode: 0o644, text: network(hub) },
       ];
   }
@@ -256,8 +266,13 @@ async function readPrivateKey(path: string): Promise<PrivateKey> {
   return key;
 }
 
-async function* peersOf(pairs: AsyncIterable<KeyPair>): AsyncGenerator<Peer> {
+async function* peersOf(
+  pairs: AsyncIterable<KeyPair>,
+  scheme: KeyScheme,
+  presharedKey: 'derived' | PresharedKey | undefined,
+): AsyncGenerator<Peer> {
   for await (const { address, publicKey } of pairs) {
-    yield { publicKey, allowedIps: [hostPrefix(address)] };
+    const own = presharedKey === 'derived' ? derivePresharedKey(scheme, address) : presharedKey;
+    yield { publicKey, ...(own && { presharedKey: own }), allowedIps: [hostPrefix(address)] };
   }
 }

@@ -1,12 +1,11 @@
+import { readSecrets } from '../driver/secrets.ts';
 import type { NetworkInspection } from '../engine/api.ts';
 import { createEngine } from '../engine/client.ts';
 import { RequestError } from '../engine/request.ts';
 import { defaultAdditional, defaultDerivation, type KeyScheme } from '../keys/derivation.ts';
-import { readSeedFile } from '../keys/seed-file.ts';
-import { decodeNetworkOptions, type NetworkOptions, ourOptions, seedFileOf } from '../networks/options.ts';
+import { decodeNetworkOptions, type NetworkOptions, ourOptions } from '../networks/options.ts';
 import { type Address, formatPrefix, type Prefix, parseAddress, parsePrefix } from '../wireguard/address.ts';
-import type { PublicKey } from '../wireguard/key.ts';
-import { Secret } from '../wireguard/secret.ts';
+import type { PresharedKey, PublicKey } from '../wireguard/key.ts';
 import { UsageError } from './command.ts';
 import { engineSocketOf } from './host-options.ts';
 import { seedOf, warnIfShort } from './key-options.ts';
@@ -19,6 +18,8 @@ export interface KnownNetwork {
   readonly listenPort: number;
   readonly hubKey: PublicKey;
   readonly scheme: KeyScheme;
+  /** One of each address, or this one; absent is none. */
+  readonly presharedKey?: 'derived' | PresharedKey;
 }
 
 interface NetworkArguments {
@@ -45,11 +46,20 @@ export async function askForNetwork(
   }
   const network = await inspect(engineSocketOf(args), name);
   const { subnet, gateway } = subnetOf(network, asked);
-  const { peer, peerkey, seed: option, additional, derivation } = optionsOf(network);
-  const seed = await seedOfNetwork(args, option);
+  const options = optionsOf(network);
+  const { peer, peerkey, derivation } = options;
+  const ownSeed = args['seed-file'] === undefined ? undefined : await seedOf(args);
+  const secrets = await readSecrets({ ...options, ...(ownSeed && { seed: ownSeed }) }, args['secrets-dir']);
+  const { seed, additional, presharedKey } = secrets;
   warnIfShort(seed);
-  const scheme = { seed, additional, derivation };
-  return { subnet, gateway, listenPort: peer.port, hubKey: peerkey, scheme };
+  return {
+    subnet,
+    gateway,
+    listenPort: peer.port,
+    hubKey: peerkey,
+    scheme: { seed, additional, derivation },
+    ...(presharedKey && { presharedKey }),
+  };
 }
 
 /**
@@ -95,13 +105,6 @@ function subnetOf({ name, subnets }: NetworkInspection, asked: Prefix | undefine
     throw new Error(`network ${name}: expected one of its subnets as an argument; there are ${names}`);
   }
   return found;
-}
-
-async function seedOfNetwork(args: NetworkArguments, seed: NetworkOptions['seed']): Promise<Secret> {
-  if (args['seed-file'] !== undefined) {
-    return seedOf(args);
-  }
-  return seed instanceof Secret ? seed : readSeedFile(seedFileOf(seed, args['secrets-dir']));
 }
 
 function explained(socketPath: string, name: string) {

@@ -75,7 +75,7 @@ export async function seedOf(args: Pick<KeyArguments, 'seed' | 'seed-file'>): Pr
     throw new UsageError('expected one of --seed and --seed-file, got both');
   }
   if (file !== undefined && file !== '-') {
-    return readSeedFile(file);
+    return readSeedFile(file, { pipe: true });
   }
   const [source, text] = await seedText(args.seed, file);
   const seed = parseSeed(text);

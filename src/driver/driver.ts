@@ -12,8 +12,9 @@ import { GenericData } from '../plugin/netlabel.ts';
 import type { Endpoint, Store } from '../state/store.ts';
 import { type Address, formatPrefix, parsePrefix, sameAddress } from '../wireguard/address.ts';
 import { containerLinkPrefix } from '../wireguard/link-name.ts';
-import { createLifecycle, fieldsOf, readSeed } from './lifecycle.ts';
+import { createLifecycle, fieldsOf } from './lifecycle.ts';
 import { createReconcile } from './reconcile.ts';
+import { readSecrets } from './secrets.ts';
 import { dnsWarning, endpointWarnings, networkWarnings } from './warnings.ts';
 
 export interface DriverDependencies {
@@ -82,7 +83,11 @@ export function createDriver({
     async createNetwork(request) {
       const started = performance.now();
       const network = networkOf(recordOf(request));
-      const warnings = await networkWarnings(network, await readSeed(network, secretsFolder), secretsFolder);
+      const warnings = await networkWarnings(
+        network,
+        await readSecrets(network.options, secretsFolder),
+        secretsFolder,
+      );
       await lifecycle.createNetwork(network);
       log.info('network created', {
         network: network.networkId,

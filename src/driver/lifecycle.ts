@@ -1,17 +1,16 @@
-import { readSeedFile } from '../keys/seed-file.ts';
 import type { Guard, Protected } from '../killswitch/guard.ts';
 import { createLimit } from '../limit.ts';
 import { LinkError, type Links, type NewLink, type OwnedLink } from '../links/links.ts';
 import type { Log } from '../log.ts';
 import type { Network } from '../networks/network.ts';
-import { optionPrefix, seedFileOf } from '../networks/options.ts';
+import { optionPrefix } from '../networks/options.ts';
 import { allowedIpsOf, peersOf, resolved, type Tunnel, tunnelOf } from '../networks/tunnel.ts';
 import type { Endpoint, Joined, Store } from '../state/store.ts';
 import type { Address } from '../wireguard/address.ts';
 import type { Device } from '../wireguard/device.ts';
-import { Secret } from '../wireguard/secret.ts';
 import { linkName } from './names.ts';
 import { createQueue } from './queue.ts';
+import { readSecrets } from './secrets.ts';
 
 export interface LifecycleDependencies {
   readonly store: Store;
@@ -20,7 +19,7 @@ export interface LifecycleDependencies {
   /** The address of a host name, or of an address itself. */
   readonly resolveHost: (host: string) => Promise<Address>;
   readonly log: Log;
-  /** What the relative paths of seed files are relative to. */
+  /** What the relative paths of files that options name are relative to. */
   readonly secretsFolder: string;
 }
 
@@ -177,9 +176,11 @@ export function createLifecycle({
           throw new Error(`endpoint ${endpointId} is not known in network ${networkId}`);
         }
         touch(endpointId);
-        const tunnel = tunnelOf(network, endpoint.addresses, {
-          seed: await readSeed(network, secretsFolder),
-        });
+        const tunnel = tunnelOf(
+          network,
+          endpoint.addresses,
+          await readSecrets(network.options, secretsFolder),
+        );
         const link = linkName(endpointId);
         const device = await resolve(tunnel);
         await makeLink({ name: link, mtu: tunnel.mtu, endpointId }, sandbox);
@@ -414,11 +415,6 @@ export function createLifecycle({
     const addresses = [...hosts].map(async (host) => [host, await resolveHost(host)] as const);
     return resolved(tunnel, new Map(await Promise.all(addresses)));
   }
-}
-
-/** The seed of a network, from its file where it has one. @throws Error without what is in the file */
-export async function readSeed({ options: { seed } }: Network, secretsFolder: string): Promise<Secret> {
-  return seed instanceof Secret ? seed : readSeedFile(seedFileOf(seed, secretsFolder));
 }
 
 /** What tells an endpoint in the log. */

@@ -1,14 +1,15 @@
 import { stat } from 'node:fs/promises';
 import { shortSeedBytes } from '../keys/derivation.ts';
 import type { Network } from '../networks/network.ts';
-import { optionPrefix, seedFileOf } from '../networks/options.ts';
+import { optionPrefix, type SecretFile, secretFileOf } from '../networks/options.ts';
+import type { TunnelSecrets } from '../networks/tunnel.ts';
 import { PortMap } from '../plugin/netlabel.ts';
 import { Secret } from '../wireguard/secret.ts';
 
 /** What works, but not as safely as it could, in a network that was just created. */
 export async function networkWarnings(
   { options }: Network,
-  seed: Secret,
+  { seed }: TunnelSecrets,
   secretsFolder: string,
 ): Promise<string[]> {
   const warnings: string[] = [];
@@ -21,13 +22,23 @@ export async function networkWarnings(
     warnings.push(
       `the seed shows in \`docker network inspect\`; with ${optionPrefix}seedfile it would stay in a file`,
     );
-  } else {
-    const file = seedFileOf(options.seed, secretsFolder);
-    if (((await stat(file)).mode & 0o077) !== 0) {
-      warnings.push(`the seed file ${file} is open to others than root; \`chmod 600\` it`);
+  }
+  for (const [what, option] of [
+    ['seed', options.seed],
+    ['preshared key', options.presharedKey],
+  ] as const) {
+    if (isFile(option)) {
+      const file = secretFileOf(option, secretsFolder);
+      if (((await stat(file)).mode & 0o077) !== 0) {
+        warnings.push(`the ${what} file ${file} is open to others than root; \`chmod 600\` it`);
+      }
     }
   }
   return warnings;
+}
+
+function isFile(option: unknown): option is SecretFile {
+  return typeof option === 'object' && option !== null && 'file' in option;
 }
 
 /** What a user asked of an endpoint that it cannot give. */

@@ -21,14 +21,21 @@ export const optionPrefix = 'io.bestov.wg.';
 export const killswitches = ['on', 'strict', 'off'] as const;
 export type Killswitch = (typeof killswitches)[number];
 
+/** A file on this host, by an absolute path or a name in the secrets folder: see secretFileOf. */
+export interface SecretFile {
+  readonly file: string;
+}
+
 /** The options of a network, decoded. */
 export interface NetworkOptions {
   readonly peer: HostPort;
   readonly peerkey: PublicKey;
-  /** The seed itself, or the path of the file that holds it: see seedFileOf. */
-  readonly seed: Secret | { readonly file: string };
-  readonly additional: Uint8Array;
+  readonly seed: Secret | SecretFile;
+  /** Of a file it is the first line; the others are older epochs, which only the hub still accepts. */
+  readonly additional: Uint8Array | SecretFile;
   readonly derivation: DerivationName;
+  /** One of each address, or one of the whole network; absent is none. */
+  readonly presharedKey?: 'derived' | SecretFile;
   /** Seconds between keepalives; 0 is off. */
   readonly keepalive: number;
   /** Bytes. */
@@ -51,17 +58,18 @@ const schema = v.strictObject({
     parsed(parsePublicKey, 'expected a public key, 32 bytes in base64, as `wg pubkey` prints it'),
   ),
   seed: v.optional(v.pipe(v.string(), parsed(parseSeed, 'expected base64 of at least one byte'))),
-  seedfile: v.optional(
-    v.pipe(
-      v.string(),
-      v.check(
-        isSeedFilePath,
-        'expected the path of a file on this host that holds the seed in base64: absolute, or a name such as ' +
-          'app.seed in the secrets folder',
-      ),
+  seedfile: v.optional(secretFile('the seed in base64', 'app.seed')),
+  additional: v.optional(v.pipe(v.string(), parsed(decodeBase64, 'expected base64'))),
+  additionalfile: v.optional(
+    secretFile('a value in base64 on each line, the newest first', 'app.additional'),
+  ),
+  presharedkey: v.optional(
+    v.literal(
+      'derived',
+      `expected derived; the key itself goes into a file, by ${optionPrefix}presharedkeyfile`,
     ),
   ),
-  additional: v.optional(v.pipe(v.string(), parsed(decodeBase64, 'expected base64')), defaultAdditional),
+  presharedkeyfile: v.optional(secretFile('a preshared key, as `wg genpsk` prints it', 'app.psk')),
   derivation: v.optional(
     v.picklist(derivationNames, `expected one of ${derivationNames.join(', ')}`),
     defaultDerivation,
@@ -79,11 +87,13 @@ const schema = v.strictObject({
 
 const optionNames = Object.keys(schema.entries);
 
-/** Where seed files are that are given without a folder, unless `serve --secrets-dir` says otherwise. */
+const defaultAdditionalBytes = decodeBase64(defaultAdditional) as Uint8Array;
+
+/** Where files are that are given without a folder, unless `serve --secrets-dir` says otherwise. */
 export const defaultSecretsFolder = '/etc/wgdriver';
 
-/** The absolute path of a seed file, which an option may name relative to the secrets folder. */
-export function seedFileOf({ file }: { readonly file: string }, secretsFolder: string): string {
+/** The absolute path of a file that an option may name relative to the secrets folder. */
+export function secretFileOf({ file }: SecretFile, secretsFolder: string): string {
   return resolve(secretsFolder, file);
 }
 
@@ -105,16 +115,30 @@ export function decodeNetworkOptions(options: Readonly<Record<string, unknown>>)
       );
     }
   }
-  const { seed, seedfile, allowedips, ...rest } = decode(schema, ours, `option ${optionPrefix.slice(0, -1)}`);
+  const { seed, seedfile, additional, additionalfile, presharedkey, presharedkeyfile, allowedips, ...rest } =
+    decode(schema, ours, `option ${optionPrefix.slice(0, -1)}`);
   if ((seed === undefined) === (seedfile === undefined)) {
     const both = seed === undefined ? 'is missing: give it, or' : 'was given beside';
     throw new Error(`option ${optionPrefix}seed ${both} ${optionPrefix}seedfile; expected one of the two`);
   }
+  refuseBoth(ours, 'additional', 'additionalfile');
+  refuseBoth(ours, 'presharedkey', 'presharedkeyfile');
+  const presharedKey = presharedkey ?? presharedkeyfile;
   return {
     ...rest,
-    seed: seed ?? { file: seedfile ?? '' },
+    seed: seed ?? seedfile ?? { file: '' },
+    additional: additional ?? additionalfile ?? defaultAdditionalBytes,
+    ...(presharedKey === undefined ? {} : { presharedKey }),
     ...(allowedips === undefined ? {} : { allowedips }),
   };
+}
+
+function refuseBoth(ours: Readonly<Record<string, unknown>>, one: string, other: string): void {
+  if (ours[one] !== undefined && ours[other] !== undefined) {
+    throw new Error(
+      `option ${optionPrefix}${one} was given beside ${optionPrefix}${other}; expected one of the two`,
+    );
+  }
 }
 
 /**
@@ -132,15 +156,28 @@ export function ourOptions(options: Readonly<Record<string, unknown>>): [name: s
     });
 }
 
+/** A step for the path of a file that holds something secret, or something that a secret goes with. */
+function secretFile(content: string, example: string) {
+  return v.pipe(
+    v.string(),
+    v.check(
+      isSecretFilePath,
+      `expected the path of a file on this host that holds ${content}: absolute, or a name such as ${example} in ` +
+        'the secrets folder',
+    ),
+    v.transform((file): SecretFile => ({ file })),
+  );
+}
+
 /**
- * A relative path stays inside of the secrets folder. One that could be a seed is taken for one that was given
+ * A relative path stays inside of the secrets folder. One that could be a secret is taken for one that was given
  * to the wrong option, and would show up in the error that no such file is there.
  */
-function isSeedFilePath(path: string): boolean {
-  const isSeed = parseSeed(path) !== undefined;
+function isSecretFilePath(path: string): boolean {
+  const isSecret = parseSeed(path) !== undefined;
   const isInside = path !== '' && !path.split('/').includes('..');
   // Base64 may begin with a slash, but 32 bytes of it, as `wgdriver keys seed` makes them, end in what no file does.
-  return isAbsolute(path) ? !(isSeed && path.endsWith('=')) : isInside && !isSeed;
+  return isAbsolute(path) ? !(isSecret && path.endsWith('=')) : isInside && !isSecret;
 }
 
 function integer(minimum: number, maximum: number, unit: string) {

@@ -1,14 +1,15 @@
-import { derivePrivateKey } from '../keys/derivation.ts';
+import { derivePresharedKey, derivePrivateKey } from '../keys/derivation.ts';
 import { type Address, covers, masked, type Prefix, prefixOf } from '../wireguard/address.ts';
 import type { Device } from '../wireguard/device.ts';
 import type { HostPort } from '../wireguard/host-port.ts';
-import type { PrivateKey, PublicKey } from '../wireguard/key.ts';
+import type { PresharedKey, PrivateKey, PublicKey } from '../wireguard/key.ts';
 import type { Secret } from '../wireguard/secret.ts';
 import { type Network, subnetOfAddress } from './network.ts';
 
 /** A peer of a tunnel: a peer of WireGuard whose host need not be resolved yet. Absent means unset. */
 export interface TunnelPeer {
   readonly publicKey: PublicKey;
+  readonly presharedKey?: PresharedKey;
   readonly endpoint?: HostPort;
   /** Seconds, 0 to 65535; 0 is off. */
   readonly persistentKeepaliveInterval?: number;
@@ -27,8 +28,15 @@ export interface Tunnel {
   readonly mtu: number;
 }
 
-/** What an endpoint's key comes from: a seed, which its address derives it from, or the key itself. */
-export type KeySource = { readonly seed: Secret } | { readonly privateKey: PrivateKey };
+/** What the keys of a network's tunnels come from, as it was read. */
+export interface TunnelSecrets {
+  readonly seed: Secret;
+  /** The key itself, instead of one that is derived. */
+  readonly privateKey?: PrivateKey;
+  readonly additional: Uint8Array;
+  /** One of each address, or this one; absent is none. */
+  readonly presharedKey?: 'derived' | PresharedKey;
+}
 
 const everything = [prefixOf('0.0.0.0/0'), prefixOf('::/0')];
 
@@ -36,7 +44,7 @@ const everything = [prefixOf('0.0.0.0/0'), prefixOf('::/0')];
  * The tunnel of an endpoint.
  * @throws Error for an address that is in none of the network's subnets
  */
-export function tunnelOf(network: Network, addresses: readonly Prefix[], key: KeySource): Tunnel {
+export function tunnelOf(network: Network, addresses: readonly Prefix[], secrets: TunnelSecrets): Tunnel {
   const gateways = addresses.map((address) => {
     const subnet = subnetOfAddress(network, address);
     if (subnet === undefined) {
@@ -44,16 +52,23 @@ export function tunnelOf(network: Network, addresses: readonly Prefix[], key: Ke
     }
     return subnet.gateway.address;
   });
+  const { seed, additional } = secrets;
+  const { derivation } = network.options;
+  const address = derivationAddress(addresses);
+  const presharedKey =
+    secrets.presharedKey === 'derived'
+      ? derivePresharedKey({ seed, additional }, address)
+      : secrets.presharedKey;
   return {
     addresses,
     gateways,
-    privateKey: 'privateKey' in key ? key.privateKey : privateKeyOf(network, addresses, key.seed),
-    peers: peersOf(network),
+    privateKey: secrets.privateKey ?? derivePrivateKey({ seed, additional, derivation }, address),
+    peers: peersOf(network).map((peer) => ({ ...peer, ...(presharedKey && { presharedKey }) })),
     mtu: network.options.mtu,
   };
 }
 
-/** The peers of every tunnel of a network. */
+/** The peers of every tunnel of a network, without preshared keys. */
 export function peersOf(network: Network): readonly TunnelPeer[] {
   const { peer, peerkey, keepalive } = network.options;
   return [
@@ -97,14 +112,13 @@ function hubAllowedIps({ internal, options, subnets }: Network): readonly Prefix
   return [...asked, ...missing];
 }
 
-/** Of the IPv4 address where there is one, so that a second family changes no key. */
-function privateKeyOf({ options }: Network, addresses: readonly Prefix[], seed: Secret): PrivateKey {
-  const { additional, derivation } = options;
-  const [first] = [...addresses].sort(
+/** The IPv4 address where there is one, so that a second family changes no key. */
+function derivationAddress(addresses: readonly Prefix[]): Address {
+  const [first] = addresses.toSorted(
     (a, b) => Number(a.address.kind() === 'ipv6') - Number(b.address.kind() === 'ipv6'),
   );
   if (first === undefined) {
     throw new Error('a key is derived from an address, and there is none');
   }
-  return derivePrivateKey({ seed, additional, derivation }, first.address);
+  return first.address;
 }

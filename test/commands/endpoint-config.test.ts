@@ -292,6 +292,33 @@ test('--network: all of it from the engine, and the key is checked', async (t) =
   assert.deepEqual([refused.status, refused.stdout], [1, '']);
 });
 
+test('--network: preshared keys of its own or derived ones are in each format, and it says so', async (t) => {
+  const psk = 'xy/E4uqJb45RI4OKtF9q1/v+fhv7ePpq0hFPiPtlrg4=';
+  const options = inspection().Options;
+  const derived = inspection({ Options: { ...options, 'io.bestov.wg.presharedkey': 'derived' } });
+  const shared = join(folder, 'app.psk');
+  await writeFile(shared, `${psk}\n`, { mode: 0o600 });
+  const own = inspection({ Options: { ...options, 'io.bestov.wg.presharedkeyfile': shared } });
+  const keysOf = (text: string) =>
+    [...text.matchAll(/PresharedKey"? ?[=:] ?"?([A-Za-z0-9+/]{43}=)/gi)].map(([, key]) => key);
+  for (const format of ['wg-quick', 'setconf', 'networkd', 'json']) {
+    const { stdout, stderr, status } = await fromEngine(t, { wgnet: derived }, '--format', format);
+    assert.equal(status, 0, stderr);
+    assert.match(stderr, /warning: the peers’ preshared keys are in this configuration, so it is secret: /);
+    const keys = keysOf(stdout);
+    assert.equal(new Set(keys).size, 5);
+    assert.equal(keys[0], psk, format);
+    const ofOne = keysOf((await fromEngine(t, { wgnet: own }, '--format', format)).stdout);
+    assert.deepEqual(ofOne, new Array(5).fill(psk));
+  }
+  await fromEngine(t, { wgnet: derived }, '--format', 'networkd', '--output', output);
+  assert.equal((await stat(`${output}.netdev`)).mode & 0o777, 0o640);
+  assert.equal((await stat(`${output}.network`)).mode & 0o777, 0o644);
+  await rm(`${output}.netdev`);
+  await rm(`${output}.network`);
+  await rm(shared);
+});
+
 test('--network: the gateway is the hub, and a subnet of several has to be named', async (t) => {
   const Config = [
     { Subnet: '10.1.0.0/29', Gateway: '10.1.0.3' },

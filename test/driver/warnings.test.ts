@@ -8,7 +8,8 @@ import { endpointWarnings, networkWarnings } from '../../src/driver/warnings.ts'
 import { Secret } from '../../src/wireguard/secret.ts';
 import { articleOptions, network, seedText } from '../support/networks.ts';
 
-const goodSeed = new Secret(new Uint8Array(16));
+const additional = new Uint8Array();
+const good = { seed: new Secret(new Uint8Array(16)), additional };
 let folder: string;
 let file: string;
 beforeEach(async () => {
@@ -19,17 +20,21 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }));
 
 test('a good seed in a file for root alone: nothing to warn of', async () => {
-  assert.deepEqual(await networkWarnings(withSeedFile(), goodSeed, folder), []);
+  assert.deepEqual(await networkWarnings(withSeedFile(), good, folder), []);
 });
 
 test('a seed under 16 bytes', async () => {
-  const [warning, ...rest] = await networkWarnings(withSeedFile(), new Secret(new Uint8Array(15)), folder);
+  const [warning, ...rest] = await networkWarnings(
+    withSeedFile(),
+    { seed: new Secret(new Uint8Array(15)), additional },
+    folder,
+  );
   assert.match(warning ?? '', /under 16 bytes .*`wgdriver keys seed`/);
   assert.deepEqual(rest, []);
 });
 
 test('a seed that `docker network inspect` shows', async () => {
-  const [warning, ...rest] = await networkWarnings(network(), goodSeed, folder);
+  const [warning, ...rest] = await networkWarnings(network(), good, folder);
   assert.match(warning ?? '', /docker network inspect.*io\.bestov\.wg\.seedfile/);
   assert.deepEqual(rest, []);
 });
@@ -37,14 +42,25 @@ test('a seed that `docker network inspect` shows', async () => {
 for (const mode of [0o640, 0o604, 0o644, 0o620, 0o601]) {
   test(`a seed file of mode ${mode.toString(8)}`, async () => {
     await chmod(file, mode);
-    const [warning, ...rest] = await networkWarnings(withSeedFile(), goodSeed, folder);
+    const [warning, ...rest] = await networkWarnings(withSeedFile(), good, folder);
     assert.match(warning ?? '', /seed file .* is open to others than root; `chmod 600`/);
     assert.deepEqual(rest, []);
   });
 }
 
+test('a preshared key file that others can read', async () => {
+  const psk = join(folder, 'psk');
+  await writeFile(psk, '', { mode: 0o644 });
+  const options = { ...withSeedFile().record.options, presharedkeyfile: psk };
+  const [warning, ...rest] = await networkWarnings(network({ options }), good, folder);
+  assert.match(warning ?? '', /the preshared key file .*psk is open to others than root/);
+  assert.deepEqual(rest, []);
+});
+
 test('no warning holds the seed', async () => {
-  const text = String(await networkWarnings(network(), new Secret(Buffer.from('short')), folder));
+  const text = String(
+    await networkWarnings(network(), { seed: new Secret(Buffer.from('short')), additional }, folder),
+  );
   assert(!text.includes(seedText) && !text.includes('short'));
 });
 

@@ -19,11 +19,22 @@ test('a seed file holds base64, and may end in a new line', async () => {
   assert.equal(Buffer.from((await readSeedFile(file)).reveal()).toString(), 'testseed\n');
 });
 
-test('a seed comes from a pipe as well', async () => {
+test('a seed comes from a pipe as well, where one is allowed', async () => {
   const pipe = join(folder, 'pipe');
   execFileSync('mkfifo', [pipe]);
-  const [seed] = await Promise.all([readSeedFile(pipe), writeFile(pipe, 'dGVzdHNlZWQK')]);
+  const [seed] = await Promise.all([readSeedFile(pipe, { pipe: true }), writeFile(pipe, 'dGVzdHNlZWQK')]);
   assert.equal(Buffer.from(seed.reveal()).toString(), 'testseed\n');
+});
+
+test('where no pipe is allowed, one that nobody writes into is refused at once', async () => {
+  const pipe = join(folder, 'silent');
+  execFileSync('mkfifo', [pipe]);
+  // More than libuv has threads for files: none of them may wait.
+  const reads = Array.from({ length: 8 }, () => readSeedFile(pipe));
+  for (const read of reads) {
+    await assert.rejects(read, /^Error: seed file .*silent: expected a regular file, got a pipe or device$/);
+  }
+  await assert.rejects(readSeedFile('/dev/zero'), /expected a regular file, got a pipe or device/);
 });
 
 test('a file of the greatest length is a seed, one byte more is none', async () => {
@@ -33,7 +44,7 @@ test('a file of the greatest length is a seed, one byte more is none', async () 
   await writeFile(file, 'A'.repeat(4096).concat('\n'));
   await assert.rejects(
     readSeedFile(file),
-    new RegExp(`^Error: seed file ${file}: expected base64 .* 4096 bytes`),
+    new RegExp(`^Error: seed file ${file}: expected at most 4096 bytes`),
   );
 });
 
@@ -51,5 +62,5 @@ test('what is in a wrong seed file is in no error', async () => {
 
 test('a file that is not there, and a folder, are named with their cause', async () => {
   await assert.rejects(readSeedFile(join(folder, 'none')), /seed file .*none: ENOENT/);
-  await assert.rejects(readSeedFile(folder), /seed file .*: EISDIR/);
+  await assert.rejects(readSeedFile(folder), /seed file .*: expected a regular file, got a directory/);
 });

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { derivationNames } from '../../src/keys/derivation.ts';
-import { decodeNetworkOptions, optionPrefix, ourOptions, seedFileOf } from '../../src/networks/options.ts';
+import { decodeNetworkOptions, optionPrefix, ourOptions, secretFileOf } from '../../src/networks/options.ts';
 import { formatPrefix, masked } from '../../src/wireguard/address.ts';
 import { Secret } from '../../src/wireguard/secret.ts';
 import { anyIpv4, anyIpv6, anyPrefix } from '../support/addresses.ts';
@@ -20,11 +20,13 @@ test('the article’s four options', () => {
   assert.equal(options.peerkey, peerkey);
   assert(options.seed instanceof Secret);
   assert.equal(Buffer.from(options.seed.reveal()).toString(), 'testseed\n');
+  assert(options.additional instanceof Uint8Array);
   assert.equal(Buffer.from(options.additional).toString(), 'testadditional\n');
 });
 
 test('the defaults of the others', () => {
   const { peer, peerkey: _, seed: __, additional, ...rest } = decodeNetworkOptions(prefixed(minimal));
+  assert(additional instanceof Uint8Array);
   assert.equal(Buffer.from(additional).toString(), 'bestov.io');
   assert.deepEqual(rest, { derivation: 'sha3-256', keepalive: 25, mtu: 1420, killswitch: 'on' });
 });
@@ -44,7 +46,7 @@ const good: { [name: string]: { [value: string]: unknown } } = {
   },
   peerkey: { [peerkey]: peerkey },
   killswitch: { on: 'on', strict: 'strict', off: 'off' },
-  derivation: { 'sha3-256': 'sha3-256', 'keccak-256': 'keccak-256' },
+  derivation: { 'sha3-256': 'sha3-256', 'keccak-256': 'keccak-256', 'hkdf-sha256': 'hkdf-sha256' },
   keepalive: { 0: 0, 1: 1, 25: 25, 65535: 65535 },
   mtu: { 576: 576, 1280: 1280, 1420: 1420, 65535: 65535 },
   allowedips: {
@@ -105,6 +107,9 @@ const bad: { [name: string]: unknown[] } = {
   seed: [`${marked}!`, `${marked}A`, '', ' ', '='],
   // Any 32 bytes, as `wgdriver keys seed` prints them.
   seedfile: [`/${marked}${'A'.repeat(29)}=`, `${marked}AAA`, `../${marked}`, `a/../../${marked}`, ''],
+  additionalfile: [`/${marked}${'A'.repeat(29)}=`, `../${marked}`, ''],
+  presharedkey: [marked, 'Derived', '', peerkey],
+  presharedkeyfile: [`/${marked}${'A'.repeat(29)}=`, `${marked}AAA`, `../${marked}`, ''],
   additional: [`${marked}!`, `${marked}A`, ' '],
   derivation: [marked, 'SHA3-256', 'sha256', '', 'toString', '__proto__'],
   keepalive: [marked, '-1', '65536', '1.5', '1e3', ' 25', '0x19', '', '100000'],
@@ -142,6 +147,28 @@ test('seed and seedfile do not go together', () => {
   refused({ ...minimal, seedfile: '/run/seed' }, /option io\.bestov\.wg\.seed was given beside .*seedfile/);
 });
 
+test('additional and preshared key each come one way', () => {
+  for (const [one, other, value] of [
+    ['additional', 'additionalfile', 'YQ=='],
+    ['presharedkey', 'presharedkeyfile', 'derived'],
+  ] as const) {
+    refused(
+      { ...minimal, [one]: value, [other]: 'app.file' },
+      new RegExp(
+        `option io\\.bestov\\.wg\\.${one} was given beside io\\.bestov\\.wg\\.${other}; expected one`,
+      ),
+    );
+    assert.doesNotThrow(() => decodeNetworkOptions(prefixed({ ...minimal, [one]: value })));
+  }
+  const files = { ...minimal, additionalfile: 'app.additional', presharedkeyfile: '/run/psk' };
+  const { additional, presharedKey } = decodeNetworkOptions(prefixed(files));
+  assert.deepEqual([additional, presharedKey], [{ file: 'app.additional' }, { file: '/run/psk' }]);
+  assert.equal(
+    decodeNetworkOptions(prefixed({ ...minimal, presharedkey: 'derived' })).presharedKey,
+    'derived',
+  );
+});
+
 test('a seed file is not read here', () => {
   for (const file of ['/none/at/all', 'app.seed', 'team/app.seed']) {
     const options = decodeNetworkOptions(prefixed({ peer: minimal.peer, peerkey, seedfile: file }));
@@ -150,8 +177,8 @@ test('a seed file is not read here', () => {
 });
 
 test('a seed file without a folder is in the secrets folder', () => {
-  assert.equal(seedFileOf({ file: 'app.seed' }, '/etc/wgdriver'), '/etc/wgdriver/app.seed');
-  assert.equal(seedFileOf({ file: '/run/seed' }, '/etc/wgdriver'), '/run/seed');
+  assert.equal(secretFileOf({ file: 'app.seed' }, '/etc/wgdriver'), '/etc/wgdriver/app.seed');
+  assert.equal(secretFileOf({ file: '/run/seed' }, '/etc/wgdriver'), '/run/seed');
 });
 
 test('an unknown option is named, and so are those that there are', () => {

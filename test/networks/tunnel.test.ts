@@ -4,13 +4,15 @@ import { parseSeed } from '../../src/keys/seed.ts';
 import { routing } from '../../src/networks/routing.ts';
 import { allowedIpsOf, peersOf, resolved, type Tunnel, tunnelOf } from '../../src/networks/tunnel.ts';
 import { formatPrefix, prefixOf } from '../../src/wireguard/address.ts';
+import { decodeBase64 } from '../../src/wireguard/base64.ts';
 import { formatEndpoint } from '../../src/wireguard/device.ts';
-import { type PublicKey, parsePrivateKey } from '../../src/wireguard/key.ts';
+import { type PublicKey, parsePresharedKey, parsePrivateKey } from '../../src/wireguard/key.ts';
 import { articleOptions, network, peerKeyText, seedText } from '../support/networks.ts';
 
 const articlePrivateKey = 'IJftaHjgELSRD3PXllSPn3EpiVmrEjQupVynwcfu8FE=';
 const seed = parseSeed(seedText) ?? assert.fail();
-const article = tunnelOf(network(), [prefixOf('192.168.5.2/24')], { seed });
+const secrets = { seed, additional: decodeBase64(articleOptions.additional) ?? assert.fail() };
+const article = tunnelOf(network(), [prefixOf('192.168.5.2/24')], secrets);
 
 test('the article’s tunnel', () => {
   const { privateKey, addresses, gateways, peers, mtu } = article;
@@ -33,8 +35,23 @@ test('the article’s tunnel', () => {
 
 test('a private key that is given is taken', () => {
   const privateKey = parsePrivateKey('OD0JlvJhFEG9g2hSLJ3qYKccX2nZRefM8ha8p7T1U1I=') ?? assert.fail();
-  const tunnel = tunnelOf(network(), [prefixOf('192.168.5.2/24')], { privateKey });
+  const tunnel = tunnelOf(network(), [prefixOf('192.168.5.2/24')], { ...secrets, privateKey });
   assert.equal(tunnel.privateKey, privateKey);
+});
+
+test('a preshared key goes to every peer: the network’s, or the address’s own', () => {
+  const presharedKey = parsePresharedKey('xy/E4uqJb45RI4OKtF9q1/v+fhv7ePpq0hFPiPtlrg4=') ?? assert.fail();
+  const ofThe = (address: string, key: 'derived' | typeof presharedKey) =>
+    tunnelOf(network(), [prefixOf(address)], { ...secrets, presharedKey: key }).peers.map((peer) =>
+      peer.presharedKey?.toBase64(),
+    );
+  assert.deepEqual(ofThe('192.168.5.3/24', presharedKey), [presharedKey.toBase64()]);
+  assert.deepEqual(ofThe('192.168.5.2/24', 'derived'), [presharedKey.toBase64()]);
+  assert.notDeepEqual(ofThe('192.168.5.3/24', 'derived'), [presharedKey.toBase64()]);
+  assert.deepEqual(
+    article.peers.map((peer) => peer.presharedKey),
+    [undefined],
+  );
 });
 
 test('each address has the gateway of its subnet, and the key is that of the IPv4 address', () => {
@@ -49,7 +66,7 @@ test('each address has the gateway of its subnet, and the key is that of the IPv
     ['fd00::2/64', '192.168.5.2/24'],
     ['192.168.5.2/24', 'fd00::2/64'],
   ]) {
-    const tunnel = tunnelOf(dual, texts.map(prefixOf), { seed });
+    const tunnel = tunnelOf(dual, texts.map(prefixOf), secrets);
     assert.equal(tunnel.privateKey.toBase64(), articlePrivateKey);
     assert.deepEqual(
       tunnel.gateways.map((gateway) => gateway.kind()),
@@ -61,10 +78,10 @@ test('each address has the gateway of its subnet, and the key is that of the IPv
 
 test('an address of no subnet, and none at all, are errors', () => {
   assert.throws(
-    () => tunnelOf(network(), [prefixOf('10.0.0.2/24')], { seed }),
+    () => tunnelOf(network(), [prefixOf('10.0.0.2/24')], secrets),
     /^Error: 10\.0\.0\.2 is in no subnet of network network$/,
   );
-  assert.throws(() => tunnelOf(network(), [], { seed }), /there is none/);
+  assert.throws(() => tunnelOf(network(), [], secrets), /there is none/);
 });
 
 test('two peers: the routes are to both, and one whose name does not resolve comes without an endpoint', () => {

@@ -15,6 +15,8 @@ export interface Hub {
   readonly privateKey?: PrivateKey;
   /** Where the key is, absolute. */
   readonly privateKeyFile?: string;
+  /** Whether peers come with preshared keys, and files with them are secret. */
+  readonly hasPresharedKeys?: boolean;
   /** May be many: they are written as they come. */
   readonly peers: Iterable<Peer> | AsyncIterable<Peer>;
 }

@@ -1,7 +1,7 @@
 import { formatPrefix } from '../address.ts';
 import type { Hub } from './hub.ts';
 
-/** The hub's configuration for programs; the private key stays in its file. */
+/** The hub's configuration for programs; the private key stays in its file, preshared keys do not. */
 export async function* hubJson(hub: Hub): AsyncGenerator<string> {
   const { interfaceName, address, subnet, listenPort, privateKeyFile, peers } = hub;
   const document = {
@@ -14,8 +14,12 @@ export async function* hubJson(hub: Hub): AsyncGenerator<string> {
   const end = ']\n}';
   yield JSON.stringify(document, null, 2).slice(0, -end.length);
   let separator = '';
-  for await (const { publicKey, allowedIps } of peers) {
-    const peer = JSON.stringify({ publicKey, allowedIps: allowedIps.map(formatPrefix) }, null, 2);
+  for await (const { publicKey, presharedKey, allowedIps } of peers) {
+    const peer = JSON.stringify(
+      { publicKey, presharedKey: presharedKey?.toBase64(), allowedIps: allowedIps.map(formatPrefix) },
+      null,
+      2,
+    );
     yield `${separator}\n    ${peer.replaceAll('\n', '\n    ')}`;
     separator = ',';
   }

@@ -6,7 +6,7 @@ export function networkdKeyFile(interfaceName: string): string {
   return `/etc/systemd/network/${interfaceName}.key`;
 }
 
-/** systemd.netdev(5). The key stays in its file, so this one holds no secret. */
+/** systemd.netdev(5). The private key stays in its file, so this one holds no secret but preshared keys. */
 export async function* netdev(hub: Hub): AsyncGenerator<string> {
   yield lines(
     `# ${hub.comment}`,
@@ -19,11 +19,12 @@ export async function* netdev(hub: Hub): AsyncGenerator<string> {
     `PrivateKeyFile=${hub.privateKeyFile ?? networkdKeyFile(hub.interfaceName)}`,
     `ListenPort=${hub.listenPort}`,
   );
-  for await (const { publicKey, allowedIps } of hub.peers) {
+  for await (const { publicKey, presharedKey, allowedIps } of hub.peers) {
     yield lines(
       '',
       '[WireGuardPeer]',
       `PublicKey=${publicKey}`,
+      ...(presharedKey === undefined ? [] : [`PresharedKey=${presharedKey.toBase64()}`]),
       `AllowedIPs=${allowedIps.map(formatPrefix).join(',')}`,
     );
   }

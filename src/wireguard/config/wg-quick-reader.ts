@@ -240,20 +240,17 @@ function serverOf(entry: Entry, word: string): string {
 }
 
 function allowedIpsOf(entry: Entry): Prefix[] {
-  const text = entry.value.replaceAll(/\s/g, '');
-  // wg(8) takes an empty list for no prefix at all.
-  return text === ''
-    ? []
-    : text.split(',').map((word) => {
-        const address = word.includes('/') ? undefined : parseAddress(word);
-        const prefix = address === undefined ? parsePrefix(word) : hostPrefix(address);
-        if (prefix === undefined) {
-          throw new Error(
-            `line ${entry.line}: AllowedIPs: expected prefixes separated by commas, such as 0.0.0.0/0, ::/0`,
-          );
-        }
-        return masked(prefix);
-      });
+  const words = entry.value.replaceAll(/\s/g, '').split(',');
+  return words.map((word) => {
+    const address = word.includes('/') ? undefined : parseAddress(word);
+    const prefix = address === undefined ? parsePrefix(word) : hostPrefix(address);
+    if (prefix === undefined) {
+      throw new Error(
+        `line ${entry.line}: AllowedIPs: expected prefixes separated by commas, such as 0.0.0.0/0, ::/0`,
+      );
+    }
+    return masked(prefix);
+  });
 }
 
 /** Without brackets wg(8) takes what is behind the last colon for the port, of an IPv6 address too. */

@@ -225,7 +225,7 @@ export const shapes: readonly Shape[] = [
     text: filled(
       '\ufeff  # from the admin\r\n\t[interface]   # mine\r\nprivate key=PRIVATE # secret\r\nADDRESS = 10.0.0.2/24 fd00::2/64,  \r\naddress=10.0.1.2/24\r\n' +
         'dns=10.0.0.1 10.0.0.3,example.org\r\nmtu = 1380\r\nfwmark = 0xCA6C\r\nlistenport = 0\r\n\r\n[pEER]\r\npublickey=PEER\r\nallowed ips = 10.0.0.0/24 , 2001:db8::5\r\n' +
-        'AllowedIPs=192.168.7.9\r\nendpoint = [2001:db8::1]:443\r\npersistentkeepalive=OFF\r\n[peer]\r\nPublicKey=PEER2\r\nAllowedIPs =\r\nEndpoint=2001:db8::2:51820\r\nPRESHAREDKEY = PSK',
+        'AllowedIPs=192.168.7.9\r\nendpoint = [2001:db8::1]:443\r\npersistentkeepalive=OFF\r\n[peer]\r\nPublicKey=PEER2\r\nEndpoint=2001:db8::2:51820\r\nPRESHAREDKEY = PSK',
     ),
     addresses: ['10.0.0.2/24', 'fd00::2/64', '10.0.1.2/24'],
     dns: ['10.0.0.1', '10.0.0.3'],

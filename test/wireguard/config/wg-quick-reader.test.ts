@@ -140,6 +140,7 @@ const wrong: [what: string, text: string, message: string | RegExp][] = [
   ],
   ['a keepalive too long', `${peer}PersistentKeepalive = 65536`, /^line 3: PersistentKeepalive: expected/],
   ['no prefixes', `${peer}AllowedIPs = all\n`, /^line 3: AllowedIPs: expected prefixes separated by commas/],
+  ['an empty list', `${peer}AllowedIPs =\n`, /^line 3: AllowedIPs: expected prefixes separated/],
   ['a comma too many', `${peer}AllowedIPs = ::/0,\n`, /^line 3: AllowedIPs: expected prefixes separated/],
   ['a prefix too long', `${peer}AllowedIPs = 10.0.0.0/33\n`, /^line 3: AllowedIPs: expected prefixes/],
   [
