@@ -1,18 +1,16 @@
 import { NetlinkError } from '../netlink/error.ts';
-import type { Family } from '../netlink/family.ts';
 import { openLibc } from '../netlink/libc/open.ts';
 import type { NetworkNamespace } from '../netlink/namespace.ts';
 import { deleteTables, replaceTables } from '../netlink/nftables/client.ts';
 import {
-  addRule,
-  deleteRoute,
-  deleteRule,
+  changeRouting,
   getNsid,
+  listAddresses,
   listLinks,
   listRoutes,
-  replaceRoute,
+  listRules,
 } from '../netlink/route/client.ts';
-import { RT_TABLE_MAIN, RTN_UNICAST } from '../netlink/route/route.ts';
+import { type Route, RT_TABLE_MAIN, RTN_UNICAST, RTPROT_RA } from '../netlink/route/route.ts';
 import {
   type EventSocket,
   NETLINK_NETFILTER,
@@ -21,17 +19,16 @@ import {
   openEventSocket,
   withNetlinkSocket,
 } from '../netlink/socket.ts';
+import { ofFamilies, type RoutingDifference, routingDifference } from './difference.ts';
 import { kernelFamilies } from './families.ts';
 import { type Changed, type Namespaces, watchPauseMs } from './namespaces.ts';
 import {
+  type DefaultRoute,
   filterTable,
   frameFilterTable,
-  isStale,
-  type ProtectionRoute,
+  isProtectionRule,
+  isProtectionTable,
   type ProtectionTable,
-  replyPriority,
-  rulePriorities,
-  tunnelTable,
 } from './protection.ts';
 
 /** Reading a socket that has nothing costs some 10 µs, and a container that starts waits for its link. */
@@ -40,17 +37,26 @@ const pollMs = { urgent: 5, idle: 50 } as const;
 /** By messages to the kernel, without programs of the host. */
 export function netlinkNamespaces(): Namespaces {
   const families = kernelFamilies();
-  const isOfKernel = (family: Family) => families.includes(family);
   return {
     read: (netns) =>
-      withRoute(netns, async (socket) => ({
-        links: await listLinks(socket),
-        routes: (await listRoutes(socket, families)).flatMap(({ table, type, oif, ...route }) =>
-          table === RT_TABLE_MAIN && type === RTN_UNICAST && oif !== undefined ? { ...route, oif } : [],
-        ),
-      })),
+      withRoute(netns, async (socket) => {
+        const links = await listLinks(socket);
+        const addresses = await listAddresses(socket, families);
+        const routes = await listRoutes(socket, families);
+        const rules = await listRules(socket, families);
+        return {
+          links,
+          addresses,
+          defaultRoutes: routes.flatMap(defaultRouteOf),
+          // The kernel names the loopback with an unreachable one of IPv6.
+          routes: routes
+            .filter(({ table }) => isProtectionTable(table))
+            .map(({ type, oif, ...route }) => ({ ...route, oif: type === RTN_UNICAST ? oif : undefined })),
+          rules: rules.filter(isProtectionRule),
+        };
+      }),
 
-    async apply(netns, { filter, frameFilter, routes, rules }) {
+    async apply(netns, { filter, frameFilter, ...wanted }, present) {
       const applied = await withNetfilter(netns, async (socket) => {
         try {
           await replaceTables(socket, [filter, frameFilter].map(encoded));
@@ -61,33 +67,12 @@ export function netlinkNamespaces(): Namespaces {
           return { unfilteredFrames: (error as Error).message };
         }
       });
-      await withRoute(netns, async (socket) => {
-        for (const route of routes.filter(({ destination }) => isOfKernel(destination.address.kind()))) {
-          await replaceRoute(socket, withIndex(route));
-        }
-        for (const { table, destination } of await listRoutes(socket, families)) {
-          if (table === tunnelTable && isStale(destination, routes)) {
-            await deleteRoute(socket, { table, destination });
-          }
-        }
-        for (const family of families) {
-          await deleteAllRules(socket, { family, priority: replyPriority });
-        }
-        for (const rule of rules.filter(({ family }) => isOfKernel(family))) {
-          await addRule(socket, rule).catch(expectErrno('EEXIST'));
-        }
-      });
+      await changeRoutingOf(netns, routingDifference(present, ofFamilies(wanted, families)));
       return applied;
     },
 
-    async remove(netns) {
-      await withRoute(netns, async (socket) => {
-        for (const family of families) {
-          for (const priority of rulePriorities) {
-            await deleteAllRules(socket, { family, priority });
-          }
-        }
-      });
+    async remove(netns, { routes, rules }) {
+      await changeRoutingOf(netns, { newRoutes: [], newRules: [], oldRoutes: routes, oldRules: rules });
       await withNetfilter(netns, async (socket) => {
         await deleteTables(socket, [filterTable]);
         await deleteTables(socket, [frameFilterTable]).catch(expectErrno('EOPNOTSUPP'));
@@ -160,14 +145,17 @@ function changesIn(socket: EventSocket): Changed {
   }
 }
 
-async function deleteAllRules(socket: NetlinkSocket, rule: Parameters<typeof deleteRule>[1]): Promise<void> {
-  try {
-    for (;;) {
-      await deleteRule(socket, rule);
-    }
-  } catch (error) {
-    expectErrno('ENOENT')(error);
+/** A message that a change is not needed costs nothing, a socket in another namespace does. */
+async function changeRoutingOf(netns: NetworkNamespace, difference: RoutingDifference): Promise<void> {
+  if (Object.values(difference).some(({ length }) => length > 0)) {
+    await withRoute(netns, (socket) => changeRouting(socket, difference));
   }
+}
+
+function defaultRouteOf({ table, type, protocol, destination, oif, gateway }: Route): DefaultRoute[] {
+  const isWanted =
+    table === RT_TABLE_MAIN && type === RTN_UNICAST && protocol !== RTPROT_RA && destination.length === 0;
+  return isWanted && oif !== undefined ? [{ family: destination.address.kind(), oif, gateway }] : [];
 }
 
 function expectErrno(errno: string) {
@@ -186,10 +174,6 @@ function encoded({ chains, ...table }: ProtectionTable) {
       rules: rules.map((statements) => statements.flatMap(({ expressions }) => expressions)),
     })),
   };
-}
-
-function withIndex({ link, ...route }: ProtectionRoute) {
-  return { ...route, oif: link?.index };
 }
 
 function withRoute<Result>(

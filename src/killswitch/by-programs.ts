@@ -4,28 +4,55 @@ import { decode } from '../decode.ts';
 import { kernelWords } from '../links/iproute/ip.ts';
 import type { Family } from '../netlink/family.ts';
 import type { NetworkNamespace } from '../netlink/namespace.ts';
+import type { LinkAddress } from '../netlink/route/address.ts';
+import { RT_TABLE_MAIN } from '../netlink/route/route.ts';
 import type { Rule } from '../netlink/route/rule.ts';
 import { run } from '../programs/run.ts';
 import { missingRights, readRights } from '../rights.ts';
-import { formatPrefix, hostPrefix, parseAddress, parsePrefix } from '../wireguard/address.ts';
-import { kernelFamilies } from './families.ts';
+import { formatPrefix, hostPrefix, masked, parseAddress, parsePrefix } from '../wireguard/address.ts';
+import { ofFamilies, type RoutingDifference, routingDifference } from './difference.ts';
+import { families as allFamilies, kernelFamilies } from './families.ts';
 import { type Namespaces, watchPauseMs } from './namespaces.ts';
 import {
   filterTable,
   frameFilterTable,
-  isStale,
+  isProtectionRule,
+  isProtectionTable,
   type ProtectionRoute,
   type ProtectionTable,
-  replyPriority,
-  rulePriorities,
-  tunnelTable,
 } from './protection.ts';
 
 const flags = { ipv4: '-4', ipv6: '-6' } as const satisfies Record<Family, string>;
 
 /** What `ip -json` says, as far as it is used. */
 const shownLinks = v.array(
-  v.object({ ifindex: v.number(), ifname: v.string(), ifalias: v.optional(v.string()) }),
+  v.object({
+    ifindex: v.number(),
+    ifname: v.string(),
+    ifalias: v.optional(v.string()),
+    flags: v.optional(v.array(v.string()), []),
+  }),
+);
+const shownAddresses = v.array(
+  v.object({
+    ifindex: v.optional(v.number()),
+    addr_info: v.optional(
+      v.array(
+        v.object({
+          local: v.optional(v.string(), ''),
+          address: v.optional(v.string()),
+          prefixlen: v.optional(v.number(), 0),
+          dynamic: v.optional(v.boolean()),
+          temporary: v.optional(v.boolean()),
+          mngtmpaddr: v.optional(v.boolean()),
+          'stable-privacy': v.optional(v.boolean()),
+          secondary: v.optional(v.boolean()),
+          protocol: v.optional(v.string()),
+        }),
+      ),
+      [],
+    ),
+  }),
 );
 const shownRoutes = v.array(
   v.object({
@@ -33,6 +60,17 @@ const shownRoutes = v.array(
     dst: v.string(),
     dev: v.optional(v.string()),
     gateway: v.optional(v.string()),
+    table: v.optional(v.string(), 'main'),
+    protocol: v.optional(v.string()),
+    metric: v.optional(v.number(), 0),
+  }),
+);
+const shownRules = v.array(
+  v.object({
+    priority: v.number(),
+    table: v.optional(v.string()),
+    fwmark: v.optional(v.string()),
+    suppress_prefixlen: v.optional(v.number()),
   }),
 );
 
@@ -41,80 +79,79 @@ export function programNamespaces(): Namespaces {
   const families = kernelFamilies();
   return {
     async read(netns) {
-      const [linksShown, ...routesShown] = await inNamespace(netns, [
+      const [links, addresses, ...rest] = await inNamespace(netns, [
         { command: 'ip -json link show' },
-        ...families.map((family) => ({ command: `ip -json ${flags[family]} route show table main` })),
+        { command: 'ip -json address show' },
+        ...families.map((family) => ({ command: `ip -json ${flags[family]} route show table all` })),
+        ...families.map((family) => ({ command: `ip -json ${flags[family]} rule show` })),
       ]);
-      const links = parsed(shownLinks, linksShown).map(({ ifindex, ifname, ifalias }) => ({
+      const containerLinks = parsed(shownLinks, links).map(({ ifindex, ifname, ifalias, flags: has }) => ({
         index: ifindex,
         name: ifname,
         alias: ifalias,
+        isUp: has.includes('UP'),
       }));
-      const routesOf = (family: Family, outcome: Outcome | undefined) =>
-        parsed(shownRoutes, outcome).flatMap(({ type, dst, dev, gateway }) => {
-          const oif = links.find(({ name }) => name === dev)?.index;
+      const indexOf = new Map(containerLinks.map(({ name, index }) => [name, index]));
+      const routes = families.flatMap((family, place) =>
+        parsed(shownRoutes, rest[place]).flatMap(({ dst, dev, gateway, ...route }) => {
           const destination = destinationOf(dst, family);
-          return type === 'unicast' && oif !== undefined && destination !== undefined
-            ? { oif, destination, gateway: parseAddress(gateway ?? '') }
-            : [];
-        });
-      return { links, routes: families.flatMap((family, index) => routesOf(family, routesShown[index])) };
+          const oif = indexOf.get(dev ?? '');
+          return destination === undefined
+            ? []
+            : [{ ...route, family, destination, oif, gateway: parseAddress(gateway ?? '') }];
+        }),
+      );
+      return {
+        links: containerLinks,
+        addresses: parsed(shownAddresses, addresses).flatMap(addressesIn),
+        defaultRoutes: routes.flatMap(({ family, type, table, protocol, destination, oif, gateway }) =>
+          type === 'unicast' && table === 'main' && protocol !== 'ra' && destination.length === 0 && oif
+            ? [{ family, oif, gateway }]
+            : [],
+        ),
+        routes: routes
+          .map(({ table, type, destination, oif, gateway, metric }) => ({
+            table: Number(table),
+            destination,
+            oif: type === 'unicast' ? oif : undefined,
+            gateway,
+            metric,
+          }))
+          .filter(({ table }) => isProtectionTable(table)),
+        rules: families
+          .flatMap((family, place) => parsed(shownRules, rest[families.length + place]).map(ruleOf(family)))
+          .filter(isProtectionRule),
+      };
     },
 
-    async apply(netns, { filter, frameFilter, routes, rules }) {
-      const linesOf = (family: Family) => [
-        ...routes.filter(({ destination: { address } }) => address.kind() === family).map(routeText),
-        `rule flush priority ${replyPriority}`,
-        ...rules.filter((rule) => rule.family === family).map(ruleText),
-      ];
+    async apply(netns, { filter, frameFilter, ...wanted }, present) {
+      const difference = routingDifference(present, ofFamilies(wanted, families));
       const [filtered, framesFiltered, ...outcomes] = await inNamespace(netns, [
         { command: 'nft -f -', stdin: tableText(filter) },
         { command: 'nft -f -', stdin: tableText(frameFilter) },
-        ...families.map((family) => batch(family, linesOf(family))),
-        ...families.map((family) => ({
-          command: `ip -json ${flags[family]} route show table ${tunnelTable}`,
-        })),
+        ...routingCommands(difference),
       ]);
       expectSuccess(filtered);
       const isUnsupported = framesFiltered?.output.includes('Operation not supported') ?? false;
       if (!isUnsupported) {
         expectSuccess(framesFiltered);
       }
-      for (const outcome of outcomes.slice(0, families.length)) {
-        expectSuccess(outcome, /File exists/);
-      }
-      const outdated = families.map((family, index) =>
-        batch(
-          family,
-          parsed(shownRoutes, outcomes[families.length + index])
-            .flatMap(({ dst }) => destinationOf(dst, family) ?? [])
-            .filter((destination) => isStale(destination, routes))
-            .map((destination) => `route flush exact ${formatPrefix(destination)} table ${tunnelTable}`),
-        ),
-      );
-      if (outdated.some(({ stdin }) => stdin !== '')) {
-        for (const outcome of await inNamespace(netns, outdated)) {
-          expectSuccess(outcome);
-        }
+      for (const outcome of outcomes) {
+        expectSuccess(outcome, /File exists|No such process|No such file/);
       }
       return isUnsupported ? { unfilteredFrames: framesFiltered?.output ?? '' } : {};
     },
 
-    async remove(netns) {
+    async remove(netns, { routes, rules }) {
       const outcomes = await inNamespace(netns, [
-        ...families.map((family) =>
-          batch(
-            family,
-            rulePriorities.map((priority) => `rule flush priority ${priority}`),
-          ),
-        ),
+        ...routingCommands({ newRoutes: [], newRules: [], oldRoutes: routes, oldRules: rules }),
         ...[filterTable, frameFilterTable].map((table) => ({
           command: 'nft -f -',
           stdin: deletionText(table),
         })),
       ]);
       for (const outcome of outcomes) {
-        expectSuccess(outcome);
+        expectSuccess(outcome, /No such process|No such file/);
       }
     },
 
@@ -137,7 +174,7 @@ export function programNamespaces(): Namespaces {
           return;
         }
         // One for all namespaces that this one knows of, by a number that the move of a link has given them.
-        const started = spawn('ip', ['-oneline', 'monitor', 'link', 'route', 'all-nsid'], {
+        const started = spawn('ip', ['-oneline', 'monitor', 'link', 'address', 'route', 'all-nsid'], {
           stdio: ['ignore', 'pipe', 'pipe'],
         });
         monitor = started;
@@ -233,18 +270,58 @@ function parsed<Schema extends v.GenericSchema>(
   schema: Schema,
   outcome: Outcome | undefined,
 ): v.InferOutput<Schema> {
-  // A table is there as long as it has a route.
-  const isMissing = outcome?.output.includes('FIB table does not exist') ?? false;
-  if (!isMissing) {
-    expectSuccess(outcome);
-  }
-  const json = isMissing ? '' : (outcome?.output ?? '');
+  expectSuccess(outcome);
+  const json = outcome?.output ?? '';
   return decode(schema, json === '' ? [] : JSON.parse(json), 'ip -json');
 }
 
-/** Commands of ip(8), all of them whatever comes of one. */
-function batch(family: Family, lines: readonly string[]) {
-  return { command: `ip ${flags[family]} -force -batch -`, stdin: lines.join('\n') };
+type ShownAddresses = v.InferOutput<typeof shownAddresses>[number];
+
+function addressesIn({ ifindex, addr_info }: ShownAddresses): LinkAddress[] {
+  return addr_info.flatMap((shown) => {
+    const address = parseAddress(shown.address ?? shown.local);
+    const isMade = shown.dynamic || shown.temporary || shown.mngtmpaddr || shown['stable-privacy'];
+    return address === undefined || ifindex === undefined
+      ? []
+      : [
+          {
+            index: ifindex,
+            network: masked({ address, length: shown.prefixlen }),
+            isPermanent: !isMade && !shown.secondary && !shown.protocol?.startsWith('kernel_'),
+          },
+        ];
+  });
+}
+
+function ruleOf(family: Family) {
+  return ({
+    priority,
+    table,
+    fwmark,
+    suppress_prefixlen: length,
+  }: v.InferOutput<typeof shownRules>[number]) => ({
+    family,
+    priority,
+    table: table === 'main' ? RT_TABLE_MAIN : Number(table),
+    ...(fwmark === undefined ? {} : { mark: Number(fwmark) }),
+    ...(length === undefined ? {} : { suppressPrefixLength: length }),
+  });
+}
+
+/** Commands of ip(8) for each family, all of them whatever comes of one. */
+function routingCommands({ newRoutes, oldRules, newRules, oldRoutes }: RoutingDifference): Command[] {
+  return allFamilies.flatMap((family) => {
+    const ofFamily = ({ destination: { address } }: ProtectionRoute) => address.kind() === family;
+    const lines = [
+      ...newRoutes.filter(ofFamily).map((route) => `route replace ${routeText(route)}`),
+      ...oldRules.filter((rule) => rule.family === family).map((rule) => `rule del ${ruleText(rule)}`),
+      ...newRules.filter((rule) => rule.family === family).map((rule) => `rule add ${ruleText(rule)}`),
+      ...oldRoutes.filter(ofFamily).map((route) => `route del ${routeText(route)}`),
+    ];
+    return lines.length === 0
+      ? []
+      : [{ command: `ip ${flags[family]} -force -batch -`, stdin: lines.join('\n') }];
+  });
 }
 
 function destinationOf(text: string, family: Family) {
@@ -253,19 +330,19 @@ function destinationOf(text: string, family: Family) {
   return address === undefined ? parsePrefix(text === 'default' ? everywhere : text) : hostPrefix(address);
 }
 
-function routeText({ table, destination, link, gateway, metric }: ProtectionRoute): string {
+function routeText({ table, destination, oif, gateway, metric }: ProtectionRoute): string {
   return [
-    `route replace ${link === undefined ? 'unreachable ' : ''}${formatPrefix(destination)}`,
+    `${oif === undefined ? 'unreachable ' : ''}${formatPrefix(destination)}`,
     ...(gateway === undefined ? [] : [`via ${gateway.toString()}`]),
-    ...(link === undefined ? [] : [`dev ${link.name}`]),
+    ...(oif === undefined ? [] : [`dev if${oif}`]),
     `table ${table}`,
-    ...(metric === undefined ? [] : [`metric ${metric}`]),
+    ...(metric === 0 ? [] : [`metric ${metric}`]),
   ].join(' ');
 }
 
 function ruleText({ priority, table, mark, suppressPrefixLength }: Rule): string {
   return [
-    `rule add priority ${priority}`,
+    `priority ${priority}`,
     ...(mark === undefined ? [] : [`fwmark ${mark}`]),
     `lookup ${table}`,
     ...(suppressPrefixLength === undefined ? [] : [`suppress_prefixlength ${suppressPrefixLength}`]),

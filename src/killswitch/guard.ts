@@ -8,7 +8,7 @@ import { createFollowing } from './following.ts';
 import { exists, isAbsolute, isContainerNamespace, type NamespaceFile } from './namespace-file.ts';
 import type { Applied, Namespaces, Watch } from './namespaces.ts';
 import { probeProtection } from './probe.ts';
-import { type ContainerLink, type Protection, protectionOf, type Tunnel } from './protection.ts';
+import { type ContainerLink, type Protection, protectionOf, type Tunnel, tunnelOf } from './protection.ts';
 
 /** Keeps the traffic of containers in their tunnels. */
 export interface Guard {
@@ -96,7 +96,7 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
     sandbox.isExpecting = !tunnels.every(({ isLink }) => network.links.some(isLink));
     if (text !== sandbox.applied) {
       sandbox.applied = undefined;
-      warnOfFrames(await namespaces.apply(sandbox.key, protection));
+      warnOfFrames(await namespaces.apply(sandbox.key, protection, network));
       sandbox.applied = text;
       log.debug('container protected', { sandbox: sandbox.key, ...sizeOf(protection), ms: msSince(started) });
     }
@@ -148,11 +148,11 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
     }
     try {
       if (await isContainerNamespace(sandbox.key)) {
-        const { links } = await namespaces.read(sandbox.key);
+        const network = await namespaces.read(sandbox.key);
         const isOthers = ({ alias }: ContainerLink) =>
           readEndpointId(alias) !== undefined && mark.read(alias) === undefined;
-        if (!links.some(isOthers)) {
-          await namespaces.remove(sandbox.key);
+        if (!network.links.some(isOthers)) {
+          await namespaces.remove(sandbox.key, network);
         }
       }
     } finally {
@@ -179,7 +179,7 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
       }
       const sandbox = sandboxOf(sandboxKey);
       const isLink = ({ alias }: ContainerLink) => mark.read(alias) === endpointId;
-      sandbox.tunnels.set(endpointId, { isLink, prefixes });
+      sandbox.tunnels.set(endpointId, tunnelOf(isLink, prefixes));
       // It may be another namespace than before.
       sandbox.nsid = undefined;
       watch ??= namespaces.watch({

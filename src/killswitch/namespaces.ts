@@ -8,15 +8,18 @@ export interface Namespaces {
    * Puts a protection in the place of the one before. The filter comes first and in one step, so that there
    * is no moment in between. @throws Error; what was done by then stays
    */
-  apply(netns: NetworkNamespace, protection: Protection): Promise<Applied>;
+  apply(netns: NetworkNamespace, protection: Protection, present: Routing): Promise<Applied>;
   /** Takes the protection away. @throws Error */
-  remove(netns: NetworkNamespace): Promise<void>;
+  remove(netns: NetworkNamespace, present: Routing): Promise<void>;
   /** @throws Error if `watch` cannot work here */
   probeWatch(): Promise<void>;
   watch(watcher: Watcher): Watch;
   /** The number by which `watch` names a namespace; undefined as long as it has none. @throws Error */
   nsidOf(netns: NetworkNamespace): Promise<number | undefined>;
 }
+
+/** What `read` has found of a protection's routes and rules. */
+export type Routing = Pick<ContainerNetwork, 'routes' | 'rules'>;
 
 /** What this kernel does not have of a protection. */
 export interface Applied {

@@ -10,7 +10,7 @@ export async function probeProtection(namespaces: Namespaces): Promise<Applied> 
     );
   });
   try {
-    return await namespaces.apply('new', trialProtection());
+    return await namespaces.apply('new', trialProtection(), { routes: [], rules: [] });
   } catch (error) {
     throw new Error(
       `this host cannot keep traffic in the tunnel (${(error as Error).message}); it takes nftables in the ` +

@@ -5,6 +5,8 @@ import {
   hasConnectionMarkBits,
   hasMark,
   hasMarkBits,
+  icmpType,
+  icmpv6Type,
   iif,
   isArp,
   isIcmpv6,
@@ -20,26 +22,21 @@ import {
   verdict,
 } from '../netlink/nftables/statement.ts';
 import type { Chain, TableName } from '../netlink/nftables/table.ts';
+import type { LinkAddress } from '../netlink/route/address.ts';
 import type { Link } from '../netlink/route/link.ts';
 import { RT_TABLE_MAIN } from '../netlink/route/route.ts';
 import type { Rule } from '../netlink/route/rule.ts';
-import {
-  type Address,
-  coverEverything,
-  covers,
-  formatPrefix,
-  type Prefix,
-  prefixOf,
-} from '../wireguard/address.ts';
+import { type Address, covers, formatPrefix, type Prefix, prefixOf } from '../wireguard/address.ts';
+import { coverFamily } from '../wireguard/coverage.ts';
 import { containerLinkPrefix } from '../wireguard/link-name.ts';
 import { families } from './families.ts';
 
 /** A link of a container's namespace. */
-export type ContainerLink = Pick<Link, 'index' | 'name' | 'alias'>;
+export type ContainerLink = Pick<Link, 'index' | 'name' | 'alias' | 'isUp'>;
 
-/** A unicast route of the main table of a container's namespace, with one next hop. */
-export interface ContainerRoute {
-  readonly destination: Prefix;
+/** A default route of the main table, with one next hop. */
+export interface DefaultRoute {
+  readonly family: Family;
   readonly oif: number;
   readonly gateway: Address | undefined;
 }
@@ -47,7 +44,12 @@ export interface ContainerRoute {
 /** What is in a container's namespace, as far as the protection depends on it. */
 export interface ContainerNetwork {
   readonly links: readonly ContainerLink[];
-  readonly routes: readonly ContainerRoute[];
+  readonly addresses: readonly LinkAddress[];
+  /** Those of router advertisements left out. */
+  readonly defaultRoutes: readonly DefaultRoute[];
+  /** What a protection has put there: see isProtectionTable and isProtectionRule. */
+  readonly routes: readonly ProtectionRoute[];
+  readonly rules: readonly Rule[];
 }
 
 /** A tunnel that a container has or is about to get. */
@@ -56,22 +58,30 @@ export interface Tunnel {
   readonly isLink: (link: ContainerLink) => boolean;
   /** What may leave by it alone, connected networks excepted. */
   readonly prefixes: readonly Prefix[];
+  /** The families of which nothing leaves by another link, connected networks excepted. */
+  readonly closed: readonly Family[];
 }
 
+/**
+ * @param prefixes what the tunnel is for. If that is all of a family, it closes both; if it is more than half of
+ * IPv4 and nothing of IPv6, it stands for everything but something, and closes IPv6 too.
+ */
+export function tunnelOf(isLink: Tunnel['isLink'], prefixes: readonly Prefix[]): Tunnel {
+  return { isLink, prefixes, closed: closedFamilies(prefixes) };
+}
+
+export function closedFamilies(prefixes: readonly Prefix[]): readonly Family[] {
+  return families.some((family) => coverFamily(prefixes, family)) ? families : [];
+}
+
+/** A route of a protection, in a table of its own. */
 export interface ProtectionRoute {
   readonly table: number;
   readonly destination: Prefix;
-  /** Without it the destination is unreachable. */
-  readonly link?: ContainerLink | undefined;
+  /** Of the link that leads there. Without it the destination is unreachable. */
+  readonly oif: number | undefined;
   readonly gateway?: Address | undefined;
-  readonly metric?: number;
-}
-
-/** Has the table of tunnels, as it is to be, nothing for a destination? */
-export function isStale(destination: Prefix, routes: readonly ProtectionRoute[]): boolean {
-  return !routes.some(
-    (route) => route.table === tunnelTable && formatPrefix(route.destination) === formatPrefix(destination),
-  );
+  readonly metric: number;
 }
 
 export interface ProtectionTable extends TableName {
@@ -91,14 +101,27 @@ export interface Protection {
 export const filterTable: TableName = { family: 'inet', name: 'wgdriver' };
 export const frameFilterTable: TableName = { family: 'netdev', name: 'wgdriver' };
 
-/** Of the rules; those of the kernel are 0, 32766 and 32767. The table of tunnels has the first's number. */
-const connectedPriority = 30567;
-/** Of rules for links, which may be gone: to be deleted before the new ones come. The filter is closed meanwhile. */
-export const replyPriority = 30568;
-const tunnelPriority = 30569;
-/** In the order to delete them in: without the first of all, the last would leave connected networks unreachable. */
-export const rulePriorities = [tunnelPriority, replyPriority, connectedPriority] as const;
+/** Of the table of tunnels. */
 export const tunnelTable = 30567;
+/** Of the rules, in this order; those of the kernel are 0, 32766 and 32767. */
+const connectedPriority = 30567;
+const replyPriority = 30568;
+const tunnelPriority = 30569;
+/**
+ * Routes of the main table with a prefix of this length or shorter lead nowhere: default routes, and what others set
+ * in their place, in two halves or in more parts.
+ */
+const shortestConnected = 7;
+
+/** Is a table of routes one of a protection's: of tunnels, or of a link's replies? */
+export function isProtectionTable(table: number): boolean {
+  return table === tunnelTable || (table & passMark) !== 0;
+}
+
+/** Is a rule one of a protection's, an earlier driver's too? */
+export function isProtectionRule({ priority }: Rule): boolean {
+  return priority >= connectedPriority && priority <= tunnelPriority;
+}
 
 /**
  * On the packets that may leave by another link. With a link's index in the lower bits it is the number of
@@ -116,8 +139,16 @@ const manglePriority = -150;
 const routedMayPass = [hasMarkBits(passMark), isRouted, verdict('accept')];
 
 const everywhere = { ipv4: prefixOf('0.0.0.0/0'), ipv6: prefixOf('::/0') } as const;
-const linkLocal = prefixOf('fe80::/10');
+const linkLocal = { ipv4: prefixOf('169.254.0.0/16'), ipv6: prefixOf('fe80::/10') } as const;
 const linkMulticast = prefixOf('ff02::/16');
+
+/** What a route has that is given none: linux/ipv6_route.h, IP6_RT_PRIO_USER. */
+const firstMetric = { ipv4: 0, ipv6: 1024 } as const;
+
+// RFC 792, RFC 4861 section 4
+const ICMP_REDIRECT = 5;
+const ICMPV6_ROUTER_ADVERTISEMENT = 134;
+const ICMPV6_REDIRECT = 137;
 
 /**
  * The protection of a container with some tunnels. Where one of them is the way to everything, nothing
@@ -127,27 +158,31 @@ const linkMulticast = prefixOf('ff02::/16');
  * A tunnel's link need not be there yet. Until it is of use the filter knows it by its name, and the engine's routes
  * are left as they are: a container that has no other network can send as soon as it is.
  */
-export function protectionOf({ links, routes }: ContainerNetwork, tunnels: readonly Tunnel[]): Protection {
+export function protectionOf(
+  { links, addresses, defaultRoutes }: Omit<ContainerNetwork, 'routes' | 'rules'>,
+  tunnels: readonly Tunnel[],
+): Protection {
   const prefixes = tunnels.flatMap((tunnel) => tunnel.prefixes);
-  const isClosed = coverEverything(prefixes);
+  const closed = families.filter((family) => tunnels.some((tunnel) => tunnel.closed.includes(family)));
   const lo = links.filter(({ name }) => name === 'lo');
   const ours = links.filter((link) => tunnels.some(({ isLink }) => isLink(link)));
   const others = links.filter((link) => !lo.includes(link) && !ours.includes(link));
-  const connected = ({ index }: ContainerLink) =>
-    routes
-      .filter(
-        ({ oif, gateway, destination: { length } }) => oif === index && gateway === undefined && length > 0,
-      )
-      .map(({ destination }) => destination);
 
   const isReady = tunnels.every(({ isLink }) =>
     ours.some((link) => isLink(link) && families.some((family) => hasFamily(link, family))),
   );
 
   const accepted = verdict('accept');
-  const dropped = prefixes.map((prefix) => [destination(prefix), verdict('drop')]);
-  const policy = isClosed ? 'drop' : 'accept';
+  const dropped = verdict('drop');
   const pass = [setMark(passMark), accepted];
+  const policy = closed.length === families.length ? 'drop' : 'accept';
+  const drops =
+    policy === 'drop'
+      ? []
+      : [...prefixes, ...closed.map((family) => everywhere[family])].map((prefix) => [
+          destination(prefix),
+          dropped,
+        ]);
   return {
     filter: {
       ...filterTable,
@@ -158,11 +193,13 @@ export function protectionOf({ links, routes }: ContainerNetwork, tunnels: reado
           hook: 'prerouting',
           priority: manglePriority,
           policy: 'accept',
-          rules: others.map(({ index }) => [
-            iif(index),
-            isNewConnection,
-            setConnectionMark(replyMark(index)),
-          ]),
+          rules: [
+            ...(closed.includes('ipv4') ? [[icmpType(ICMP_REDIRECT), dropped]] : []),
+            ...(closed.includes('ipv6')
+              ? [ICMPV6_ROUTER_ADVERTISEMENT, ICMPV6_REDIRECT].map((type) => [icmpv6Type(type), dropped])
+              : []),
+            ...others.map(({ index }) => [iif(index), isNewConnection, setConnectionMark(replyMark(index))]),
+          ],
         },
         {
           name: 'output',
@@ -182,7 +219,7 @@ export function protectionOf({ links, routes }: ContainerNetwork, tunnels: reado
             ...[...lo, ...ours].map(({ index }) => [oif(index), accepted]),
             ...(isReady ? [] : [[oifNamed(containerLinkPrefix), accepted]]),
             ...others.flatMap((link) =>
-              connected(link).map((prefix) => [oif(link.index), destination(prefix), ...pass]),
+              connectedNetworks(link).map((prefix) => [oif(link.index), destination(prefix), ...pass]),
             ),
             ...others.map(({ index }) => [
               oif(index),
@@ -193,23 +230,21 @@ export function protectionOf({ links, routes }: ContainerNetwork, tunnels: reado
             ]),
             // Neighbour discovery and the reports of multicast listeners go no farther than the link.
             [destination(linkMulticast), isIcmpv6, ...pass],
-            ...(isClosed ? [] : dropped),
+            ...drops,
           ],
         },
       ],
     },
     frameFilter: {
       ...frameFilterTable,
-      chains: others.map((link) =>
-        frameChain(link, policy, [routedMayPass, [isArp, accepted], ...(isClosed ? [] : dropped)]),
-      ),
+      chains: others.map((link) => frameChain(link, policy, [routedMayPass, [isArp, accepted], ...drops])),
     },
-    routes: families.flatMap((family) => [
-      ...tunnelRoutes(family, ours),
-      ...others.flatMap((link) => replyRoute(link, family)),
-    ]),
+    routes: [
+      ...tunnelRoutes(),
+      ...families.flatMap((family) => others.flatMap((link) => replyRoute(link, family))),
+    ],
     rules: (isReady ? families : []).flatMap((family) => [
-      { family, priority: connectedPriority, table: RT_TABLE_MAIN, suppressPrefixLength: 0 },
+      { family, priority: connectedPriority, table: RT_TABLE_MAIN, suppressPrefixLength: shortestConnected },
       ...others.map(({ index }) => ({
         family,
         priority: replyPriority,
@@ -220,64 +255,98 @@ export function protectionOf({ links, routes }: ContainerNetwork, tunnels: reado
     ]),
   };
 
-  function tunnelRoutes(family: Family, candidates: readonly ContainerLink[]): ProtectionRoute[] {
-    const wanted = isClosed ? [everywhere[family], ...prefixes.filter(({ length }) => length > 0)] : prefixes;
-    return wanted
-      .filter(({ address }) => address.kind() === family)
-      .flatMap((prefix) => {
-        const link = preferred(
-          family,
-          candidates.filter((candidate) => carries(candidate, prefix)),
-        );
-        const unreachable = { table: tunnelTable, destination: prefix, metric: lastMetric };
-        return link === undefined
-          ? [unreachable]
-          : [{ table: tunnelTable, destination: prefix, link }, unreachable];
-      });
+  /**
+   * What is on the other side of a link without a router between, by the addresses that the engine gave it: never by
+   * routes, which a neighbour can make by a router advertisement, and not by addresses that came of themselves. The
+   * engine gives one of each family; the kernel has the latest IPv4 address last, and the latest IPv6 address first.
+   */
+  function connectedNetworks({ index }: ContainerLink): Prefix[] {
+    const own = addresses.filter((address) => address.index === index);
+    const given = (family: Family) =>
+      own
+        .filter(({ network, isPermanent }) => isPermanent && network.length > 0)
+        .map(({ network }) => network)
+        .filter(({ address }) => address.kind() === family);
+    const routable = (family: Family) =>
+      given(family).filter((network) => !covers(linkLocal[family], network));
+    return [
+      ...routable('ipv4').slice(0, 1),
+      ...given('ipv4').filter((network) => covers(linkLocal.ipv4, network)),
+      ...routable('ipv6').slice(-1),
+      // Neighbour discovery is by these, whoever made them, and no router passes them on.
+      ...(own.some(({ network }) => covers(linkLocal.ipv6, network)) ? [linkLocal.ipv6] : []),
+    ];
   }
 
-  function carries(link: ContainerLink, prefix: Prefix): boolean {
-    const isFor = tunnels.some(
-      (tunnel) =>
-        tunnel.isLink(link) &&
-        tunnel.prefixes.some((own) => own.length === prefix.length && covers(own, prefix)),
+  /** In the table of tunnels: each prefix by its link; and what has none now, or loses it, is unreachable. */
+  function tunnelRoutes(): ProtectionRoute[] {
+    const destinations = new Map(
+      [...closed.map((family) => everywhere[family]), ...prefixes].map((prefix) => [
+        formatPrefix(prefix),
+        prefix,
+      ]),
     );
-    return isFor && hasFamily(link, prefix.address.kind());
+    const linksOf = new Map<string, ContainerLink[]>();
+    for (const tunnel of tunnels) {
+      const carriers = ours.filter(tunnel.isLink);
+      for (const prefix of tunnel.prefixes) {
+        const text = formatPrefix(prefix);
+        linksOf.set(text, [...(linksOf.get(text) ?? []), ...carriers]);
+      }
+    }
+    const carriersOf = new Map(
+      families.map((family) => [family, ours.filter((link) => hasFamily(link, family))]),
+    );
+    return [...destinations].flatMap(([text, prefix]) => {
+      const family = prefix.address.kind();
+      const candidates = (linksOf.get(text) ?? []).filter((link) => carriersOf.get(family)?.includes(link));
+      const oif = preferred(family, candidates)?.index;
+      const unreachable = { table: tunnelTable, destination: prefix, oif: undefined, metric: lastMetric };
+      return oif === undefined
+        ? [unreachable]
+        : [{ table: tunnelTable, destination: prefix, oif, metric: firstMetric[family] }, unreachable];
+    });
   }
 
-  /** Is a link up, with an address of the family? Then it has a route. */
-  function hasFamily({ index }: ContainerLink, family: Family): boolean {
-    return routes.some(
-      ({ oif, destination }) =>
-        oif === index && destination.address.kind() === family && !covers(linkLocal, destination),
+  /** Is a link up, with an address of the family? */
+  function hasFamily({ index, isUp }: ContainerLink, family: Family): boolean {
+    return (
+      isUp &&
+      addresses.some(
+        ({ index: own, network }) =>
+          own === index && network.address.kind() === family && !covers(linkLocal.ipv6, network),
+      )
     );
   }
 
   /** Of two tunnels to the same, the one that the engine has chosen for everything; or else the first. */
   function preferred(family: Family, candidates: readonly ContainerLink[]): ContainerLink | undefined {
-    return candidates.find((link) => defaultRoute(link, family) !== undefined) ?? candidates[0];
+    return candidates.length < 2
+      ? candidates[0]
+      : (candidates.find((link) => defaultRoute(link, family) !== undefined) ?? candidates[0]);
   }
 
-  function defaultRoute({ index }: ContainerLink, family: Family): ContainerRoute | undefined {
-    return routes.find(
-      ({ oif, destination: { address, length } }) =>
-        oif === index && length === 0 && address.kind() === family,
-    );
+  function defaultRoute({ index }: ContainerLink, family: Family): DefaultRoute | undefined {
+    return defaultRoutes.find((route) => route.oif === index && route.family === family);
   }
 
   /** Ports are published on the network that the engine has chosen for everything, and on no other. */
   function replyRoute(link: ContainerLink, family: Family): ProtectionRoute[] {
     const gateway = defaultRoute(link, family)?.gateway;
     const table = replyMark(link.index);
-    return gateway === undefined ? [] : [{ table, destination: everywhere[family], link, gateway }];
+    return gateway === undefined
+      ? []
+      : [{ table, destination: everywhere[family], oif: link.index, gateway, metric: firstMetric[family] }];
   }
 }
 
 /** What a kernel can or cannot do, on the one link that a new namespace has. */
 export function trialProtection(): Protection {
-  const lo = { index: 1, name: 'lo', alias: undefined };
+  const lo = { index: 1, name: 'lo', alias: undefined, isUp: false };
+  const network = { links: [lo], addresses: [], defaultRoutes: [] };
+  const protection = protectionOf(network, [tunnelOf(() => false, [everywhere.ipv4])]);
   return {
-    ...protectionOf({ links: [lo], routes: [] }, []),
+    ...protection,
     frameFilter: { ...frameFilterTable, chains: [frameChain(lo, 'accept', [routedMayPass])] },
   };
 }

@@ -10,8 +10,10 @@ import {
   NLM_F_DUMP,
   NLM_F_DUMP_INTR,
   NLM_F_REQUEST,
+  NLMSG_ALIGN,
   NLMSG_DONE,
   NLMSG_ERROR,
+  NLMSG_HDRLEN,
   NLMSG_NOOP,
   NLMSG_OVERRUN,
 } from './message.ts';
@@ -27,6 +29,8 @@ export interface Request {
   readonly operation: string;
   /** `link wgd1a2b3c` */
   readonly subject: string;
+  /** Of `executeEach`: by names, what the kernel may say to it. */
+  readonly expected?: readonly string[];
 }
 
 /** Where links come and go all the time, a dump may be interrupted more than once; the pauses double, to 2.6 s in all. */
@@ -93,10 +97,44 @@ export async function executeBatch(socket: NetlinkSocket, requests: readonly Req
   for (const message of answers) {
     const request = requestOf.get(message.sequence);
     const cause = message.type === NLMSG_ERROR ? decodeAcknowledgement(message) : undefined;
-    if (request !== undefined && cause !== undefined) {
+    if (request !== undefined && cause !== undefined && !request.expected?.includes(cause.errno ?? '')) {
       throw new NetlinkError(request.operation, request.subject, cause);
     }
   }
+}
+
+/** The default send buffer holds 208 KiB. */
+const largestChunk = 64 * 1024;
+
+/**
+ * Asks the kernel for many things, as many as fit in one datagram; each is done or not, whatever comes of the others.
+ * @throws NetlinkError with what the kernel said of the first that it refused, unless that was expected
+ */
+export async function executeEach(socket: NetlinkSocket, requests: readonly Request[]): Promise<void> {
+  let failure: unknown;
+  for (const chunk of chunksOf(requests)) {
+    await executeBatch(socket, chunk).catch((error) => {
+      failure ??= error;
+    });
+  }
+  if (failure !== undefined) {
+    throw failure;
+  }
+}
+
+function chunksOf(requests: readonly Request[]): Request[][] {
+  const chunks: Request[][] = [];
+  let length = largestChunk;
+  for (const request of requests) {
+    const own = NLMSG_ALIGN(NLMSG_HDRLEN + request.payload.length);
+    if (length + own > largestChunk) {
+      chunks.push([]);
+      length = 0;
+    }
+    chunks.at(-1)?.push(request);
+    length += own;
+  }
+  return chunks;
 }
 
 /** Every message that has come. @throws NetlinkError */

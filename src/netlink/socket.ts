@@ -26,8 +26,18 @@ const SOCK_CLOEXEC = 0o2000000;
 
 // linux/rtnetlink.h, enum rtnetlink_groups
 const RTNLGRP_LINK = 1;
+const RTNLGRP_IPV4_IFADDR = 5;
 const RTNLGRP_IPV4_ROUTE = 7;
+const RTNLGRP_IPV6_IFADDR = 9;
 const RTNLGRP_IPV6_ROUTE = 11;
+
+const eventGroups = [
+  RTNLGRP_LINK,
+  RTNLGRP_IPV4_IFADDR,
+  RTNLGRP_IPV4_ROUTE,
+  RTNLGRP_IPV6_IFADDR,
+  RTNLGRP_IPV6_ROUTE,
+];
 
 /** struct sockaddr_nl: the port of the kernel itself. */
 const kernelAddress = concat([u16(AF_NETLINK), u16(0), u32(0), u32(0)]);
@@ -127,7 +137,7 @@ export interface EventSocket {
 }
 
 /**
- * Opens a socket that is told of every change of links and routes, in this namespace and in those that have a
+ * Opens a socket that is told of every change of links, addresses and routes, in this namespace and in those that have a
  * number in this one: all to which a link was moved from here, or in which one has its peer.
  * @throws NetlinkError; Error if this runtime cannot (openLibc)
  */
@@ -135,7 +145,7 @@ export async function openEventSocket(libc: Libc = openLibc()): Promise<EventSoc
   const socket = openSocket(libc, { protocol: NETLINK_ROUTE });
   try {
     listenToAll(libc, socket);
-    for (const group of [RTNLGRP_LINK, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE]) {
+    for (const group of eventGroups) {
       libc.setsockopt(socket, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, u32(group));
     }
   } catch (error) {

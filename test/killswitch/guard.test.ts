@@ -13,9 +13,9 @@ import { recordedLog } from '../support/recorded-log.ts';
 
 const prefixes = ['0.0.0.0/0', '::/0'].map(prefixOf);
 const mark = markOf('test');
-const lo = { index: 1, name: 'lo', alias: undefined };
-const wg0 = { index: 2, name: 'wg0', alias: mark.write('e1') };
-const eth0 = { index: 3, name: 'eth0', alias: undefined };
+const lo = { index: 1, name: 'lo', alias: undefined, isUp: true };
+const wg0 = { index: 2, name: 'wg0', alias: mark.write('e1'), isUp: true };
+const eth0 = { index: 3, name: 'eth0', alias: undefined, isUp: true };
 
 let folder: string;
 /** A namespace's file, once it is made. */
@@ -38,7 +38,7 @@ function recordingNamespaces(notes: string[]): Namespaces {
   return {
     async read(netns) {
       reads.push(netns);
-      return { links: [...links], routes: [] };
+      return { links: [...links], addresses: [], defaultRoutes: [], routes: [], rules: [] };
     },
     nsidOf: async (netns) => numbers.get(netns),
     async apply(_netns, { frameFilter }) {

@@ -3,13 +3,15 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { until } from '../../build/host/commands.ts';
 import { netlinkNamespaces } from '../../src/killswitch/by-netlink.ts';
 import { programNamespaces } from '../../src/killswitch/by-programs.ts';
+import { routingDifference } from '../../src/killswitch/difference.ts';
 import type { Changed } from '../../src/killswitch/namespaces.ts';
 import { probeProtection } from '../../src/killswitch/probe.ts';
-import { protectionOf } from '../../src/killswitch/protection.ts';
+import { protectionOf, tunnelOf } from '../../src/killswitch/protection.ts';
 import { netlinkObstacle } from '../../src/links/netlink/probe.ts';
 import { prefixOf } from '../../src/wireguard/address.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
@@ -17,6 +19,7 @@ import { enterFreshNamespace } from '../support/fresh-namespace.ts';
 const { skip } = await enterFreshNamespace('ip', 'nft', 'nsenter', 'ping', 'perl');
 
 const frame = fileURLToPath(new URL('frame.pl', import.meta.url));
+const advertise = fileURLToPath(new URL('advertise.pl', import.meta.url));
 const forge = fileURLToPath(new URL('forge.pl', import.meta.url));
 /** On what may pass. Any process with CAP_NET_RAW can set it. */
 const passMark = String(0x4000_0000);
@@ -48,6 +51,7 @@ const container = `
   ip -n tunnel link set wg0 up
   ip -n container route add default via 172.30.0.1
   ip -n container route add default via fd00:30::1
+  mac=$(ip -o link show host0 | sed 's/.*ether \\([^ ]*\\).*/\\1/')
   nft 'table inet notes {
     set seen4 { type ipv4_addr; flags dynamic; size 999; }
     set seen6 { type ipv6_addr; flags dynamic; size 999; }
@@ -70,6 +74,33 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
   '2001:db8::1': ['ping', '-c1', '-W1', '2001:db8::1'],
   '2001:db8::2': ['ping', '-c1', '-W1', '-I', 'eth0', '2001:db8::2'],
 };
+
+/** The neighbour answers for every address, as by proxy ARP and proxy NDP. */
+const hostileNeighbour = Object.keys(attempts)
+  .map((address) => `ip -n container neigh replace ${address} lladdr $mac dev eth0 nud permanent`)
+  .join('\n');
+
+/** What a neighbour, another driver or a client of DHCP may do to a container's routes and addresses. */
+const intrusions = `
+  for half in 0.0.0.0/1 128.0.0.0/1 ::/1 8000::/1; do ip -n container route add $half dev eth0; done
+  ip -n container route add 203.0.113.0/24 dev eth0
+  ip -n container route add 2001:db8::/32 dev eth0
+  ip -n container route add 203.0.113.0/28 via inet6 fd00:30::1 dev eth0
+  ip -n container address add 203.0.113.200/24 dev eth0
+  ip -n container address add 2001:db8::200/32 dev eth0 nodad
+  ip -n container address add 203.0.113.201/25 dev eth0 valid_lft 999 preferred_lft 999
+  ip -n container address add 2001:db8::201/33 dev eth0 nodad valid_lft 999 preferred_lft 999`;
+const endOfIntrusions = `
+  for half in 0.0.0.0/1 128.0.0.0/1; do ip -n container route del $half; done
+  for half in ::/1 8000::/1 2001:db8::/32; do ip -n container -6 route del $half dev eth0; done
+  for address in 203.0.113.200/24 203.0.113.201/25 2001:db8::200/32 2001:db8::201/33; do
+    ip -n container address del $address dev eth0
+  done
+  ip -n container route flush 203.0.113.0/24
+  ip -n container route flush 203.0.113.0/28`;
+
+const sendAdvertisement = `perl ${advertise} host0 2000:: 3`;
+const hasAdvertised = () => /proto ra/.test(sh('ip -n container -6 route show'));
 
 /** Which of the destinations the neighbour sees. */
 function leaks(): string[] {
@@ -94,13 +125,19 @@ for (const [name, { make, obstacle }] of Object.entries(implementations)) {
     const protect = async (prefixes = everything) => {
       const namespaces = make();
       const isLink = ({ alias }: { alias: string | undefined }) => alias === 'wgdriver:test:e1';
-      const protection = protectionOf(await namespaces.read(netns), [{ isLink, prefixes }]);
-      assert.deepEqual(await namespaces.apply(netns, protection), {});
-      // Once more: what is there is no error.
-      await namespaces.apply(netns, protection);
+      const present = await namespaces.read(netns);
+      const protection = protectionOf(present, [tunnelOf(isLink, prefixes)]);
+      assert.deepEqual(await namespaces.apply(netns, protection, present), {});
+      // Once more: what is there is no error, and found again.
+      await namespaces.apply(netns, protection, present);
+      const { newRoutes, oldRoutes, newRules, oldRules } = routingDifference(
+        await namespaces.read(netns),
+        protection,
+      );
+      assert.deepEqual([newRoutes, oldRoutes, newRules, oldRules], [[], [], [], []]);
     };
 
-    before(() => sh(container));
+    before(() => sh(`${container}\n${hostileNeighbour}`));
     after(() =>
       sh(
         'nft delete table inet notes; ip link delete host0; ip netns delete container; ip netns delete tunnel',
@@ -119,6 +156,42 @@ for (const [name, { make, obstacle }] of Object.entries(implementations)) {
       assert(isAnswered('ping', '-c1', '-W2', '-I', '198.51.100.1', '172.30.0.2'), 'as by a published port');
       const route = sh('ip -n container route get 203.0.113.9');
       assert.match(route, /dev wg0 table 30567 src 192\.168\.5\.2/);
+    });
+
+    test('what the engine gave decides: no routes, and no other addresses', async () => {
+      sh(intrusions);
+      try {
+        await protect();
+        assert.deepEqual(leaks(), []);
+        assert.match(sh('ip -n container route get 198.18.0.1'), /dev wg0/);
+        assert(isAnswered('ip', 'netns', 'exec', 'container', 'ping', '-c1', '-W2', '172.30.0.1'));
+      } finally {
+        sh(endOfIntrusions);
+      }
+    });
+
+    test('a router advertisement that came before opens nothing, and none comes in from then on', async () => {
+      await make().remove(netns, await make().read(netns));
+      sh(sendAdvertisement);
+      await until('the container takes it', hasAdvertised);
+      await protect();
+      assert.deepEqual(leaks(), []);
+      sh('ip -n container -6 route flush proto ra; ip -n container -6 address flush dev eth0 dynamic');
+      sh('ip -n container -6 route flush dev eth0 proto kernel 2000::/3');
+      assert(!hasAdvertised());
+      sh(sendAdvertisement);
+      await sleep(500);
+      assert(!hasAdvertised());
+      await protect();
+      assert.deepEqual(leaks(), []);
+    });
+
+    test('a split tunnel leaves router advertisements alone, and what it is for in the tunnel', async () => {
+      await protect([prefixOf('203.0.113.0/24'), prefixOf('2001:db8::/32')]);
+      sh(sendAdvertisement);
+      await until('the container takes it', hasAdvertised);
+      await protect([prefixOf('203.0.113.0/24'), prefixOf('2001:db8::/32')]);
+      assert.deepEqual(leaks(), []);
     });
 
     test('of a split tunnel what it is for, and nothing else', async () => {
@@ -162,7 +235,7 @@ for (const [name, { make, obstacle }] of Object.entries(implementations)) {
 
     test('it is taken away', async () => {
       await protect();
-      await make().remove(netns);
+      await make().remove(netns, await make().read(netns));
       assert.deepEqual(leaks(), Object.keys(attempts));
       const lasting = sh(
         'ip -n container rule; ip -n container -6 rule; ip netns exec container nft list ruleset',

@@ -4,36 +4,49 @@ import {
   type ContainerNetwork,
   type ProtectionRoute,
   protectionOf,
+  tunnelOf,
 } from '../../src/killswitch/protection.ts';
-import { formatPrefix, parseAddress, prefixOf } from '../../src/wireguard/address.ts';
+import { formatPrefix, masked, parseAddress, prefixOf } from '../../src/wireguard/address.ts';
 
 const links = {
-  lo: { index: 1, name: 'lo', alias: undefined },
-  wg0: { index: 7, name: 'wg0', alias: 'ours:a' },
-  wg1: { index: 8, name: 'wg1', alias: 'ours:b' },
-  eth0: { index: 9, name: 'eth0', alias: undefined },
+  lo: { index: 1, name: 'lo', alias: undefined, isUp: true },
+  wg0: { index: 7, name: 'wg0', alias: 'ours:a', isUp: true },
+  wg1: { index: 8, name: 'wg1', alias: 'ours:b', isUp: true },
+  eth0: { index: 9, name: 'eth0', alias: undefined, isUp: true },
 };
 type Name = keyof typeof links;
 
-/** `eth0 172.30.0.0/24` or `eth0 0.0.0.0/0 172.30.0.1` */
-function seen(names: readonly Name[], ...routes: readonly string[]): ContainerNetwork {
+/** `eth0 172.30.0.2/24` is an address, with `made` one that came of itself; `eth0 by 172.30.0.1` a default route. */
+function seen(names: readonly Name[], ...lines: readonly string[]): ContainerNetwork {
+  const words = lines.map((line) => line.split(' ') as [Name, string, string?]);
   return {
     links: names.map((name) => links[name]),
-    routes: routes.map((text) => {
-      const [name = '', destination = '', gateway = ''] = text.split(' ');
-      const oif = links[name as Name].index;
-      return { oif, destination: prefixOf(destination), gateway: parseAddress(gateway) };
-    }),
+    addresses: words
+      .filter(([, word]) => word !== 'by')
+      .map(([name, address, made]) => ({
+        index: links[name].index,
+        network: masked(prefixOf(address)),
+        isPermanent: made === undefined,
+      })),
+    defaultRoutes: words
+      .filter(([, word]) => word === 'by')
+      .map(([name, , text = '']) => {
+        const gateway = parseAddress(text);
+        return { oif: links[name].index, family: gateway?.kind() ?? 'ipv4', gateway };
+      }),
+    routes: [],
+    rules: [],
   };
 }
 
 function tunnel(alias: string, ...prefixes: readonly string[]) {
   const isLink = (link: { readonly alias: string | undefined }) => link.alias === alias;
-  return { isLink, prefixes: prefixes.map(prefixOf) };
+  return tunnelOf(isLink, prefixes.map(prefixOf));
 }
 
 /** `203.0.113.0/24 by wg0` */
-function text({ destination, link, gateway, metric }: ProtectionRoute): string {
+function text({ destination, oif, gateway, metric }: ProtectionRoute): string {
+  const link = Object.values(links).find(({ index }) => index === oif);
   const way = link === undefined ? `unreachable ${metric}` : [link.name, gateway].filter(Boolean).join(' ');
   return `${formatPrefix(destination)} by ${way}`;
 }
@@ -93,9 +106,8 @@ test('connected networks pass by their own link, and nothing else by it', () => 
   const view = seen(
     ['lo', 'wg0', 'eth0'],
     'wg0 192.168.5.0/24',
-    'eth0 0.0.0.0/0 172.30.0.254',
+    'eth0 by 172.30.0.254',
     'eth0 172.30.0.0/24',
-    'eth0 10.0.0.0/8 172.30.0.9',
   );
   assert.deepEqual(rulesOf(view, tunnel('ours:a', ...everything)), [
     'oif 1 accept',
@@ -106,6 +118,38 @@ test('connected networks pass by their own link, and nothing else by it', () => 
   ]);
 });
 
+test('connected is what the engine gave: no address that came of itself, nor a second one', () => {
+  const view = seen(
+    ['lo', 'wg0', 'eth0'],
+    'wg0 192.168.5.2/24',
+    'eth0 172.30.0.2/24',
+    'eth0 10.9.0.1/8',
+    'eth0 169.254.7.7/16',
+    // The kernel lists addresses of IPv6 from the newest to the oldest.
+    'eth0 fd00:99::1/16',
+    'eth0 fd00:30::2/64',
+    'eth0 2001:db8::5/3 made',
+    'eth0 fe80::1/64 made',
+  );
+  const connected = rulesOf(view, tunnel('ours:a', ...everything))
+    .map((rule) => /oif 9 .* ip6? daddr (\S+) meta mark set/.exec(rule)?.[1])
+    .filter((prefix) => prefix !== undefined);
+  assert.deepEqual(connected, ['172.30.0.0/24', '169.254.0.0/16', 'fd00:30::/64', 'fe80::/10']);
+});
+
+test('no router advertisement nor redirect comes in where a tunnel is for everything, from the first moment', () => {
+  const incoming = (...prefixes: readonly string[]) =>
+    protectionOf(seen(['lo']), [tunnel('ours:a', ...prefixes)])
+      .filter.chains.find(({ name }) => name === 'prerouting')
+      ?.rules.map((statements) => statements.map((statement) => statement.text).join(' '));
+  assert.deepEqual(incoming(...everything), [
+    'meta l4proto 1 icmp type 5 drop',
+    'meta l4proto 58 icmpv6 type 134 drop',
+    'meta l4proto 58 icmpv6 type 137 drop',
+  ]);
+  assert.deepEqual(incoming('10.0.0.0/8', 'fd00::/8'), []);
+});
+
 test('replies leave by the gateway that the engine gave', () => {
   const connected = ['eth0 172.30.0.0/24', 'eth0 fd00:30::/64', 'eth0 fe80::/64'];
   const replies = (view: ContainerNetwork) =>
@@ -114,7 +158,7 @@ test('replies leave by the gateway that the engine gave', () => {
       .map((route) => `${route.table}: ${text(route)}`);
   assert.deepEqual(replies(seen(['lo', 'eth0'], ...connected)), []);
   assert.deepEqual(
-    replies(seen(['lo', 'eth0'], 'eth0 0.0.0.0/0 172.30.0.254', 'eth0 ::/0 fd00:30::1', ...connected)),
+    replies(seen(['lo', 'eth0'], 'eth0 by 172.30.0.254', 'eth0 by fd00:30::1', ...connected)),
     ['1073741833: 0.0.0.0/0 by eth0 172.30.0.254', '1073741833: ::/0 by eth0 fd00:30::1'],
   );
 });
@@ -141,7 +185,7 @@ test('of two tunnels to everywhere the one with the engine’s default route; a 
   const tunnels = [tunnel('ours:a', ...everything), tunnel('ours:b', ...everything)];
   const ways = (view: ContainerNetwork, list = tunnels) => protectionOf(view, list).routes.map(text);
   assert.equal(ways(seen(['lo', 'wg0', 'wg1'], ...both))[0], '0.0.0.0/0 by wg0');
-  assert.equal(ways(seen(['lo', 'wg0', 'wg1'], ...both, 'wg1 0.0.0.0/0 192.168.6.1'))[0], '0.0.0.0/0 by wg1');
+  assert.equal(ways(seen(['lo', 'wg0', 'wg1'], ...both, 'wg1 by 192.168.6.1'))[0], '0.0.0.0/0 by wg1');
   const split = [tunnel('ours:a', ...everything), tunnel('ours:b', '10.0.0.0/8')];
   const routes = ways(seen(['lo', 'wg0', 'wg1'], ...both), split);
   assert(routes.includes('0.0.0.0/0 by wg0'));

@@ -36,7 +36,7 @@ test('a socket in a new namespace: links are made, read, marked and deleted ther
     const link = await getLink(socket, 'br0');
     assert.deepEqual(
       { ...link, index: 0 },
-      { index: 0, name: 'br0', mtu: 1400, kind: 'bridge', alias: 'an alias, ünd more' },
+      { index: 0, name: 'br0', isUp: false, mtu: 1400, kind: 'bridge', alias: 'an alias, ünd more' },
     );
     assert.deepEqual(namesOf(await listLinks(socket)), ['lo', 'br0']);
     await deleteLink(socket, link);

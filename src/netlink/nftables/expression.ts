@@ -30,6 +30,7 @@ const NFTA_PAYLOAD_LEN = 4;
 const NFT_REG_VERDICT = 0;
 const NFT_REG_1 = 1;
 const NFT_PAYLOAD_NETWORK_HEADER = 1;
+const NFT_PAYLOAD_TRANSPORT_HEADER = 2;
 
 export const NFT_META_PROTOCOL = 1;
 export const NFT_META_MARK = 3;
@@ -74,9 +75,18 @@ export function storeCt(key: number): Expression {
 
 /** Loads bytes of the network header. */
 export function loadNetworkHeader(offset: number, length: number): Expression {
+  return loadHeader(NFT_PAYLOAD_NETWORK_HEADER, offset, length);
+}
+
+/** Loads bytes of the transport header, which the first fragment alone has. */
+export function loadTransportHeader(offset: number, length: number): Expression {
+  return loadHeader(NFT_PAYLOAD_TRANSPORT_HEADER, offset, length);
+}
+
+function loadHeader(base: number, offset: number, length: number): Expression {
   return expression('payload', [
     number(NFTA_PAYLOAD_DREG, NFT_REG_1),
-    number(NFTA_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER),
+    number(NFTA_PAYLOAD_BASE, base),
     number(NFTA_PAYLOAD_OFFSET, offset),
     number(NFTA_PAYLOAD_LEN, length),
   ]);

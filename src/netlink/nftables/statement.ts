@@ -9,6 +9,7 @@ import {
   loadCt,
   loadMeta,
   loadNetworkHeader,
+  loadTransportHeader,
   loadValue,
   masquerade as masqueradeExpression,
   NFT_CT_DIRECTION,
@@ -37,7 +38,8 @@ export interface Statement {
 const ETH_P_IP = 0x0800;
 const ETH_P_ARP = 0x0806;
 const ETH_P_IPV6 = 0x86dd;
-/** linux/in6.h */
+/** linux/in.h, linux/in6.h */
+const IPPROTO_ICMP = 1;
 const IPPROTO_ICMPV6 = 58;
 /** net/netfilter/nf_conntrack_common: a new connection's bit in the state, and the other direction. */
 const NF_CT_STATE_BIT_NEW = 8;
@@ -126,6 +128,28 @@ export const isIcmpv6: Statement = {
   text: 'meta l4proto ipv6-icmp',
   expressions: [loadMeta(NFT_META_L4PROTO), isEqual(u8(IPPROTO_ICMPV6))],
 };
+
+/** An ICMP message of a type, whatever its extension headers. */
+export function icmpType(type: number): Statement {
+  return ofType('icmp', IPPROTO_ICMP, type);
+}
+
+export function icmpv6Type(type: number): Statement {
+  return ofType('icmpv6', IPPROTO_ICMPV6, type);
+}
+
+/** RFC 792 and RFC 4443: the type is the message's first byte. */
+function ofType(name: 'icmp' | 'icmpv6', protocol: number, type: number): Statement {
+  return {
+    text: `meta l4proto ${protocol} ${name} type ${type}`,
+    expressions: [
+      loadMeta(NFT_META_L4PROTO),
+      isEqual(u8(protocol)),
+      loadTransportHeader(0, 1),
+      isEqual(u8(type)),
+    ],
+  };
+}
 
 export const isNewConnection: Statement = {
   text: 'ct state new',

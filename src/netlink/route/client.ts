@@ -2,8 +2,9 @@ import { formatPrefix } from '../../wireguard/address.ts';
 import { NetlinkError } from '../error.ts';
 import { AF_INET, AF_INET6, type Family } from '../family.ts';
 import { type NetlinkMessage, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from '../message.ts';
-import { decodedFor, dump, execute, type Request } from '../request.ts';
+import { decodedFor, dump, execute, executeEach, type Request } from '../request.ts';
 import type { NetlinkSocket } from '../socket.ts';
+import { decodeAddress, encodeGetAddresses, type LinkAddress, RTM_GETADDR, RTM_NEWADDR } from './address.ts';
 import {
   decodeLink,
   encodeDeleteLink,
@@ -24,11 +25,21 @@ import {
   encodeNewRoute,
   type NewRoute,
   type Route,
+  type RouteToDelete,
   RTM_DELROUTE,
   RTM_GETROUTE,
   RTM_NEWROUTE,
 } from './route.ts';
-import { encodeDeleteRule, encodeNewRule, RTM_DELRULE, RTM_NEWRULE, type Rule } from './rule.ts';
+import {
+  decodeRule,
+  encodeDeleteRule,
+  encodeGetRules,
+  encodeNewRule,
+  RTM_DELRULE,
+  RTM_GETRULE,
+  RTM_NEWRULE,
+  type Rule,
+} from './rule.ts';
 
 /** Makes a link, down. @throws NetlinkError: EEXIST, EOPNOTSUPP (no such kind), EPERM … */
 export async function createLink(socket: NetlinkSocket, link: LinkSpecification): Promise<void> {
@@ -101,52 +112,85 @@ export async function listRoutes(socket: NetlinkSocket, families: readonly Famil
   return routes;
 }
 
-/** Adds a route, in place of the one with its table, destination and metric if there is one. @throws NetlinkError */
-export async function replaceRoute(socket: NetlinkSocket, route: NewRoute): Promise<void> {
-  await execute(socket, {
-    type: RTM_NEWROUTE,
-    flags: NLM_F_CREATE | NLM_F_REPLACE,
-    payload: encodeNewRoute(route),
-    operation: 'replace',
-    subject: `route to ${formatPrefix(route.destination)} in table ${route.table}`,
-  });
-}
-
-/** Deletes the first route to a destination. @throws NetlinkError, with errno ESRCH if there is none */
-export async function deleteRoute(
+/** The addresses of some families, of all links of the socket's namespace. @throws NetlinkError */
+export async function listAddresses(
   socket: NetlinkSocket,
-  route: Pick<NewRoute, 'table' | 'destination'>,
-): Promise<void> {
-  await execute(socket, {
-    type: RTM_DELROUTE,
-    payload: encodeDeleteRoute(route),
-    operation: 'delete',
-    subject: `route to ${formatPrefix(route.destination)} in table ${route.table}`,
-  });
+  families: readonly Family[],
+): Promise<LinkAddress[]> {
+  const addresses: LinkAddress[] = [];
+  for (const family of families) {
+    const payload = encodeGetAddresses(family);
+    const request = { type: RTM_GETADDR, payload, operation: 'list', subject: 'addresses' };
+    const answer = (await dump(socket, request)).filter(({ type }) => type === RTM_NEWADDR);
+    addresses.push(...decodedFor(request, () => answer.map((message) => decodeAddress(message.payload))));
+  }
+  return addresses;
 }
 
-/** Adds a rule. @throws NetlinkError, with errno EEXIST if there is the same */
-export async function addRule(socket: NetlinkSocket, rule: Rule): Promise<void> {
-  await execute(socket, {
-    type: RTM_NEWRULE,
-    flags: NLM_F_CREATE | NLM_F_EXCL,
-    payload: encodeNewRule(rule),
-    operation: 'add',
-    subject: `rule ${rule.priority}`,
-  });
+/** The rules of some families that do nothing but look in a table, in their order. @throws NetlinkError */
+export async function listRules(socket: NetlinkSocket, families: readonly Family[]): Promise<Rule[]> {
+  const rules: Rule[] = [];
+  for (const family of families) {
+    const payload = encodeGetRules(family);
+    const request = { type: RTM_GETRULE, payload, operation: 'list', subject: 'rules' };
+    const answer = (await dump(socket, request)).filter(({ type }) => type === RTM_NEWRULE);
+    rules.push(...decodedFor(request, () => answer.flatMap((message) => decodeRule(message.payload) ?? [])));
+  }
+  return rules;
 }
 
-/** Deletes the first rule of a priority. @throws NetlinkError, with errno ENOENT if there is none */
-export async function deleteRule(
+/** What is to come and to go, in this order: routes come, rules go and come, routes go. */
+export interface RoutingChanges {
+  readonly newRoutes: readonly NewRoute[];
+  readonly oldRules: readonly Rule[];
+  readonly newRules: readonly Rule[];
+  readonly oldRoutes: readonly RouteToDelete[];
+}
+
+/**
+ * Changes routes and rules, by as few messages as can be. Routes come in the place of those with their table,
+ * destination and metric. @throws NetlinkError; the others are done all the same
+ */
+export async function changeRouting(
   socket: NetlinkSocket,
-  rule: Pick<Rule, 'family' | 'priority'>,
+  { newRoutes, oldRules, newRules, oldRoutes }: RoutingChanges,
 ): Promise<void> {
-  await execute(socket, {
-    type: RTM_DELRULE,
-    payload: encodeDeleteRule(rule),
-    operation: 'delete',
-    subject: `rule ${rule.priority}`,
-  });
+  await executeEach(socket, [
+    ...newRoutes.map((route) => ({
+      type: RTM_NEWROUTE,
+      flags: NLM_F_CREATE | NLM_F_REPLACE,
+      payload: encodeNewRoute(route),
+      operation: 'replace',
+      subject: routeSubject(route),
+    })),
+    ...oldRules.map((rule) => ({
+      type: RTM_DELRULE,
+      payload: encodeDeleteRule(rule),
+      operation: 'delete',
+      subject: `rule ${rule.priority}`,
+      expected: ['ENOENT'],
+    })),
+    ...newRules.map((rule) => ({
+      type: RTM_NEWRULE,
+      flags: NLM_F_CREATE | NLM_F_EXCL,
+      payload: encodeNewRule(rule),
+      operation: 'add',
+      subject: `rule ${rule.priority}`,
+      expected: ['EEXIST'],
+    })),
+    ...oldRoutes.map((route) => ({
+      type: RTM_DELROUTE,
+      payload: encodeDeleteRoute(route),
+      operation: 'delete',
+      subject: routeSubject(route),
+      // Its link has gone meanwhile, and it with it.
+      expected: ['ESRCH'],
+    })),
+  ]);
+}
+
+function routeSubject({ table, destination }: RouteToDelete): string {
+  return `route to ${formatPrefix(destination)} in table ${table}`;
 }
 
 /**

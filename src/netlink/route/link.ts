@@ -16,6 +16,9 @@ const IFLA_INFO_KIND = 1;
 /** linux/rtnetlink.h: without the statistics, a third of the answer. */
 const RTEXT_FILTER_SKIP_STATS = 1 << 3;
 
+/** linux/if.h */
+const IFF_UP = 1;
+
 /** sizeof(struct ifinfomsg) */
 const headerLength = 16;
 
@@ -32,6 +35,7 @@ export interface Link {
   /** ifi_index: stays the same when the link gets another name. */
   readonly index: number;
   readonly name: string;
+  readonly isUp: boolean;
   readonly mtu: number | undefined;
   /** Undefined for a device of hardware, and the loopback. */
   readonly kind: string | undefined;
@@ -85,6 +89,7 @@ export function decodeLink(payload: Uint8Array): Link {
   return {
     index: readI32(payload, 4),
     name,
+    isUp: (readU32(payload, 8) & IFF_UP) !== 0,
     mtu: table.get({ IFLA_MTU }, readU32, 4),
     kind: table.get({ IFLA_LINKINFO }, (value) =>
       new AttributeTable(value).get({ IFLA_INFO_KIND }, readCString),

@@ -16,8 +16,12 @@ const RTA_PRIORITY = 6;
 const RTA_TABLE = 15;
 export const RTN_UNICAST = 1;
 export const RTN_UNREACHABLE = 7;
+/** The search goes on with the next rule. */
+export const RTN_THROW = 9;
 export const RT_TABLE_MAIN = 254;
 const RTPROT_BOOT = 3;
+/** From a router advertisement. */
+export const RTPROT_RA = 9;
 const RT_SCOPE_UNIVERSE = 0;
 const RT_SCOPE_LINK = 253;
 /** Of a route to delete: any scope. */
@@ -30,25 +34,31 @@ const headerLength = 12;
 export interface NewRoute {
   readonly table: number;
   readonly destination: Prefix;
-  /** Without it what goes there is unreachable. */
+  /** Without it what goes there is unreachable, or left to the rules behind. */
   readonly oif?: number | undefined;
+  readonly isThrow?: boolean;
   readonly gateway?: Address | undefined;
   /** The smallest of a destination counts. 0 unless told, which IPv6 takes for 1024. */
   readonly metric?: number;
 }
+
+export type RouteToDelete = Pick<NewRoute, 'table' | 'destination' | 'metric'>;
 
 /** A route as the kernel has it. */
 export interface Route {
   readonly table: number;
   readonly type: number;
   readonly destination: Prefix;
+  /** Who made it: RTPROT_… */
+  readonly protocol: number;
   /** Undefined for a route that has no link, or several. */
   readonly oif: number | undefined;
   readonly gateway: Address | undefined;
+  readonly metric: number;
 }
 
 /** Of an RTM_NEWROUTE. */
-export function encodeNewRoute({ table, destination, oif, gateway, metric }: NewRoute): Uint8Array {
+export function encodeNewRoute({ table, destination, oif, gateway, metric, isThrow }: NewRoute): Uint8Array {
   const isReachable = oif !== undefined;
   const isOnLink = isReachable && gateway === undefined && destination.address.kind() === 'ipv4';
   return encodeRoute({
@@ -56,7 +66,7 @@ export function encodeNewRoute({ table, destination, oif, gateway, metric }: New
     destinationLength: destination.length,
     protocol: RTPROT_BOOT,
     scope: isOnLink ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
-    type: isReachable ? RTN_UNICAST : RTN_UNREACHABLE,
+    type: isReachable ? RTN_UNICAST : isThrow ? RTN_THROW : RTN_UNREACHABLE,
     attributes: [
       { type: RTA_DST, value: addressBytes(destination.address) },
       ...(gateway === undefined ? [] : [{ type: RTA_GATEWAY, value: addressBytes(gateway) }]),
@@ -67,11 +77,8 @@ export function encodeNewRoute({ table, destination, oif, gateway, metric }: New
   });
 }
 
-/** Of an RTM_DELROUTE: the first route to a destination. */
-export function encodeDeleteRoute({
-  table,
-  destination,
-}: Pick<NewRoute, 'table' | 'destination'>): Uint8Array {
+/** Of an RTM_DELROUTE: the first route to a destination, or the one with a metric. */
+export function encodeDeleteRoute({ table, destination, metric }: RouteToDelete): Uint8Array {
   return encodeRoute({
     family: familyNumber(destination.address.kind()),
     destinationLength: destination.length,
@@ -81,6 +88,7 @@ export function encodeDeleteRoute({
     attributes: [
       { type: RTA_DST, value: addressBytes(destination.address) },
       { type: RTA_TABLE, value: u32(table) },
+      ...(metric === undefined ? [] : [{ type: RTA_PRIORITY, value: u32(metric) }]),
     ],
   });
 }
@@ -92,7 +100,7 @@ export function encodeGetRoutes(family: number): Uint8Array {
 
 /** The payload of an RTM_NEWROUTE that the kernel sent. @throws NetlinkError if it is malformed */
 export function decodeRoute(payload: Uint8Array): Route {
-  const [family = 0, length = 0, , , table = 0, , , type = 0] = payload;
+  const [family = 0, length = 0, , , table = 0, protocol = 0, , type = 0] = payload;
   if (payload.length < headerLength) {
     throw malformed('rtmsg', `expected ${headerLength} bytes, got ${payload.length}`);
   }
@@ -109,9 +117,11 @@ export function decodeRoute(payload: Uint8Array): Route {
   return {
     table: attributes.get({ RTA_TABLE }, readU32, 4) ?? table,
     type,
+    protocol,
     destination: { address: attributes.get({ RTA_DST }, address, bytes) ?? anywhere, length },
     oif: attributes.get({ RTA_OIF }, readU32, 4),
     gateway: attributes.get({ RTA_GATEWAY }, address, bytes),
+    metric: attributes.get({ RTA_PRIORITY }, readU32, 4) ?? 0,
   };
 }
 

@@ -1,16 +1,28 @@
-import { type Attribute, encodeAttributes } from '../attribute.ts';
-import { concat, u8, u32 } from '../bytes.ts';
-import { type Family, familyNumber } from '../family.ts';
+import { type Attribute, AttributeTable, encodeAttributes } from '../attribute.ts';
+import { concat, readU32, u8, u32 } from '../bytes.ts';
+import { malformed } from '../error.ts';
+import { AF_INET, AF_INET6, type Family, familyNumber } from '../family.ts';
 
 // linux/rtnetlink.h
 export const RTM_NEWRULE = 32;
 export const RTM_DELRULE = 33;
+export const RTM_GETRULE = 34;
 // linux/fib_rules.h
 const FRA_PRIORITY = 6;
+const FRA_IIFNAME = 3;
 const FRA_FWMARK = 10;
 const FRA_SUPPRESS_PREFIXLEN = 14;
 const FRA_TABLE = 15;
+const FRA_FWMASK = 16;
+const FRA_OIFNAME = 17;
 const FR_ACT_TO_TBL = 1;
+/** Of FRA_FWMASK where there is a mark. */
+const WHOLE_MARK = 0xffff_ffff;
+/** Of FRA_SUPPRESS_PREFIXLEN: none, -1. */
+const NO_SUPPRESSION = 0xffff_ffff;
+
+/** sizeof(struct fib_rule_hdr) */
+const headerLength = 12;
 
 /** A rule of policy routing: look in a table. */
 export interface Rule {
@@ -36,9 +48,42 @@ export function encodeNewRule({ family, priority, table, mark, suppressPrefixLen
   ]);
 }
 
-/** Of an RTM_DELRULE: the first rule of this priority. */
-export function encodeDeleteRule({ family, priority }: Pick<Rule, 'family' | 'priority'>): Uint8Array {
-  return encodeRule({ family }, [{ type: FRA_PRIORITY, value: u32(priority) }]);
+/** Of an RTM_DELRULE: the first rule with all that is given. */
+export const encodeDeleteRule: (rule: Rule) => Uint8Array = encodeNewRule;
+
+/** Of an RTM_GETRULE for a dump of all rules of a family. */
+export function encodeGetRules(family: Family): Uint8Array {
+  return encodeRule({ family }, []);
+}
+
+/**
+ * The payload of an RTM_NEWRULE that the kernel sent; undefined for a rule that does more or something else than to
+ * look in a table, by a mark or for all. @throws NetlinkError if it is malformed
+ */
+export function decodeRule(payload: Uint8Array): Rule | undefined {
+  const [family = 0, dstLength, srcLength, tos, table = 0, , , action] = payload;
+  if (payload.length < headerLength) {
+    throw malformed('fib_rule_hdr', `expected ${headerLength} bytes, got ${payload.length}`);
+  }
+  if (family !== AF_INET && family !== AF_INET6) {
+    throw malformed('fib_rule_hdr', `expected a rule of IPv4 or IPv6, got one of family ${family}`);
+  }
+  const attributes = new AttributeTable(payload.subarray(headerLength));
+  const isPlain = dstLength === 0 && srcLength === 0 && tos === 0 && readU32(payload, 8) === 0;
+  const mask = attributes.get({ FRA_FWMASK }, readU32, 4) ?? WHOLE_MARK;
+  const interfaces = [attributes.get({ FRA_IIFNAME }, Boolean), attributes.get({ FRA_OIFNAME }, Boolean)];
+  if (action !== FR_ACT_TO_TBL || !isPlain || mask !== WHOLE_MARK || interfaces.includes(true)) {
+    return undefined;
+  }
+  const mark = attributes.get({ FRA_FWMARK }, readU32, 4);
+  const suppressed = attributes.get({ FRA_SUPPRESS_PREFIXLEN }, readU32, 4) ?? NO_SUPPRESSION;
+  return {
+    family: family === AF_INET ? 'ipv4' : 'ipv6',
+    priority: attributes.get({ FRA_PRIORITY }, readU32, 4) ?? 0,
+    table: attributes.get({ FRA_TABLE }, readU32, 4) ?? table,
+    ...(mark === undefined ? {} : { mark }),
+    ...(suppressed === NO_SUPPRESSION ? {} : { suppressPrefixLength: suppressed }),
+  };
 }
 
 interface RuleHeader {

@@ -59,6 +59,7 @@ test('a link as the kernel describes it', () => {
   assert.deepEqual(decodeLink(messageIn(vectors.link).payload), {
     index: 2,
     name: 'wgt0',
+    isUp: false,
     mtu: 1420,
     kind: 'wireguard',
     alias: 'wgdriver:own:e1',
@@ -69,6 +70,7 @@ test('a link that was asked for is one', () => {
   assert.deepEqual(decodeLink(encodeNewLink({ name: 'wgt0', kind: 'wireguard', mtu: 1420 })), {
     index: 0,
     name: 'wgt0',
+    isUp: false,
     mtu: 1420,
     kind: 'wireguard',
     alias: undefined,
@@ -96,9 +98,9 @@ test('decoding is the inverse of encoding: a link to make, and an alias to set',
   fc.assert(
     fc.property(specification, text, (link, alias) => {
       const { name, kind, mtu } = link;
-      const made = { index: 0, name, mtu, kind, alias: undefined };
+      const made = { index: 0, name, isUp: false, mtu, kind, alias: undefined };
       assert.deepEqual(decodeLink(encodeNewLink(link)), made);
-      const renamed = { index: 0, name, mtu: undefined, kind: undefined, alias };
+      const renamed = { index: 0, name, isUp: false, mtu: undefined, kind: undefined, alias };
       assert.deepEqual(decodeLink(encodeSetAlias(name, alias)), renamed);
     }),
   );

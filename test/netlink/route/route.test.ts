@@ -31,6 +31,10 @@ const deleteIpv6OfIp = hex(`
     08000f0067770000
 `);
 
+/** linux/rtnetlink.h */
+const RTPROT_KERNEL = 2;
+const RTPROT_BOOT = 3;
+
 function hex(text: string): Uint8Array {
   return new Uint8Array(Buffer.from(text.replaceAll(/\s/g, ''), 'hex'));
 }
@@ -78,7 +82,14 @@ test('RTM_GETROUTE of a family, from linux/rtnetlink.h', () => {
 test('routes as the kernel describes them', () => {
   const { destination, ...connected } = decodeRoute(messageIn(vectors.route).payload);
   assert.equal(formatPrefix(destination), '172.30.0.0/24');
-  assert.deepEqual(connected, { table: 254, type: RTN_UNICAST, oif: 2, gateway: undefined });
+  assert.deepEqual(connected, {
+    table: 254,
+    type: RTN_UNICAST,
+    protocol: RTPROT_KERNEL,
+    oif: 2,
+    gateway: undefined,
+    metric: 0,
+  });
   const unreachable = decodeRoute(messageIn(vectors.unreachableIpv6Route).payload);
   assert.equal(formatPrefix(unreachable.destination), '::/0');
   assert.equal(unreachable.table, 30567);
@@ -111,10 +122,11 @@ const anyRoute = fc.tuple(anyPrefix, anyPrefix).chain(([destination, { address }
 test('decoding is the inverse of encoding: a route to add, and one to delete', () => {
   fc.assert(
     fc.property(anyRoute, (route) => {
-      const { table, destination, oif, gateway } = route;
+      const { table, destination, oif, gateway, metric = 0 } = route;
       const type = oif === undefined ? RTN_UNREACHABLE : RTN_UNICAST;
-      assert.deepEqual(decodeRoute(encodeNewRoute(route)), { table, type, destination, oif, gateway });
-      const deleted = { table, type: 0, destination, oif: undefined, gateway: undefined };
+      const made = { table, type, protocol: RTPROT_BOOT, destination, oif, gateway, metric };
+      assert.deepEqual(decodeRoute(encodeNewRoute(route)), made);
+      const deleted = { ...made, type: 0, protocol: 0, oif: undefined, gateway: undefined };
       assert.deepEqual(decodeRoute(encodeDeleteRoute(route)), deleted);
     }),
   );
@@ -126,8 +138,8 @@ test('any bytes are a route or a NetlinkError, as the value of any attribute too
     messageIn(vectors.route).payload,
     messageIn(vectors.gatewayRoute).payload,
   );
-  // linux/rtnetlink.h: RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_TABLE
-  for (const type of [1, 4, 5, 15]) {
+  // linux/rtnetlink.h: RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_TABLE
+  for (const type of [1, 4, 5, 6, 15]) {
     for (const family of [AF_INET, AF_INET6]) {
       const header = Uint8Array.of(family, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
       assertSurvivesAnyBytes(

@@ -1,0 +1,57 @@
+import type { Family } from '../netlink/family.ts';
+import type { Rule } from '../netlink/route/rule.ts';
+import { type Address, formatPrefix } from '../wireguard/address.ts';
+import type { ContainerNetwork, Protection, ProtectionRoute } from './protection.ts';
+
+/** What is to come and to go, so that routes and rules are as they should be. */
+export interface RoutingDifference {
+  readonly newRoutes: readonly ProtectionRoute[];
+  readonly oldRoutes: readonly ProtectionRoute[];
+  readonly newRules: readonly Rule[];
+  readonly oldRules: readonly Rule[];
+}
+
+/** From what a namespace has of a protection to what it should have of it. */
+export function routingDifference(
+  has: Pick<ContainerNetwork, 'routes' | 'rules'>,
+  wanted: Pick<Protection, 'routes' | 'rules'>,
+): RoutingDifference {
+  const present = new Set(has.routes.map(routeText));
+  // A new one comes in the place of what is at the same.
+  const places = new Set(wanted.routes.map(placeText));
+  const wantedRules = new Set(wanted.rules.map(ruleText));
+  const presentRules = new Set(has.rules.map(ruleText));
+  return {
+    newRoutes: wanted.routes.filter((route) => !present.has(routeText(route))),
+    oldRoutes: has.routes.filter((route) => !places.has(placeText(route))),
+    newRules: wanted.rules.filter((rule) => !presentRules.has(ruleText(rule))),
+    oldRules: has.rules.filter((rule) => !wantedRules.has(ruleText(rule))),
+  };
+}
+
+/** Without what a kernel does not have: with `ipv6.disable=1` messages about IPv6 fail. */
+export function ofFamilies(
+  { routes, rules }: Pick<Protection, 'routes' | 'rules'>,
+  families: readonly Family[],
+): Pick<Protection, 'routes' | 'rules'> {
+  return {
+    routes: routes.filter(({ destination }) => families.includes(destination.address.kind())),
+    rules: rules.filter(({ family }) => families.includes(family)),
+  };
+}
+
+function placeText({ table, destination, metric }: ProtectionRoute): string {
+  return `${table} ${formatPrefix(destination)} ${metric}`;
+}
+
+function routeText(route: ProtectionRoute): string {
+  return `${placeText(route)} ${route.oif} ${text(route.gateway)}`;
+}
+
+function ruleText({ family, priority, table, mark, suppressPrefixLength }: Rule): string {
+  return [family, priority, table, mark, suppressPrefixLength].join(' ');
+}
+
+function text(address: Address | undefined): string {
+  return address?.toString() ?? '';
+}
