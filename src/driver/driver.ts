@@ -1,7 +1,10 @@
+import { networkInterfaces } from 'node:os';
+import { kernelFamilies } from '../killswitch/families.ts';
 import type { Guard } from '../killswitch/guard.ts';
 import type { Links } from '../links/links.ts';
 import { type Log, msSince } from '../log.ts';
 import { dnsServers, refuseForeignDns } from '../networks/dns.ts';
+import { ipv6PrefixOf, refuseOverlap } from '../networks/ipv6.ts';
 import { type Network, networkOf, recordOf, subnetOfAddress } from '../networks/network.ts';
 import { defaultSecretsFolder, optionPrefix, ourOptions } from '../networks/options.ts';
 import { routing } from '../networks/routing.ts';
@@ -10,7 +13,14 @@ import type { CreateEndpointRequest, GetCapabilityResponse } from '../plugin/api
 import type { Driver } from '../plugin/driver.ts';
 import { GenericData } from '../plugin/netlabel.ts';
 import type { Endpoint, Store } from '../state/store.ts';
-import { type Address, formatPrefix, parsePrefix, sameAddress } from '../wireguard/address.ts';
+import {
+  type Address,
+  formatPrefix,
+  type Prefix,
+  parseAddress,
+  parsePrefix,
+  sameAddress,
+} from '../wireguard/address.ts';
 import { containerLinkPrefix } from '../wireguard/link-name.ts';
 import { createLifecycle, fieldsOf } from './lifecycle.ts';
 import { createReconcile } from './reconcile.ts';
@@ -26,6 +36,8 @@ export interface DriverDependencies {
   readonly log: Log;
   /** What the relative paths of seed files are relative to. */
   readonly secretsFolder?: string;
+  /** Has this kernel IPv6? It can be booted without. */
+  readonly hasIpv6?: boolean;
   /** Milliseconds on a clock that only goes forward, by which reconcile waits. */
   readonly now?: () => number;
 }
@@ -57,8 +69,10 @@ export function createDriver({
   resolveHost,
   log,
   secretsFolder = defaultSecretsFolder,
+  hasIpv6 = kernelFamilies().includes('ipv6'),
   now = () => performance.now(),
 }: DriverDependencies): WireGuardDriver {
+  let hasToldOfIpv6 = false;
   const lifecycle = createLifecycle({ store, links, guard, resolveHost, log, secretsFolder });
 
   return {
@@ -83,6 +97,7 @@ export function createDriver({
     async createNetwork(request) {
       const started = performance.now();
       const network = networkOf(recordOf(request));
+      refuseIpv6Of(network);
       const warnings = await networkWarnings(
         network,
         await readSecrets(network.options, secretsFolder),
@@ -109,7 +124,14 @@ export function createDriver({
     async createEndpoint(request) {
       const started = performance.now();
       const network = lifecycle.network(request.NetworkID);
-      const endpoint = endpointOf(request, network);
+      const given = addressOf(request, network);
+      const derived = derivedIpv6(network, given);
+      const endpoint: Endpoint = {
+        endpointId: request.EndpointID,
+        networkId: request.NetworkID,
+        addresses: derived === undefined ? [given] : [given, derived],
+        hasDnsServers: dnsServers(request.Options).length > 0,
+      };
       if (network.options.killswitch === 'strict') {
         refuseForeignDns(request.Options, allowedIpsOf({ peers: peersOf(network) }));
       }
@@ -118,7 +140,7 @@ export function createDriver({
       for (const warning of endpointWarnings(request.Options)) {
         log.warn(warning, fieldsOf(endpoint));
       }
-      return { Interface: {} };
+      return { Interface: derived === undefined ? {} : { AddressIPv6: formatPrefix(derived) } };
     },
 
     async deleteEndpoint({ EndpointID }) {
@@ -157,13 +179,43 @@ export function createDriver({
     discoverNew() {},
     discoverDelete() {},
   };
+
+  /** @throws Error for a network whose IPv6 addresses cannot be what they are to be on this host */
+  function refuseIpv6Of({ options: { ipv6 }, subnets }: Network): void {
+    if (!hasIpv6 && subnets.every(({ pool }) => pool.address.kind() === 'ipv6')) {
+      throw new Error(
+        'this kernel has no IPv6, so a network of IPv6 alone is of no use: boot it without ipv6.disable=1',
+      );
+    }
+    if (ipv6 !== undefined) {
+      // A hub on this very host has the gateway's.
+      const ofHub = (address: Address) =>
+        subnets.some(({ gateway }) => sameAddress(gateway.address, address));
+      refuseOverlap(
+        ipv6,
+        hostAddresses().filter((address) => !ofHub(address)),
+      );
+    }
+  }
+
+  /** The IPv6 address that goes with an IPv4 one, on a network and on a kernel that have IPv6. */
+  function derivedIpv6({ networkId, options: { ipv6 } }: Network, ipv4: Prefix): Prefix | undefined {
+    if (ipv6 !== undefined && !hasIpv6) {
+      if (!hasToldOfIpv6) {
+        log.warn('this kernel has no IPv6, so containers get IPv4 alone', { network: networkId });
+      }
+      hasToldOfIpv6 = true;
+      return undefined;
+    }
+    return ipv6 && ipv6PrefixOf(ipv6, ipv4);
+  }
 }
 
-/** @throws Error that says what the user must change */
-function endpointOf(
-  { NetworkID, EndpointID, Interface, Options }: CreateEndpointRequest,
-  network: Network,
-): Endpoint {
+/**
+ * The address that the engine gives, with the length of its subnet.
+ * @throws Error that says what the user must change
+ */
+function addressOf({ Interface, Options }: CreateEndpointRequest, network: Network): Prefix {
   const [option] = ourOptions(Options);
   if (option !== undefined) {
     throw new Error(
@@ -173,23 +225,35 @@ function endpointOf(
   if (Interface?.MacAddress) {
     throw new Error('a WireGuard link has no MAC address: start the container without --mac-address');
   }
-  if (Interface?.AddressIPv6) {
-    throw new Error('IPv6 addresses are not supported yet: start the container without --ip6');
+  const isIpv6 = network.record.subnets.every(({ pool }) => parsePrefix(pool)?.address.kind() === 'ipv6');
+  if (!isIpv6 && Interface?.AddressIPv6) {
+    throw new Error(
+      'the driver gives the IPv6 address that goes with the IPv4 one: start the container without --ip6, and choose ' +
+        'the IPv4 address with --ip',
+    );
   }
-  const address = parsePrefix(Interface?.Address ?? '');
+  const [field, family, text] = isIpv6
+    ? ['AddressIPv6', 'IPv6', Interface?.AddressIPv6]
+    : ['Address', 'IPv4', Interface?.Address];
+  const address = parsePrefix(text ?? '');
   const subnet = address && subnetOfAddress(network, address);
   if (address === undefined || subnet === undefined) {
-    throw new Error('Interface.Address: expected an IPv4 address of the network, with its prefix length');
+    throw new Error(
+      `Interface.${field}: expected an ${family} address of the network, with its prefix length`,
+    );
   }
   if (sameAddress(address.address, subnet.gateway.address)) {
-    throw new Error(`${address.address.toString()} is the hub’s address: choose another --ip`);
+    const option = isIpv6 ? '--ip6' : '--ip';
+    throw new Error(`${address.address.toString()} is the hub’s address: choose another ${option}`);
   }
-  return {
-    endpointId: EndpointID,
-    networkId: NetworkID,
-    addresses: [address],
-    hasDnsServers: dnsServers(Options).length > 0,
-  };
+  return address;
+}
+
+/** The addresses that this host has outside of tunnels and containers. */
+function hostAddresses(): Address[] {
+  return Object.values(networkInterfaces()).flatMap((addresses) =>
+    (addresses ?? []).flatMap(({ address }) => parseAddress(address) ?? []),
+  );
 }
 
 function subnetFields({ subnets, internal }: Network) {

@@ -1,13 +1,21 @@
 import type { CreateNetworkRequest } from '../plugin/api.ts';
 import { EnableIPv6, GenericData, Internal } from '../plugin/netlabel.ts';
-import { covers, hostPrefix, type Prefix, parsePrefix } from '../wireguard/address.ts';
+import {
+  covers,
+  formatPrefix,
+  hostPrefix,
+  type Prefix,
+  parseAddress,
+  parsePrefix,
+} from '../wireguard/address.ts';
+import { ipv6PrefixOf, isUnicast, refuseOverlap } from './ipv6.ts';
 import { decodeNetworkOptions, type NetworkOptions, optionPrefix, ourOptions } from './options.ts';
 
 /** What is kept of a network: enough to decode it again, since CreateNetwork is never replayed. */
 export interface NetworkRecord {
   readonly networkId: string;
   readonly internal: boolean;
-  /** One for each --subnet; CIDRs as the engine gave them. */
+  /** One for each --subnet; CIDRs as the engine gave them, all of one family. */
   readonly subnets: readonly { readonly pool: string; readonly gateway: string }[];
   /** Our options as they were given, by their names less the prefix. May hold the seed. */
   readonly options: Readonly<Record<string, unknown>>;
@@ -24,19 +32,32 @@ export interface Network {
   readonly networkId: string;
   /** No way out of the subnet: `docker network create --internal`. */
   readonly internal: boolean;
+  /** Those of --subnet, and of option ipv6 one for each of them. */
   readonly subnets: readonly Subnet[];
   readonly options: NetworkOptions;
 }
 
+/** RFC 8200 section 5: every link that carries IPv6 takes packets of this size. */
+const minIpv6Mtu = 1280;
+
 /** @throws Error that says what the user must change */
 export function recordOf({ NetworkID, Options, IPv4Data, IPv6Data }: CreateNetworkRequest): NetworkRecord {
-  if (Options[EnableIPv6] === true || (IPv6Data ?? []).length > 0) {
-    throw new Error('networks with IPv6 are not supported yet: create this one without --ipv6');
+  // Without IPv4 the engine gives IPv6 addresses, which keys are derived from then.
+  const hasIPv4 = (IPv4Data ?? []).length > 0;
+  if (hasIPv4 && (Options[EnableIPv6] === true || (IPv6Data ?? []).length > 0)) {
+    throw new Error(
+      `create the network without --ipv6 (compose: enable_ipv6) and with -o ${optionPrefix}ipv6=PREFIX, such as ` +
+        'fd12:3456:789a::/64: of what the engine gives, the hub could not tell which IPv6 address belongs to which ' +
+        'IPv4 address; the driver makes the one from the other',
+    );
   }
   return {
     networkId: NetworkID,
     internal: Options[Internal] === true,
-    subnets: IPv4Data.map(({ Pool, Gateway }) => ({ pool: Pool, gateway: Gateway })),
+    subnets: [...(IPv4Data ?? []), ...(IPv6Data ?? [])].map(({ Pool, Gateway }) => ({
+      pool: Pool,
+      gateway: Gateway,
+    })),
     options: Object.fromEntries(ourOptions(genericOptions(Options[GenericData]))),
   };
 }
@@ -53,11 +74,27 @@ export function networkOf(record: NetworkRecord): Network {
     );
   }
   if (record.subnets.length === 0) {
+    throw new Error('the network has no subnet, and a key is derived from an address: give --subnet');
+  }
+  const given = record.subnets.map(subnetOf);
+  const { ipv6, mtu, peer } = options;
+  if (ipv6 !== undefined && given.some(({ pool }) => pool.address.kind() === 'ipv6')) {
     throw new Error(
-      'the network has no IPv4 subnet, and a key is derived from an IPv4 address: give --subnet',
+      `option ${optionPrefix}ipv6 does not go with --ipv4=false, where the engine gives IPv6 addresses; leave one out`,
     );
   }
-  return { record, networkId, internal, options, subnets: record.subnets.map(subnetOf) };
+  const subnets =
+    ipv6 === undefined ? given : [...given, ...given.map((subnet) => ipv6SubnetOf(ipv6, subnet))];
+  if (mtu < minIpv6Mtu && subnets.some(({ pool }) => pool.address.kind() === 'ipv6')) {
+    throw new Error(
+      `option ${optionPrefix}mtu: expected at least ${minIpv6Mtu} on a network with IPv6 (RFC 8200)`,
+    );
+  }
+  if (ipv6 !== undefined) {
+    const host = parseAddress(peer.host);
+    refuseOverlap(ipv6, host === undefined ? [] : [host]);
+  }
+  return { record, networkId, internal, options, subnets };
 }
 
 /** The subnet that an endpoint's address is in. */
@@ -68,6 +105,10 @@ export function subnetOfAddress(
   return subnets.find(({ pool }) => covers(pool, hostPrefix(address)));
 }
 
+function ipv6SubnetOf(prefix: Prefix, { pool, gateway }: Subnet): Subnet {
+  return { pool: ipv6PrefixOf(prefix, pool), gateway: ipv6PrefixOf(prefix, gateway) };
+}
+
 function subnetOf({ pool, gateway }: NetworkRecord['subnets'][number]): Subnet {
   const parsedPool = parsePrefix(pool);
   const parsedGateway = parsePrefix(gateway);
@@ -75,6 +116,11 @@ function subnetOf({ pool, gateway }: NetworkRecord['subnets'][number]): Subnet {
     throw new Error(
       'the network has no subnet and gateway, as with --ipam-driver null; a key is derived from an address, ' +
         'and the gateway is the hub: create it with --subnet and the default --ipam-driver',
+    );
+  }
+  if (parsedPool.address.kind() === 'ipv6' && !isUnicast(parsedPool)) {
+    throw new Error(
+      `subnet ${formatPrefix(parsedPool)}: expected unique local or global unicast addresses (fc00::/7 or 2000::/3)`,
     );
   }
   return { pool: parsedPool, gateway: parsedGateway };

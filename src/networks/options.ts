@@ -13,6 +13,7 @@ import { decodeBase64 } from '../wireguard/base64.ts';
 import { type HostPort, parseHostPort } from '../wireguard/host-port.ts';
 import { type PublicKey, parsePublicKey } from '../wireguard/key.ts';
 import type { Secret } from '../wireguard/secret.ts';
+import { ipv6PrefixExpectation, parseIpv6Prefix } from './ipv6.ts';
 
 /** What the names of our options begin with, in `docker network create -o`. */
 export const optionPrefix = 'io.bestov.wg.';
@@ -43,6 +44,8 @@ export interface NetworkOptions {
   /** Masked; undefined if not given, which means everything. */
   readonly allowedips?: readonly Prefix[];
   readonly killswitch: Killswitch;
+  /** What containers' IPv6 addresses are made of, with their IPv4 addresses: see ipv6AddressOf. */
+  readonly ipv6?: Prefix;
 }
 
 const schema = v.strictObject({
@@ -82,6 +85,7 @@ const schema = v.strictObject({
       parsed(parsePrefixes, 'expected CIDR prefixes separated by commas, such as 10.0.0.0/8,192.168.5.0/24'),
     ),
   ),
+  ipv6: v.optional(v.pipe(v.string(), parsed(parseIpv6Prefix, ipv6PrefixExpectation))),
   killswitch: v.optional(v.picklist(killswitches, `expected one of ${killswitches.join(', ')}`), 'on'),
 });
 
@@ -115,8 +119,17 @@ export function decodeNetworkOptions(options: Readonly<Record<string, unknown>>)
       );
     }
   }
-  const { seed, seedfile, additional, additionalfile, presharedkey, presharedkeyfile, allowedips, ...rest } =
-    decode(schema, ours, `option ${optionPrefix.slice(0, -1)}`);
+  const {
+    seed,
+    seedfile,
+    additional,
+    additionalfile,
+    presharedkey,
+    presharedkeyfile,
+    allowedips,
+    ipv6,
+    ...rest
+  } = decode(schema, ours, `option ${optionPrefix.slice(0, -1)}`);
   if ((seed === undefined) === (seedfile === undefined)) {
     const both = seed === undefined ? 'is missing: give it, or' : 'was given beside';
     throw new Error(`option ${optionPrefix}seed ${both} ${optionPrefix}seedfile; expected one of the two`);
@@ -130,6 +143,7 @@ export function decodeNetworkOptions(options: Readonly<Record<string, unknown>>)
     additional: additional ?? additionalfile ?? defaultAdditionalBytes,
     ...(presharedKey === undefined ? {} : { presharedKey }),
     ...(allowedips === undefined ? {} : { allowedips }),
+    ...(ipv6 === undefined ? {} : { ipv6 }),
   };
 }
 

@@ -1,13 +1,16 @@
 // The driver's behaviour, asked through the socket as the engine asks.
 import assert from 'node:assert/strict';
 import { rm, writeFile } from 'node:fs/promises';
+import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { removalsAtOnce } from '../../src/driver/lifecycle.ts';
 import { linkName } from '../../src/driver/names.ts';
+import { derivePrivateKey } from '../../src/keys/derivation.ts';
+import { parseSeed } from '../../src/keys/seed.ts';
 import { LinkError } from '../../src/links/links.ts';
 import { optionPrefix } from '../../src/networks/options.ts';
-import { formatPrefix } from '../../src/wireguard/address.ts';
+import { formatPrefix, masked, prefixOf } from '../../src/wireguard/address.ts';
 import { formatEndpoint } from '../../src/wireguard/device.ts';
 import { articleOptions, createNetworkRequest, peerKeyText, seedText } from '../support/networks.ts';
 import { type ServedDriver, serveDriver } from '../support/served-driver.ts';
@@ -199,7 +202,7 @@ for (const [what, change, message] of [
   ['a bad option', allocateNetworkRequest({ mtu: 'x' }), /option io\.bestov\.wg\.mtu: expected/],
   ['an unknown one', allocateNetworkRequest({ mtuu: '1' }), /unknown option io\.bestov\.wg\.mtuu/],
   ['no options', { ...allocateNetworkRequest(), Options: null }, /option io\.bestov\.wg\.peer is missing/],
-  ['no subnet', { ...allocateNetworkRequest(), IPv4Data: null }, /no IPv4 subnet/],
+  ['no subnet', { ...allocateNetworkRequest(), IPv4Data: null }, /has no subnet/],
 ] as const) {
   test(`AllocateNetwork refuses what CreateNetwork would: ${what}`, async () => {
     assertErr(await driver.call('NetworkDriver.AllocateNetwork', change), message);
@@ -210,7 +213,7 @@ for (const [what, change, message] of [
 for (const [what, change, message] of [
   ['a bad option', { options: { ...articleOptions, keepalive: 'x' } }, /io\.bestov\.wg\.keepalive: expected/],
   ['a seed file that is not there', { options: seedFileOptions('/none') }, /seed file \/none: ENOENT/],
-  ['no subnet', { subnets: [] }, /no IPv4 subnet/],
+  ['no subnet', { subnets: [] }, /has no subnet/],
 ] as const) {
   test(`CreateNetwork with ${what} leaves nothing`, async () => {
     assertErr(await driver.call('NetworkDriver.CreateNetwork', createNetworkRequest(change)), message);
@@ -221,7 +224,7 @@ for (const [what, change, message] of [
 
 for (const [what, change, message] of [
   ['a MAC address', { MacAddress: '02:42:c0:a8:05:02' }, /no MAC address: .* without --mac-address/],
-  ['an IPv6 address', { AddressIPv6: 'fd00::2/64' }, /IPv6 addresses are not supported/],
+  ['an IPv6 address', { AddressIPv6: 'fd00::2/64' }, /without --ip6, and choose the IPv4 address with --ip$/],
   ['the hub’s address', { Address: '192.168.5.1/24' }, /192\.168\.5\.1 is the hub’s address/],
   ['an address of another subnet', { Address: '192.168.6.2/24' }, /Interface\.Address: expected/],
   ['no address', { Address: '' }, /Interface\.Address: expected/],
@@ -238,6 +241,126 @@ for (const [what, change, message] of [
     assert.deepEqual(await driver.traces(), before);
   });
 }
+
+test('option ipv6: the address that goes with the IPv4 one, both gateways, both families in the tunnel', async () => {
+  await createNetwork({ options: { ...articleOptions, ipv6: 'fd12:3456::/64' } });
+  assert.deepEqual(await createEndpoint('e1', '192.168.5.2/24'), {
+    Interface: { AddressIPv6: 'fd12:3456::c0a8:502/120' },
+  });
+  const handedOver = {
+    InterfaceName: { SrcName: linkName('e1'), DstPrefix: 'wg' },
+    Gateway: '192.168.5.1',
+    GatewayIPv6: 'fd12:3456::c0a8:501',
+    StaticRoutes: [],
+    DisableGatewayService: true,
+  };
+  assert.deepEqual(await joinEndpoint('e1'), handedOver);
+  // The key is that of the IPv4 address.
+  const made = driver.links.present.get(linkName('e1'));
+  assert.equal(made?.device?.privateKey.toBase64(), articlePrivateKey);
+  assert.deepEqual(made.device.peers[0]?.allowedIps.map(formatPrefix), ['0.0.0.0/0', '::/0']);
+  await driver.restart();
+  assert.deepEqual(await joinEndpoint('e1'), handedOver);
+});
+
+for (const [what, options, allowed, routes] of [
+  [
+    'split',
+    { allowedips: '10.0.0.0/8,fd99::/32' },
+    ['10.0.0.0/8', 'fd99::/32', '192.168.5.0/24', 'fd12::c0a8:500/120'],
+    ['10.0.0.0/8', 'fd99::/32'],
+  ],
+  ['internal', {}, ['192.168.5.0/24', 'fd12::c0a8:500/120'], []],
+] as const) {
+  test(`option ipv6, ${what}: no gateways`, async () => {
+    await createNetwork({
+      internal: what === 'internal',
+      options: { ...articleOptions, ipv6: 'fd12::/64', ...options },
+    });
+    await createEndpoint('e1', '192.168.5.2/24');
+    assert.deepEqual(await joinEndpoint('e1'), {
+      InterfaceName: { SrcName: linkName('e1'), DstPrefix: 'wg' },
+      StaticRoutes: routes.map((Destination) => ({ Destination, RouteType: 1, NextHop: '' })),
+      DisableGatewayService: true,
+    });
+    const [peer] = driver.links.present.get(linkName('e1'))?.device?.peers ?? [];
+    assert.deepEqual(peer?.allowedIps.map(formatPrefix), allowed);
+    assert.deepEqual(driver.guard.guarded.get('e1')?.prefixes, allowed);
+  });
+}
+
+/** As engines from 28 on ask with `--ipv4=false --ipv6`. */
+const ipv6Alone = {
+  ...createNetworkRequest(),
+  IPv4Data: [],
+  IPv6Data: [{ AddressSpace: 'LocalDefault', Pool: 'fd00:5::/64', Gateway: 'fd00:5::1/64' }],
+};
+
+test('IPv6 alone: the engine’s address makes the key', async () => {
+  assert.deepEqual(await driver.call('NetworkDriver.CreateNetwork', ipv6Alone), {});
+  const Interface = { Address: '', AddressIPv6: 'fd00:5::2/64', MacAddress: '' };
+  const request = { ...endpoint('e1'), Interface, Options: {} };
+  assert.deepEqual(await driver.call('NetworkDriver.CreateEndpoint', request), { Interface: {} });
+  assert.deepEqual(await joinEndpoint('e1'), {
+    InterfaceName: { SrcName: linkName('e1'), DstPrefix: 'wg' },
+    GatewayIPv6: 'fd00:5::1',
+    StaticRoutes: [],
+    DisableGatewayService: true,
+  });
+  const scheme = {
+    seed: parseSeed(seedText) ?? assert.fail(),
+    additional: Buffer.from('testadditional\n'),
+    derivation: 'sha3-256',
+  } as const;
+  assert.equal(
+    driver.links.present.get(linkName('e1'))?.device?.privateKey.toBase64(),
+    derivePrivateKey(scheme, prefixOf('fd00:5::2/64').address).toBase64(),
+  );
+  for (const [AddressIPv6, message] of [
+    ['fd00:5::1/64', /fd00:5::1 is the hub’s address: choose another --ip6/],
+    ['', /Interface\.AddressIPv6: expected an IPv6 address of the network/],
+  ] as const) {
+    const body = { ...endpoint('e2'), Interface: { ...Interface, AddressIPv6 }, Options: {} };
+    assertErr(await driver.call('NetworkDriver.CreateEndpoint', body), message);
+  }
+});
+
+test('a kernel without IPv6: containers get IPv4 alone, and the log says so once', async () => {
+  const host = await serveDriver({ hasIpv6: false });
+  try {
+    const request = createNetworkRequest({ options: { ...articleOptions, ipv6: 'fd12::/64' } });
+    assert.deepEqual(await host.call('NetworkDriver.CreateNetwork', request), {});
+    for (const [id, Address] of [
+      ['e1', '192.168.5.2/24'],
+      ['e2', '192.168.5.3/24'],
+    ] as const) {
+      const body = { ...endpoint(id), Interface: { Address }, Options: {} };
+      assert.deepEqual(await host.call('NetworkDriver.CreateEndpoint', body), { Interface: {} });
+    }
+    const answer = await host.call('NetworkDriver.Join', { ...endpoint('e1'), SandboxKey: '' });
+    assert(!('GatewayIPv6' in Object(answer)));
+    const said = host.lines.filter(({ message }) => message.includes('no IPv6'));
+    assert.deepEqual(
+      said.map(({ level }) => level),
+      ['warn'],
+    );
+    const alone = { ...ipv6Alone, NetworkID: 'n2' };
+    assertErr(await host.call('NetworkDriver.CreateNetwork', alone), /this kernel has no IPv6/);
+  } finally {
+    await host.close();
+  }
+});
+
+test('a prefix that holds an address of this host is refused', async () => {
+  const own = Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .find(({ address }) => /^(?:[23]|f[cd])[0-9a-f]*:/.test(address));
+  if (own === undefined) {
+    return;
+  }
+  const ipv6 = formatPrefix(masked({ address: prefixOf(`${own.address}/128`).address, length: 64 }));
+  assertErr(await createNetwork({ options: { ...articleOptions, ipv6 } }), /ipv6: the prefix holds /);
+});
 
 for (const name of [`${optionPrefix}seed`, 'IO.BESTOV.WG.SEED']) {
   test(`CreateEndpoint with our option ${name} is refused without its value`, async () => {

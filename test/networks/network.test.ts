@@ -45,19 +45,80 @@ test('the subnet of an address, with several', () => {
   assert.equal(of('fd00::1/64'), undefined);
 });
 
-test('IPv6 is refused, by the option or by data', () => {
+test('IPv6 of the engine beside IPv4 is refused, by the option or by data, and what to use is said', () => {
   const request = createNetworkRequest();
   const IPv6Data = [{ Pool: 'fd00::/64', Gateway: 'fd00::1/64' }];
-  assert.throws(() => recordOf({ ...request, IPv6Data }), /IPv6 are not supported yet/);
+  const message = /without --ipv6 \(compose: enable_ipv6\) and with -o io\.bestov\.wg\.ipv6=PREFIX/;
+  assert.throws(() => recordOf({ ...request, IPv6Data }), message);
   const Options = { ...request.Options, 'com.docker.network.enable_ipv6': true };
-  assert.throws(() => recordOf({ ...request, Options }), /IPv6 are not supported yet/);
+  assert.throws(() => recordOf({ ...request, Options }), message);
+});
+
+test('IPv6 alone has the engine’s subnets', () => {
+  const made = networkOf(recordOf(ipv6Request()));
+  assert.deepEqual(
+    made.subnets.map(({ pool, gateway }) => [formatPrefix(pool), formatPrefix(gateway)]),
+    [['fd00:5::/64', 'fd00:5::1/64']],
+  );
+});
+
+test('option ipv6: each subnet has one of IPv6 that goes with it, its gateway too', () => {
+  const { subnets } = network({
+    subnets: [
+      ['192.168.5.0/24', '192.168.5.1/24'],
+      ['10.7.0.0/16', '10.7.0.9/16'],
+    ],
+    options: { ...articleOptions, ipv6: 'fd12:3456::/64' },
+  });
+  assert.deepEqual(
+    subnets.map(({ pool, gateway }) => `${formatPrefix(pool)} ${formatPrefix(gateway)}`),
+    [
+      '192.168.5.0/24 192.168.5.1/24',
+      '10.7.0.0/16 10.7.0.9/16',
+      'fd12:3456::c0a8:500/120 fd12:3456::c0a8:501/120',
+      'fd12:3456::a07:0/112 fd12:3456::a07:9/112',
+    ],
+  );
+});
+
+for (const [what, make, message] of [
+  [
+    'option ipv6 beside IPv6 of the engine',
+    () => networkOf(recordOf(ipv6Request({ ipv6: 'fd12::/64' }))),
+    /ipv6 does not go with --ipv4=false/,
+  ],
+  ['an MTU under 1280 with option ipv6', () => ipv6Network({ mtu: '1279' }), /mtu: expected at least 1280/],
+  [
+    'an MTU under 1280 with IPv6 alone',
+    () => networkOf(recordOf(ipv6Request({ mtu: '1279' }))),
+    /mtu: expected at least 1280/,
+  ],
+  [
+    'a prefix that holds the hub’s address',
+    () => ipv6Network({ peer: '[fd12::9]:51820' }),
+    /ipv6: the prefix holds fd12::9, an address outside of the tunnel/,
+  ],
+  [
+    'a link-local subnet',
+    () => networkOf({ ...network().record, subnets: [{ pool: 'fe80::/64', gateway: 'fe80::1/64' }] }),
+    /subnet fe80::\/64: expected unique local or global unicast/,
+  ],
+] as const) {
+  test(`refused: ${what}`, () => {
+    assert.throws(make, message);
+  });
+}
+
+test('an MTU of 1280 with IPv6, and a smaller one without', () => {
+  assert.equal(ipv6Network({ mtu: '1280' }).options.mtu, 1280);
+  assert.equal(network({ options: { ...articleOptions, mtu: '1279' } }).options.mtu, 1279);
 });
 
 test('no list of subnets at all, as the engine sends it for an unused family, is refused as none', () => {
   for (const IPv4Data of [null, undefined, []] as never[]) {
     assert.throws(
       () => networkOf(recordOf({ ...createNetworkRequest(), IPv4Data: IPv4Data ?? [], IPv6Data: [] })),
-      /no IPv4 subnet/,
+      /has no subnet/,
     );
   }
 });
@@ -85,3 +146,22 @@ test('options that are no object are none', () => {
     assert.throws(() => networkOf(recordOf(request)), /option io\.bestov\.wg\.peer is missing/);
   }
 });
+
+function ipv6Network(change: Readonly<Record<string, string>>) {
+  return network({ options: { ...articleOptions, ipv6: 'fd12::/64', ...change } });
+}
+
+/** As engines from 28 on ask with `--ipv4=false --ipv6`. */
+function ipv6Request(options: Readonly<Record<string, string>> = {}) {
+  const { Options, ...request } = createNetworkRequest({ options: { ...articleOptions, ...options } });
+  return {
+    ...request,
+    Options: {
+      ...Options,
+      'com.docker.network.enable_ipv4': false,
+      'com.docker.network.enable_ipv6': true,
+    },
+    IPv4Data: [],
+    IPv6Data: [{ Pool: 'fd00:5::/64', Gateway: 'fd00:5::1/64' }],
+  };
+}

@@ -56,13 +56,19 @@ const good: { [name: string]: { [value: string]: unknown } } = {
     ' 10.0.0.0/8 , fd00::1/8 ': ['10.0.0.0/8', 'fd00::/8'],
     '0.0.0.0/0, ::/0': ['0.0.0.0/0', '::/0'],
   },
+  ipv6: { 'fd12:3456::/64': 'fd12:3456::/64', '2001:db8::/96': '2001:db8::/96' },
 };
 
 for (const [name, values] of Object.entries(good)) {
   for (const [value, expected] of Object.entries(values)) {
     test(`${name}: ${value}`, () => {
       const options = decodeNetworkOptions(prefixed({ ...minimal, [name]: value }));
-      const decoded = { ...options, allowedips: options.allowedips?.map(formatPrefix) };
+      const { allowedips, ipv6 } = options;
+      const decoded = {
+        ...options,
+        allowedips: allowedips?.map(formatPrefix),
+        ipv6: ipv6 && formatPrefix(ipv6),
+      };
       assert.deepEqual(decoded[name as keyof typeof decoded], expected);
     });
   }
@@ -124,6 +130,7 @@ const bad: { [name: string]: unknown[] } = {
     '',
     '10.0.0.0/8;',
   ],
+  ipv6: [marked, 'fd12::/97', 'fd12::1/64', 'fd12::', 'fe80::/64', 'ff02::/64', '10.0.0.0/8', ''],
 };
 
 for (const [name, values] of Object.entries(bad)) {

@@ -37,7 +37,26 @@ const refused: readonly [what: string, options: Record<string, string>, args: st
   ['an MTU that is no number', { mtu: 'big' }, [], /io\.bestov\.wg\.mtu: expected an integer/],
   ['bad allowed IPs', { allowedips: '10.0.0.0' }, [], /io\.bestov\.wg\.allowedips: expected CIDR/],
   ['an unknown option', { sed: marked }, [], /unknown option io\.bestov\.wg\.sed/],
-  ['IPv6', {}, ['--ipv6', '--subnet=fd00:5::/64'], /IPv6 are not supported yet/],
+  [
+    'IPv6 of the engine beside IPv4',
+    {},
+    ['--ipv6', '--subnet=fd00:5::/64'],
+    /without --ipv6 \(compose: enable_ipv6\) and with -o io\.bestov\.wg\.ipv6=PREFIX/,
+  ],
+  [
+    'a long IPv6 prefix',
+    { ipv6: 'fd12::/97' },
+    [],
+    /io\.bestov\.wg\.ipv6: expected an IPv6 prefix of at most/,
+  ],
+  ['a link-local IPv6 prefix', { ipv6: 'fe80::/64' }, [], /io\.bestov\.wg\.ipv6: expected an IPv6 prefix/],
+  ['an MTU that IPv6 cannot have', { ipv6: 'fd12::/64', mtu: '1279' }, [], /mtu: expected at least 1280/],
+  [
+    'an IPv6 prefix that holds the hub’s outer address',
+    { ipv6: 'fd12::/64', peer: '[fd12::9]:51820' },
+    [],
+    /ipv6: the prefix holds fd12::9/,
+  ],
   [
     'allowed IPs of an internal network',
     { allowedips: '10.0.0.0/8' },

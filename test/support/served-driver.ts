@@ -35,10 +35,11 @@ export interface ServedDriver {
 
 interface Setting {
   readonly scope?: Scope;
+  readonly hasIpv6?: boolean;
   readonly limits?: Partial<Limits>;
 }
 
-export async function serveDriver({ limits, scope = 'local' }: Setting = {}): Promise<ServedDriver> {
+export async function serveDriver({ limits, scope = 'local', ...more }: Setting = {}): Promise<ServedDriver> {
   const folder = await mkdtemp(join(tmpdir(), 'wgdriver-served-'));
   const socket = join(folder, 'plugin.sock');
   const state = join(folder, 'state');
@@ -65,6 +66,7 @@ export async function serveDriver({ limits, scope = 'local' }: Setting = {}): Pr
       resolveHost,
       log,
       secretsFolder: folder,
+      ...more,
     });
     const plugin = {
       capabilities: capabilitiesOf(scope),

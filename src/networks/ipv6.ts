@@ -1,0 +1,67 @@
+import {
+  type Address,
+  addressBytes,
+  bits,
+  covers,
+  hostPrefix,
+  masked,
+  type Prefix,
+  parsePrefix,
+  plus,
+  prefixOf,
+  sameAddress,
+} from '../wireguard/address.ts';
+
+/** The last 32 bits are the IPv4 address. */
+const maxLength = 96;
+
+/** What containers can have addresses of: unique local addresses (RFC 4193), and global unicast (RFC 4291). */
+const unicast = [prefixOf('fc00::/7'), prefixOf('2000::/3')];
+
+export const ipv6PrefixExpectation =
+  `expected an IPv6 prefix of at most /${maxLength} without host bits, of unique local or global unicast ` +
+  'addresses, such as fd12:3456:789a::/64';
+
+/** Parses a prefix that containers' IPv6 addresses can be made of; undefined if it is none. */
+export function parseIpv6Prefix(text: string): Prefix | undefined {
+  const prefix = parsePrefix(text);
+  const fits =
+    prefix !== undefined &&
+    prefix.length <= maxLength &&
+    sameAddress(prefix.address, masked(prefix).address) &&
+    isUnicast(prefix);
+  return fits ? prefix : undefined;
+}
+
+/** Can containers have addresses of it? Not of link-local or multicast ones, to begin with. */
+export function isUnicast(prefix: Prefix): boolean {
+  return unicast.some((whole) => covers(whole, prefix));
+}
+
+/**
+ * The IPv6 address that goes with an IPv4 address: the prefix, and the IPv4 address in the last 32 bits. So the hub
+ * can compute it, and two containers with an IPv4 address each have an IPv6 address each.
+ */
+export function ipv6AddressOf(prefix: Prefix, ipv4: Address): Address {
+  const offset = addressBytes(ipv4).reduce((value, byte) => (value << 8n) | BigInt(byte), 0n);
+  return plus(prefix.address, offset);
+}
+
+/** The same of a subnet, or of an address with the length of its subnet: 192.168.5.0/24 becomes a /120. */
+export function ipv6PrefixOf(prefix: Prefix, { address, length }: Prefix): Prefix {
+  return { address: ipv6AddressOf(prefix, address), length: bits(prefix.address) - bits(address) + length };
+}
+
+/**
+ * @param outside addresses that the tunnel's own packets go from or to
+ * @throws Error if the prefix holds one of them: it would have two meanings
+ */
+export function refuseOverlap(prefix: Prefix, outside: readonly Address[]): void {
+  const held = outside.find((address) => covers(prefix, hostPrefix(address)));
+  if (held !== undefined) {
+    throw new Error(
+      `option io.bestov.wg.ipv6: the prefix holds ${held.toString()}, an address outside of the tunnel; ` +
+        'choose a prefix that is used nowhere else',
+    );
+  }
+}
