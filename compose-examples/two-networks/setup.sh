@@ -4,12 +4,16 @@
 set -eu
 cd "$(dirname "$0")"
 umask 077
+# once FILE COMMAND...: makes a file of what the command prints, unless it is there; one that fails leaves none.
+once() {
+  [ -s "$1" ] || { file=$1; shift; "$@" >"$file.new"; mv "$file.new" "$file"; }
+}
 mkdir -p secrets
 : >.env
 # tunnel NAME SUBNET PORT
 tunnel() {
-  [ -e "secrets/$1.seed" ] || wgdriver keys seed >"secrets/$1.seed"
-  [ -e "secrets/$1.key" ] || wg genkey >"secrets/$1.key"
+  once "secrets/$1.seed" wgdriver keys seed
+  once "secrets/$1.key" wg genkey
   wgdriver endpoint-config --seed-file "secrets/$1.seed" --private-key-file "secrets/$1.key" --listen-port "$3" \
     --format setconf --output "secrets/$1.conf" "$2"
   echo "$(echo "$1" | tr '[:lower:]' '[:upper:]')_PUBLIC_KEY=$(wg pubkey <"secrets/$1.key")" >>.env
