@@ -1,6 +1,6 @@
 /**
- * A name server that answers every question for an IPv4 address with the same one, so that the answer tells
- * who was asked (RFC 1035). As a program, for another network namespace: `name-server.ts ANSWER ADDRESS…`,
+ * A name server that answers every question for an IPv4 address with the same one, so that the answer tells who was
+ * asked (RFC 1035); or with what a function says, and with silence where that says nothing. As a program, for another network namespace: `name-server.ts ANSWER ADDRESS…`,
  * which prints what it is asked, a name a line.
  */
 import { createSocket } from 'node:dgram';
@@ -12,13 +12,16 @@ export interface NameServer {
 
 export async function startNameServer(
   address: string,
-  answer: string,
-  onQuestion: (name: string) => void,
+  answer: string | ((name: string) => string | undefined),
+  onQuestion: (name: string) => void = () => {},
 ): Promise<NameServer> {
   const socket = createSocket('udp4', (query, { port, address: asker }) => {
     const { name, isForIpv4, end } = firstQuestion(query);
     onQuestion(name);
-    socket.send(answerTo(query.subarray(0, end), isForIpv4 ? answer : undefined), port, asker);
+    const found = typeof answer === 'string' ? answer : answer(name);
+    if (found !== undefined) {
+      socket.send(answerTo(query.subarray(0, end), isForIpv4 ? found : undefined), port, asker);
+    }
   });
   socket.bind(53, address);
   await once(socket, 'listening');

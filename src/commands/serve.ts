@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { capabilitiesOf, createDriver, scopes, type WireGuardDriver } from '../driver/driver.ts';
+import { createHubNames, lookUpsAtOnce } from '../driver/hub-names.ts';
 import { removalsAtOnce } from '../driver/lifecycle.ts';
 import { createGuard } from '../killswitch/guard.ts';
 import { selectNamespaces } from '../killswitch/select.ts';
@@ -33,9 +34,6 @@ const secondLookMs = 10_000;
 
 /** From each later look to the next. */
 const reconcileMs = 120_000;
-
-/** How long a name may take to resolve. */
-const resolveMs = 10_000;
 
 export default strictCommand({
   meta: {
@@ -92,8 +90,11 @@ export default strictCommand({
     }
     // It waits most of its time, and runs on every host: memory counts for more than speed.
     setFlagsFromString('--optimize-for-size');
-    // libuv’s threads, of which it starts with its first task so many; they take next to no memory.
-    process.env.UV_THREADPOOL_SIZE ??= String(removalsAtOnce + 2);
+    // libuv’s threads, of which it starts with its first task so many, and gives look-ups half of; they take next to
+    // no memory.
+    process.env.UV_THREADPOOL_SIZE ??= String(removalsAtOnce + 2 + 2 * lookUpsAtOnce);
+    // A look-up that hangs cannot be given up, and keeps the process from ending; 10 s is what glibc takes by itself.
+    process.env.RES_OPTIONS ??= 'timeout:2 attempts:2';
     // Everything made from here on, the socket included, is root's alone from its first moment.
     process.umask(0o077);
     // A program that pipes core dumps to itself takes one whatever LimitCORE= says; with nothing in it (core(5)).
@@ -125,7 +126,8 @@ export default strictCommand({
       closers.push(unlockState);
       const guard = createGuard(selectNamespaces(), markOf(args.name), log);
       closers.push(() => guard.close());
-      const driver = createDriver({ store, links, guard, resolveHost, log, secretsFolder });
+      const hubNames = createHubNames({ resolve: addressesOf, log });
+      const driver = createDriver({ store, links, guard, hubNames, log, secretsFolder });
       // Making a namespace holds up everything beside it. CreateNetwork says what is missing, where it matters.
       await guard.probe().catch(() => {});
       const refused = readiness.admit(driver);
@@ -237,20 +239,8 @@ async function aborted(signal: AbortSignal): Promise<void> {
   }
 }
 
-async function resolveHost(host: string): Promise<Address> {
-  const found = parseAddress(host) ?? parseAddress((await look(host)) ?? '');
-  if (found === undefined) {
-    throw new Error(`the hub’s name ${host} cannot be resolved on this host; check its spelling and DNS`);
-  }
-  return found;
-}
-
-/** Undefined if there is no answer in time, too: the engine waits for its Join, and a managed one 30 s. */
-async function look(host: string): Promise<string | undefined> {
-  try {
-    const answer = await Promise.race([lookup(host), setTimeoutAsync(resolveMs, undefined, { ref: false })]);
-    return answer?.address;
-  } catch {
-    return undefined;
-  }
+/** As the host's other programs resolve names: /etc/hosts, DNS and whatever nsswitch.conf(5) says. */
+async function addressesOf(host: string): Promise<readonly Address[]> {
+  const answers = await lookup(host, { all: true });
+  return answers.flatMap(({ address }) => parseAddress(address) ?? []);
 }

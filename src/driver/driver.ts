@@ -22,6 +22,7 @@ import {
   sameAddress,
 } from '../wireguard/address.ts';
 import { containerLinkPrefix } from '../wireguard/link-name.ts';
+import type { HubNames } from './hub-names.ts';
 import { createLifecycle, fieldsOf } from './lifecycle.ts';
 import { createReconcile } from './reconcile.ts';
 import { readSecrets } from './secrets.ts';
@@ -31,8 +32,7 @@ export interface DriverDependencies {
   readonly store: Store;
   readonly links: Links;
   readonly guard: Guard;
-  /** The address of a host name, or of an address itself. */
-  readonly resolveHost: (host: string) => Promise<Address>;
+  readonly hubNames: HubNames;
   readonly log: Log;
   /** What the relative paths of seed files are relative to. */
   readonly secretsFolder?: string;
@@ -66,14 +66,14 @@ export function createDriver({
   store,
   links,
   guard,
-  resolveHost,
+  hubNames,
   log,
   secretsFolder = defaultSecretsFolder,
   hasIpv6 = kernelFamilies().includes('ipv6'),
   now = () => performance.now(),
 }: DriverDependencies): WireGuardDriver {
   let hasToldOfIpv6 = false;
-  const lifecycle = createLifecycle({ store, links, guard, resolveHost, log, secretsFolder });
+  const lifecycle = createLifecycle({ store, links, guard, hubNames, log, secretsFolder });
 
   return {
     reconcile: createReconcile({ lifecycle, links, log, now }),
@@ -112,6 +112,7 @@ export function createDriver({
       for (const warning of warnings) {
         log.warn(warning, { network: network.networkId });
       }
+      void warnOfUnresolved(network);
     },
 
     async deleteNetwork({ NetworkID }) {
@@ -179,6 +180,17 @@ export function createDriver({
     discoverNew() {},
     discoverDelete() {},
   };
+
+  async function warnOfUnresolved(network: Network): Promise<void> {
+    for (const host of new Set(peersOf(network).flatMap(({ endpoint }) => endpoint?.host ?? []))) {
+      if ((await hubNames.lookUp(host)) === undefined) {
+        log.warn('the hub’s name does not resolve: containers start, and no traffic passes until it does', {
+          network: network.networkId,
+          host,
+        });
+      }
+    }
+  }
 
   /** @throws Error for a network whose IPv6 addresses cannot be what they are to be on this host */
   function refuseIpv6Of({ options: { ipv6 }, subnets }: Network): void {

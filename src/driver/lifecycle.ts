@@ -6,8 +6,8 @@ import type { Network } from '../networks/network.ts';
 import { optionPrefix } from '../networks/options.ts';
 import { allowedIpsOf, peersOf, resolved, type Tunnel, tunnelOf } from '../networks/tunnel.ts';
 import type { Endpoint, Joined, Store } from '../state/store.ts';
-import type { Address } from '../wireguard/address.ts';
 import type { Device } from '../wireguard/device.ts';
+import type { HubNames } from './hub-names.ts';
 import { linkName } from './names.ts';
 import { createQueue } from './queue.ts';
 import { readSecrets } from './secrets.ts';
@@ -16,8 +16,7 @@ export interface LifecycleDependencies {
   readonly store: Store;
   readonly links: Links;
   readonly guard: Guard;
-  /** The address of a host name, or of an address itself. */
-  readonly resolveHost: (host: string) => Promise<Address>;
+  readonly hubNames: HubNames;
   readonly log: Log;
   /** What the relative paths of files that options name are relative to. */
   readonly secretsFolder: string;
@@ -95,7 +94,7 @@ export function createLifecycle({
   store,
   links,
   guard,
-  resolveHost,
+  hubNames,
   log,
   secretsFolder,
 }: LifecycleDependencies): Lifecycle {
@@ -182,7 +181,7 @@ export function createLifecycle({
           await readSecrets(network.options, secretsFolder),
         );
         const link = linkName(endpointId);
-        const device = await resolve(tunnel);
+        const device = await resolve(endpoint, tunnel);
         await makeLink({ name: link, mtu: tunnel.mtu, endpointId }, sandbox);
         try {
           await links.configure(link, device);
@@ -410,10 +409,21 @@ export function createLifecycle({
     undeletedNetworks.delete(networkId);
   }
 
-  async function resolve(tunnel: Tunnel): Promise<Device> {
-    const hosts = new Set(tunnel.peers.flatMap(({ endpoint }) => endpoint?.host ?? []));
-    const addresses = [...hosts].map(async (host) => [host, await resolveHost(host)] as const);
-    return resolved(tunnel, new Map(await Promise.all(addresses)));
+  /** A peer whose host does not resolve gets no endpoint: its link is closed until it does (follow.ts). */
+  async function resolve(endpoint: Endpoint, tunnel: Tunnel): Promise<Device> {
+    const hosts = new Set(tunnel.peers.flatMap(({ endpoint: peer }) => peer?.host ?? []));
+    const addresses = new Map(
+      await Promise.all([...hosts].map(async (host) => [host, await hubNames.addressOf(host)] as const)),
+    );
+    for (const [host, address] of addresses) {
+      if (address === undefined) {
+        log.warn('the hub’s name does not resolve: no traffic passes until it does', {
+          ...fieldsOf(endpoint),
+          host,
+        });
+      }
+    }
+    return resolved(tunnel, addresses);
   }
 }
 

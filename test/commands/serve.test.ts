@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, test } from 'node:test';
+import { startNameServer } from '../../build/host/name-server.ts';
 import { linkName } from '../../src/driver/names.ts';
 import { callBytes, connectEngine } from '../support/engine-client.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
@@ -382,6 +383,52 @@ test('a start that cannot be told to systemd ends the driver, which answers alre
   assert.equal(status, 1);
   assert.match(stderr, /listening.*\n(.*\n)?wgdriver: systemd-notify --ready ended with/);
   await assert.rejects(access(socket), { code: 'ENOENT' });
+});
+
+test('three names whose servers are silent keep none of their containers from starting, and no other waiting', {
+  skip,
+}, async () => {
+  const resolvConf = join(folder, 'resolv.conf');
+  await writeFile(resolvConf, 'nameserver 127.0.0.1\n');
+  execFileSync('mount', ['--bind', resolvConf, '/etc/resolv.conf']);
+  const silent = ['a.dead.example', 'b.dead.example', 'c.dead.example'];
+  const server = await startNameServer('127.0.0.1', (name) =>
+    silent.includes(name) ? undefined : '192.0.2.7',
+  );
+  try {
+    const service = await serve();
+    const join = async (host: string, last: number) => {
+      const endpoint = { NetworkID: `n${last}`, EndpointID: `e${last}` };
+      const options = { ...articleOptions, peer: `${host}:51820`, killswitch: 'off' };
+      const request = createNetworkRequest({ id: endpoint.NetworkID, options });
+      assert.deepEqual(await service.call('NetworkDriver.CreateNetwork', request), {});
+      const Interface = { Address: `192.168.5.${last}/24` };
+      await service.call('NetworkDriver.CreateEndpoint', { ...endpoint, Interface });
+      const started = performance.now();
+      const answer = await service.call('NetworkDriver.Join', { ...endpoint, SandboxKey: '' });
+      assert('InterfaceName' in (answer as object), JSON.stringify(answer));
+      const seconds = (performance.now() - started) / 1000;
+      const shown = execFileSync('wg', ['show', linkName(endpoint.EndpointID), 'endpoints'], {
+        encoding: 'utf8',
+      });
+      return { seconds, endpoint: shown.trim().split('\t')[1] };
+    };
+    const dead = Promise.all(silent.map((host, index) => join(host, 10 + index)));
+    const healthy = await join('hub.example', 4);
+    assert.equal(healthy.endpoint, '192.0.2.7:51820');
+    for (const { seconds, endpoint } of await dead) {
+      assert.equal(endpoint, '(none)');
+      assert(seconds >= 2, `${seconds} s`);
+    }
+    assert(healthy.seconds < 2, `${healthy.seconds} s`);
+    // The look-ups of the three go on, longer than those for which a container waits.
+    const again = await join('hub.example', 5);
+    assert(again.seconds < 2, `${again.seconds} s`);
+    await service.end('SIGTERM');
+  } finally {
+    server.close();
+    execFileSync('umount', ['/etc/resolv.conf']);
+  }
 });
 
 test('a state file that cannot be read is set aside, and the rest is served', { skip }, async () => {

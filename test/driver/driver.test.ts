@@ -400,11 +400,6 @@ const joinFailures: Record<
     message: /^configure link wgd1: Invalid argument$/,
     mend: () => driver.links.fail('configure', undefined),
   },
-  'the hub’s name cannot be resolved': {
-    fail: () => void driver.names.delete('hub.example.org'),
-    message: /hub\.example\.org cannot be resolved/,
-    mend: () => void driver.names.set('hub.example.org', '192.0.2.1'),
-  },
   'the seed file is gone': {
     fail: () => rm(join(driver.folder, 'seed')),
     message: /^seed file .*seed: ENOENT$/,
@@ -441,6 +436,22 @@ for (const [what, { fail, message, mend }] of Object.entries(joinFailures)) {
     }
   });
 }
+
+test('a hub’s name that does not resolve keeps no container from starting: its link has no endpoint', async () => {
+  await createNetwork({ options: { ...articleOptions, peer: 'hub.example.org:51820' } });
+  const isWarned = (message: RegExp) =>
+    driver.lines.some(
+      ({ level, message: text, fields }) =>
+        level === 'warn' && message.test(text) && fields.host === 'hub.example.org',
+    );
+  await createEndpoint('e1', '192.168.5.2/24');
+  assert(isWarned(/^the hub’s name does not resolve: containers start/));
+  assert('InterfaceName' in ((await joinEndpoint('e1')) as object));
+  const made = driver.links.present.get(linkName('e1'));
+  assert.equal(made?.device?.peers[0]?.endpoint, undefined);
+  assert(driver.guard.guarded.has('e1'));
+  assert(isWarned(/^the hub’s name does not resolve: no traffic passes/));
+});
 
 test('Join says why it failed, even if the undoing fails too', async () => {
   await createNetwork();

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { endpointFiles } from '../../build/host/state.ts';
 import { createDriver, type WireGuardDriver } from '../../src/driver/driver.ts';
+import { createHubNames } from '../../src/driver/hub-names.ts';
 import { linkName } from '../../src/driver/names.ts';
 import { openStore, type Store } from '../../src/state/store.ts';
 import { parseAddress } from '../../src/wireguard/address.ts';
@@ -49,7 +50,7 @@ async function start(): Promise<void> {
     store,
     links,
     guard,
-    resolveHost: async () => address,
+    hubNames: createHubNames({ resolve: async () => [address], log }),
     log,
     now: () => clockMs,
   });

@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { endpointFiles } from '../../build/host/state.ts';
 import { capabilitiesOf, createDriver, type Scope } from '../../src/driver/driver.ts';
+import { createHubNames } from '../../src/driver/hub-names.ts';
 import { defaultLimits, type Limits, type PluginServer, servePlugin } from '../../src/plugin/server.ts';
 import { openStore } from '../../src/state/store.ts';
-import { type Address, parseAddress } from '../../src/wireguard/address.ts';
+import { parseAddress } from '../../src/wireguard/address.ts';
 import { connectEngine, type EngineConnection } from './engine-client.ts';
 import { type LogLine, recordedLog } from './recorded-log.ts';
 import { type RecordingGuard, recordingGuard } from './recording-guard.ts';
@@ -49,13 +50,13 @@ export async function serveDriver({ limits, scope = 'local', ...more }: Setting 
   const names = new Map<string, string>();
   const connections = new Set<EngineConnection>();
 
-  async function resolveHost(host: string): Promise<Address> {
-    const address = parseAddress(names.get(host) ?? host);
-    if (address === undefined) {
-      throw new Error(`the hub’s name ${host} cannot be resolved`);
-    }
-    return address;
-  }
+  const hubNames = createHubNames({
+    async resolve(host) {
+      const address = parseAddress(names.get(host) ?? '');
+      return address === undefined ? [] : [address];
+    },
+    log,
+  });
 
   async function start(): Promise<PluginServer> {
     const store = await openStore(state, log);
@@ -63,7 +64,7 @@ export async function serveDriver({ limits, scope = 'local', ...more }: Setting 
       store,
       links,
       guard,
-      resolveHost,
+      hubNames,
       log,
       secretsFolder: folder,
       ...more,

@@ -1,0 +1,142 @@
+import { createLimit } from '../limit.ts';
+import type { Log } from '../log.ts';
+import { type Address, parseAddress, sameAddress } from '../wireguard/address.ts';
+
+/** Where hubs are, by their names. A name that is an address is its own answer. */
+export interface HubNames {
+  /**
+   * Looks a name up. Whoever asks while a look-up of that name is under way gets its answer.
+   * @returns all its addresses; undefined if it does not resolve
+   */
+  lookUp(host: string): Promise<readonly Address[] | undefined>;
+  /**
+   * The address to begin with: of those that the name has now, one that worked before. If the look-up does not
+   * answer in time, the one that worked last; undefined if there was none.
+   */
+  addressOf(host: string): Promise<Address | undefined>;
+  /** A hub has answered at this address of its name. */
+  worked(host: string, address: Address): void;
+  /** The names that `addressOf` was asked for in vain, and that have not resolved since. */
+  unresolved(): readonly string[];
+}
+
+export interface HubNamesDependencies {
+  /** All addresses of a host name. Rejects if it has none; may hang, as a resolver does whose servers are away. */
+  readonly resolve: (host: string) => Promise<readonly Address[]>;
+  readonly log: Log;
+  readonly now?: () => number;
+}
+
+/** A container that starts waits so long for a name. */
+const patienceMs = 2000;
+
+/** A look-up that takes longer hangs, and is no longer in the way of those that do not. */
+const slowMs = 1000;
+
+/** How many look-ups are under way at once, those of names that hung the last time apart. */
+const quickAtOnce = 8;
+const slowAtOnce = 4;
+export const lookUpsAtOnce = quickAtOnce + slowAtOnce;
+
+/** Names come from networks, and few networks have one of their own. */
+const maxNames = 10_000;
+
+interface Known {
+  /** Of the last look-up that had an answer. */
+  readonly addresses: readonly Address[];
+  readonly working?: Address | undefined;
+}
+
+export function createHubNames({
+  resolve,
+  log,
+  now = () => performance.now(),
+}: HubNamesDependencies): HubNames {
+  const known = new Map<string, Known>();
+  const pending = new Map<string, Promise<readonly Address[] | undefined>>();
+  const hanging = new Set<string>();
+  const unresolved = new Set<string>();
+  const quick = createLimit(quickAtOnce);
+  const slow = createLimit(slowAtOnce);
+
+  return {
+    lookUp,
+
+    async addressOf(host) {
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<undefined>((done) => {
+        timer = setTimeout(done, patienceMs, undefined);
+      });
+      const addresses = (await Promise.race([lookUp(host), late])) ?? known.get(host)?.addresses ?? [];
+      clearTimeout(timer);
+      if (addresses.length === 0) {
+        unresolved.add(host);
+        dropOldest(unresolved);
+      }
+      const working = known.get(host)?.working;
+      return addresses.find((address) => working && sameAddress(address, working)) ?? addresses[0];
+    },
+
+    worked(host, address) {
+      const addresses = known.get(host)?.addresses;
+      if (addresses !== undefined) {
+        remember(host, { addresses, working: address });
+      }
+    },
+
+    unresolved: () => [...unresolved],
+  };
+
+  function lookUp(host: string): Promise<readonly Address[] | undefined> {
+    const literal = parseAddress(host);
+    if (literal !== undefined) {
+      return Promise.resolve([literal]);
+    }
+    const underWay = pending.get(host);
+    if (underWay !== undefined) {
+      return underWay;
+    }
+    // A resolver that hangs holds a thread for as long as it likes, so names that hung before have threads of their own.
+    const limit = hanging.has(host) ? slow : quick;
+    const result = limit(() => timed(host)).finally(() => pending.delete(host));
+    pending.set(host, result);
+    return result;
+  }
+
+  async function timed(host: string): Promise<readonly Address[] | undefined> {
+    const started = now();
+    let addresses: readonly Address[] | undefined;
+    let cause = 'it has no address';
+    try {
+      addresses = await resolve(host);
+    } catch (error) {
+      cause = (error as NodeJS.ErrnoException).code ?? String(error);
+    }
+    if (now() - started > slowMs) {
+      hanging.add(host);
+      dropOldest(hanging);
+    } else {
+      hanging.delete(host);
+    }
+    if (addresses === undefined || addresses.length === 0) {
+      log.debug('a hub’s name does not resolve', { host, cause });
+      return undefined;
+    }
+    unresolved.delete(host);
+    remember(host, { addresses, working: known.get(host)?.working });
+    return addresses;
+  }
+
+  function remember(host: string, what: Known): void {
+    known.delete(host);
+    known.set(host, what);
+    dropOldest(known);
+  }
+}
+
+function dropOldest(names: Map<string, unknown> | Set<string>): void {
+  const [oldest] = names.keys();
+  if (names.size > maxNames && oldest !== undefined) {
+    names.delete(oldest);
+  }
+}
