@@ -3,8 +3,12 @@
  * far as this machine can; or the named tiers, files and folders. A tier that cannot run is skipped with its
  * reason. With CI=true that is a failure: nothing may be missing there.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { labObstacle } from '../build/lab/index.ts';
+import { slowestFirst } from '../build/lab/times.ts';
 import { planTiers, type TierName, testFiles, tierNames, tiers } from './tiers.ts';
 
 const args = process.argv.slice(2);
@@ -17,13 +21,26 @@ const words = args.filter((word) => word !== '--full' && !nodeOptions.includes(w
 /** For one test, including a file's wait for a place in the lab. Only a test that hangs takes this long. */
 const testTimeoutMs = isFull ? 28_800_000 : 2_700_000;
 
+const folder = mkdtempSync(join(tmpdir(), 'wgdriver-test-'));
+process.on('exit', () => rmSync(folder, { recursive: true }));
+/** Where labs tell what tests with guests took. */
+const labTimes = join(folder, 'lab-times');
+
+const chosen = await plan();
+if (chosen.some(([name]) => name === 'guests') && (await tiers.guests.obstacle()) === undefined) {
+  // What guests boot is made beside the tiers before theirs; whoever comes too early waits for it.
+  spawn('setpriv', ['--pdeathsig', 'TERM', process.execPath, 'build/lab/prepare.ts'], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  }).unref();
+}
 const summary: string[] = [];
-for (const [name, files] of await plan()) {
+for (const [name, files] of chosen) {
   const started = performance.now();
   const obstacle = await tiers[name].obstacle();
   const outcome = obstacle === undefined ? runTier(name, files) : `skipped: ${obstacle}`;
   const seconds = Math.round((performance.now() - started) / 1000);
   summary.push(`${name}: ${outcome} (${seconds} s)`);
+  if (name === 'guests') summary.push(...slowestFirst(labTimes).map((line) => `  ${line}`));
   if (outcome !== 'passed' && (isCi || obstacle === undefined)) {
     process.exitCode = 1;
   }
@@ -53,6 +70,10 @@ function runTier(name: TierName, files: readonly string[]): 'passed' | 'failed' 
 }
 
 function run(file: string, ...args: string[]): boolean {
-  const env = isFull ? { ...process.env, WGDRIVER_TEST_FULL: 'yes' } : process.env;
+  const env = {
+    ...process.env,
+    WGDRIVER_LAB_TIMES: labTimes,
+    ...(isFull ? { WGDRIVER_TEST_FULL: 'yes' } : {}),
+  };
   return spawnSync(file, args, { stdio: 'inherit', env }).status === 0;
 }

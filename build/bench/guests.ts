@@ -4,8 +4,8 @@
  */
 
 import { availableParallelism } from 'node:os';
-import { projectFiles, projectFolder, sourceFiles } from '../../test/guests/project.ts';
 import { openLab, SUITES } from '../lab/index.ts';
+import { projectFiles, projectFolder, sourceFiles } from '../lab/project.ts';
 
 const benches = {
   speed: { suites: SUITES, otherwise: 'under 0.9 of plain WireGuard, or failed' },

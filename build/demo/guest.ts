@@ -1,7 +1,7 @@
 /** `npm run demo -- --vm [SUITE]`: the demo in a guest, with the kernel's WireGuard and the suite's engine. */
 import { resolve } from 'node:path';
-import { projectFiles, projectFolder } from '../../test/guests/project.ts';
 import { openLab, SUITES, type Suite } from '../lab/index.ts';
+import { projectFiles, projectFolder } from '../lab/project.ts';
 
 const [word = 'trixie'] = process.argv.slice(2);
 const suite = SUITES.find((known) => known === word);

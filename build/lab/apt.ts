@@ -1,4 +1,4 @@
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { command } from './command.ts';
@@ -45,27 +45,9 @@ export async function installPackages(packages: readonly string[]): Promise<void
   try {
     const parts = join(folder, 'sources.list.d');
     await cp('/etc/apt/sources.list.d', parts, { recursive: true }).catch(() => mkdir(parts));
-    const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
-    const source = `deb [signed-by=${keyring}] ${await debianMirror()} ${release}-backports main\n`;
-    await writeFile(join(parts, 'wgdriver-lab.list'), source);
-    await mkdir(join(folder, 'lists/partial'), { recursive: true });
-    await mkdir(join(folder, 'cache/archives/partial'), { recursive: true });
-    const apt = (...words: string[]) => [
-      'apt-get',
-      '-qq',
-      '-o',
-      `Dir::Etc::sourceparts=${parts}`,
-      '-o',
-      `Dir::State::lists=${folder}/lists`,
-      '-o',
-      `Dir::Cache=${folder}/cache`,
-      // The folder belongs to root; without this apt warns that it cannot drop its privileges there.
-      '-o',
-      'APT::Sandbox::User=root',
-      '-o',
-      'DPkg::Lock::Timeout=600',
-      ...words,
-    ];
+    await writeFile(join(parts, 'wgdriver-lab.list'), await source(`${release}-backports`));
+    const options = await privateLists(folder, [`Dir::Etc::sourceparts=${parts}`]);
+    const apt = (...words: string[]) => ['apt-get', ...options, ...words];
     const env = { DEBIAN_FRONTEND: 'noninteractive' };
     const install = ['install', '-y', '--no-install-recommends'];
     await command(apt('update'), { env });
@@ -74,4 +56,61 @@ export async function installPackages(packages: readonly string[]): Promise<void
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/**
+ * Fetches the package `name` in `version` from `suites` into `folder`, without installing it. If it has left
+ * the archive, the newest of the packages whose names match `pattern`. @returns its file
+ */
+export async function fetchPackage(
+  suites: readonly string[],
+  name: string,
+  version: string,
+  pattern: string,
+  folder: string,
+): Promise<string> {
+  const sources = join(folder, 'sources.list');
+  await writeFile(sources, (await Promise.all(suites.map(source))).join(''));
+  const options = await privateLists(folder, [
+    `Dir::Etc::sourcelist=${sources}`,
+    'Dir::Etc::sourceparts=-',
+    // A testing suite's Release file can be past its date on a mirror.
+    'Acquire::Check-Valid-Until=false',
+  ]);
+  await command(['apt-get', ...options, 'update']);
+  const fetch = (what: string) =>
+    command(['env', '--chdir', folder, 'apt-get', ...options, 'download', what]);
+  try {
+    await fetch(`${name}=${version}`);
+  } catch (error) {
+    const found = await command(['apt-cache', ...options, 'search', '--names-only', pattern]);
+    const names = found.split('\n').flatMap((line) => line.split(' - ')[0] || []);
+    const newest = names.sort((one, other) => other.localeCompare(one, 'en', { numeric: true }))[0];
+    if (newest === undefined) throw error;
+    await fetch(newest);
+  }
+  const file = (await readdir(folder)).find((entry) => entry.endsWith('.deb'));
+  if (file === undefined) throw new Error(`apt-get download ${name}: no file`);
+  return join(folder, file);
+}
+
+/** A line of sources.list for `suite`, from where this machine takes Debian's archive. */
+async function source(suite: string): Promise<string> {
+  const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
+  return `deb [signed-by=${keyring}] ${await debianMirror()} ${suite} main\n`;
+}
+
+/** Options for apt's programs that keep lists and downloads in `folder`, with `settings` beside them. */
+async function privateLists(folder: string, settings: readonly string[]): Promise<string[]> {
+  await mkdir(join(folder, 'lists/partial'), { recursive: true });
+  await mkdir(join(folder, 'cache/archives/partial'), { recursive: true });
+  const all = [
+    ...settings,
+    `Dir::State::lists=${folder}/lists`,
+    `Dir::Cache=${folder}/cache`,
+    // The folder belongs to root; without this apt warns that it cannot drop its privileges there.
+    'APT::Sandbox::User=root',
+    'DPkg::Lock::Timeout=600',
+  ];
+  return ['-qq', ...all.flatMap((setting) => ['-o', setting])];
 }

@@ -9,8 +9,6 @@ export interface JobEnd {
 export interface JobHooks {
   /** Called with each piece of output as it comes. */
   readonly onOutput?: ((chunk: Buffer) => void) | undefined;
-  /** Bytes for the job's stdin; without it stdin is empty. */
-  readonly stdin?: AsyncIterable<Uint8Array> | undefined;
 }
 
 interface Waiter<T> {
@@ -27,7 +25,7 @@ interface Job extends Waiter<JobEnd> {
 const HEADER = 9;
 const NOTHING = Buffer.alloc(0);
 
-/** The host's end of the port to a guest's agent: any number of jobs, one after another or at once. */
+/** The host's end of the line to a guest's agent: any number of jobs, one after another or at once. */
 export class Channel {
   /** Resolves when the agent is there. */
   readonly ready: Promise<void>;
@@ -50,7 +48,7 @@ export class Channel {
     });
     this.ready.catch(() => {});
     port.on('data', (chunk: Buffer) => this.#receive(chunk));
-    // It ends with QEMU, whose owner knows why and calls `break`.
+    // It ends with the machine, whose owner knows why and calls `break`.
     port.on('error', () => {});
   }
 
@@ -60,8 +58,7 @@ export class Channel {
     const end = new Promise<JobEnd>((resolve, reject) => {
       if (this.#broken) return reject(this.#broken);
       this.#jobs.set(id, { output: [], onOutput: hooks.onOutput, resolve, reject });
-      this.#send(id, hooks.stdin ? 'R' : 'r', Buffer.from(script));
-      if (hooks.stdin) this.#feed(id, hooks.stdin).catch(reject);
+      this.#send(id, 'r', Buffer.from(script));
     });
     return { end, kill: () => this.#send(id, 'k', NOTHING) };
   }
@@ -75,30 +72,13 @@ export class Channel {
     this.#jobs.clear();
   }
 
-  async #feed(id: number, stdin: AsyncIterable<Uint8Array>): Promise<void> {
-    for await (const chunk of stdin) {
-      if (!this.#send(id, 'i', chunk)) await this.#drained();
-    }
-    this.#send(id, 'e', NOTHING);
-  }
-
-  #drained(): Promise<void> {
-    return new Promise((resolve) => {
-      const done = () => {
-        this.#port.off('drain', done).off('close', done);
-        resolve();
-      };
-      this.#port.on('drain', done).on('close', done);
-    });
-  }
-
-  #send(id: number, kind: string, data: Uint8Array): boolean {
-    if (this.#broken) return true;
+  #send(id: number, kind: string, data: Uint8Array): void {
+    if (this.#broken) return;
     const header = Buffer.alloc(HEADER);
     header.writeUInt32BE(id, 0);
     header.write(kind, 4, 'latin1');
     header.writeUInt32BE(data.length, 5);
-    return this.#port.write(Buffer.concat([header, data]));
+    this.#port.write(Buffer.concat([header, data]));
   }
 
   #receive(chunk: Buffer): void {

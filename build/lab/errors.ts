@@ -1,4 +1,4 @@
-/** The lab failed, not the job: QEMU died, a guest did not boot, an image could not be built. */
+/** The lab failed, not the job: a guest died, hung or did not boot, an image could not be built. */
 export class LabError extends Error {
   override name = 'LabError';
 }

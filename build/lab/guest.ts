@@ -1,14 +1,21 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { type FileHandle, readFile, truncate, writeFile } from 'node:fs/promises';
 import { Channel } from './channel.ts';
 import { cpioArchive } from './cpio.ts';
 import type { Disk } from './disk.ts';
 import { JobTimeout, LabError } from './errors.ts';
 import type { Image } from './image.ts';
+import type { Machine, MachineOptions } from './machine.ts';
 import type { Suite } from './packages.ts';
-import { type Machine, startMachine } from './qemu.ts';
 import { namelessFile } from './scratch.ts';
 import type { Plug, Segment } from './segment.ts';
 import { type GuestFiles, tarball } from './tarball.ts';
+
+/**
+ * The kernel of a guest. `debian` is the suite's own, with its modules and its boot parameters, under QEMU's
+ * emulation, some fourteen times slower than the machine. `uml` is User-Mode Linux, the newest of all, at the
+ * machine's own speed, with one processor.
+ */
+export type Kernel = 'debian' | 'uml';
 
 /** How a guest is plugged into a segment; its cards are eth0, eth1 … in this order. */
 export interface Network {
@@ -19,6 +26,8 @@ export interface Network {
 
 export interface GuestOptions {
   readonly suite: Suite;
+  /** For what depends on the suite's own kernel. Without it the guest has the quickest that can be had. */
+  readonly kernel?: 'debian' | undefined;
   /** Put into the guest before `boot` resolves. */
   readonly files?: GuestFiles | undefined;
   /** From `lab.disk`; without it the guest has a clean disk that is forgotten. */
@@ -32,6 +41,7 @@ export interface GuestOptions {
   /** Seconds the guest's clock is ahead of the host's; negative is behind. */
   readonly clockOffsetSeconds?: number | undefined;
   readonly memoryMegabytes?: number | undefined;
+  /** Of `debian`; the other has one. */
   readonly cpus?: number | undefined;
   /** Beside the lab's own, such as `ipv6.disable=1`. */
   readonly kernelArguments?: readonly string[] | undefined;
@@ -54,73 +64,94 @@ export interface ExecResult {
 /** A booted guest. Its methods reject with LabError once it is gone. */
 export interface Guest {
   readonly suite: Suite;
+  readonly kernel: Kernel;
   readonly hostname: string;
-  /** QEMU's process id on the host. */
+  /** The process on the host that is the guest. */
   readonly pid: number;
   /** Its plugs in the order of `networks`. */
   readonly plugs: readonly Plug[];
-  /** Resolves when QEMU has ended, for whatever reason. */
+  /** Resolves when its process has ended, for whatever reason. */
   readonly gone: Promise<void>;
   /**
    * Runs `script` with bash as root in /root; any number at once. Resolves when the script itself ends,
-   * whatever it left running. A status other than 0 is a result; a time-out rejects with JobTimeout.
+   * whatever it left running. A status other than 0 is a result; a time-out rejects with JobTimeout, or with
+   * LabError if the guest does not answer any more.
    */
   exec(script: string, options?: ExecOptions): Promise<ExecResult>;
   put(files: GuestFiles): Promise<void>;
   /** The content of those of `paths` that are there. */
   get(...paths: string[]): Promise<Record<string, Buffer>>;
-  /** Clean by default (disks synced); `hard` is the plug pulled. Resolves when QEMU has ended. */
+  /** Clean by default (disks synced); `hard` is the plug pulled. Resolves when its process has ended. */
   powerOff(options?: { readonly hard?: boolean }): Promise<void>;
-  /** The serial console and what background processes printed, for messages of a failed test. */
+  /** The console and what background processes printed, for messages of a failed test. */
   log(): string;
 }
 
 const BOOT_SECONDS = 90;
+/** What a guest that is not asked to do anything else takes to answer at the most. */
+const ANSWER_SECONDS = 20;
+/** Room for an archive of files; none of it is taken until it is written to. */
+const FILES_SIZE = 8 * 2 ** 30;
 const GUEST_FILES = new URL('guest/', import.meta.url);
 
 let guests = 0;
 
+/** How to start a machine of one kind. */
+export interface Starter {
+  readonly kernel: Kernel;
+  start(options: MachineOptions): Promise<Machine>;
+}
+
 /**
- * Boots once. Every failure after QEMU's start is a LabError with the end of the console. `onStart` gets
- * the guest before it is up, for whoever must be able to end it at any time.
+ * Boots once. Every failure after the machine's start is a LabError with the end of the console. `onStart`
+ * gets the guest before it is up, for whoever must be able to end it at any time.
  */
 export async function bootGuest(
+  starter: Starter,
   image: Image,
+  disk: Disk,
   options: GuestOptions,
   onStart: (guest: Guest) => void,
 ): Promise<Guest> {
   const hostname = options.hostname ?? `${options.suite}-${++guests}`;
   const networks = options.networks ?? [];
   const initramfs = await guestInitramfs(image);
-  const files = options.files ? await tarball(options.files) : undefined;
+  const files = await namelessFile(async (path) => {
+    await writeFile(path, '');
+    await truncate(path, FILES_SIZE);
+  });
   let machine: Machine;
   try {
-    machine = startMachine({
+    machine = await starter.start({
       image,
       initramfs,
       files,
-      disk: options.disk?.file,
+      disk,
       bootOptions: bootOptions(options),
       cards: networks.map(() => macAddress()),
       memoryMegabytes: options.memoryMegabytes ?? 2048,
       cpus: options.cpus ?? 2,
       clockOffsetSeconds: options.clockOffsetSeconds ?? 0,
     });
+  } catch (error) {
+    await files.close();
+    throw error;
   } finally {
-    // QEMU has inherited its own.
+    // The machine has inherited its own.
     await initramfs.close();
-    await files?.close();
   }
   const plugs = networks.map(({ segment }, card) => {
-    const port = machine.networks[card];
+    const port = machine.ports[card];
     if (!port) throw new LabError(`guest ${hostname}: card ${card} has no socket`);
     return segment.plug(port);
   });
-  const guest = runningGuest(machine, { suite: options.suite, hostname, plugs });
+  const facts = { suite: options.suite, kernel: starter.kernel, hostname, plugs };
+  const guest = runningGuest(machine, files, facts);
   onStart(guest);
   try {
     await within(BOOT_SECONDS, guest.ready, () => new LabError(`no agent after ${BOOT_SECONDS} s`));
-    const setup = setupScript(hostname, options);
+    if (options.files) await guest.put(options.files);
+    const setup = setupScript(hostname, machine, options);
     const { status, output } = await guest.exec(setup, { timeoutSeconds: BOOT_SECONDS });
     if (status !== 0) throw new LabError(`set-up ended with ${status}: ${output}`);
     return guest;
@@ -133,7 +164,8 @@ export async function bootGuest(
 
 function runningGuest(
   machine: Machine,
-  facts: Pick<Guest, 'suite' | 'hostname' | 'plugs'>,
+  files: FileHandle,
+  facts: Pick<Guest, 'suite' | 'kernel' | 'hostname' | 'plugs'>,
 ): Guest & { readonly ready: Promise<void> } {
   let late = '';
   let poweredOff = false;
@@ -143,9 +175,10 @@ function runningGuest(
   const log = () => `${machine.console()}${late}`;
   const gone = machine.exit
     .catch((error: Error) => error.message)
-    .then((status) => {
+    .then(async (status) => {
+      await files.close();
       for (const plug of facts.plugs) plug.remove();
-      const why = poweredOff ? 'was powered off' : `died (QEMU: ${status})\n${log().slice(-3000)}`;
+      const why = poweredOff ? 'was powered off' : `died (${status})\n${log().slice(-3000)}`;
       channel.break(new LabError(`guest ${facts.hostname} ${why}`));
     });
   const kill = () => machine.child.kill('SIGKILL');
@@ -158,18 +191,40 @@ function runningGuest(
         onOutput?.(chunk);
       },
     });
-    const { status, output } = await within(timeoutSeconds, job.end, () => {
-      job.kill();
-      return new JobTimeout(timeoutSeconds, Buffer.concat(printed).toString());
-    });
-    return { status, output: output.toString() };
+    try {
+      const { status, output } = await within(timeoutSeconds, job.end, () => {
+        job.kill();
+        return new JobTimeout(timeoutSeconds, Buffer.concat(printed).toString());
+      });
+      return { status, output: output.toString() };
+    } catch (error) {
+      if (error instanceof JobTimeout) await answers(error);
+      throw error;
+    }
   }
 
-  async function put(files: GuestFiles) {
-    const archive = await tarball(files);
-    const stdin = archive.createReadStream({ highWaterMark: 1 << 18 });
-    const { status, output } = await channel.start('exec tar -x -C /', { stdin }).end;
-    if (status !== 0) throw new LabError(`put files into ${facts.hostname}: ${output}`);
+  /** Tells a job that takes too long from a guest that hangs. */
+  async function answers(late: JobTimeout) {
+    await within(ANSWER_SECONDS, channel.start('true').end, () => {
+      const what = `guest ${facts.hostname} hangs: it does not answer ${ANSWER_SECONDS} s after its`;
+      return new LabError(`${what} ${late.message}\n${log().slice(-3000)}`, { cause: late });
+    });
+  }
+
+  let putting: Promise<unknown> = Promise.resolve();
+  /** By the second disk, one after the other: a serial line would take minutes. */
+  function put(wanted: GuestFiles) {
+    const done = putting.then(async () => {
+      await tarball(wanted, `/proc/${process.pid}/fd/${files.fd}`);
+      // It is as long as the guest was told at its start, whatever tar has made of it.
+      await files.truncate(FILES_SIZE);
+      // What the guest has read of it before is of another archive.
+      const unpack = `blockdev --flushbufs ${machine.filesDevice} && tar -x -C / -f ${machine.filesDevice}`;
+      const { status, output } = await exec(unpack);
+      if (status !== 0) throw new LabError(`put files into ${facts.hostname}: ${output}`);
+    });
+    putting = done.catch(() => {});
+    return done;
   }
 
   async function get(...paths: string[]) {
@@ -225,13 +280,14 @@ function bootOptions({ init, engine, kernelArguments = [] }: GuestOptions): stri
   return words;
 }
 
-function setupScript(hostname: string, { files, networks = [], engine }: GuestOptions): string {
+function setupScript(hostname: string, machine: Machine, { networks = [], engine }: GuestOptions): string {
   const lines = ['set -e', `hostname ${quoted(hostname)}`, `echo "127.0.1.1 ${hostname}" >>/etc/hosts`];
   networks.forEach(({ address }, card) => {
+    const given = `${machine.cardPrefix}${card}`;
+    if (given !== `eth${card}`) lines.push(`ip link set ${given} name eth${card}`);
     if (address) lines.push(`ip addr add ${quoted(address)} dev eth${card}`);
     lines.push(`ip link set eth${card} up`);
   });
-  if (files) lines.push('tar -x -C / -f /dev/vdb');
   if (engine) lines.push('until [ -S /run/docker.sock ] && engine ready; do sleep 0.1; done');
   return lines.join('\n');
 }

@@ -1,14 +1,13 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { debianMirror, transportSettings } from './apt.ts';
+import { cached } from './cache.ts';
 import { command } from './command.ts';
 import { LabError } from './errors.ts';
-import { locked } from './lock.ts';
 import { guestPackages, type Suite } from './packages.ts';
 
-/** What QEMU boots: all of it read-only, shared by every guest of the suite. */
+/** What a guest boots: all of it read-only, shared by every guest of the suite. */
 export interface Image {
   readonly suite: Suite;
   /** ext4, raw and sparse, no partition table. */
@@ -20,27 +19,10 @@ export interface Image {
 
 /** Sparse: a guest pays only for what it writes. */
 const DISK_SIZE = '8G';
-const DAY = 24 * 60 * 60 * 1000;
-
-/** Where images live: `WGDRIVER_LAB_CACHE`, else `wgdriver/lab` in the user's cache folder. */
-export function cacheFolder(): string {
-  return (
-    process.env.WGDRIVER_LAB_CACHE ??
-    join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'wgdriver/lab')
-  );
-}
 
 /** The image of `suite`, from the cache or built now (about a minute). */
 export async function guestImage(suite: Suite): Promise<Image> {
-  const cache = cacheFolder();
-  await mkdir(cache, { recursive: true });
-  const folder = join(cache, `${suite}-${await imageKey(suite)}`);
-  await locked(join(cache, `${suite}.lock`), async () => {
-    if (!(await exists(folder))) await build(suite, folder);
-    // Its age since the last use decides when another build may remove it.
-    await utimes(folder, new Date(), new Date());
-    await prune(suite, folder);
-  });
+  const folder = await cached(suite, await imageKey(suite), (parts) => build(suite, parts));
   return {
     suite,
     disk: join(folder, 'disk.raw'),
@@ -59,11 +41,8 @@ async function imageKey(suite: Suite): Promise<string> {
   return hash.digest('hex').slice(0, 12);
 }
 
-async function build(suite: Suite, folder: string): Promise<void> {
-  const parts = `${folder}.part`;
-  await rm(parts, { recursive: true, force: true });
+async function build(suite: Suite, parts: string): Promise<void> {
   try {
-    await mkdir(parts);
     await writeFile(join(parts, 'packages'), guestPackages(suite).join('\n'));
     const root = join(parts, 'root');
     const settings = [
@@ -97,31 +76,7 @@ async function build(suite: Suite, folder: string): Promise<void> {
       ...['-E', 'lazy_itable_init=1', join(parts, 'disk.raw'), DISK_SIZE],
     ]);
     await rm(root, { recursive: true });
-    await rename(parts, folder);
   } catch (error) {
     throw new LabError(`build the image of ${suite}: ${(error as Error).message}`, { cause: error });
-  } finally {
-    await rm(parts, { recursive: true, force: true });
   }
-}
-
-/** Removes the suite's older images, but none that another checkout used within a day. */
-async function prune(suite: Suite, current: string): Promise<void> {
-  const cache = cacheFolder();
-  for (const name of await readdir(cache)) {
-    const folder = join(cache, name);
-    if (!name.startsWith(`${suite}-`) || folder === current) continue;
-    // We hold the suite's lock, so whoever was building this is gone.
-    const abandoned = name.endsWith('.part');
-    if (abandoned || Date.now() - (await stat(folder)).mtimeMs > DAY) {
-      await rm(folder, { recursive: true, force: true });
-    }
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -1,14 +1,27 @@
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { type Disk, keptDisk } from './disk.ts';
+import { basename, join } from 'node:path';
+import { cacheFolder } from './cache.ts';
+import { type Disk, freshDisk } from './disk.ts';
 import { LabError } from './errors.ts';
-import { bootGuest, type ExecOptions, type ExecResult, type Guest, type GuestOptions } from './guest.ts';
+import {
+  bootGuest,
+  type ExecOptions,
+  type ExecResult,
+  type Guest,
+  type GuestOptions,
+  type Kernel,
+  type Starter,
+} from './guest.ts';
 import { installLab } from './host.ts';
-import { cacheFolder, guestImage, type Image } from './image.ts';
+import { guestImage, type Image } from './image.ts';
+import { umlKernel } from './kernel.ts';
 import { locked } from './lock.ts';
 import type { Suite } from './packages.ts';
 import { takePlaces } from './places.ts';
+import { startQemu } from './qemu.ts';
 import { Segment } from './segment.ts';
+import { recordTime } from './times.ts';
+import { startUml } from './uml.ts';
 
 export interface RunOptions extends GuestOptions, ExecOptions {
   /** Run with bash as root. */
@@ -18,6 +31,7 @@ export interface RunOptions extends GuestOptions, ExecOptions {
 }
 
 export interface RunResult extends ExecResult {
+  readonly kernel: Kernel;
   readonly files: Readonly<Record<string, Buffer>>;
 }
 
@@ -25,12 +39,12 @@ export interface RunResult extends ExecResult {
 export interface Lab {
   /** Builds the images that are not in the cache, one after the other (about a minute each). */
   prepare(...suites: readonly Suite[]): Promise<void>;
-  /** Boots a guest; tries a second time if QEMU or the guest fails before it is up. */
+  /** Boots a guest; tries a second time if it fails before it is up. */
   boot(options: GuestOptions): Promise<Guest>;
   /** Boots, runs one script, powers off. A second try if the guest dies, none if the script fails. */
   run(options: RunOptions): Promise<RunResult>;
-  /** A disk that outlives its guest. */
-  disk(suite: Suite): Promise<Disk>;
+  /** A disk that outlives its guest, for guests of the same suite and kernel. */
+  disk(suite: Suite, options?: Pick<GuestOptions, 'kernel'>): Promise<Disk>;
   segment(): Segment;
   /** Pulls the plug of every guest, gives the disks back, and the lab's places to whoever waits for them. */
   close(): Promise<void>;
@@ -42,13 +56,25 @@ export interface LabOptions {
    * processor, so that labs of other processes wait rather than slow this one down.
    */
   readonly places?: number;
+  /** What it is for, where times are told; the program's name unless told. */
+  readonly name?: string;
+  /** What all its guests need, as of GuestOptions; the lab does not wait for another kernel then. */
+  readonly kernel?: 'debian';
 }
 
-/** Opens a lab on this machine, once there is room: installs what QEMU needs, if anything is missing. */
-export async function openLab({ places = 1 }: LabOptions = {}): Promise<Lab> {
+const QEMU: Starter = { kernel: 'debian', start: async (options) => startQemu(options) };
+
+/**
+ * Opens a lab on this machine, once there is room: installs what guests need, if anything is missing, and
+ * has a User-Mode Linux kernel built, unless that was done.
+ */
+export async function openLab({ places = 1, kernel, name }: LabOptions = {}): Promise<Lab> {
+  const asked = performance.now();
   await mkdir(cacheFolder(), { recursive: true });
   await locked(join(cacheFolder(), 'install.lock'), installLab);
+  const quickest = kernel === 'debian' ? QEMU : await umlIfAny();
   const releasePlaces = await takePlaces(places);
+  const opened = performance.now();
   const images = new Map<Suite, Promise<Image>>();
   const guests = new Set<Guest>();
   const disks = new Set<Disk>();
@@ -68,34 +94,62 @@ export async function openLab({ places = 1 }: LabOptions = {}): Promise<Lab> {
 
   async function bootOnce(options: GuestOptions) {
     const { disk, suite } = options;
-    if (disk && disk.image.suite !== suite)
-      throw new TypeError(`a disk of ${disk.image.suite}, not ${suite}`);
+    if (disk && (disk.image.suite !== suite || disk.format !== formatFor(options))) {
+      throw new TypeError(
+        `a ${disk.format} disk of ${disk.image.suite}, not a ${formatFor(options)} of ${suite}`,
+      );
+    }
+    const starter = starterFor(options);
     const from = disk?.image ?? (await image(suite));
-    if (closed) throw new LabError('the lab is closed');
-    return bootGuest(from, options, (guest) => {
-      guests.add(guest);
-      void guest.gone.then(() => guests.delete(guest));
-      if (closed) void guest.powerOff({ hard: true });
-    });
+    const its = disk ?? (await freshDisk(from, formatFor(options)));
+    try {
+      if (closed) throw new LabError('the lab is closed');
+      return await bootGuest(starter, from, its, options, (guest) => {
+        guests.add(guest);
+        void guest.gone.then(() => guests.delete(guest));
+        if (closed) void guest.powerOff({ hard: true });
+      });
+    } finally {
+      // The machine has inherited it.
+      if (its !== disk) await its.close();
+    }
+  }
+
+  function starterFor({
+    kernel: wanted,
+    kernelArguments = [],
+  }: Pick<GuestOptions, 'kernel' | 'kernelArguments'>) {
+    return wanted === 'debian' || kernelArguments.length > 0 ? QEMU : quickest;
+  }
+
+  function formatFor(options: Pick<GuestOptions, 'kernel' | 'kernelArguments'>): Disk['format'] {
+    return starterFor(options) === QEMU ? 'qcow2' : 'cow';
   }
 
   async function runOnce(options: RunOptions): Promise<RunResult> {
     const guest = await bootOnce(options);
     try {
       const result = await guest.exec(options.script, options);
-      return { ...result, files: await guest.get(...(options.collect ?? [])) };
+      return { ...result, kernel: guest.kernel, files: await guest.get(...(options.collect ?? [])) };
     } finally {
       await guest.powerOff({ hard: !options.disk });
     }
   }
 
-  async function disk(suite: Suite) {
-    const kept = await keptDisk(await image(suite));
+  async function disk(suite: Suite, options: Pick<GuestOptions, 'kernel'> = {}) {
+    const kept = await freshDisk(await image(suite), formatFor(options));
     disks.add(kept);
     return kept;
   }
 
   async function close() {
+    if (!closed) {
+      recordTime({
+        name: name ?? basename(process.argv[1] ?? ''),
+        waitedSeconds: (opened - asked) / 1000,
+        heldSeconds: (performance.now() - opened) / 1000,
+      });
+    }
     closed = true;
     await Promise.all([...guests].map((guest) => guest.powerOff({ hard: true })));
     await Promise.all([...disks].map((kept) => kept.close()));
@@ -118,5 +172,17 @@ async function twice<T>(attempt: () => Promise<T>): Promise<T> {
   } catch (error) {
     if (!(error instanceof LabError)) throw error;
     return attempt();
+  }
+}
+
+/** User-Mode Linux, or QEMU where there can be none. */
+async function umlIfAny(): Promise<Starter> {
+  try {
+    const kernel = await umlKernel();
+    return { kernel: 'uml', start: (options) => startUml(kernel, options) };
+  } catch (error) {
+    if (!(error instanceof LabError)) throw error;
+    console.error(`lab: guests run under emulation, some fourteen times slower: ${error.message}`);
+    return QEMU;
   }
 }

@@ -35,6 +35,14 @@ export function guestPackages(suite: Suite): string[] {
 
 /** Programs the lab runs on the host, and the package each comes from. */
 export const HOST_PROGRAMS: Readonly<Record<string, string>> = {
+  // The kernel is built with them.
+  bc: 'bc',
+  bison: 'bison',
+  cc: 'gcc',
+  flex: 'flex',
+  m4: 'm4',
+  make: 'make',
+  xz: 'xz-utils',
   mke2fs: 'e2fsprogs',
   mmdebstrap: 'mmdebstrap',
   'qemu-img': 'qemu-utils',

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { cacheFolder } from './image.ts';
+import { cacheFolder } from './cache.ts';
 import { hold } from './lock.ts';
 
 /** As many places as this machine has processors: more emulated machines at once only slow one another. */

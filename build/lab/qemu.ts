@@ -1,37 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import type { FileHandle } from 'node:fs/promises';
 import type { Duplex, Readable } from 'node:stream';
 import { DIES_WITH_US, ended } from './command.ts';
-import type { Image } from './image.ts';
-
-export interface MachineOptions {
-  readonly image: Image;
-  readonly initramfs: FileHandle;
-  /** qcow2; without it the image's disk with everything written forgotten at power-off. */
-  readonly disk?: FileHandle | undefined;
-  /** A tar for the guest to unpack, seen as its second disk. */
-  readonly files?: FileHandle | undefined;
-  /** Words of our own for the kernel's command line. */
-  readonly bootOptions: readonly string[];
-  /** MAC addresses, one a network card. */
-  readonly cards: readonly string[];
-  readonly memoryMegabytes: number;
-  readonly cpus: number;
-  readonly clockOffsetSeconds: number;
-}
-
-/** A running QEMU. */
-export interface Machine {
-  readonly child: ChildProcess;
-  /** The virtio port of the guest's agent. */
-  readonly agent: Duplex;
-  /** What each card sends and receives, in the order of `cards`. */
-  readonly networks: readonly Duplex[];
-  /** The guest's serial console and QEMU's own complaints, as far as they have come. */
-  console(): string;
-  /** Exit status or signal; only after the console is complete. */
-  readonly exit: Promise<number | string>;
-}
+import type { Machine, MachineOptions } from './machine.ts';
+import { streamPort } from './segment.ts';
 
 // A device without MSI-X: QEMU 10.0 now and then dies in msix_table_mmio_write.
 const STEADY = ['pci=nomsi', 'panic=-1', 'console=ttyS0', 'quiet', 'net.ifnames=0'];
@@ -51,8 +23,8 @@ const FAST = [
   '8250.nr_uarts=1',
 ];
 
-/** Starts QEMU. It dies with this process; whoever calls ends it otherwise. */
-export function startMachine(options: MachineOptions): Machine {
+/** Starts QEMU with the image's own kernel. It dies with this process; whoever calls ends it otherwise. */
+export function startQemu(options: MachineOptions): Machine {
   const stdio: (number | 'pipe' | 'ignore')[] = ['ignore', 'pipe', 'pipe'];
   const inherit = (what: number | 'pipe') => stdio.push(what) - 1;
   // Inherited sockets and nameless files: nothing on the host's file system or network to clean up.
@@ -71,15 +43,14 @@ export function startMachine(options: MachineOptions): Machine {
   const drive = (id: string, settings: string) => {
     args.push('-drive', `if=none,id=${id},${settings}`, '-device', `virtio-blk-pci,drive=${id}`);
   };
-  // Without a kept disk nobody reads what was written after the power-off: flushes may be skipped.
-  if (options.disk) drive('root', `format=qcow2,file=${file(options.disk)}`);
-  else drive('root', `format=raw,snapshot=on,cache=unsafe,file=${options.image.disk}`);
-  if (options.files) drive('files', `format=raw,cache=unsafe,file=${file(options.files)}`);
+  drive('root', `format=qcow2,file=${file(options.disk.file)}`);
+  // Not locked on the host, which writes into it.
+  drive('files', `format=raw,cache=unsafe,read-only=on,file.locking=off,file=${file(options.files)}`);
 
   const agent = inherit('pipe');
   args.push('-device', 'virtio-serial-pci', '-chardev', `socket,id=agent,fd=${agent}`);
   args.push('-device', 'virtserialport,chardev=agent,name=lab');
-  const networks = options.cards.map((mac, card) => {
+  const cards = options.cards.map((mac, card) => {
     const fd = inherit('pipe');
     args.push('-netdev', `stream,id=net${card},addr.type=fd,addr.str=${fd}`);
     args.push('-device', `virtio-net-pci,netdev=net${card},mac=${mac}`);
@@ -97,7 +68,9 @@ export function startMachine(options: MachineOptions): Machine {
   return {
     child,
     agent: child.stdio[agent] as Duplex,
-    networks: networks.map((fd) => child.stdio[fd] as Duplex),
+    ports: cards.map((fd) => streamPort(child.stdio[fd] as Duplex)),
+    filesDevice: '/dev/vdb',
+    cardPrefix: 'eth',
     console: () => console,
     exit: ended(child),
   };

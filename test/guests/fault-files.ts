@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import type { GuestFiles } from '../../build/lab/index.ts';
-import { projectFiles, projectFolder } from './project.ts';
+import { projectFiles, projectFolder } from '../../build/lab/project.ts';
 
 /** Beside what scenarios need: what the tests of faults take from the rest. */
 export const faultFiles: GuestFiles = {

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { openLab } from '../../build/lab/index.ts';
+import { scenarioScript } from '../../build/lab/project.ts';
 import { faultFiles } from './fault-files.ts';
-import { scenarioScript } from './project.ts';
 
 const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
 const kills = Number(process.env.WGDRIVER_TEST_KILLS ?? (isFull ? 100 : 4));

@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { openLab, SUITES, type Suite } from '../../build/lab/index.ts';
+import { projectFiles, reportFile, scenarioScript } from '../../build/lab/project.ts';
 import { type Observation, recordObservations } from './leaks-page.ts';
-import { projectFiles, reportFile, scenarioScript } from './project.ts';
 
 const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
 /** In the full run, the suites to run, as in `trixie,forky`; all unless set. */
@@ -25,7 +25,7 @@ describe('leaks in guests', { concurrency: 32 }, () => {
 });
 
 async function observe(suite: Suite): Promise<void> {
-  const lab = await openLab();
+  const lab = await openLab({ name: `leaks on ${suite}` });
   try {
     const { status, output, files } = await lab.run({
       suite,

@@ -13,7 +13,7 @@ import {
   reportFile,
   scenarioScript,
   sourceFiles,
-} from './project.ts';
+} from '../../build/lab/project.ts';
 
 /** The client's tests. */
 const tests: GuestFiles = Object.fromEntries(

@@ -8,7 +8,7 @@ import { diagnosis, hostFiles, hubAddress, hubFiles, sh, startHubBeside } from '
 /** One runtime that can speak netlink, and one that needs programs. */
 const runtimes = ['node26', 'node22'];
 
-const lab = await openLab();
+const lab = await openLab({ kernel: 'debian' });
 after(() => lab.close());
 
 test('with ipv6.disable=1: networks can be created, and containers keep to the tunnel', async (t) => {

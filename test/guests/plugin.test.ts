@@ -12,7 +12,7 @@ import { createdPlugin, exampleHubFiles, pluginFunctions } from './managed-plugi
 const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
 const suites = isFull ? (['trixie', 'forky'] as const) : (['trixie'] as const);
 
-const lab = await openLab();
+const lab = await openLab({ kernel: 'debian' });
 after(() => lab.close());
 await lab.prepare(...suites);
 

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Guest, openLab } from '../../build/lab/index.ts';
+import { projectFolder } from '../../build/lab/project.ts';
 import { faultFiles } from './fault-files.ts';
-import { projectFolder } from './project.ts';
 
 const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
 const cuts = Number(process.env.WGDRIVER_TEST_CUTS ?? (isFull ? 20 : 2));

@@ -1,10 +1,12 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { SUITES, type Suite } from '../../build/lab/index.ts';
-import type { ScenarioOutcome } from './project.ts';
+import { type Kernel, SUITES, type Suite } from '../../build/lab/index.ts';
+import type { ScenarioOutcome } from '../../build/lab/project.ts';
 
 /** What some scenarios did with one way to make links, on one suite. */
 export interface ScenarioRun {
   readonly suite: Suite;
+  /** Of the time when there was but the suite's own, nothing is said. */
+  readonly kernel?: Kernel;
   readonly driver: string;
   /** Names of their files, without `.test.ts`. */
   readonly files: readonly string[];
@@ -14,22 +16,27 @@ export interface ScenarioRun {
 }
 
 /** What each suite brings, as docs/versions.md says. */
-const titles: Readonly<Record<Suite, string>> = {
-  bookworm: 'bookworm: engine 20.10, kernel 6.1',
-  trixie: 'trixie: engine 26.1, kernel 6.12',
-  forky: 'forky: engine 28.5, kernel 7.2',
-};
+const engines: Readonly<Record<Suite, string>> = { bookworm: '20.10', trixie: '26.1', forky: '28.5' };
+const kernels: Readonly<Record<Suite, string>> = { bookworm: '6.1', trixie: '6.12', forky: '7.2' };
+
+function title(suite: Suite, kernel: Kernel): string {
+  const version = kernel === 'uml' ? '7.3 (User-Mode Linux)' : kernels[suite];
+  return `${suite}: engine ${engines[suite]}, kernel ${version}`;
+}
 
 const dataFile = 'docs/scenarios.json';
 
 /**
- * Puts a run in the place of older ones of the same suite, driver and files, and writes the page anew. In one
+ * Puts a run in the place of older ones of the same suite, kernel, driver and files, and writes the page anew. In one
  * step, as runs end beside one another.
  */
 export function recordRun(run: ScenarioRun): void {
   const known = existsSync(dataFile) ? (JSON.parse(readFileSync(dataFile, 'utf8')) as ScenarioRun[]) : [];
-  const isOutdated = ({ suite, driver, files }: ScenarioRun) =>
-    suite === run.suite && driver === run.driver && files.some((file) => run.files.includes(file));
+  const isOutdated = ({ suite, kernel = 'debian', driver, files }: ScenarioRun) =>
+    suite === run.suite &&
+    kernel === (run.kernel ?? 'debian') &&
+    driver === run.driver &&
+    files.some((file) => run.files.includes(file));
   const all = [...known.filter((old) => !isOutdated(old)), run].sort(byPlace);
   writeFileSync(dataFile, `${JSON.stringify(all, undefined, 2)}\n`);
   writeFileSync('docs/scenarios.md', resultsPage(all));
@@ -39,8 +46,8 @@ function byPlace(one: ScenarioRun, other: ScenarioRun): number {
   return placeOf(one).localeCompare(placeOf(other));
 }
 
-function placeOf({ driver, suite, files }: ScenarioRun): string {
-  return [driver, SUITES.indexOf(suite), ...files].join();
+function placeOf({ driver, suite, kernel = 'debian', files }: ScenarioRun): string {
+  return [driver, SUITES.indexOf(suite), kernel, ...files].join();
 }
 
 /** A page for the docs: scenario by suite and driver. */
@@ -49,9 +56,9 @@ export function resultsPage(runs: readonly ScenarioRun[]): string {
   return [
     '# Scenarios with the kernel’s WireGuard',
     '',
-    'Each scenario of test/scenarios/ but leaks.test.ts, of which [docs/leaks.md](leaks.md) tells, in Debian guests under',
-    'QEMU’s emulation, as `npm run test:full` ran it: the day on which it passed. What an engine or a suite does not have',
-    'is told by the reason.',
+    'Each scenario of test/scenarios/ but leaks.test.ts, of which [docs/leaks.md](leaks.md) tells, in Debian guests, as',
+    '`npm run test:full` ran it: the day on which it passed. What an engine or a suite does not have is told by the reason.',
+    'A suite’s own kernel runs under QEMU’s emulation, 7.3 as User-Mode Linux.',
     ...drivers.flatMap((driver) => [
       '',
       `## ${driver}`,
@@ -63,23 +70,18 @@ export function resultsPage(runs: readonly ScenarioRun[]): string {
 }
 
 function table(runs: readonly ScenarioRun[]): string[] {
-  const suites = SUITES.filter((suite) => runs.some((run) => run.suite === suite));
+  const columns = SUITES.flatMap((suite) =>
+    (['debian', 'uml'] as const).map((kernel) => ({
+      heading: title(suite, kernel),
+      runs: runs.filter((run) => run.suite === suite && (run.kernel ?? 'debian') === kernel),
+    })),
+  ).filter((column) => column.runs.length > 0);
   const names = [...new Set(runs.flatMap(({ outcomes }) => outcomes.map(({ name }) => name)))].sort();
   const row = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
   return [
-    row(['scenario', ...suites.map((suite) => titles[suite])]),
-    row(['---', ...suites.map(() => '---')]),
-    ...names.map((name) =>
-      row([
-        name,
-        ...suites.map((suite) =>
-          cell(
-            runs.filter((run) => run.suite === suite),
-            name,
-          ),
-        ),
-      ]),
-    ),
+    row(['scenario', ...columns.map(({ heading }) => heading)]),
+    row(['---', ...columns.map(() => '---')]),
+    ...names.map((name) => row([name, ...columns.map((column) => cell(column.runs, name))])),
   ];
 }
 

@@ -10,7 +10,15 @@ import { type Guest, JobTimeout, type Lab, LabError, labObstacle, openLab } from
 const obstacle = await labObstacle();
 const skip = process.env.CI === 'true' ? false : (obstacle ?? false);
 
-describe('lab', { skip, timeout: 45 * 60_000 }, () => {
+for (const wanted of [undefined, 'debian'] as const) {
+  describe(
+    `lab, ${wanted === undefined ? 'the quickest kernel' : 'a suite’s own kernel'}`,
+    { skip, timeout: 45 * 60_000 },
+    () => testLab(wanted),
+  );
+}
+
+function testLab(kernel: 'debian' | undefined) {
   let lab: Lab;
   let guest: Guest;
   let folder: string;
@@ -22,6 +30,7 @@ describe('lab', { skip, timeout: 45 * 60_000 }, () => {
     await lab.prepare('trixie');
     guest = await lab.boot({
       suite: 'trixie',
+      kernel,
       files: { '/usr/local/bin/tool': join(folder, 'tool'), '/root/note': Buffer.from('a note\n') },
     });
   });
@@ -66,6 +75,16 @@ describe('lab', { skip, timeout: 45 * 60_000 }, () => {
     assert.equal((await guest.exec('/srv/folder/tool')).output, 'from the host\n');
   });
 
+  it('has the kernel that was asked for', async () => {
+    const { output } = await guest.exec('uname -r');
+    if (kernel === 'debian') {
+      assert.equal(guest.kernel, 'debian');
+      assert.match(output, /^6\.12\./);
+    } else {
+      assert.match(output, guest.kernel === 'uml' ? /-wgdriver\n$/ : /^6\.12\./);
+    }
+  });
+
   it('has WireGuard in its kernel', async () => {
     const script = 'ip link add wgtest type wireguard && ip -d link show wgtest && ip link delete wgtest';
     const { status, output } = await guest.exec(script);
@@ -104,8 +123,22 @@ describe('lab', { skip, timeout: 45 * 60_000 }, () => {
     assert.match(output, /^lo +UNKNOWN[^\n]*\n$/);
   });
 
+  it('tells a guest that hangs, and one that panics, from a job that fails', async () => {
+    const other = await lab.boot({ suite: 'trixie', kernel, cpus: 1 });
+    process.kill(other.pid, 'SIGSTOP');
+    await assert.rejects(
+      other.exec('true', { timeoutSeconds: 1 }),
+      (error) => error instanceof LabError && /hangs/.test(error.message),
+    );
+    process.kill(other.pid, 'SIGCONT');
+    await assert.rejects(
+      other.exec('sleep 0.2; echo c >/proc/sysrq-trigger; sleep 60'),
+      (error) => error instanceof LabError && /died.*panic/s.test(error.message),
+    );
+  });
+
   it('says that a guest died under a job', async () => {
-    const other = await lab.boot({ suite: 'trixie', cpus: 1 });
+    const other = await lab.boot({ suite: 'trixie', kernel, cpus: 1 });
     const job = other.exec('sleep 60');
     setTimeout(() => process.kill(other.pid, 'SIGKILL'), 200);
     await assert.rejects(job, (error) => error instanceof LabError && /SIGKILL/.test(error.message));
@@ -115,6 +148,7 @@ describe('lab', { skip, timeout: 45 * 60_000 }, () => {
   it('runs a script in a guest of its own, with the clock asked for', async () => {
     const result = await lab.run({
       suite: 'trixie',
+      kernel,
       clockOffsetSeconds: -3600,
       script: 'date +%s; echo kept >/root/report; exit 7',
       collect: ['/root/report', '/root/missing'],
@@ -134,7 +168,7 @@ describe('lab', { skip, timeout: 45 * 60_000 }, () => {
     });
     const [one, two] = await Promise.all(
       ['10.77.0.1/24', '10.77.0.2/24'].map((address) =>
-        lab.boot({ suite: 'trixie', cpus: 1, networks: [{ segment, address }] }),
+        lab.boot({ suite: 'trixie', kernel, cpus: 1, networks: [{ segment, address }] }),
       ),
     );
     assert.ok(one && two);
@@ -152,18 +186,18 @@ describe('lab', { skip, timeout: 45 * 60_000 }, () => {
   });
 
   it('keeps a disk over a hard power-off: what was synced, not what was only written', async () => {
-    const disk = await lab.disk('trixie');
-    const first = await lab.boot({ suite: 'trixie', disk });
+    const disk = await lab.disk('trixie', { kernel });
+    const first = await lab.boot({ suite: 'trixie', kernel, disk });
     await first.exec('echo safe >/root/safe; sync; echo lost >/root/lost');
     await first.powerOff({ hard: true });
-    const second = await lab.boot({ suite: 'trixie', disk });
+    const second = await lab.boot({ suite: 'trixie', kernel, disk });
     const files = await second.get('/root/safe', '/root/lost');
     assert.equal(files['/root/safe']?.toString(), 'safe\n');
     // ext4 allocates late: without a sync the name may be there, the content is not.
     assert.notEqual(files['/root/lost']?.toString(), 'lost\n');
     await second.exec('echo clean >/root/clean');
     await second.powerOff();
-    const third = await lab.boot({ suite: 'trixie', disk });
+    const third = await lab.boot({ suite: 'trixie', kernel, disk });
     assert.equal((await third.get('/root/clean'))['/root/clean']?.toString(), 'clean\n');
     await third.powerOff({ hard: true });
   });
@@ -176,8 +210,9 @@ describe('lab', { skip, timeout: 45 * 60_000 }, () => {
     const program = `
       import { openLab } from '${index}';
       const lab = await openLab();
-      const disk = await lab.disk('trixie');
-      const guest = await lab.boot({ suite: 'trixie', disk, cpus: 1 });
+      const kernel = ${JSON.stringify(kernel)};
+      const disk = await lab.disk('trixie', { kernel });
+      const guest = await lab.boot({ suite: 'trixie', kernel, disk, cpus: 1 });
       console.log(guest.pid);
       await guest.exec('sleep 600', { timeoutSeconds: 600 });`;
     const child = spawn(process.execPath, ['--input-type=module-typescript', '--eval', program], {
@@ -186,17 +221,17 @@ describe('lab', { skip, timeout: 45 * 60_000 }, () => {
     });
     const [line] = await once(child.stdout, 'data');
     const pid = Number(String(line));
-    assert.match(await readFile(`/proc/${pid}/cmdline`, 'latin1'), /qemu-system-x86_64/);
-    // Stopped, QEMU cannot notice by itself (the agent misses its host, ends, and the guest panics).
+    assert.match(await readFile(`/proc/${pid}/cmdline`, 'latin1'), /qemu-system-x86_64|^\S+linux\0/);
+    // Stopped, it cannot notice by itself (the agent misses its host, ends, and the guest panics).
     process.kill(pid, 'SIGSTOP');
     child.kill('SIGKILL');
     await once(child, 'close');
     const gone = await ends(pid);
     if (!gone) process.kill(pid, 'SIGKILL');
-    assert.ok(gone, `QEMU ${pid} outlived its parent`);
+    assert.ok(gone, `the guest, ${pid}, outlived its parent`);
     assert.deepEqual(await readdir(scratch), []);
   });
-});
+}
 
 /** Whether the process ends within 5 s; one that nobody has reaped yet counts as ended. */
 async function ends(pid: number): Promise<boolean> {

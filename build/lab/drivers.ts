@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
-import { executable } from '../../build/host/driver.ts';
-import type { GuestFiles } from '../../build/lab/index.ts';
+import { executable } from '../host/driver.ts';
+import type { GuestFiles } from './index.ts';
 import { projectFolder } from './project.ts';
 
 /** A driver for scenarios in a guest: what it takes beside projectFiles, and how tests are told of it. */

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { GuestFiles } from '../../build/lab/index.ts';
+import type { GuestFiles } from './index.ts';
 
 /** Where the project is in a guest: as much of it as scenarios need, and no libraries. */
 export const projectFolder = '/root/wgdriver';
