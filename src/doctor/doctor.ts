@@ -2,6 +2,7 @@ import { release } from 'node:os';
 import { createEngine, type Engine } from '../engine/client.ts';
 import { netlinkObstacle } from '../links/netlink/probe.ts';
 import { isInstalled } from '../links/probe.ts';
+import { linkReader } from '../links/select.ts';
 import { readRights } from '../rights.ts';
 import { judgeCapabilities } from './capabilities.ts';
 import { judgeClock, probeClock } from './clock.ts';
@@ -79,5 +80,5 @@ const networkChecks: Readonly<Record<string, (survey: Survey) => Finding | Promi
   'default-route': judgeDefaultRoute,
   dns: judgeDns,
   capabilities: judgeCapabilities,
-  handshakes: async (survey) => judgeHandshakes(await probeHandshakes(survey)),
+  handshakes: async (survey) => judgeHandshakes(await probeHandshakes(survey, linkReader())),
 };

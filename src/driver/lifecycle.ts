@@ -48,13 +48,9 @@ export interface Lifecycle {
   brokenJoins(): readonly string[];
   /** Networks whose deletion was begun, and failed. */
   undeletedNetworks(): readonly string[];
-  /**
-   * Deletes an endpoint, unless a call for it came after it was seen so.
-   * @param link of it that has another name than ours
-   * @returns whether it did
-   */
-  deleteStaleEndpoint(seen: EndpointState, link: string | undefined): Promise<boolean>;
-  /** Deletes a link with our mark, unless there is its endpoint. @returns whether it did */
+  /** Deletes an endpoint, unless a call for it came after it was seen so. @returns whether it did */
+  deleteStaleEndpoint(seen: EndpointState): Promise<boolean>;
+  /** Deletes a link with our mark, unless it is the one of an endpoint. @returns whether it did */
   deleteOrphan(link: OwnedLink): Promise<boolean>;
   /**
    * Deletes what is there of a link whose Join was cut short.
@@ -226,13 +222,10 @@ export function createLifecycle({
 
     undeletedNetworks: () => [...undeletedNetworks],
 
-    deleteStaleEndpoint: ({ endpoint: { endpointId }, revision }, link) =>
+    deleteStaleEndpoint: ({ endpoint: { endpointId }, revision }) =>
       inEndpoint(endpointId, async () => {
         if (store.endpoint(endpointId) === undefined || revisionOf(endpointId) !== revision) {
           return false;
-        }
-        if (link !== undefined && link !== linkName(endpointId)) {
-          await links.delete(link);
         }
         await removeEndpoint(endpointId);
         return true;
@@ -240,7 +233,7 @@ export function createLifecycle({
 
     deleteOrphan: ({ name, endpointId }) =>
       inEndpoint(endpointId, async () => {
-        if (store.endpoint(endpointId) !== undefined) {
+        if (store.endpoint(endpointId) !== undefined && name === linkName(endpointId)) {
           return false;
         }
         await links.delete(name);
@@ -356,8 +349,15 @@ export function createLifecycle({
   }
 
   async function removeLink(endpointId: string): Promise<void> {
-    const isUnfinished = store.joined(endpointId)?.stage === 'begun';
-    await (isUnfinished ? links.deleteUnfinished(linkName(endpointId)) : links.delete(linkName(endpointId)));
+    const link = linkName(endpointId);
+    switch (store.joined(endpointId)?.stage) {
+      case undefined:
+        return links.delete(link);
+      case 'begun':
+        return links.deleteUnfinished(link);
+      default:
+        return links.deleteRecorded(link);
+    }
   }
 
   async function release(endpointId: string): Promise<void> {

@@ -74,7 +74,7 @@ export function createReconcile({ lifecycle, links, log, now }: ReconcileDepende
 
   async function deleteOrphans(onHost: readonly OwnedLink[]): Promise<void> {
     const known = new Set(lifecycle.endpoints().map(({ endpoint }) => endpoint.endpointId));
-    for (const link of onHost.filter(({ endpointId }) => !known.has(endpointId))) {
+    for (const link of onHost.filter((each) => !known.has(each.endpointId) || !hasItsName(each))) {
       const fields = { endpoint: link.endpointId, link: link.name };
       await attempt('an orphaned link could not be deleted', fields, async () => {
         if (await lifecycle.deleteOrphan(link)) {
@@ -104,7 +104,7 @@ export function createReconcile({ lifecycle, links, log, now }: ReconcileDepende
   async function deleteStaleEndpoints(onHost: readonly OwnedLink[] | undefined): Promise<void> {
     const before = suspicions;
     suspicions = new Map();
-    const linkOf = onHost && new Map(onHost.map((link) => [link.endpointId, link]));
+    const linkOf = onHost && new Map(onHost.filter(hasItsName).map((link) => [link.endpointId, link]));
     for (const seen of lifecycle.endpoints()) {
       const { endpointId, networkId } = seen.endpoint;
       const link = linkOf?.get(endpointId);
@@ -122,7 +122,7 @@ export function createReconcile({ lifecycle, links, log, now }: ReconcileDepende
       }
       const fields = { network: networkId, endpoint: endpointId, link: link?.name };
       await attempt('a stale endpoint could not be deleted', fields, async () => {
-        if (await lifecycle.deleteStaleEndpoint(seen, link?.name)) {
+        if (await lifecycle.deleteStaleEndpoint(seen)) {
           log.info('stale endpoint deleted', { ...fields, reason });
         }
       });
@@ -140,6 +140,11 @@ export function createReconcile({ lifecycle, links, log, now }: ReconcileDepende
       log.warn(complaint, { ...fields, cause: String(error) });
     }
   }
+}
+
+/** The root of a container can write another endpoint's mark onto its link, which must not count against that one. */
+function hasItsName({ name, endpointId }: OwnedLink): boolean {
+  return name === linkName(endpointId);
 }
 
 async function reasonAgainst(

@@ -1,12 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import * as v from 'valibot';
 import { decode } from '../decode.ts';
-import { kernelWords } from '../links/iproute/ip.ts';
 import type { Family } from '../netlink/family.ts';
 import type { NetworkNamespace } from '../netlink/namespace.ts';
 import type { LinkAddress } from '../netlink/route/address.ts';
 import { RT_TABLE_MAIN } from '../netlink/route/route.ts';
 import type { Rule } from '../netlink/route/rule.ts';
+import { kernelWords, parseIpJson } from '../programs/ip.ts';
 import { run } from '../programs/run.ts';
 import { missingRights, readRights } from '../rights.ts';
 import { formatPrefix, hostPrefix, masked, parseAddress, parsePrefix } from '../wireguard/address.ts';
@@ -271,8 +271,7 @@ function parsed<Schema extends v.GenericSchema>(
   outcome: Outcome | undefined,
 ): v.InferOutput<Schema> {
   expectSuccess(outcome);
-  const json = outcome?.output ?? '';
-  return decode(schema, json === '' ? [] : JSON.parse(json), 'ip -json');
+  return decode(schema, parseIpJson(outcome?.output ?? ''), 'ip -json');
 }
 
 type ShownAddresses = v.InferOutput<typeof shownAddresses>[number];

@@ -1,4 +1,6 @@
+import type { LinkChange } from '../wireguard/change.ts';
 import type { Device } from '../wireguard/device.ts';
+import type { LinkStatus } from '../wireguard/status.ts';
 
 /** A WireGuard link to make. */
 export interface NewLink {
@@ -15,7 +17,17 @@ export interface OwnedLink {
   readonly endpointId: string;
 }
 
-/** How WireGuard links come to be and go, in the network namespace this process is in. */
+/** Where to look for a link: in its container by its mark, and then on the host. */
+export interface Place {
+  /** What it was made with, and what it is called on the host; the engine renames it in the container. */
+  readonly name: string;
+  /** Absent: the host's link of that name is meant, marked or not. */
+  readonly endpointId?: string;
+  /** The file of the container's network namespace. If it is absent or gone, the link can only be on the host. */
+  readonly sandbox?: string | undefined;
+}
+
+/** How WireGuard links come to be and go, in the network namespace of this process and in containers'. */
 export interface Links {
   /**
    * Makes a link, marked as its owner's and down: the engine takes it down anyway, and one that is up
@@ -23,10 +35,18 @@ export interface Links {
    * @throws LinkError, with code EEXIST if there is a link of that name; then nothing was made
    */
   create(link: NewLink): Promise<void>;
-  /** Gives a link its key and peers. @throws LinkError */
+  /** Gives a link on the host its key and peers. @throws LinkError */
   configure(name: string, device: Device): Promise<void>;
+  /** A link as it is now, wherever it is; undefined if it is nowhere. @throws LinkError */
+  read(place: Place): Promise<LinkStatus | undefined>;
   /**
-   * Deletes a link, if it is there.
+   * Changes a link wherever it is, and nothing of it that the change does not name: sessions go on unless a key
+   * changes. What fails may have been done in part.
+   * @throws LinkError, with code ENODEV if it is nowhere
+   */
+  change(place: Place, change: LinkChange): Promise<void>;
+  /**
+   * Deletes a link on the host, if it is there.
    * @throws LinkError; also if it does not carry the owner's mark: then it is left alone
    */
   delete(name: string): Promise<void>;
@@ -37,7 +57,12 @@ export interface Links {
    * @throws LinkError
    */
   deleteUnfinished(name: string): Promise<void>;
-  /** The owner's links in this namespace; those in containers' are not seen. */
+  /**
+   * Deletes a link that is recorded as the owner's, whatever its alias has become: a container's root can change it.
+   * @throws LinkError; also if it is not of the kind that `create` makes: then it is left alone
+   */
+  deleteRecorded(name: string): Promise<void>;
+  /** The owner's links on the host; those in containers are not seen. */
   list(): Promise<OwnedLink[]>;
 }
 
@@ -51,4 +76,9 @@ export class LinkError extends Error {
     super(`${operation} link ${link}: ${cause.trim().replaceAll(/\s*\n\s*/g, '; ')}`);
     this.code = code;
   }
+}
+
+/** For a change of a link that is neither in its container nor on the host. */
+export function nowhere({ name }: Place): LinkError {
+  return new LinkError('change', name, 'it is neither in its container nor on the host', 'ENODEV');
 }

@@ -1,5 +1,5 @@
+import { kernelWords } from '../programs/ip.ts';
 import { run } from '../programs/run.ts';
-import { kernelWords } from './iproute/ip.ts';
 
 /**
  * Why this kernel makes no WireGuard links, or undefined. Really makes one, in a namespace that ends with the

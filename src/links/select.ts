@@ -46,6 +46,15 @@ export async function selectLinks(backend: Backend, owner: string, log: Log): Pr
   return make.userspace();
 }
 
+/** Reads links whichever backend has made them: containers may have some of several drivers, or of an earlier one. */
+export function linkReader(): Links['read'] {
+  // Whose they are does not matter for reading.
+  const mark = markOf('');
+  const userspace = userspaceLinks(mark, userspaceProgram(process.env));
+  const kernel = netlinkObstacle() === undefined ? netlinkLinks(mark) : iprouteLinks(mark);
+  return async (place) => (await userspace.read(place)) ?? kernel.read(place);
+}
+
 /** Why not by netlink, or undefined. */
 async function probeByNetlink(): Promise<string | undefined> {
   const cause = await probeWireGuardByNetlink();

@@ -1,14 +1,13 @@
-import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { run } from '../programs/run.ts';
 import { enabledUnits, unitMark } from './units.ts';
-
-const run = promisify(execFile);
 
 /** Where units of this host's administrator are (systemd.unit(5)). */
 const unitFolder = '/etc/systemd/system';
+/** systemctl waits for units; systemd gives up on one after 90 s by itself (DefaultTimeoutStartSec=). */
+const unitTimeoutMs = 200_000;
 
 /**
  * Puts unit files in place, or new ones in the place of older ones, and starts them, now and at each boot.
@@ -86,10 +85,8 @@ function startable(units: ReadonlyMap<string, string>): string[] {
 }
 
 async function systemctl(...args: readonly string[]): Promise<void> {
-  try {
-    await run('systemctl', args);
-  } catch (error) {
-    const { stderr = '' } = error as { stderr?: string };
-    throw new Error(`systemctl ${args.join(' ')}: ${stderr.trim()}`, { cause: error });
+  const outcome = await run('systemctl', args, { timeoutMs: unitTimeoutMs });
+  if (!outcome.ok) {
+    throw new Error(outcome.cause);
   }
 }

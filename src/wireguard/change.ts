@@ -24,10 +24,14 @@ export interface DeviceChange {
   readonly listenPort?: number;
   /** Mark of the outer packets; 0 is none. */
   readonly fwmark?: number;
-  /** Removes the peers that are not named. */
-  readonly replacePeers?: boolean;
   /** In their order: an allowed IP belongs to the last peer that it was given to. */
   readonly peers?: readonly PeerChange[];
+}
+
+/** A change as WireGuard's configuration protocols have it. */
+export interface DeviceConfiguration extends DeviceChange {
+  /** Removes all peers first, and with them their sessions. */
+  readonly replacePeers?: boolean;
 }
 
 /** What to change of a link; absent means unchanged. */

@@ -1,4 +1,4 @@
-import type { Address, Prefix } from './address.ts';
+import { type Address, type Prefix, parseAddress } from './address.ts';
 import type { PresharedKey, PrivateKey, PublicKey } from './key.ts';
 
 /** Where a peer's UDP packets go. */
@@ -29,4 +29,11 @@ export interface Device {
 /** `192.0.2.1:51820` or `[2001:db8::1]:51820`, as `wg` reads it. */
 export function formatEndpoint({ address, port }: PeerEndpoint): string {
   return address.kind() === 'ipv4' ? `${address.toString()}:${port}` : `[${address.toString()}]:${port}`;
+}
+
+/** Parses what formatEndpoint and `wg` write; without the scope of a link-local address. Undefined if it is none. */
+export function parseEndpoint(text: string): PeerEndpoint | undefined {
+  const [, bracketed, plain, port] = /^(?:\[([^\]%]+)(?:%[^\]]*)?\]|([^:]+)):(\d+)$/.exec(text) ?? [];
+  const address = parseAddress(bracketed ?? plain ?? '');
+  return address && { address, port: Number(port) };
 }

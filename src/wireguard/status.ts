@@ -32,5 +32,6 @@ export interface DeviceStatus {
 export interface LinkStatus extends DeviceStatus {
   /** In the namespace where it is: the engine renames it in the container. */
   readonly name: string;
-  readonly mtu: number;
+  /** Undefined if a userspace link has lost its mark, as a container's root may have it: nothing else tells. */
+  readonly mtu: number | undefined;
 }

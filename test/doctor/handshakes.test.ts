@@ -1,19 +1,31 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type ContainerHandshake, judgeHandshakes, probeHandshakes } from '../../src/doctor/handshakes.ts';
+import { type ContainerHandshakes, judgeHandshakes, probeHandshakes } from '../../src/doctor/handshakes.ts';
+import { linkName } from '../../src/driver/names.ts';
+import type { Place } from '../../src/links/links.ts';
+import { parsePublicKey } from '../../src/wireguard/key.ts';
 
+const publicKey = parsePublicKey('HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=') ?? assert.fail();
 const now = new Date('2026-11-22T12:00:00Z');
 
-function ago(container: string, seconds: number, keepalive = 25): ContainerHandshake {
+function ago(container: string, seconds: number, keepalive = 25): ContainerHandshakes {
   const lastHandshake = new Date(now.getTime() - seconds * 1000);
-  return { container, hub: { lastHandshake, persistentKeepaliveInterval: keepalive } };
+  return {
+    container,
+    link: { peers: [{ publicKey, lastHandshake, persistentKeepaliveInterval: keepalive }] },
+  };
 }
 
-const never = { container: 'new', hub: { lastHandshake: undefined, persistentKeepaliveInterval: 25 } };
-const gone = { container: 'bare', hub: 'no link' } as const;
-const unread = { container: 'odd', hub: new Error('open /x: ENOENT') };
+const never = {
+  container: 'new',
+  link: { peers: [{ publicKey, lastHandshake: undefined, persistentKeepaliveInterval: 25 }] },
+};
+const peersOf = ({ link }: ContainerHandshakes) =>
+  link === 'no link' || link instanceof Error ? [] : link.peers;
+const gone = { container: 'bare', link: 'no link' } as const;
+const unread = { container: 'odd', link: new Error('open /x: ENOENT') };
 
-const cases: readonly [title: string, handshakes: ContainerHandshake[], status: string, cause: string][] = [
+const cases: readonly [title: string, handshakes: ContainerHandshakes[], status: string, cause: string][] = [
   ['no container', [], 'pass', 'no container runs'],
   ['fresh ones', [ago('one', 12), ago('two', 150)], 'pass', 'last: one 12 s ago, two 3 min ago'],
   ['a clock that was set back', [ago('one', -5)], 'pass', 'last: one 0 s ago'],
@@ -37,6 +49,13 @@ const cases: readonly [title: string, handshakes: ContainerHandshake[], status: 
     [ago('one', 12), unread, gone, never],
     'warn',
     'the hub does not answer: new never; without a link: bare; cannot be read: odd (open /x: ENOENT); last: one 12 s ago',
+  ],
+  ['one without a peer', [{ container: 'lone', link: { peers: [] } }], 'warn', 'without a peer: lone'],
+  [
+    'one with several peers, each is told of',
+    [{ container: 'app', link: { peers: [ago('one', 12), never].flatMap(peersOf) } }],
+    'warn',
+    'the hub does not answer: app, peer HIgo9xNz…, never; last: app, peer HIgo9xNz…, 12 s ago',
   ],
   ['one without a link', [gone], 'warn', 'without a link: bare'],
   [
@@ -79,17 +98,29 @@ test('handshakes: a namespace that is gone is told of, and one on several networ
     capDrop: [],
     sharers: [],
   };
-  const found = await probeHandshakes({
-    containers: [
-      { ...container, sandboxKey: '/nowhere/netns' },
-      { ...container, sandboxKey: '' },
-    ],
-  });
-  assert.deepEqual(
-    found.map(({ container }) => container),
-    ['app (a)', 'app (b)'],
+  const asked: Place[] = [];
+  const read = async (place: Place) => {
+    asked.push(place);
+    return undefined;
+  };
+  const found = await probeHandshakes(
+    {
+      containers: [
+        { ...container, sandboxKey: '/nowhere/netns' },
+        { ...container, sandboxKey: '/proc/self/ns/net' },
+        { ...container, sandboxKey: '' },
+      ],
+    },
+    read,
   );
-  for (const { hub } of found) {
-    assert.ok(hub instanceof Error);
-  }
+  assert.deepEqual(
+    found.map(({ container, link }) => [container, link instanceof Error ? 'Error' : link]),
+    [
+      ['app (a)', 'Error'],
+      ['app (b)', 'Error'],
+      ['app (a)', 'no link'],
+      ['app (b)', 'no link'],
+    ],
+  );
+  assert.deepEqual(asked[0], { name: linkName('e1'), endpointId: 'e1', sandbox: '/proc/self/ns/net' });
 });

@@ -172,13 +172,27 @@ test('a link that stays on the host goes with its endpoint, and not before its t
   await expectNothing();
 });
 
-test('also one that the engine had given another name, and after a restart', async () => {
+test('a link that stays on the host under another’s mark says nothing of that endpoint, and is deleted', async () => {
   await createAndJoin();
   links.take(link);
-  await links.create({ name: 'wg0', mtu: 1420, endpointId: 'e1' });
+  await links.create({ name: linkName('e2'), mtu: 1420, endpointId: 'e1' });
   await start();
+  await writeFile(sandbox, '');
+  assert.deepEqual(await reconcileAfter(settleMs), ['info orphaned link deleted: ']);
+  assert(!links.present.has(linkName('e2')));
+  assert.equal(store.endpoint('e1')?.endpointId, 'e1');
+});
+
+test('a link whose mark is gone is deleted with its endpoint: by DeleteEndpoint, or when its sandbox is gone', async () => {
+  await createAndJoin();
+  links.removeMark(link);
+  await driver.deleteEndpoint(endpoint);
+  await expectNothing();
+
+  await createAndJoin();
+  links.removeMark(link);
   assert.deepEqual(await reconcileAfter(settleMs), [
-    'info stale endpoint deleted: its link stayed on the host',
+    'info stale endpoint deleted: its link and its sandbox are gone',
   ]);
   await expectNothing();
 });

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer';
 import { execFileSync } from 'node:child_process';
 
 /** What `ip -json link show` says of a link. */
@@ -29,3 +30,16 @@ export function deleteAllLinks(): void {
     execFileSync('ip', ['link', 'delete', 'dev', ifname]);
   }
 }
+
+/** Gives a link an alias of any bytes but zeros. */
+export function setAlias(name: string, alias: Buffer | string): void {
+  const octal = [...Buffer.from(alias)].map((byte) => `\\${byte.toString(8).padStart(3, '0')}`).join('');
+  execFileSync('sh', ['-c', 'ip link set dev "$1" alias "$(printf "$2")"', 'sh', name, octal]);
+}
+
+/** What the root of a container can make of its link's alias: each control character, quotes, and no UTF-8. */
+export const anyAliases: readonly [Buffer, ...Buffer[]] = [
+  Buffer.from(Array.from({ length: 31 }, (_, n) => n + 1)),
+  Buffer.from('\\ " \' \\u0000 {"ifname":"x"}] \x7f\x9b \u2028'),
+  Buffer.from([0xff, 0xc0, 0x80, 0xed, 0xa0, 0x80]),
+];

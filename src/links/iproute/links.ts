@@ -1,19 +1,31 @@
 import { run } from '../../programs/run.ts';
+import type { DeviceChange } from '../../wireguard/change.ts';
 import { setconf } from '../../wireguard/config/setconf.ts';
-import { LinkError, type Links } from '../links.ts';
+import type { DeviceStatus } from '../../wireguard/status.ts';
+import { LinkError, type Links, nowhere } from '../links.ts';
 import type { Mark } from '../mark.ts';
 import {
   deleteMarked,
+  deleteRecorded,
   deleteUnfinished,
   deleteUnmarked,
   failedLine,
   failure,
+  inNetns,
   ipBatch,
+  type Kind,
+  type LocatedLink,
   listMarked,
+  locate,
+  setMtu,
 } from './ip.ts';
+import { parseDump, type WgRun, wgRuns } from './wg.ts';
 
-/** Links of the kernel's WireGuard, through the programs `ip` and `wg`. */
-export function iprouteLinks(mark: Mark): Links {
+/**
+ * Links of the kernel's WireGuard, through the programs `ip`, `wg` and `nsenter`. Of another kind for tests on kernels
+ * without it, where `wg` finds userspace links by their names.
+ */
+export function iprouteLinks(mark: Mark, kind: Kind = 'wireguard'): Links {
   return {
     async create({ name, mtu, endpointId }) {
       // The kernel ignores an alias in the message that creates a link, so a second one sets it.
@@ -30,12 +42,32 @@ export function iprouteLinks(mark: Mark): Links {
     },
 
     async configure(name, device) {
-      // `wg setconf` opens its file anew, which a socket (Node's stdin) does not allow; the pipe behind
-      // `cat` does, and the key is never on a disk.
-      const script = 'cat | wg setconf "$1" /proc/self/fd/0';
-      const outcome = await run('sh', ['-c', script, 'sh', name], { stdin: setconf(device) });
+      const outcome = await wg(
+        { name, mtu: undefined },
+        ['setconf', name, '/proc/self/fd/0'],
+        setconf(device),
+      );
       if (!outcome.ok) {
         throw new LinkError('configure', name, outcome.cause);
+      }
+    },
+
+    async read(place) {
+      const link = await locate(place, kind);
+      const device = link && (await readDevice(link));
+      return device && { name: link.name, mtu: link.mtu, ...device };
+    },
+
+    async change(place, { mtu, ...change }) {
+      const link = await locate(place, kind);
+      if (link === undefined) {
+        throw nowhere(place);
+      }
+      if (mtu !== undefined) {
+        await setMtu(link, mtu);
+      }
+      for (const wgRun of wgRuns(link.name, await withoutMissing(link, change))) {
+        await changeDevice(link, wgRun);
       }
     },
 
@@ -44,9 +76,54 @@ export function iprouteLinks(mark: Mark): Links {
     },
 
     async deleteUnfinished(name) {
-      await deleteUnfinished(name, mark, 'wireguard');
+      await deleteUnfinished(name, mark, kind);
+    },
+
+    async deleteRecorded(name) {
+      await deleteRecorded(name, mark, kind);
     },
 
     list: () => listMarked(mark),
   };
+}
+
+/** Undefined if it went in between. */
+async function readDevice(link: LocatedLink): Promise<DeviceStatus | undefined> {
+  const outcome = await wg(link, ['show', link.name, 'dump']);
+  if (!outcome.ok) {
+    if (/No such device/.test(outcome.stderr)) {
+      return undefined;
+    }
+    throw new LinkError('read', link.name, outcome.cause);
+  }
+  return parseDump(outcome.stdout);
+}
+
+async function changeDevice(link: LocatedLink, { args, stdin }: WgRun): Promise<void> {
+  const outcome = await wg(link, args, stdin);
+  if (!outcome.ok) {
+    throw new LinkError('change', link.name, outcome.cause);
+  }
+}
+
+/** `wg` would add a peer that is only to be updated. */
+async function withoutMissing(link: LocatedLink, change: DeviceChange): Promise<DeviceChange> {
+  const { peers } = change;
+  if (!peers?.some(({ updateOnly }) => updateOnly)) {
+    return change;
+  }
+  const known = new Set((await readDevice(link))?.peers.map(({ publicKey }) => publicKey));
+  return {
+    ...change,
+    peers: peers.filter(({ publicKey, updateOnly }) => !updateOnly || known.has(publicKey)),
+  };
+}
+
+/**
+ * Runs `wg` where a link is. It opens /proc/self/fd/0 anew, which a socket (Node's stdin) does not allow; the pipe
+ * behind `cat` does, and the secret is never on a disk.
+ */
+function wg({ netns }: LocatedLink, args: readonly string[], stdin = '') {
+  const script = 'cat | exec "$@"';
+  return run('sh', ['-c', script, 'sh', ...inNetns(netns, ['wg', ...args])], { stdin });
 }

@@ -1,16 +1,30 @@
 import { NetlinkError } from '../../netlink/error.ts';
 import { genericFamily } from '../../netlink/generic-family.ts';
 import { openLibc } from '../../netlink/libc/open.ts';
-import { createLink, deleteLink, getLink, listLinks, setLinkAlias } from '../../netlink/route/client.ts';
+import type { NetworkNamespace } from '../../netlink/namespace.ts';
+import {
+  createLink,
+  deleteLink,
+  getLink,
+  listLinks,
+  setLinkAlias,
+  setLinkMtu,
+} from '../../netlink/route/client.ts';
 import type { Link } from '../../netlink/route/link.ts';
 import { NETLINK_GENERIC, NETLINK_ROUTE, withNetlinkSocket } from '../../netlink/socket.ts';
-import { configureDevice } from '../../netlink/wireguard/client.ts';
+import { configureDevice, getDevice } from '../../netlink/wireguard/client.ts';
 import { WG_GENL_NAME } from '../../netlink/wireguard/constants.ts';
-import { LinkError, type Links } from '../links.ts';
-import type { Mark } from '../mark.ts';
+import { LinkError, type Links, nowhere, type Place } from '../links.ts';
+import { type Mark, readEndpointId } from '../mark.ts';
 
 const route = { protocol: NETLINK_ROUTE } as const;
 const generic = { protocol: NETLINK_GENERIC } as const;
+
+/** A link and the namespace it is in; without one, this process's. */
+interface LocatedLink {
+  readonly link: Link;
+  readonly netns?: NetworkNamespace;
+}
 
 /**
  * Links of the kernel's WireGuard, by messages to the kernel and without programs of the host. Of another
@@ -30,8 +44,28 @@ export function netlinkLinks(mark: Mark, kind = 'wireguard'): Links {
       }
     }).catch(asLinkError('delete', name));
 
-  const isUnfinished = (link: Link) =>
-    mark.read(link.alias) !== undefined || (!link.alias && link.kind === kind);
+  const isMarked = ({ alias }: Link) => mark.read(alias) !== undefined;
+  const isUnfinished = (link: Link) => isMarked(link) || (!link.alias && link.kind === kind);
+
+  const locate = async ({ name, endpointId, sandbox }: Place): Promise<LocatedLink | undefined> => {
+    const isWanted = (link: Link) =>
+      link.kind === kind && (endpointId === undefined || readEndpointId(link.alias) === endpointId);
+    const inContainer = async () => {
+      if (endpointId === undefined || !sandbox?.startsWith('/')) {
+        return undefined;
+      }
+      const netns = sandbox as NetworkNamespace;
+      const links = await unlessNamespaceGone(withNetlinkSocket({ ...route, netns }, listLinks));
+      const link = links?.find(isWanted);
+      return link && { link, netns };
+    };
+    const onHost = async () => {
+      const link = await unlessGone(withNetlinkSocket(route, (socket) => getLink(socket, name)));
+      return link && isWanted(link) ? { link } : undefined;
+    };
+    // Once more, as it may have moved there in between.
+    return (await inContainer()) ?? (await onHost()) ?? (await inContainer());
+  };
 
   return {
     create: ({ name, mtu, endpointId }) =>
@@ -51,13 +85,60 @@ export function netlinkLinks(mark: Mark, kind = 'wireguard'): Links {
         configureDevice(socket, name, { ...device, replacePeers: true }, family),
       ).catch(asLinkError('configure', name)),
 
+    async read(place) {
+      const read = async ({ link, netns }: LocatedLink) => {
+        const device = await unlessGone(
+          withNetlinkSocket({ ...generic, netns }, (socket) => getDevice(socket, link.index, family)),
+        );
+        if (device === undefined) {
+          return undefined;
+        }
+        const { publicKey, listenPort, fwmark, peers } = device;
+        return { name: link.name, mtu: link.mtu, publicKey, listenPort, fwmark, peers };
+      };
+      const readLocated = async () => {
+        const located = await locate(place);
+        return located && read(located);
+      };
+      return readLocated().catch(asLinkError('read', place.name));
+    },
+
+    async change(place, { mtu, ...change }) {
+      const changeLocated = async () => {
+        const located = await locate(place);
+        if (located === undefined) {
+          throw nowhere(place);
+        }
+        const { link, netns } = located;
+        if (mtu !== undefined) {
+          await withNetlinkSocket({ ...route, netns }, (socket) => setLinkMtu(socket, link, mtu));
+        }
+        if (Object.keys(change).length > 0) {
+          await withNetlinkSocket({ ...generic, netns }, (socket) =>
+            configureDevice(socket, link.index, change, family),
+          );
+        }
+      };
+      await changeLocated().catch(asLinkError('change', place.name));
+    },
+
     delete: (name) =>
       deleteIf(name, (link) => {
-        refuseUnmarked(link, mark);
+        if (!isMarked(link)) {
+          throw new LinkError('delete', name, 'it is not this driver’s: its alias says otherwise');
+        }
         return true;
       }),
 
     deleteUnfinished: (name) => deleteIf(name, isUnfinished),
+
+    deleteRecorded: (name) =>
+      deleteIf(name, (link) => {
+        if (link.kind !== kind && !isMarked(link)) {
+          throw new LinkError('delete', name, `it is not this driver’s: its kind is ${link.kind ?? 'none'}`);
+        }
+        return true;
+      }),
 
     list: () =>
       withNetlinkSocket(route, async (socket) =>
@@ -69,18 +150,24 @@ export function netlinkLinks(mark: Mark, kind = 'wireguard'): Links {
   };
 }
 
-function refuseUnmarked({ name, alias }: Link, mark: Mark): void {
-  if (mark.read(alias) === undefined) {
-    throw new LinkError('delete', name, 'it is not this driver’s: its alias says otherwise');
-  }
+/** Gone before, or in between: with its namespace, or by another call. */
+function unlessGone<Result>(result: Promise<Result>): Promise<Result | undefined> {
+  return unlessErrno(result, ['ENODEV']);
 }
 
-/** Gone before, or in between: with its namespace, or by another call. */
-async function unlessGone<Result>(result: Promise<Result>): Promise<Result | undefined> {
+/** ENOENT without the file; EINVAL where the engine has unmounted the namespace and not yet removed the file. */
+function unlessNamespaceGone<Result>(result: Promise<Result>): Promise<Result | undefined> {
+  return unlessErrno(result, ['ENOENT', 'EINVAL']);
+}
+
+async function unlessErrno<Result>(
+  result: Promise<Result>,
+  expected: readonly string[],
+): Promise<Result | undefined> {
   try {
     return await result;
   } catch (error) {
-    if (error instanceof NetlinkError && error.errno === 'ENODEV') {
+    if (error instanceof NetlinkError && expected.includes(error.errno ?? '')) {
       return undefined;
     }
     throw error;

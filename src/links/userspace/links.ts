@@ -3,17 +3,20 @@ import { knock } from '../../knock.ts';
 import { type Failure, run } from '../../programs/run.ts';
 import {
   deleteMarked,
+  deleteRecorded,
   deleteUnfinished,
   deleteUnmarked,
   failure,
   ipBatch,
   linkExists,
   listMarked,
+  locate,
+  setMtu,
 } from '../iproute/ip.ts';
-import { LinkError, type Links } from '../links.ts';
+import { LinkError, type Links, nowhere } from '../links.ts';
 import type { Mark } from '../mark.ts';
 import { ask, socketOf } from './socket.ts';
-import { decodeErrno, encodeSet, getRequest } from './uapi.ts';
+import { decodeErrno, decodeGet, encodeSet, getRequest } from './uapi.ts';
 
 /** A program that ends later than that is not waited for: its link is gone, and that is what was asked. */
 const endTimeoutMs = 1000;
@@ -52,12 +55,31 @@ export function userspaceLinks(mark: Mark, program: string): Links {
     },
 
     async configure(name, device) {
-      const answer = await ask(name, encodeSet({ ...device, replacePeers: true })).catch((error: Error) => {
-        throw new LinkError('configure', name, `its configuration socket: ${error.message}`);
-      });
-      const errno = decodeErrno(answer);
-      if (errno !== 0) {
-        throw new LinkError('configure', name, `${program} refused it (errno ${errno ?? 'missing'})`);
+      await request('configure', name, encodeSet({ ...device, replacePeers: true }));
+    },
+
+    async read(place) {
+      const answer = await request('read', place.name, getRequest).catch(unlessEnded);
+      if (answer === undefined) {
+        return undefined;
+      }
+      const link = await locate(place, 'tun');
+      return { name: link?.name ?? place.name, mtu: link?.mtu, ...decodeGet(answer) };
+    },
+
+    async change(place, { mtu, ...change }) {
+      if (mtu !== undefined) {
+        const link = await locate(place, 'tun');
+        if (link === undefined) {
+          throw nowhere(place);
+        }
+        await setMtu(link, mtu);
+      }
+      if (Object.keys(change).length > 0) {
+        const answer = await request('change', place.name, encodeSet(change)).catch(unlessEnded);
+        if (answer === undefined) {
+          throw nowhere(place);
+        }
       }
     },
 
@@ -73,8 +95,34 @@ export function userspaceLinks(mark: Mark, program: string): Links {
       }
     },
 
+    async deleteRecorded(name) {
+      if (await deleteRecorded(name, mark, 'tun')) {
+        await programEnd(name);
+      }
+    },
+
     list: () => listMarked(mark),
   };
+
+  /** Asks the program of a link, which keeps its socket's name wherever the link is. @throws LinkError */
+  async function request(operation: string, name: string, text: string): Promise<string> {
+    const answer = await ask(name, text).catch((error: NodeJS.ErrnoException) => {
+      throw new LinkError(operation, name, `its configuration socket: ${error.message}`, error.code);
+    });
+    const errno = decodeErrno(answer);
+    if (errno !== 0) {
+      throw new LinkError(operation, name, `${program} refused it (errno ${errno ?? 'missing'})`);
+    }
+    return answer;
+  }
+}
+
+/** ECONNREFUSED is of a program that has ended, and left its socket. */
+function unlessEnded(error: LinkError): undefined {
+  if (error.code !== 'ENOENT' && error.code !== 'ECONNREFUSED') {
+    throw error;
+  }
+  return undefined;
 }
 
 /** A program that has lost its link takes a moment to end, and until then nobody else gets its socket. */

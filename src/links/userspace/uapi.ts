@@ -1,8 +1,8 @@
 import { Buffer } from 'node:buffer';
-import { formatPrefix, type Prefix, parseAddress, parsePrefix } from '../../wireguard/address.ts';
+import { formatPrefix, type Prefix, parsePrefix } from '../../wireguard/address.ts';
 import { decodeBase64, encodeBase64 } from '../../wireguard/base64.ts';
-import type { DeviceChange, PeerChange } from '../../wireguard/change.ts';
-import { formatEndpoint, type PeerEndpoint } from '../../wireguard/device.ts';
+import type { DeviceConfiguration, PeerChange } from '../../wireguard/change.ts';
+import { formatEndpoint, parseEndpoint } from '../../wireguard/device.ts';
 import { PrivateKey, type PublicKey, publicKeyOf, WG_KEY_LEN } from '../../wireguard/key.ts';
 import type { DeviceStatus, PeerStatus } from '../../wireguard/status.ts';
 
@@ -16,7 +16,7 @@ export function encodeSet({
   fwmark,
   replacePeers,
   peers = [],
-}: DeviceChange): string {
+}: DeviceConfiguration): string {
   return lines('set=1', [
     privateKey && `private_key=${hex(privateKey.reveal())}`,
     listenPort !== undefined && `listen_port=${listenPort}`,
@@ -78,19 +78,13 @@ function decodePeer(pairs: readonly [key: string, value: string][]): PeerStatus 
     publicKey: encodeBase64(bytesOf(peer.get('public_key') ?? '')) as PublicKey,
     // All zero is none.
     hasPresharedKey: /[^0]/.test(peer.get('preshared_key') ?? ''),
-    endpoint: decodeEndpoint(peer.get('endpoint')),
+    endpoint: parseEndpoint(peer.get('endpoint') ?? ''),
     persistentKeepaliveInterval: number('persistent_keepalive_interval'),
     lastHandshake: handshakeMs === 0 ? undefined : new Date(handshakeMs),
     receivedBytes: number('rx_bytes'),
     sentBytes: number('tx_bytes'),
     allowedIps: pairs.filter(([key]) => key === 'allowed_ip').map(([, value]) => decodePrefix(value)),
   };
-}
-
-function decodeEndpoint(text: string | undefined): PeerEndpoint | undefined {
-  const [, address = '', port] = /^\[?([^\]]*)\]?:(\d+)$/.exec(text ?? '') ?? [];
-  const parsed = parseAddress(address.replace(/%.*$/, ''));
-  return parsed && { address: parsed, port: Number(port) };
 }
 
 function decodePrefix(text: string): Prefix {

@@ -11,6 +11,7 @@ import {
   encodeGetLink,
   encodeNewLink,
   encodeSetAlias,
+  encodeSetMtu,
   type Link,
   type LinkSpecification,
   RTM_DELLINK,
@@ -62,6 +63,16 @@ export async function setLinkAlias(socket: NetlinkSocket, name: string, alias: s
     type: RTM_NEWLINK,
     payload: encodeSetAlias(name, alias),
     operation: 'set alias of',
+    subject: `link ${name}`,
+  });
+}
+
+/** Gives a link an MTU, by its index. @throws NetlinkError: EINVAL (out of the range of its kind), ENODEV … */
+export async function setLinkMtu(socket: NetlinkSocket, { index, name }: Link, mtu: number): Promise<void> {
+  await execute(socket, {
+    type: RTM_NEWLINK,
+    payload: encodeSetMtu(index, mtu),
+    operation: 'set MTU of',
     subject: `link ${name}`,
   });
 }

@@ -63,6 +63,11 @@ export function encodeSetAlias(name: string, alias: string): Uint8Array {
   ]);
 }
 
+/** Of an RTM_NEWLINK that changes the link of an index. */
+export function encodeSetMtu(index: number, mtu: number): Uint8Array {
+  return encodeLink(index, [{ type: IFLA_MTU, value: u32(mtu) }]);
+}
+
 /** Of an RTM_GETLINK; without a name for a dump of all. */
 export function encodeGetLink(name?: string): Uint8Array {
   return encodeLink(0, [

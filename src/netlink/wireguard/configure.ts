@@ -1,5 +1,5 @@
 import { decodeBase64 } from '../../wireguard/base64.ts';
-import type { DeviceChange, PeerChange } from '../../wireguard/change.ts';
+import type { DeviceConfiguration, PeerChange } from '../../wireguard/change.ts';
 import { type PresharedKey, type PublicKey, WG_KEY_LEN } from '../../wireguard/key.ts';
 import { type Attribute, encodeAttributes, nested } from '../attribute.ts';
 import { cString, u16, u32 } from '../bytes.ts';
@@ -19,19 +19,30 @@ const defaultLimit = 0x8000;
  * with at most `limit` bytes of peers, unless a single piece of a peer is longer. They hold the keys.
  * @throws NetlinkError if a public key has not 32 bytes
  */
-export function encodeSetDevice(ifname: string, change: DeviceChange, limit = defaultLimit): Uint8Array[] {
+export function encodeSetDevice(
+  device: string | number,
+  change: DeviceConfiguration,
+  limit = defaultLimit,
+): Uint8Array[] {
   const [first = [], ...others] = packed((change.peers ?? []).flatMap(encodePeer), limit);
   return [[...encodeDevice(change), ...encodePeers(first)], ...others.map(encodePeers)].map((attributes) =>
     encodeGeneric({
       command: wg.WG_CMD_SET_DEVICE,
       version: wg.WG_GENL_VERSION,
-      attributes: encodeAttributes([{ type: wg.WGDEVICE_A_IFNAME, value: cString(ifname) }, ...attributes]),
+      attributes: encodeAttributes([encodeDeviceId(device), ...attributes]),
     }),
   );
 }
 
+/** A device by its name or its index. */
+export function encodeDeviceId(device: string | number): Attribute {
+  return typeof device === 'number'
+    ? { type: wg.WGDEVICE_A_IFINDEX, value: u32(device) }
+    : { type: wg.WGDEVICE_A_IFNAME, value: cString(device) };
+}
+
 /** For the first message only: repeating the flag would remove the peers of those before. */
-function encodeDevice({ privateKey, listenPort, fwmark, replacePeers }: DeviceChange): Attribute[] {
+function encodeDevice({ privateKey, listenPort, fwmark, replacePeers }: DeviceConfiguration): Attribute[] {
   return [
     ...(privateKey === undefined ? [] : [{ type: wg.WGDEVICE_A_PRIVATE_KEY, value: privateKey.reveal() }]),
     ...(listenPort === undefined ? [] : [{ type: wg.WGDEVICE_A_LISTEN_PORT, value: u16(listenPort) }]),

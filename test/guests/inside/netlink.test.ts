@@ -12,7 +12,7 @@ import { NETLINK_GENERIC, withNetlinkSocket } from '../../../src/netlink/socket.
 import { configureDevice, getDevice } from '../../../src/netlink/wireguard/client.ts';
 import type { KernelDevice } from '../../../src/netlink/wireguard/parse.ts';
 import { formatPrefix } from '../../../src/wireguard/address.ts';
-import type { DeviceChange } from '../../../src/wireguard/change.ts';
+import type { DeviceConfiguration } from '../../../src/wireguard/change.ts';
 import { formatEndpoint } from '../../../src/wireguard/device.ts';
 import { PrivateKey, publicKeyOf } from '../../../src/wireguard/key.ts';
 import {
@@ -33,7 +33,7 @@ function run(command: string): string {
   return execFileSync('sh', ['-euc', command], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
 }
 
-function configure(name: string, change: DeviceChange): Promise<void> {
+function configure(name: string, change: DeviceConfiguration): Promise<void> {
   return withNetlinkSocket({ protocol: NETLINK_GENERIC }, (socket) => configureDevice(socket, name, change));
 }
 

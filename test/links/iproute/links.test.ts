@@ -10,7 +10,15 @@ import { markOf } from '../../../src/links/mark.ts';
 import { probeWireGuardByPrograms } from '../../../src/links/probe.ts';
 import { userspaceLinks } from '../../../src/links/userspace/links.ts';
 import { enterFreshNamespace } from '../../support/fresh-namespace.ts';
-import { addForeignLink, deleteAllLinks, shownLink, shownLinks } from '../../support/namespace-links.ts';
+import { assertReadsAndChanges } from '../../support/links-in-containers.ts';
+import {
+  addForeignLink,
+  anyAliases,
+  deleteAllLinks,
+  setAlias,
+  shownLink,
+  shownLinks,
+} from '../../support/namespace-links.ts';
 import { hub, privateKeyText, type publicKey } from '../../wireguard/config/hubs.ts';
 
 const { skip } = await enterFreshNamespace('wireguard-go', 'wg');
@@ -91,6 +99,15 @@ test('configuring what is not there', { skip }, async () => {
   );
 });
 
+test(
+  'a link in a container is read and changed, one setting at a time and all together, while it carries traffic',
+  {
+    skip,
+    timeout: 600_000,
+  },
+  () => assertReadsAndChanges(iprouteLinks(mark, kernel ? 'wireguard' : 'tun'), made),
+);
+
 test('a link of the same name: EEXIST, and the other’s is not touched', { skip }, async () => {
   addForeignLink(link.name);
   // Of what type the kernel knows: the name is looked at first where it knows WireGuard.
@@ -110,7 +127,7 @@ test('a link of the same name: EEXIST, and the other’s is not touched', { skip
 
 test('links are listed and deleted by their mark, twice as well', { skip }, async () => {
   addForeignLink('tun0');
-  execFileSync('ip', ['link', 'set', 'dev', 'tun0', 'alias', 'wgdriver:another:x']);
+  setAlias('tun0', 'wgdriver:another:x');
   await made.create(link);
   assert.deepEqual(await listMarked(mark), [{ name: link.name, endpointId: link.endpointId }]);
   assert.deepEqual(await listMarked(markOf('another')), [{ name: 'tun0', endpointId: 'x' }]);
@@ -120,6 +137,32 @@ test('links are listed and deleted by their mark, twice as well', { skip }, asyn
     shownLinks().map(({ ifname }) => ifname),
     ['tun0'],
   );
+});
+
+test('a recorded link is deleted whatever its alias has become, and one of another kind is not', {
+  skip,
+}, async () => {
+  const own = iprouteLinks(mark, kernel ? 'wireguard' : 'tun');
+  await made.create(link);
+  setAlias(link.name, anyAliases[0]);
+  await assert.rejects(own.delete(link.name), isLinkError(undefined, /it is not this driver’s/));
+  await own.deleteRecorded(link.name);
+  await own.deleteRecorded(link.name);
+  assert.deepEqual(shownLinks(), []);
+  addForeignLink(link.name);
+  await assert.rejects(
+    links.deleteRecorded(link.name),
+    isLinkError(undefined, /^delete link wgd1a2b3c: it is not this driver’s: its kind is tun$/),
+  );
+});
+
+test('listing survives any alias', { skip }, async () => {
+  await made.create(link);
+  addForeignLink('tun0');
+  for (const alias of anyAliases) {
+    setAlias('tun0', alias);
+    assert.deepEqual(await links.list(), [{ name: link.name, endpointId: link.endpointId }]);
+  }
 });
 
 test('deleting one link at once from many sides', { skip }, async () => {

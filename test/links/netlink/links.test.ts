@@ -9,7 +9,14 @@ import { netlinkLinks } from '../../../src/links/netlink/links.ts';
 import { netlinkObstacle, probeWireGuardByNetlink } from '../../../src/links/netlink/probe.ts';
 import { PrivateKey } from '../../../src/wireguard/key.ts';
 import { enterFreshNamespace } from '../../support/fresh-namespace.ts';
-import { addForeignLink, deleteAllLinks, shownLink, shownLinks } from '../../support/namespace-links.ts';
+import {
+  addForeignLink,
+  anyAliases,
+  deleteAllLinks,
+  setAlias,
+  shownLink,
+  shownLinks,
+} from '../../support/namespace-links.ts';
 
 const obstacle = netlinkObstacle();
 const { skip = obstacle } = await enterFreshNamespace('ip');
@@ -35,7 +42,7 @@ test('a link is made marked, down, and with the MTU asked for', options, async (
 test('links are listed and deleted by their mark, twice as well', options, async () => {
   const links = linksOf('bridge');
   addForeignLink('tun0');
-  execFileSync('ip', ['link', 'set', 'dev', 'tun0', 'alias', 'wgdriver:another:x']);
+  setAlias('tun0', 'wgdriver:another:x');
   await links.create(link);
   assert.deepEqual(await links.list(), [{ name: link.name, endpointId: link.endpointId }]);
   assert.deepEqual(await linksOf('bridge', markOf('another')).list(), [{ name: 'tun0', endpointId: 'x' }]);
@@ -79,9 +86,67 @@ test(
     addForeignLink('wgd2');
     await links.deleteUnfinished('wgd2');
     addBridge();
-    execFileSync('ip', ['link', 'set', 'dev', link.name, 'alias', 'somebody’s']);
+    setAlias(link.name, 'somebody’s');
     await links.deleteUnfinished(link.name);
     assert([link.name, 'wgd2'].every(shownLink));
+  },
+);
+
+test(
+  'a recorded link is deleted whatever its alias has become, and one of another kind is not',
+  options,
+  async () => {
+    const links = linksOf('bridge');
+    await links.create(link);
+    setAlias(link.name, anyAliases[0]);
+    await assert.rejects(links.delete(link.name), { message: /it is not this driver’s/ });
+    await links.deleteRecorded(link.name);
+    await links.deleteRecorded(link.name);
+    assert.deepEqual(shownLinks(), []);
+    addForeignLink(link.name);
+    const message = 'delete link wgd1a2b3c: it is not this driver’s: its kind is tun';
+    await assert.rejects(links.deleteRecorded(link.name), isLinkError(undefined, message));
+  },
+);
+
+test('listing survives any alias', options, async () => {
+  const links = linksOf('bridge');
+  await links.create(link);
+  addForeignLink('tun0');
+  for (const alias of anyAliases) {
+    setAlias('tun0', alias);
+    assert.deepEqual(await links.list(), [{ name: link.name, endpointId: link.endpointId }]);
+  }
+});
+
+test(
+  'the MTU of a link is changed where it is: on the host, and in a container under another name',
+  options,
+  async () => {
+    const links = linksOf('bridge');
+    const place = { ...link, sandbox: '/run/netns/box' };
+    await links.create(link);
+    await links.change(place, { mtu: 1400 });
+    assert.equal(shownLink(link.name)?.mtu, 1400);
+    execFileSync('ip', ['netns', 'add', 'box']);
+    try {
+      execFileSync('ip', ['link', 'add', 'dev', 'wgd-peer', 'type', 'veth', 'peer', 'name', 'wgd-inside']);
+      const veth = linksOf('veth');
+      setAlias('wgd-inside', mark.write('v'));
+      execFileSync('ip', ['link', 'set', 'dev', 'wgd-inside', 'netns', 'box', 'name', 'wg0']);
+      await veth.change({ name: 'wgd-inside', endpointId: 'v', sandbox: '/run/netns/box' }, { mtu: 1333 });
+      const shown = execFileSync('ip', ['-n', 'box', 'link', 'show', 'dev', 'wg0'], { encoding: 'utf8' });
+      assert.match(shown, / mtu 1333 /);
+    } finally {
+      execFileSync('ip', ['netns', 'delete', 'box']);
+    }
+    for (const nowhere of [
+      { ...place, endpointId: 'x' },
+      { name: 'wgdnone', endpointId: 'x' },
+    ]) {
+      assert.equal(await links.read(nowhere), undefined);
+      await assert.rejects(links.change(nowhere, { mtu: 1400 }), { code: 'ENODEV' });
+    }
   },
 );
 

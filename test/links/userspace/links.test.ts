@@ -9,7 +9,14 @@ import type { LinkError, Links, NewLink } from '../../../src/links/links.ts';
 import { markOf } from '../../../src/links/mark.ts';
 import { userspaceLinks, userspaceProgram } from '../../../src/links/userspace/links.ts';
 import { enterFreshNamespace } from '../../support/fresh-namespace.ts';
-import { addForeignLink, deleteAllLinks, shownLink } from '../../support/namespace-links.ts';
+import { assertReadsAndChanges } from '../../support/links-in-containers.ts';
+import {
+  addForeignLink,
+  anyAliases,
+  deleteAllLinks,
+  setAlias,
+  shownLink,
+} from '../../support/namespace-links.ts';
 import { hub, ownPublicKeyText, privateKeyText, publicKeyTexts } from '../../wireguard/config/hubs.ts';
 
 const { skip } = await enterFreshNamespace('wireguard-go', 'wg');
@@ -72,6 +79,15 @@ test('deleting a link ends its program, and deleting it twice is no error', { sk
   assert.equal(existsSync(socket), false);
 });
 
+test(
+  'a link in a container is read and changed, one setting at a time and all together, while it carries traffic',
+  {
+    skip,
+    timeout: 600_000,
+  },
+  () => assertReadsAndChanges(links),
+);
+
 test('a link of the same name: EEXIST, nothing made, and the other’s link is not touched', {
   skip,
 }, async () => {
@@ -115,11 +131,57 @@ test('what a create that was cut short had left is deleted, and what it cannot h
   addForeignLink(link.name);
   await links.deleteUnfinished(link.name);
   execFileSync('wireguard-go', ['wgd2'], { stdio: 'ignore' });
-  execFileSync('ip', ['link', 'set', 'dev', 'wgd2', 'alias', 'somebody’s']);
+  setAlias('wgd2', 'somebody’s');
   await links.deleteUnfinished('wgd2');
   execFileSync('ip', ['link', 'add', 'dev', 'wgd3', 'type', 'bridge']);
   await links.deleteUnfinished('wgd3');
   assert([link.name, 'wgd2', 'wgd3'].every(shownLink));
+});
+
+test('a recorded link is deleted whatever its alias has become, and one of another kind is not', {
+  skip,
+}, async () => {
+  await links.create(link);
+  setAlias(link.name, 'a container’s root was here');
+  await assert.rejects(links.delete(link.name), isLinkError(undefined, /it is not this driver’s/));
+  await links.deleteRecorded(link.name);
+  assert.equal(shownLink(link.name), undefined);
+  awaitEndOfPrograms();
+  await links.deleteRecorded(link.name);
+  addForeignLink(link.name);
+  await assert.rejects(
+    links.deleteRecorded(link.name),
+    isLinkError(undefined, /^delete link wgd1a2b3c: it is not this driver’s: its kind is tun$/),
+  );
+  assert(shownLink(link.name));
+});
+
+test('listing and deleting survive any alias', { skip }, async () => {
+  await links.create(link);
+  addForeignLink('tun0');
+  for (const alias of anyAliases) {
+    setAlias('tun0', alias);
+    assert.deepEqual(await links.list(), [{ name: link.name, endpointId: link.endpointId }]);
+  }
+  setAlias(link.name, anyAliases[0]);
+  await links.deleteRecorded(link.name);
+});
+
+test('a link whose mark is gone is read and changed all the same, but for its MTU', { skip }, async () => {
+  await links.create(link);
+  setAlias(link.name, 'another');
+  await links.change(link, { fwmark: 7 });
+  const { name, mtu, fwmark } = (await links.read(link)) ?? assert.fail();
+  assert.deepEqual([name, mtu, fwmark], [link.name, undefined, 7]);
+  await assert.rejects(links.change(link, { mtu: 1400 }), { code: 'ENODEV' });
+});
+
+test('the host’s link of a name, whoever marked it', { skip }, async () => {
+  await links.create(link);
+  setAlias(link.name, 'another');
+  await links.change({ name: link.name }, { mtu: 1400, fwmark: 7 });
+  const { mtu, fwmark } = (await links.read({ name: link.name })) ?? assert.fail();
+  assert.deepEqual([mtu, fwmark], [1400, 7]);
 });
 
 test('a link that cannot be marked is undone', { skip }, async () => {
@@ -152,10 +214,10 @@ test('what wireguard-go says of a failure is one line, without its banner', { sk
 test('configuring what is not there, or is no WireGuard link', { skip }, async () => {
   await assert.rejects(
     links.configure('wgdnone', device),
-    isLinkError(undefined, /^configure link wgdnone: .*ENOENT/),
+    isLinkError('ENOENT', /^configure link wgdnone: .*ENOENT/),
   );
   addForeignLink('tun0');
-  await assert.rejects(links.configure('tun0', device), isLinkError(undefined, /^configure link tun0: /));
+  await assert.rejects(links.configure('tun0', device), isLinkError('ENOENT', /^configure link tun0: /));
 });
 
 test('a program that is missing, that fails, and that makes no link', { skip }, async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { encodeAttributes } from '../../../src/netlink/attribute.ts';
-import { concat, cString, u32 } from '../../../src/netlink/bytes.ts';
+import { concat, cString, u16, u32 } from '../../../src/netlink/bytes.ts';
 import { decodeMessages } from '../../../src/netlink/message.ts';
 import {
   decodeLink,
@@ -10,6 +10,7 @@ import {
   encodeGetLink,
   encodeNewLink,
   encodeSetAlias,
+  encodeSetMtu,
   RTM_DELLINK,
   RTM_NEWLINK,
 } from '../../../src/netlink/route/link.ts';
@@ -40,6 +41,11 @@ test('the alias as `ip link set` sends it, but for the link by its name and not 
     encodeSetAlias('wgt0', 'wgdriver:own:e1'),
     concat([new Uint8Array(16), name, ofIp.slice(16)]),
   );
+});
+
+test('the MTU as `ip link set dev wgt0 mtu 1400` sends it', () => {
+  const index = concat([new Uint8Array(4), u32(2), new Uint8Array(8)]);
+  assert.deepEqual(encodeSetMtu(2, 1400), concat([index, u16(8), u16(4), u32(1400)]));
 });
 
 test('RTM_GETLINK by name and of all, from linux/rtnetlink.h: IFLA_EXT_MASK is RTEXT_FILTER_SKIP_STATS', () => {
