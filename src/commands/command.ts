@@ -20,7 +20,11 @@ interface StrictCommand<Args extends ArgsDef> {
   readonly maxPositionals?: number;
   /** Commands that may follow its name; any other word is an argument of its own. */
   readonly subCommands?: SubCommandsDef;
-  readonly run: (args: ParsedArgs<Args>, positionals: readonly string[]) => Promise<void> | void;
+  readonly run: (
+    args: ParsedArgs<Args>,
+    positionals: readonly string[],
+    rawArgs: readonly string[],
+  ) => Promise<void> | void;
 }
 
 /** A citty command that refuses what citty lets pass: unknown options, and values that are missing or wrong. */
@@ -37,7 +41,7 @@ export function strictCommand<Args extends ArgsDef>(command: StrictCommand<Args>
       if (surplus !== undefined) {
         throw new UsageError(`unexpected argument ${surplus}`);
       }
-      await command.run(args, positionals);
+      await command.run(args, positionals, rawArgs);
     },
   });
   // Its arguments are its own affair: a table of commands has no one type for them.
@@ -87,6 +91,23 @@ function refuseOddBooleans(rawArgs: readonly string[], declared: ArgsDef): void 
 
 function camelCase(name: string): string {
   return name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
+}
+
+/**
+ * All values of an option that may be given more than once, each of which may be a list with commas; of the parsed
+ * arguments only the last would be there.
+ */
+export function everyValue(option: string, rawArgs: readonly string[]): string[] {
+  const end = rawArgs.indexOf('--');
+  return rawArgs
+    .slice(0, end === -1 ? undefined : end)
+    .flatMap((argument, index, all) => {
+      if (argument === `--${option}`) {
+        return all[index + 1] ?? [];
+      }
+      return argument.startsWith(`--${option}=`) ? argument.slice(option.length + 3) : [];
+    })
+    .flatMap((value) => value.split(',').map((part) => part.trim()));
 }
 
 /** An option that is one of a few words. @throws UsageError */

@@ -1,15 +1,14 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { derivePresharedKey, type KeyScheme } from '../keys/derivation.ts';
 import { type KeyPair, keyPairsOf, workersFor } from '../keys/key-pairs.ts';
 import { hostsOf, maxAddresses, parseRange, requireMasked } from '../keys/ranges.ts';
+import { countSelected, firstOf, isSelected, isWithin, type Selection, selected } from '../keys/selection.ts';
 import { optionPrefix } from '../networks/options.ts';
 import {
   type Address,
   type AddressRange,
-  addressesOf,
-  compareAddresses,
-  countOf,
+  bits,
   covers,
   formatPrefix,
   hostPrefix,
@@ -20,12 +19,13 @@ import {
 } from '../wireguard/address.ts';
 import type { Hub } from '../wireguard/config/hub.ts';
 import { hubJson } from '../wireguard/config/json.ts';
-import { netdev, network, networkdKeyFile } from '../wireguard/config/networkd.ts';
+import { type Kept, keptOf } from '../wireguard/config/kept.ts';
+import { netdev, network } from '../wireguard/config/networkd.ts';
 import { wgQuick, wgSetconf } from '../wireguard/config/wg-quick.ts';
 import type { Peer } from '../wireguard/device.ts';
 import { type PresharedKey, type PrivateKey, parsePrivateKey, publicKeyOf } from '../wireguard/key.ts';
-import { oneOf, strictCommand, UsageError, usage, wholeNumber } from './command.ts';
-import { askForNetwork } from './engine-network.ts';
+import { everyValue, oneOf, strictCommand, UsageError, usage, wholeNumber } from './command.ts';
+import { askForNetwork, type KnownNetwork, type KnownSubnet } from './engine-network.ts';
 import { engineOption, secretsOption } from './host-options.ts';
 import { keyOptions, keySchemeOf } from './key-options.ts';
 import { print, replaceFile } from './output.ts';
@@ -53,7 +53,8 @@ export default strictCommand({
     address: {
       type: 'string',
       valueHint: 'ADDRESS',
-      description: 'The hub’s own address (Default: the network’s gateway, else the first of the subnet)',
+      description:
+        'The hub’s own address, one for each subnet (Default: the network’s gateway, else its first)',
     },
     'listen-port': {
       type: 'string',
@@ -63,12 +64,30 @@ export default strictCommand({
     'private-key-file': {
       type: 'string',
       valueHint: 'FILE',
-      description: 'The hub’s private key, as `wg genkey` wrote it',
+      description: 'The hub’s private key, as `wg genkey` wrote it (Default: it is read on the hub)',
+    },
+    'hub-key-file': {
+      type: 'string',
+      valueHint: 'PATH',
+      description:
+        'Where wg-quick and networkd find the key on the hub (Default: /etc/wireguard/INTERFACE.key and ' +
+        '/etc/systemd/network/INTERFACE.key)',
     },
     peers: {
       type: 'string',
-      valueHint: 'COUNT|RANGE',
-      description: 'Which addresses get a peer: the first so many, or a range (Default: the whole subnet)',
+      valueHint: 'COUNT|RANGE,…',
+      description:
+        'Which addresses get a peer: the first so many, or ranges (Default: all but --aux-address)',
+    },
+    except: {
+      type: 'string',
+      valueHint: 'RANGE,…',
+      description: 'Which addresses get no peer, such as one that somebody’s laptop has',
+    },
+    keep: {
+      type: 'string',
+      valueHint: 'FILE',
+      description: 'The hub’s file of now: what is in it and not from here stays, for wg-quick and setconf',
     },
     interface: {
       type: 'string',
@@ -88,29 +107,43 @@ export default strictCommand({
       description:
         'The file to write, for root alone; for networkd FILE.netdev and FILE.network (Default: stdout)',
     },
-    subnet: {
+    subnets: {
       type: 'positional',
       required: false,
-      valueHint: 'PREFIX',
-      description: 'The network’s subnet, such as 192.168.5.0/24; with --network only if it has several',
+      valueHint: 'PREFIX…',
+      description: 'The network’s subnets, such as 192.168.5.0/24 (Default with --network: all that it has)',
     },
   },
-  maxPositionals: 1,
-  async run(args) {
+  async run(args, positionals, rawArgs) {
     const format = oneOf('format', formats, args.format);
-    const asked = args.subnet === undefined ? undefined : subnetArgument(args.subnet);
+    const asked = positionals.map(subnetArgument);
     const interfaceName = interfaceNameOf(args.interface);
+    if (args.keep !== undefined && format !== 'wg-quick' && format !== 'setconf') {
+      throw new UsageError(
+        'option --keep: expected --format wg-quick or setconf; networkd reads peers of yours from ' +
+          `${interfaceName}.netdev.d/NAME.conf as well`,
+      );
+    }
     const known = args.network === undefined ? undefined : await askForNetwork(args, args.network, asked);
-    const subnet = known?.subnet ?? asked;
-    if (subnet === undefined) {
+    const subnets = known?.subnets ?? asked.map((subnet) => ({ subnet, gateway: undefined }));
+    if (subnets.length === 0) {
       throw new UsageError('no subnet: expected it as a prefix, such as 192.168.5.0/24, or --network');
     }
-    const address = addressOf(args.address ?? known?.gateway?.toString(), subnet);
+    const addresses = hubAddresses(subnets, everyValue('address', rawArgs));
     const listenPort =
       args['listen-port'] === undefined
         ? (known?.listenPort ?? defaultListenPort)
         : wholeNumber('listen-port', 1, 65535, args['listen-port']);
-    const { range, count } = peerRange(args.peers, subnet, address);
+    const selection = selectionOf(
+      subnets.map(({ subnet }) => subnet),
+      everyValue('peers', rawArgs),
+      [
+        ...addresses.map(({ address }) => alone(address)),
+        ...everyValue('except', rawArgs).map((text) => usage(() => parseRange(text))),
+      ],
+      known?.subnets.flatMap(({ auxiliaryAddresses }) => [...auxiliaryAddresses.values()]) ?? [],
+    );
+    const count = usage(() => countSelected(selection));
     const keyFile = args['private-key-file'];
     const privateKey = keyFile === undefined ? undefined : await readPrivateKey(keyFile);
     if (privateKey && known && publicKeyOf(privateKey) !== known.hubKey) {
@@ -119,41 +152,95 @@ export default strictCommand({
           `${known.hubKey}, so containers would not reach this hub`,
       );
     }
+    const kept = (path: string) =>
+      keptOfFile(path, {
+        addresses,
+        hasPrivateKey: privateKey !== undefined,
+        hasPeer: ({ address, length }) => length === bits(address) && isSelected(selection, address),
+      });
+    const keep = args.keep === undefined ? undefined : await kept(args.keep);
+    if (args.output !== undefined && args.keep === undefined) {
+      await refuseToOverwrite(args.output, format, kept);
+    }
     const scheme = known?.scheme ?? (await keySchemeOf(args));
-    if (privateKey === undefined) {
-      process.stderr.write(
-        format === 'networkd'
-          ? `wgdriver: warning: no --private-key-file, so the hub’s own key is looked for in ${networkdKeyFile(interfaceName)} there: ` +
-              'put it there, readable for the group systemd-network (mode 0640)\n'
-          : 'wgdriver: warning: no --private-key-file, so the hub’s own key is left out: give it there by ' +
-              `\`wg set ${interfaceName} private-key FILE\`, and again after each setconf and syncconf, which take it away\n`,
-      );
+    for (const warning of warningsOf(format, interfaceName, privateKey, known, args.output)) {
+      process.stderr.write(`wgdriver: warning: ${warning}\n`);
     }
-    if (known?.presharedKey !== undefined) {
-      process.stderr.write(
-        'wgdriver: warning: the peers’ preshared keys are in this configuration, so it is secret: ' +
-          (format === 'networkd'
-            ? 'the .netdev file there is for root and the group systemd-network alone (chgrp, mode 0640)\n'
-            : 'bring it to the hub by a way that nobody else sees\n'),
-      );
-    }
-    const pairs = keyPairsOf(scheme, containersOf(range, count, address), workersFor(count));
+    const pairs = keyPairsOf(scheme, selected(selection), workersFor(count));
     // Where the peers themselves run down the terminal, a bar would be in their way.
     const hasBar = args.output !== undefined || !process.stdout.isTTY;
+    const hubKeyFile = args['hub-key-file'] ?? (format === 'json' && keyFile ? resolve(keyFile) : undefined);
     const files = filesOf(format, {
-      comment: `wgdriver endpoint-config ${formatPrefix(subnet)}, ${count} peers`,
+      comment: `wgdriver endpoint-config ${subnets.map(({ subnet }) => formatPrefix(subnet)).join(' ')}, ${count} peers`,
       interfaceName,
-      address,
-      subnet,
+      addresses,
       listenPort,
       hasPresharedKeys: known?.presharedKey !== undefined,
       peers: peersOf(hasBar ? withProgress(pairs, count) : pairs, scheme, known?.presharedKey),
       ...(privateKey === undefined ? {} : { privateKey }),
-      ...(keyFile === undefined ? {} : { privateKeyFile: resolve(keyFile) }),
+      ...(hubKeyFile === undefined ? {} : { privateKeyFile: hubKeyFile }),
+      ...(keep === undefined ? {} : { kept: keep }),
     });
     await write(files, args.output);
   },
 });
+
+function warningsOf(
+  format: Format,
+  interfaceName: string,
+  privateKey: PrivateKey | undefined,
+  known: KnownNetwork | undefined,
+  output: string | undefined,
+): string[] {
+  const warnings: string[] = [];
+  if (format === 'setconf' && privateKey === undefined) {
+    warnings.push(
+      'this configuration has no private key, so `wg setconf` and `wg syncconf` take the hub’s away: follow them by ' +
+        `\`wg set ${interfaceName} private-key FILE\`, or give --private-key-file`,
+    );
+  }
+  if (known?.presharedKey !== undefined) {
+    warnings.push(
+      'the peers’ preshared keys are in this configuration, so it is secret: ' +
+        (format === 'networkd'
+          ? 'the .netdev file there is for root and the group systemd-network alone (chgrp, mode 0640)'
+          : `bring it to the hub by a way that nobody else sees${output === undefined ? ', and keep it in a file for root alone' : ''}`),
+    );
+  }
+  return warnings;
+}
+
+/** @throws Error that names the file, and the line in it */
+async function keptOfFile(path: string, ours: Parameters<typeof keptOf>[1]): Promise<Kept> {
+  const text = await readFile(path, 'utf8');
+  try {
+    return keptOf(text, ours);
+  } catch (error) {
+    throw new Error(`${path}: ${(error as Error).message}`);
+  }
+}
+
+/** @throws Error if somebody has put something of their own into the file */
+async function refuseToOverwrite(
+  path: string,
+  format: Format,
+  kept: (path: string) => Promise<Kept>,
+): Promise<void> {
+  if (format !== 'wg-quick' && format !== 'setconf') {
+    return;
+  }
+  const present = await stat(path).catch(() => undefined);
+  if (present === undefined || !present.isFile() || present.size === 0) {
+    return;
+  }
+  const { interfaceLines, peers } = await kept(path);
+  if (interfaceLines.length + peers.length > 0) {
+    throw new Error(
+      `${path}: it holds ${interfaceLines.length} lines of [Interface] and ${peers.length} peers that are not from ` +
+        `here: give --keep ${path} to keep them, or delete the file first`,
+    );
+  }
+}
 
 interface ConfigFile {
   readonly suffix: string;
@@ -199,14 +286,23 @@ function subnetArgument(text: string): Prefix {
   return usage(() => requireMasked(subnet));
 }
 
-function addressOf(text: string | undefined, subnet: Prefix): Address {
-  const address = text === undefined ? hostsOf(subnet).first : parseAddress(text);
-  if (address === undefined || !isHostOf(subnet, address)) {
-    throw new UsageError(
-      `option --address: expected an address for a host of ${formatPrefix(subnet)}, got ${text}`,
-    );
-  }
-  return address;
+/** The hub's address in each subnet: the one that was asked for, else the gateway, else the first. */
+function hubAddresses(
+  subnets: readonly Pick<KnownSubnet, 'subnet' | 'gateway'>[],
+  texts: readonly string[],
+): Prefix[] {
+  const asked = texts.map((text) => {
+    const address = parseAddress(text);
+    if (address === undefined || !subnets.some(({ subnet }) => isHostOf(subnet, address))) {
+      const names = subnets.map(({ subnet }) => formatPrefix(subnet)).join(' or ');
+      throw new UsageError(`option --address: expected an address for a host of ${names}, got ${text}`);
+    }
+    return address;
+  });
+  return subnets.map(({ subnet, gateway }) => ({
+    address: asked.find((address) => isHostOf(subnet, address)) ?? gateway ?? hostsOf(subnet).first,
+    length: subnet.length,
+  }));
 }
 
 function interfaceNameOf(text: string): string {
@@ -216,46 +312,52 @@ function interfaceNameOf(text: string): string {
   return text;
 }
 
-/** The addresses that were asked for, and how many of them are peers: the hub may be among them. */
-function peerRange(
-  text: string | undefined,
-  subnet: Prefix,
-  hub: Address,
-): { range: AddressRange; count: number } {
-  const isCount = text !== undefined && /^\d+$/.test(text);
-  const range = isCount ? hostsOf(subnet) : usage(() => parseRange(text ?? formatPrefix(subnet)));
-  for (const end of [range.first, range.last]) {
-    if (!isHostOf(subnet, end)) {
-      throw new UsageError(
-        `option --peers: ${end.toString()} is no host’s address in ${formatPrefix(subnet)}`,
-      );
+/**
+ * Which addresses get a peer.
+ * @param without the hub's, and those that were named to be left out
+ * @param auxiliary addresses of the network's that no container has: each only if it was asked for by itself
+ */
+function selectionOf(
+  subnets: readonly Prefix[],
+  texts: readonly string[],
+  without: readonly AddressRange[],
+  auxiliary: readonly Address[],
+): Selection {
+  const [first] = texts;
+  if (texts.length === 1 && first !== undefined && /^\d+$/.test(first)) {
+    const [subnet, ...more] = subnets;
+    if (subnet === undefined || more.length > 0) {
+      throw new UsageError('option --peers: expected ranges, not a count, as there are several subnets');
+    }
+    const all = [...without, ...auxiliary.map(alone)];
+    const count = wholeNumber('peers', 1, Number(maxAddresses), first);
+    const { range, found } = firstOf(hostsOf(subnet), count, all);
+    wholeNumber('peers', 1, found, first);
+    return { ranges: [range], without: all };
+  }
+  const ranges =
+    texts.length === 0 ? subnets.map(hostsOf) : texts.map((text) => usage(() => parseRange(text)));
+  for (const end of texts.length === 0 ? [] : ranges.flatMap((range) => [range.first, range.last])) {
+    if (!subnets.some((subnet) => isHostOf(subnet, end))) {
+      const names = subnets.map(formatPrefix).join(' or ');
+      throw new UsageError(`option --peers: ${end.toString()} is no host’s address in ${names}`);
     }
   }
-  const most = Math.min(Number(countOf(range)), Number(maxAddresses)) - (isWithin(range, hub) ? 1 : 0);
-  return { range, count: isCount ? wholeNumber('peers', 1, most, text) : most };
+  const isAsked = (address: Address) =>
+    texts.some((text) => {
+      const asked = parseAddress(text);
+      return asked !== undefined && sameAddress(asked, address);
+    });
+  return { ranges, without: [...without, ...auxiliary.filter((address) => !isAsked(address)).map(alone)] };
 }
 
-/** The first so many addresses of a range, without the hub. */
-function* containersOf(range: AddressRange, count: number, hub: Address): Generator<Address> {
-  let left = count;
-  for (const address of addressesOf(range)) {
-    if (left === 0) {
-      return;
-    }
-    if (!sameAddress(address, hub)) {
-      left -= 1;
-      yield address;
-    }
-  }
+function alone(address: Address): AddressRange {
+  return { first: address, last: address };
 }
 
 /** Neither outside of the subnet nor its network or broadcast address. */
 function isHostOf(subnet: Prefix, address: Address): boolean {
   return covers(subnet, hostPrefix(address)) && isWithin(hostsOf(subnet), address);
-}
-
-function isWithin({ first, last }: AddressRange, address: Address): boolean {
-  return compareAddresses(first, address) <= 0 && compareAddresses(address, last) <= 0;
 }
 
 async function readPrivateKey(path: string): Promise<PrivateKey> {

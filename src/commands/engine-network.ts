@@ -4,7 +4,14 @@ import { createEngine } from '../engine/client.ts';
 import { RequestError } from '../engine/request.ts';
 import { defaultAdditional, defaultDerivation, type KeyScheme } from '../keys/derivation.ts';
 import { decodeNetworkOptions, type NetworkOptions, ourOptions } from '../networks/options.ts';
-import { type Address, formatPrefix, type Prefix, parseAddress, parsePrefix } from '../wireguard/address.ts';
+import {
+  type Address,
+  formatPrefix,
+  masked,
+  type Prefix,
+  parseAddress,
+  parsePrefix,
+} from '../wireguard/address.ts';
 import type { PresharedKey, PublicKey } from '../wireguard/key.ts';
 import { UsageError } from './command.ts';
 import { engineSocketOf } from './host-options.ts';
@@ -12,14 +19,20 @@ import { seedOf, warnIfShort } from './key-options.ts';
 
 /** What a hub has to know of a network. */
 export interface KnownNetwork {
-  readonly subnet: Prefix;
-  /** The hub's address in the subnet, where the engine shows one. */
-  readonly gateway: Address | undefined;
+  readonly subnets: readonly KnownSubnet[];
   readonly listenPort: number;
   readonly hubKey: PublicKey;
   readonly scheme: KeyScheme;
   /** One of each address, or this one; absent is none. */
   readonly presharedKey?: 'derived' | PresharedKey;
+}
+
+export interface KnownSubnet {
+  readonly subnet: Prefix;
+  /** The hub's address in the subnet, where the engine shows one. */
+  readonly gateway: Address | undefined;
+  /** Addresses that the engine gives to no container, by their names. */
+  readonly auxiliaryAddresses: ReadonlyMap<string, Address>;
 }
 
 interface NetworkArguments {
@@ -32,20 +45,21 @@ interface NetworkArguments {
 }
 
 /**
- * Asks the engine, or a Swarm's manager, for a network: by its name, and by a subnet if it has several. All
- * that makes keys is the network's; its seed file may be elsewhere here.
+ * Asks the engine, or a Swarm's manager, for a network. All that makes keys is the network's; its seed file may be
+ * elsewhere here.
+ * @param asked subnets of it, all of them if there is none
  * @throws Error that says what the user must do
  */
 export async function askForNetwork(
   args: NetworkArguments,
   name: string,
-  asked: Prefix | undefined,
+  asked: readonly Prefix[],
 ): Promise<KnownNetwork> {
   if (args.additional !== defaultAdditional || args.derivation !== defaultDerivation || args.seed) {
     throw new UsageError('--seed, --additional and --derivation do not go with --network, which has its own');
   }
   const network = await inspect(engineSocketOf(args), name);
-  const { subnet, gateway } = subnetOf(network, asked);
+  const subnets = subnetsOf(network, asked);
   const options = optionsOf(network);
   const { peer, peerkey, derivation } = options;
   const ownSeed = args['seed-file'] === undefined ? undefined : await seedOf(args);
@@ -53,8 +67,7 @@ export async function askForNetwork(
   const { seed, additional, presharedKey } = secrets;
   warnIfShort(seed);
   return {
-    subnet,
-    gateway,
+    subnets,
     listenPort: peer.port,
     hubKey: peerkey,
     scheme: { seed, additional, derivation },
@@ -92,17 +105,26 @@ function optionsOf({ name, options }: NetworkInspection): NetworkOptions {
   }
 }
 
-function subnetOf({ name, subnets }: NetworkInspection, asked: Prefix | undefined) {
-  const there = subnets.flatMap(({ subnet, gateway }) => {
+function subnetsOf({ name, subnets }: NetworkInspection, asked: readonly Prefix[]): KnownSubnet[] {
+  const present = subnets.flatMap(({ subnet, gateway, auxiliaryAddresses }) => {
     const prefix = parsePrefix(subnet);
-    return prefix === undefined ? [] : [{ subnet: prefix, gateway: parseAddress(gateway) }];
+    const auxiliary = Object.entries(auxiliaryAddresses).flatMap(([key, text]) => {
+      const address = parseAddress(text);
+      return address === undefined ? [] : [[key, address] as const];
+    });
+    return prefix === undefined
+      ? []
+      : // The engine takes a subnet with host bits, and means the whole of it.
+        [{ subnet: masked(prefix), gateway: parseAddress(gateway), auxiliaryAddresses: new Map(auxiliary) }];
   });
-  const [found, ...others] = there.filter(
-    ({ subnet }) => asked === undefined || formatPrefix(subnet) === formatPrefix(asked),
-  );
-  if (found === undefined || others.length > 0) {
-    const names = there.map(({ subnet }) => formatPrefix(subnet)).join(', ') || 'none';
-    throw new Error(`network ${name}: expected one of its subnets as an argument; there are ${names}`);
+  const isAsked = ({ subnet }: KnownSubnet) =>
+    asked.length === 0 || asked.some((prefix) => formatPrefix(prefix) === formatPrefix(subnet));
+  const found = present.filter(isAsked);
+  if (found.length < Math.max(asked.length, 1)) {
+    const names = present.map(({ subnet }) => formatPrefix(subnet)).join(', ') || 'none';
+    throw new Error(
+      `network ${name}: expected its subnets as arguments, or none for all; there are ${names}`,
+    );
   }
   return found;
 }

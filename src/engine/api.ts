@@ -96,7 +96,18 @@ export const NetworkInspection = v.pipe(
     ConfigFrom: v.nullish(v.object({ Network: text }), {}),
     Options: v.nullish(v.record(v.string(), v.unknown()), {}),
     IPAM: v.nullish(
-      v.object({ Config: v.nullish(v.array(v.object({ Subnet: text, Gateway: text })), []) }),
+      v.object({
+        Config: v.nullish(
+          v.array(
+            v.object({
+              Subnet: text,
+              Gateway: text,
+              AuxiliaryAddresses: v.nullish(v.record(v.string(), v.string()), {}),
+            }),
+          ),
+          [],
+        ),
+      }),
       {},
     ),
   }),
@@ -107,7 +118,12 @@ export const NetworkInspection = v.pipe(
     configFrom: ConfigFrom.Network ?? '',
     options: Options,
     /** `gateway` is empty where the engine shows only what it was given. */
-    subnets: (IPAM.Config ?? []).map(({ Subnet, Gateway }) => ({ subnet: Subnet, gateway: Gateway })),
+    subnets: (IPAM.Config ?? []).map(({ Subnet, Gateway, AuxiliaryAddresses }) => ({
+      subnet: Subnet,
+      gateway: Gateway,
+      /** By their names: `--aux-address laptop=192.168.5.9`. The engine gives them to no container. */
+      auxiliaryAddresses: AuxiliaryAddresses ?? {},
+    })),
   })),
 );
 export type NetworkInspection = v.InferOutput<typeof NetworkInspection>;

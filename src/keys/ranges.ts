@@ -14,8 +14,7 @@ import {
   sameAddress,
 } from '../wireguard/address.ts';
 
-/** As many keys as anybody needs at once; a mistyped IPv6 prefix asks for more than there is time. */
-/** Of one request. */
+/** As many keys as anybody needs of one request; a mistyped IPv6 prefix asks for more than there is time. */
 export const maxAddresses = 2n ** 20n;
 
 /**

@@ -52,7 +52,7 @@ export function addressBytes(address: Address): Uint8Array {
 }
 
 export function sameAddress(a: Address, b: Address): boolean {
-  return a.kind() === b.kind() && toNumber(a) === toNumber(b);
+  return a.kind() === b.kind() && compareAddresses(a, b) === 0;
 }
 
 /** The prefix with its host bits cleared: `10.1.0.5/16` becomes `10.1.0.0/16`. */
@@ -143,8 +143,14 @@ export function plus(address: Address, offset: bigint): Address {
 
 /** -1, 0 or 1, as for Array.sort; both of one family. */
 export function compareAddresses(a: Address, b: Address): number {
-  const difference = toNumber(a) - toNumber(b);
-  return difference === 0n ? 0 : difference < 0n ? -1 : 1;
+  const others = b.toByteArray();
+  for (const [index, byte] of a.toByteArray().entries()) {
+    const difference = byte - (others[index] ?? 0);
+    if (difference !== 0) {
+      return Math.sign(difference);
+    }
+  }
+  return 0;
 }
 
 export function toNumber(address: Address): bigint {

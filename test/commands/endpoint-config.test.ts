@@ -31,13 +31,15 @@ test('a file for wg-quick, by default', async () => {
   assert.equal(status, 0);
   const [own = '', ...peers] = sections(stdout);
   assert.equal(
-    own,
+    own.replaceAll(/ \|\| echo .*/g, ''),
     `# wgdriver endpoint-config 192.168.5.0/29, 5 peers
 [Interface]
 PrivateKey = ${hubKey}
 ListenPort = 51820
 Address = 192.168.5.1/29
-PostUp = sysctl -q -w net/ipv4/conf/%i/forwarding=1`,
+Table = off
+PostUp = sysctl -q -w net/ipv4/conf/%i/forwarding=1
+PostUp = ! iptables -S FORWARD 2>/dev/null | grep -q -e '-P FORWARD DROP'`,
   );
   assert.equal(peers[0], `[Peer]\nPublicKey = ${articleKey}\nAllowedIPs = 192.168.5.2/32`);
   // Without the network, the broadcast address and the hub.
@@ -70,9 +72,13 @@ test('for `wg setconf`', async () => {
 PrivateKey = ${hubKey}
 ListenPort = 7
 
+# wgdriver: peers from here on are made by \`wgdriver endpoint-config\`; changes in them get lost
+
 [Peer]
 PublicKey = ${articleKey}
 AllowedIPs = 192.168.5.2/32
+
+# wgdriver: end of peers
 `,
   );
 });
@@ -96,12 +102,16 @@ Name=wg7
 Kind=wireguard
 
 [WireGuard]
-PrivateKeyFile=${keyFile}
+PrivateKeyFile=/etc/systemd/network/wg7.key
 ListenPort=51820
+
+# wgdriver: peers from here on are made by \`wgdriver endpoint-config\`; changes in them get lost
 
 [WireGuardPeer]
 PublicKey=${articleKey}
 AllowedIPs=192.168.5.2/32
+
+# wgdriver: end of peers
 # ---- .network
 # wgdriver endpoint-config 192.168.5.0/30, 1 peers
 [Match]
@@ -126,18 +136,130 @@ test('as JSON, without the key', async () => {
   });
 });
 
-test('without the hub’s key it is left out, with a warning', async () => {
-  const { stdout, stderr, status } = await config('192.168.5.0/30');
-  assert.match(stderr, /warning: no --private-key-file/);
+test('without the hub’s key wg-quick and networkd read it on the hub, and nothing is warned of', async () => {
+  for (const [format, line] of [
+    ['wg-quick', /^PostUp = wg set %i private-key \/etc\/wireguard\/wg0\.key \|\| /m],
+    ['networkd', /^PrivateKeyFile=\/etc\/systemd\/network\/wg0\.key$/m],
+  ] as const) {
+    const { stdout, stderr, status } = await config('192.168.5.0/30', '--format', format);
+    assert.match(stdout, line);
+    assert.doesNotMatch(stderr, /private key/);
+    assert.equal(status, 0);
+    const named = await config('192.168.5.0/30', '--format', format, '--hub-key-file', '/root/hub.key');
+    assert.match(named.stdout, /\/root\/hub\.key/);
+  }
+});
+
+test('without the hub’s key `wg setconf` takes it away there, and a warning says so', async () => {
+  const { stdout, stderr, status } = await config('192.168.5.0/30', '--format', 'setconf');
+  assert.match(
+    stderr,
+    /warning: this configuration has no private key, so `wg setconf` .* take the hub’s away/,
+  );
   assert(!stdout.includes('PrivateKey'));
   assert.equal(status, 0);
 });
 
-test('for networkd without the hub’s key: where it is to be put', async () => {
-  const { stdout, stderr, status } = await config('192.168.5.0/30', '--format', 'networkd');
-  assert.match(stdout, /^PrivateKeyFile=\/etc\/systemd\/network\/wg0\.key$/m);
-  assert.match(stderr, /no --private-key-file, .* \/etc\/systemd\/network\/wg0\.key .*systemd-network/);
+test('several subnets in one file, which `wg syncconf` takes whole', async () => {
+  const { stdout } = await config('192.168.5.0/30', '10.0.0.0/29', '--address', '10.0.0.4');
+  assert.match(stdout, /^Address = 192\.168\.5\.1\/30\nAddress = 10\.0\.0\.4\/29$/m);
+  assert.deepEqual(addresses(stdout), [
+    '192.168.5.2/32',
+    ...[1, 2, 3, 5, 6].map((last) => `10.0.0.${last}/32`),
+  ]);
+  const json = await config('192.168.5.0/30', '10.0.0.0/29', '--format', 'json');
+  const { address, addresses: all } = JSON.parse(json.stdout);
+  assert.deepEqual([address, all], ['192.168.5.1/30', ['192.168.5.1/30', '10.0.0.1/29']]);
+});
+
+test('several ranges of peers, each address once; and exceptions', async () => {
+  const { stdout } = await config(
+    '192.168.5.0/24',
+    '--peers',
+    '192.168.5.10-192.168.5.12,192.168.5.20',
+    '--peers=192.168.5.12-192.168.5.13',
+    '--except',
+    '192.168.5.11',
+  );
+  assert.deepEqual(
+    addresses(stdout),
+    [10, 12, 20, 13].map((last) => `192.168.5.${last}/32`),
+  );
+  const counted = await config('192.168.5.0/24', '--peers', '2', '--except', '192.168.5.2-192.168.5.5');
+  assert.deepEqual(addresses(counted.stdout), ['192.168.5.6/32', '192.168.5.7/32']);
+});
+
+/** What somebody made of a file of ours: their own peer, with its comment, and their own hooks. */
+function edited(text: string): string {
+  return (
+    text.replace('[Interface]\n', '[Interface]\n# the admin was here\nMTU = 1380\nPostUp = ./mine.sh\n') +
+    `\n# Anna’s laptop\n[Peer]\nPublicKey = ${'B'.repeat(42)}E=\nAllowedIPs = 192.168.5.9/32\n`
+  );
+}
+
+test('--keep: what is in the hub’s file and not ours stays, and what is ours is made anew', async () => {
+  const before = await config('192.168.5.0/29', '--private-key-file', keyFile);
+  await writeFile(output, edited(before.stdout));
+  const args = ['192.168.5.0/28', '--peers', '192.168.5.2-192.168.5.4', '--keep', output];
+  const { stdout, status } = await config(...args);
   assert.equal(status, 0);
+  for (const line of [
+    '# the admin was here',
+    'MTU = 1380',
+    'PostUp = ./mine.sh',
+    // It had the key, and this call has none.
+    `PrivateKey = ${hubKey}`,
+    '# Anna’s laptop\n[Peer]',
+    'Address = 192.168.5.1/28',
+  ]) {
+    assert.equal(stdout.split(line).length, 2, line);
+  }
+  assert.deepEqual(
+    addresses(stdout),
+    [9, 2, 3, 4].map((last) => `192.168.5.${last}/32`),
+  );
+  // And once more: nothing is doubled.
+  await writeFile(output, stdout);
+  assert.equal((await config(...args)).stdout, stdout);
+});
+
+test('--keep of a file that 0.1 wrote: its peers at our addresses are ours', async () => {
+  await writeFile(
+    output,
+    `# wgdriver endpoint-config 192.168.5.0/29, 1 peers\n[Interface]\nListenPort = 51820\nAddress = 192.168.5.1/29\nPostUp = sysctl -q -w net/ipv4/conf/%i/forwarding=1\n\n[Peer]\nPublicKey = ${'B'.repeat(42)}E=\nAllowedIPs = 192.168.5.2/32\n`,
+  );
+  const fresh = await config('192.168.5.0/29');
+  assert.equal((await config('192.168.5.0/29', '--keep', output)).stdout, fresh.stdout);
+  // Nor is there anything in it that --output would have to ask about.
+  assert.equal((await config('192.168.5.0/29', '--output', output)).status, 0);
+  assert.equal(await readFile(output, 'utf8'), fresh.stdout);
+});
+
+test('--output does not overwrite what somebody has put into the file', async () => {
+  const before = edited((await config('192.168.5.0/29', '--private-key-file', keyFile)).stdout);
+  await writeFile(output, before);
+  const refused = await config('192.168.5.0/29', '--output', output);
+  assert.match(
+    refused.stderr,
+    /wg0\.conf: it holds 4 lines of \[Interface\] and 1 peers that are not from here: give --keep .*wg0\.conf/,
+  );
+  assert.equal(refused.status, 1);
+  assert.equal(await readFile(output, 'utf8'), before);
+  assert.equal((await config('192.168.5.0/29', '--output', output, '--keep', output)).status, 0);
+  assert.match(await readFile(output, 'utf8'), /Anna’s laptop/);
+});
+
+test('--keep of a file that cannot be read, and with a format that has another way', async () => {
+  await writeFile(output, '[Interface]\nJc = 4\n');
+  const { stderr, status } = await config('192.168.5.0/29', '--keep', output);
+  assert.match(stderr, /^wgdriver: .*wg0\.conf: line 2: Jc is a key of AmneziaWG/);
+  assert.equal(status, 1);
+  const networkd = await config('192.168.5.0/29', '--format', 'networkd', '--keep', output);
+  assert.match(
+    networkd.stderr,
+    /option --keep: expected --format wg-quick or setconf; networkd .* wg0\.netdev\.d\//,
+  );
+  assert.equal(networkd.status, 2);
 });
 
 test('scenario 1 of the article: 100 containers in a /25', async () => {
@@ -319,24 +441,40 @@ test('--network: preshared keys of its own or derived ones are in each format, a
   await rm(shared);
 });
 
-test('--network: the gateway is the hub, and a subnet of several has to be named', async (t) => {
+test('--network: the gateway is the hub; all subnets, or those that are named', async (t) => {
   const Config = [
     { Subnet: '10.1.0.0/29', Gateway: '10.1.0.3' },
     { Subnet: '10.2.0.0/29', IPRange: '10.2.0.4/30' },
   ];
   const wgnet = inspection({ IPAM: { Config } });
+  const all = await fromEngine(t, { wgnet });
+  assert.match(all.stdout, /^Address = 10\.1\.0\.3\/29\nAddress = 10\.2\.0\.1\/29$/m);
+  assert.equal(addresses(all.stdout).length, 10);
   const named = await fromEngine(t, { wgnet }, '10.1.0.0/29');
   assert.match(named.stdout, /^Address = 10\.1\.0\.3\/29$/m);
   // All of the subnet, since other hosts give away the rest of it.
   assert.equal(addresses((await fromEngine(t, { wgnet }, '10.2.0.0/29')).stdout).length, 5);
-  for (const args of [[], ['10.3.0.0/29']]) {
+  for (const args of [['10.3.0.0/29'], ['10.1.0.0/29', '10.3.0.0/29']]) {
     const { status, stderr } = await fromEngine(t, { wgnet }, ...args);
     assert.equal(status, 1);
     assert.match(
       stderr,
-      /network wgnet: expected one of its subnets .*; there are 10\.1\.0\.0\/29, 10\.2\.0\.0\/29/,
+      /network wgnet: expected its subnets as arguments, or none for all; there are 10\.1\.0\.0\/29, 10\.2\.0\.0\/29/,
     );
   }
+});
+
+test('--network: an --aux-address gets a peer if it is asked for, and host bits of a subnet do not matter', async (t) => {
+  const Config = [{ Subnet: '10.1.0.5/29', Gateway: '10.1.0.1', AuxiliaryAddresses: { laptop: '10.1.0.3' } }];
+  const wgnet = inspection({ IPAM: { Config } });
+  const last = ({ stdout }: { stdout: string }) =>
+    addresses(stdout)
+      .map((text) => text.slice(7, 8))
+      .join('');
+  assert.equal(last(await fromEngine(t, { wgnet })), '2456');
+  assert.equal(last(await fromEngine(t, { wgnet }, '--peers', '3')), '245');
+  assert.equal(last(await fromEngine(t, { wgnet }, '--peers', '10.1.0.2-10.1.0.4')), '24');
+  assert.equal(last(await fromEngine(t, { wgnet }, '--peers', '10.1.0.2-10.1.0.4,10.1.0.3')), '234');
 });
 
 test('--network: what a swarm network lacks is in its --config-only network', async (t) => {
@@ -419,10 +557,14 @@ for (const [what, networks, args, status, message] of [
 const marked = 'TUFSS0VEc2VjcmV0';
 const wrong: [what: string, args: string[], message: RegExp][] = [
   ['no subnet', [], /subnet/i],
-  ['two subnets', ['10.0.0.0/24', '10.0.1.0/24'], /unexpected argument 10\.0\.1\.0\/24/],
+  [
+    'a count for two subnets',
+    ['10.0.0.0/24', '10.0.1.0/24', '--peers', '9'],
+    /option --peers: expected ranges, not/,
+  ],
   ['an address for a subnet', ['10.0.0.1'], /10\.0\.0\.1: expected the subnet as a prefix/],
   ['a subnet with host bits', ['10.0.0.1/24'], /expected 10\.0\.0\.0\/24 for the subnet or/],
-  ['a subnet too large', ['10.0.0.0/8'], /expected at most 1048576 addresses/],
+  ['a subnet too large', ['10.0.0.0/8'], /expected at most 1048576 addresses.*: name fewer with --peers$/],
   [
     'an address outside',
     ['10.0.0.0/24', '--address', '10.0.1.1'],
@@ -449,7 +591,7 @@ const wrong: [what: string, args: string[], message: RegExp][] = [
     ['10.0.0.0/30', '--peers', '2'],
     /option --peers: expected a whole number from 1 to 1/,
   ],
-  ['no peers', ['10.0.0.0/24', '--peers', '0'], /option --peers: expected a whole number from 1 to 253/],
+  ['no peers', ['10.0.0.0/24', '--peers', '0'], /option --peers: expected a whole number from 1 to 1048576/],
   [
     'peers outside',
     ['10.0.0.0/24', '--peers', '10.0.0.250-10.0.1.5'],
@@ -508,7 +650,10 @@ function config(...args: string[]) {
 }
 
 function sections(text: string): string[] {
-  return text.trimEnd().split('\n\n');
+  return text
+    .trimEnd()
+    .split('\n\n')
+    .filter((section) => !section.startsWith('# wgdriver: '));
 }
 
 function addresses(text: string): string[] {

@@ -3,10 +3,12 @@ import type { Hub } from './hub.ts';
 
 /** The hub's configuration for programs; the private key stays in its file, preshared keys do not. */
 export async function* hubJson(hub: Hub): AsyncGenerator<string> {
-  const { interfaceName, address, subnet, listenPort, privateKeyFile, peers } = hub;
+  const { interfaceName, addresses, listenPort, privateKeyFile, peers } = hub;
+  const [address, ...more] = addresses.map(formatPrefix);
   const document = {
     interface: interfaceName,
-    address: `${address.toString()}/${subnet.length}`,
+    address,
+    ...(more.length === 0 ? {} : { addresses: [address, ...more] }),
     listenPort,
     privateKeyFile,
     peers: [],

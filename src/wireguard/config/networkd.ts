@@ -1,7 +1,8 @@
 import { formatPrefix } from '../address.ts';
 import type { Hub } from './hub.ts';
+import { peersBegin, peersEnd } from './marks.ts';
 
-/** Where the hub's key is looked for if nobody said where it is. */
+/** Where the hub's key is looked for if nobody said where it is there. */
 export function networkdKeyFile(interfaceName: string): string {
   return `/etc/systemd/network/${interfaceName}.key`;
 }
@@ -19,6 +20,7 @@ export async function* netdev(hub: Hub): AsyncGenerator<string> {
     `PrivateKeyFile=${hub.privateKeyFile ?? networkdKeyFile(hub.interfaceName)}`,
     `ListenPort=${hub.listenPort}`,
   );
+  yield lines('', peersBegin);
   for await (const { publicKey, presharedKey, allowedIps } of hub.peers) {
     yield lines(
       '',
@@ -28,6 +30,7 @@ export async function* netdev(hub: Hub): AsyncGenerator<string> {
       `AllowedIPs=${allowedIps.map(formatPrefix).join(',')}`,
     );
   }
+  yield lines('', peersEnd);
 }
 
 /** systemd.network(5). */
@@ -38,7 +41,7 @@ export async function* network(hub: Hub): AsyncGenerator<string> {
     `Name=${hub.interfaceName}`,
     '',
     '[Network]',
-    `Address=${hub.address.toString()}/${hub.subnet.length}`,
+    ...hub.addresses.map((address) => `Address=${formatPrefix(address)}`),
     // Without forwarding the hub drops what one container sends to another. Before systemd 256 there was
     // IPForward= alone, which switches it on for every interface of the host.
     `# systemd before 256 cannot forward for one interface: \`sysctl net/ipv4/conf/${hub.interfaceName}/forwarding=1\` there.`,

@@ -1,27 +1,77 @@
+import { covers, formatPrefix } from '../address.ts';
 import type { Hub } from './hub.ts';
+import type { Kept } from './kept.ts';
+import { peersBegin, peersEnd } from './marks.ts';
 import { interfaceSection, peerSection } from './setconf.ts';
+
+/** Where a file without the key has it read from. */
+export function wgQuickKeyFile(interfaceName: string): string {
+  return `/etc/wireguard/${interfaceName}.key`;
+}
 
 /** A file for wg-quick(8), /etc/wireguard/INTERFACE.conf. Holds the private key. */
 export async function* wgQuick(hub: Hub): AsyncGenerator<string> {
+  const { addresses, kept } = hub;
   yield `# ${hub.comment}\n`;
   yield interfaceSection(hub, [
-    `Address = ${hub.address.toString()}/${hub.subnet.length}`,
-    // Without it the hub drops what one container sends to another. Forwarding follows the interface a
-    // packet comes in by, so the host routes for its tunnels alone. With slashes, as a name may have dots.
-    'PostUp = sysctl -q -w net/ipv4/conf/%i/forwarding=1',
+    ...addresses.map((address) => `Address = ${formatPrefix(address)}`),
+    ...(needsRoutes(hub) ? [] : ['Table = off']),
+    ...hooks(hub),
+    ...(kept?.interfaceLines ?? []),
   ]);
-  yield* peerSections(hub);
+  yield* peerSections(hub, kept);
 }
 
 /** A file for `wg setconf`, `wg syncconf` or `wg addconf` (wg(8)). Holds the private key. */
 export async function* wgSetconf(hub: Hub): AsyncGenerator<string> {
   yield `# ${hub.comment}\n`;
-  yield interfaceSection(hub);
-  yield* peerSections(hub);
+  yield interfaceSection(hub, hub.kept?.interfaceLines);
+  yield* peerSections(hub, hub.kept);
 }
 
-async function* peerSections({ peers }: Hub): AsyncGenerator<string> {
+/**
+ * wg-quick looks for a route for each peer, which takes minutes for a /16. Containers have that of their subnet; only
+ * what somebody else's peers have beside it needs more.
+ */
+function needsRoutes({ addresses, kept }: Hub): boolean {
+  const others = kept?.peers.flatMap(({ allowedIps }) => allowedIps) ?? [];
+  return !others.every((prefix) => addresses.some((own) => covers(own, prefix)));
+}
+
+/** What does not work must not take the link away: a hook that fails has wg-quick undo all. */
+function hooks({ interfaceName, privateKey, privateKeyFile = wgQuickKeyFile(interfaceName) }: Hub): string[] {
+  const hook = (command: string, otherwise: string) =>
+    `PostUp = ${command} || echo "wgdriver: ${otherwise}" >&2`;
+  return [
+    ...(privateKey === undefined
+      ? [
+          hook(
+            `wg set %i private-key ${privateKeyFile}`,
+            `%i has no private key yet: put it into ${privateKeyFile}, and run wg set %i private-key ${privateKeyFile}`,
+          ),
+        ]
+      : []),
+    // Without it the hub drops what one container sends to another. Forwarding follows the interface a packet comes
+    // in by, so the host routes for its tunnels alone. With slashes, as a name may have dots.
+    hook(
+      'sysctl -q -w net/ipv4/conf/%i/forwarding=1',
+      'containers reach %i alone until net/ipv4/conf/%i/forwarding is 1, which cannot be set from here',
+    ),
+    hook(
+      "! iptables -S FORWARD 2>/dev/null | grep -q -e '-P FORWARD DROP'",
+      'the firewall of this host drops what it forwards, so containers reach %i alone: allow it by ' +
+        'iptables -I FORWARD -i %i -j ACCEPT and iptables -I FORWARD -o %i -j ACCEPT, with Docker in DOCKER-USER',
+    ),
+  ];
+}
+
+async function* peerSections({ peers }: Hub, kept: Kept | undefined): AsyncGenerator<string> {
+  for (const { text } of kept?.peers ?? []) {
+    yield `\n${text.join('\n')}\n`;
+  }
+  yield `\n${peersBegin}\n`;
   for await (const peer of peers) {
     yield `\n${peerSection(peer)}`;
   }
+  yield `\n${peersEnd}\n`;
 }

@@ -21,8 +21,7 @@ export const publicKeyTexts = [
 export const hub: Hub & { readonly peers: readonly Peer[] } = {
   comment: 'two peers',
   interfaceName: 'wgtest',
-  address: address('192.168.5.1'),
-  subnet: prefix('192.168.5.0/24'),
+  addresses: [prefix('192.168.5.1/24')],
   listenPort: 51820,
   privateKey: privateKey(privateKeyText),
   privateKeyFile: '/etc/wireguard/key',

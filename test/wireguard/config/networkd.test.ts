@@ -15,6 +15,8 @@ Kind=wireguard
 PrivateKeyFile=/etc/wireguard/key
 ListenPort=51820
 
+# wgdriver: peers from here on are made by \`wgdriver endpoint-config\`; changes in them get lost
+
 [WireGuardPeer]
 PublicKey=${publicKeyTexts[0]}
 AllowedIPs=192.168.5.2/32
@@ -22,6 +24,8 @@ AllowedIPs=192.168.5.2/32
 [WireGuardPeer]
 PublicKey=${publicKeyTexts[1]}
 AllowedIPs=192.168.5.3/32,fd00::3/128
+
+# wgdriver: end of peers
 `,
   );
 });

@@ -1,18 +1,12 @@
 // What the configuration writers write, read by the programs that it is for.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
-import {
-  type Address,
-  formatPrefix,
-  hostPrefix,
-  masked,
-  parseAddress,
-} from '../../../src/wireguard/address.ts';
+import { type Address, formatPrefix, masked, parseAddress } from '../../../src/wireguard/address.ts';
 import { setconf } from '../../../src/wireguard/config/setconf.ts';
 import { wgQuick, wgSetconf } from '../../../src/wireguard/config/wg-quick.ts';
 import { readWgQuick } from '../../../src/wireguard/config/wg-quick-reader.ts';
@@ -20,7 +14,7 @@ import { type Device, formatEndpoint, type Peer } from '../../../src/wireguard/d
 import { clamp, type PresharedKey, PrivateKey, publicKeyOf } from '../../../src/wireguard/key.ts';
 import { anyIpv4, anyIpv6, anyPrefix } from '../../support/addresses.ts';
 import { enterFreshNamespace } from '../../support/fresh-namespace.ts';
-import { hub, ownPublicKeyText, privateKeyText, publicKeyTexts, whole, withoutKey } from './hubs.ts';
+import { hub, ownPublicKeyText, prefix, privateKeyText, publicKeyTexts, whole, withoutKey } from './hubs.ts';
 import { shapes } from './shapes.ts';
 
 const { skip } = await enterFreshNamespace('wg', 'wg-quick', 'wireguard-go');
@@ -72,7 +66,7 @@ test('`wg addconf` takes the hub’s file without a key, and leaves the key', { 
 test('wg-quick reads its file, and passes on to wg what is wg’s', { skip }, async () => {
   writeFileSync(file, await whole(wgQuick(hub)), { mode: 0o600 });
   const stripped = execFileSync('wg-quick', ['strip', file], { encoding: 'utf8' });
-  assert.doesNotMatch(stripped, /Address|PostUp/);
+  assert.doesNotMatch(stripped, /Address|PostUp|Table/);
   feed('setconf', stripped);
   const fromQuick = dump();
   feed('setconf', await whole(wgSetconf(hub)));
@@ -99,6 +93,47 @@ for (const { who, text } of shapes) {
     assert.deepEqual(theirs.peers, expectedPeers({ peers }));
   });
 }
+
+test('wg-quick brings the hub up without a key yet, and where /proc/sys cannot be written', {
+  skip,
+}, async () => {
+  const name = 'wgquick';
+  const path = join(folder, `${name}.conf`);
+  const key = join(folder, 'hub.key');
+  const file = { ...withoutKey(hub), listenPort: 51821, privateKeyFile: key };
+  writeFileSync(path, await whole(wgQuick(file)), { mode: 0o600 });
+  execFileSync('sh', ['-c', 'mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys']);
+  const quick = (verb: string) => spawnSync('wg-quick', [verb, path], { encoding: 'utf8' });
+  try {
+    const { status, stderr } = quick('up');
+    assert.equal(status, 0, stderr);
+    assert.match(
+      stderr,
+      /^wgdriver: wgquick has no private key yet: put it into .*hub\.key, and run wg set wgquick/m,
+    );
+    assert.match(
+      stderr,
+      /^wgdriver: containers reach wgquick alone until net\/ipv4\/conf\/wgquick\/forwarding is 1/m,
+    );
+    const shown = execFileSync('wg', ['show', name, 'peers'], { encoding: 'utf8' });
+    assert.deepEqual(shown.trim().split('\n').sort(), [...publicKeyTexts].sort());
+    assert.match(
+      execFileSync('ip', ['address', 'show', name], { encoding: 'utf8' }),
+      /inet 192\.168\.5\.1\/24/,
+    );
+    // One route, of the subnet, and none of each peer.
+    const routes = execFileSync('ip', ['route', 'show', 'dev', name], { encoding: 'utf8' });
+    assert.equal(routes.trim().split('\n').length, 1, routes);
+    quick('down');
+    writeFileSync(key, privateKeyText, { mode: 0o600 });
+    assert.equal(quick('up').status, 0);
+    const publicKey = execFileSync('wg', ['show', name, 'public-key'], { encoding: 'utf8' });
+    assert.equal(publicKey.trim(), ownPublicKeyText);
+  } finally {
+    quick('down');
+    execFileSync('umount', ['/proc/sys']);
+  }
+});
 
 const anyKey = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => new PrivateKey(clamp(bytes)));
 const anyPeer = fc.record(
@@ -141,7 +176,7 @@ test('any device goes through `wg setconf` and comes back whole from `wg show`',
 test('a hundred peers of one key each', { skip }, async () => {
   const peers = Array.from({ length: 100 }, (_, index) => ({
     publicKey: publicKeyOf(new PrivateKey(clamp(new Uint8Array(32).fill(index)))),
-    allowedIps: [hostPrefix(hub.address)],
+    allowedIps: [prefix('192.168.5.1/32')],
   }));
   feed('setconf', await whole(wgSetconf({ ...hub, peers })));
   assert.deepEqual([...dump().peers.keys()].sort(), peers.map(({ publicKey }) => String(publicKey)).sort());

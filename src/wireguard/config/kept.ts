@@ -1,0 +1,126 @@
+import { formatPrefix, type Prefix } from '../address.ts';
+import { peersBegin, peersEnd } from './marks.ts';
+import { sectionsOf } from './sections.ts';
+import { readWgQuick } from './wg-quick-reader.ts';
+
+/** What is in a hub's file for wg-quick(8) or wg(8) and was not written by endpoint-config. */
+export interface Kept {
+  /** Lines of [Interface]. */
+  readonly interfaceLines: readonly string[];
+  readonly peers: readonly KeptPeer[];
+}
+
+interface KeptPeer {
+  /** Its lines as they were, with the comment above it. */
+  readonly text: readonly string[];
+  readonly allowedIps: readonly Prefix[];
+}
+
+/** What the new file says itself. */
+interface Ours {
+  /** Has this address alone one of our peers? */
+  readonly hasPeer: (prefix: Prefix) => boolean;
+  readonly addresses: readonly Prefix[];
+  /** Whether the new file comes with the private key. */
+  readonly hasPrivateKey: boolean;
+}
+
+/**
+ * Tells what is ours in a hub's file from what is not: ours is what stands between our marks, and in a file without
+ * them, as of 0.1, peers whose addresses are our peers'.
+ * @throws Error that names the line
+ */
+export function keptOf(text: string, ours: Ours): Kept {
+  // Blank lines in place of our own keep the numbers of the others.
+  const lines = withoutOurs(text.replace('\ufeff', '').split(/\r\n|\n|\r/));
+  const { peers } = readWgQuick(lines.join('\n'));
+  const starts = sectionsOf(lines.join('\n')).map(({ line }) => commentAbove(lines, line - 1));
+  const blocks = starts.map((start, index) => trimmed(lines.slice(start, starts[index + 1])));
+  const own = blocks.find((block) => isInterface(block)) ?? [];
+  const others = blocks.filter((block) => !isInterface(block));
+  return {
+    interfaceLines: own.filter((line) => isKept(line, ours)),
+    peers: peers.flatMap(({ allowedIps, line }, index) => {
+      const conflict = allowedIps.filter(ours.hasPeer);
+      if (conflict.length > 0 && conflict.length < allowedIps.length) {
+        throw new Error(
+          `line ${line}: this [Peer] has ${conflict.map(formatPrefix).join(', ')}, which a container’s peer is to have; ` +
+            'take it out there, or leave the container’s out with --except',
+        );
+      }
+      return conflict.length > 0 ? [] : [{ text: others[index] ?? [], allowedIps }];
+    }),
+  };
+}
+
+function withoutOurs(lines: readonly string[]): string[] {
+  let beginning: number | undefined;
+  const kept = lines.map((line, index) => {
+    if (line.trim() === peersBegin) {
+      beginning = index;
+    }
+    const isOurs = beginning !== undefined;
+    if (line.trim() === peersEnd) {
+      beginning = undefined;
+    }
+    return isOurs ? '' : line;
+  });
+  if (beginning !== undefined) {
+    throw new Error(`line ${beginning + 1}: wgdriver’s peers begin here, and nothing says where they end`);
+  }
+  return kept;
+}
+
+/** The first of the comment lines right above a heading. */
+function commentAbove(lines: readonly string[], heading: number): number {
+  let first = heading;
+  while (
+    first > 0 &&
+    lines[first - 1]?.trimStart().startsWith('#') &&
+    !isOurComment(lines[first - 1] ?? '')
+  ) {
+    first -= 1;
+  }
+  return first;
+}
+
+function trimmed(block: readonly string[]): string[] {
+  const last = block.findLastIndex((line) => line.trim() !== '');
+  return block.slice(0, last + 1);
+}
+
+function isInterface(block: readonly string[]): boolean {
+  return block.some((line) => /^\s*\[\s*interface\s*\]/i.test(line));
+}
+
+function isOurComment(line: string): boolean {
+  return line.trim().startsWith('# wgdriver');
+}
+
+/** Is it a line of [Interface] that the new file does not have by itself? */
+function isKept(line: string, { addresses, hasPrivateKey }: Ours): boolean {
+  const [key = '', value = ''] = line
+    .split('#', 1)
+    .join('')
+    .split(/=(.*)/s, 2)
+    .map((part) => part.trim());
+  const name = key.toLowerCase();
+  if (line.trim() === '' || name.startsWith('[') || isOurComment(line)) {
+    return false;
+  }
+  switch (name) {
+    case 'listenport':
+      return false;
+    case 'privatekey':
+      return !hasPrivateKey;
+    case 'address':
+      return !addresses.map(formatPrefix).includes(value);
+    case 'table':
+      return value.toLowerCase() !== 'off';
+    case 'postup':
+      // With the one that 0.1 wrote.
+      return !value.includes('echo "wgdriver: ') && value !== 'sysctl -q -w net/ipv4/conf/%i/forwarding=1';
+    default:
+      return true;
+  }
+}
