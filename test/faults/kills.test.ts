@@ -12,11 +12,11 @@ import { attempt, run, sh, until } from '../../build/host/commands.ts';
 import { startArticleHub } from '../../build/host/hub.ts';
 import { findTunnel } from '../../build/host/tunnel.ts';
 import { linkName } from '../../src/driver/names.ts';
-import { createRandom } from '../fuzz/random.ts';
+import { faultyService, success } from '../support/faults/service.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
 import { addForeignLink, shownLinks } from '../support/namespace-links.ts';
 import { createNetworkRequest } from '../support/networks.ts';
-import { faultyService, success } from './service.ts';
+import { createRandom } from '../support/random.ts';
 
 const isUserspace = (await findTunnel()).backend === 'userspace';
 const { skip } = await enterFreshNamespace('wg', 'ping', ...(isUserspace ? ['wireguard-go'] : []));

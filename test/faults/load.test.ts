@@ -7,11 +7,11 @@ import { test } from 'node:test';
 import { endpointFiles } from '../../build/host/state.ts';
 import { findTunnel } from '../../build/host/tunnel.ts';
 import { connectEngine } from '../support/engine-client.ts';
+import { faultyService, success, type Usage } from '../support/faults/service.ts';
+import { growthPer1000 } from '../support/faults/slope.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
 import { shownLinks } from '../support/namespace-links.ts';
 import { createNetworkRequest } from '../support/networks.ts';
-import { faultyService, success, type Usage } from './service.ts';
-import { growthPer1000 } from './slope.ts';
 
 const { skip } = await enterFreshNamespace('wireguard-go', 'wg');
 

@@ -15,10 +15,10 @@ import { derivePrivateKey } from '../../src/keys/derivation.ts';
 import { parseAddress } from '../../src/wireguard/address.ts';
 import { decodeBase64, encodeBase64 } from '../../src/wireguard/base64.ts';
 import { Secret } from '../../src/wireguard/secret.ts';
+import { type FaultyService, faultyService } from '../support/faults/service.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
 import { articleOptions, createNetworkRequest } from '../support/networks.ts';
 import { wgdriver } from '../support/wgdriver.ts';
-import { type FaultyService, faultyService } from './service.ts';
 
 const { skip } = await enterFreshNamespace('wireguard-go', 'wg');
 

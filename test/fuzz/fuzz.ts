@@ -11,12 +11,12 @@ import { networkOf, recordOf } from '../../src/networks/network.ts';
 import { decodeNetworkOptions, optionPrefix } from '../../src/networks/options.ts';
 import { openStore } from '../../src/state/store.ts';
 import type { EngineConnection } from '../support/engine-client.ts';
+import { createMutator } from '../support/fuzz/mutate.ts';
+import { createRequests } from '../support/fuzz/requests.ts';
 import { articleOptions, createNetworkRequest } from '../support/networks.ts';
+import { createRandom, type Random } from '../support/random.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 import { type ServedDriver, serveDriver } from '../support/served-driver.ts';
-import { createMutator } from './mutate.ts';
-import { createRandom, type Random } from './random.ts';
-import { createRequests } from './requests.ts';
 
 export interface FuzzSettings {
   readonly requests: number;

@@ -9,11 +9,7 @@ export const faultFiles: GuestFiles = {
     [
       'src',
       'test/faults',
-      'test/fuzz',
-      'test/driver',
-      'test/links',
-      'test/plugin',
-      'test/commands',
+      'test/support',
       'node_modules/@noble',
       'node_modules/consola',
       'node_modules/imurmurhash',

@@ -71,7 +71,7 @@ async function stormUntilCut(
   const begun = new Promise<void>((resolve) => {
     begin = resolve;
   });
-  const storm = guest.exec(`cd ${projectFolder}; node test/faults/storm.ts ${socket} ${name}`, {
+  const storm = guest.exec(`cd ${projectFolder}; node test/support/faults/storm.ts ${socket} ${name}`, {
     timeoutSeconds: 600,
     onOutput(chunk) {
       told += chunk;

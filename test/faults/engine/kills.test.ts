@@ -6,7 +6,7 @@ import { startDriver } from '../../../build/host/driver.ts';
 import { testImage } from '../../../build/host/engine.ts';
 import { hostForTests } from '../../../build/host/host.ts';
 import { expectNoTraceSince, takeTraces } from '../../../build/host/traces.ts';
-import { createRandom } from '../../fuzz/random.ts';
+import { createRandom } from '../../support/random.ts';
 
 const host = await hostForTests();
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
-import { bundle, wgdriver } from '../support/wgdriver.ts';
+import { bundle, wgdriver } from './support/wgdriver.ts';
 
 for (const [line, message] of [
   ['key', 'unknown command key; did you mean keys?'],

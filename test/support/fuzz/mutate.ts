@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer';
 import * as fc from 'fast-check';
-import type { Random } from './random.ts';
+import type { Random } from '../random.ts';
 
 /** Keys that reach for the prototype of objects, and such. */
 const wickedKeys = [

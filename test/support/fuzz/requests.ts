@@ -1,8 +1,8 @@
 import { Buffer } from 'node:buffer';
-import { requestBytes } from '../support/engine-client.ts';
-import { createNetworkRequest } from '../support/networks.ts';
+import { requestBytes } from '../engine-client.ts';
+import { createNetworkRequest } from '../networks.ts';
+import type { Random } from '../random.ts';
 import { createMutator } from './mutate.ts';
-import type { Random } from './random.ts';
 
 export interface FuzzedRequest {
   readonly bytes: Buffer;

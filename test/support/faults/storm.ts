@@ -3,8 +3,8 @@
  * says what it has been answered, and what it is about to ask. `storm.ts SOCKET NAME`
  */
 
-import { connectEngine } from '../support/engine-client.ts';
-import { createNetworkRequest } from '../support/networks.ts';
+import { connectEngine } from '../engine-client.ts';
+import { createNetworkRequest } from '../networks.ts';
 
 const [socket = '', name = ''] = process.argv.slice(2);
 const atOnce = 4;

@@ -4,9 +4,9 @@ import { once } from 'node:events';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { until } from '../../build/host/commands.ts';
-import { wgdriver } from '../../build/host/driver.ts';
-import { type Answer, connectEngine } from '../support/engine-client.ts';
+import { until } from '../../../build/host/commands.ts';
+import { wgdriver } from '../../../build/host/driver.ts';
+import { type Answer, connectEngine } from '../engine-client.ts';
 
 const preload = fileURLToPath(new URL('./preload.ts', import.meta.url));
 
