@@ -17,7 +17,7 @@ import {
 
 /** The client's tests. */
 const tests: GuestFiles = Object.fromEntries(
-  ['test/guests/inside', 'test/netlink'].map((path) => [`${projectFolder}/${path}`, resolve(path)]),
+  ['test/guests/inside', 'test/support/netlink'].map((path) => [`${projectFolder}/${path}`, resolve(path)]),
 );
 
 const serveUntilReady = `

@@ -10,8 +10,8 @@ import {
   NLMSG_DONE,
   NLMSG_ERROR,
 } from '../../src/netlink/message.ts';
-import { assertSurvivesAnyBytes } from './malformed.ts';
-import * as vectors from './vectors.ts';
+import { assertSurvivesAnyBytes } from '../support/netlink/malformed.ts';
+import * as vectors from '../support/netlink/vectors.ts';
 
 /** Of a datagram's last message. */
 function causeIn(bytes: Uint8Array) {

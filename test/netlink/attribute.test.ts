@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { AttributeTable, decodeAttributes, encodeAttributes, nested } from '../../src/netlink/attribute.ts';
 import { cString, readCString, readU32, u16, u32 } from '../../src/netlink/bytes.ts';
-import { assertSurvivesAnyBytes } from './malformed.ts';
-import { newLinkWithMtu } from './vectors.ts';
+import { assertSurvivesAnyBytes } from '../support/netlink/malformed.ts';
+import { newLinkWithMtu } from '../support/netlink/vectors.ts';
 
 /** Behind nlmsghdr and ifinfomsg. */
 const captured = newLinkWithMtu.slice(32);

@@ -4,8 +4,8 @@ import { u32 } from '../../src/netlink/bytes.ts';
 import { genericFamily, resolveFamily } from '../../src/netlink/generic-family.ts';
 import { decodeMessages, NLMSG_ERROR } from '../../src/netlink/message.ts';
 import { execute } from '../../src/netlink/request.ts';
-import { type FakeKernel, fakeKernel } from './fake-kernel.ts';
-import * as vectors from './vectors.ts';
+import { type FakeKernel, fakeKernel } from '../support/netlink/fake-kernel.ts';
+import * as vectors from '../support/netlink/vectors.ts';
 
 const [answer] = decodeMessages(vectors.family);
 

@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { decodeFamilyId, decodeGeneric, encodeGeneric, encodeGetFamily } from '../../src/netlink/generic.ts';
 import { decodeMessages } from '../../src/netlink/message.ts';
-import { assertSurvivesAnyBytes } from './malformed.ts';
-import * as vectors from './vectors.ts';
+import { assertSurvivesAnyBytes } from '../support/netlink/malformed.ts';
+import * as vectors from '../support/netlink/vectors.ts';
 
 const [request] = decodeMessages(vectors.getFamily);
 const [answer] = decodeMessages(vectors.family);

@@ -14,8 +14,8 @@ import {
   NLMSG_DONE,
   NLMSG_ERROR,
 } from '../../src/netlink/message.ts';
-import { assertSurvivesAnyBytes } from './malformed.ts';
-import * as vectors from './vectors.ts';
+import { assertSurvivesAnyBytes } from '../support/netlink/malformed.ts';
+import * as vectors from '../support/netlink/vectors.ts';
 
 const uint16 = fc.nat(0xffff);
 const uint32 = fc.nat(0xffff_ffff);

@@ -15,7 +15,7 @@ import {
   NLMSG_OVERRUN,
 } from '../../src/netlink/message.ts';
 import { dump, execute } from '../../src/netlink/request.ts';
-import { fakeKernel } from './fake-kernel.ts';
+import { fakeKernel } from '../support/netlink/fake-kernel.ts';
 
 const request = { type: 16, payload: u32(7), operation: 'create', subject: 'link wgd1' };
 const ok = { type: NLMSG_ERROR, payload: u32(0) };

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { formatEndpoint, parseEndpoint } from '../../src/wireguard/device.ts';
-import { anyEndpoint } from '../netlink/wireguard/arbitrary.ts';
+import { anyEndpoint } from '../support/netlink/arbitrary.ts';
 
 test('an endpoint as text, there and back', () => {
   fc.assert(

@@ -23,7 +23,7 @@ import {
   prefixes,
   publicKey,
   secondKeyText,
-} from '../../netlink/wireguard/devices.ts';
+} from '../../support/netlink/devices.ts';
 
 const mark = markOf('own');
 const links = netlinkLinks(mark);

@@ -10,6 +10,7 @@ import { markOf } from '../../../src/links/mark.ts';
 import { probeWireGuardByPrograms } from '../../../src/links/probe.ts';
 import { userspaceLinks } from '../../../src/links/userspace/links.ts';
 import { enterFreshNamespace } from '../../support/fresh-namespace.ts';
+import { hub, privateKeyText, type publicKey } from '../../support/hubs.ts';
 import { assertReadsAndChanges } from '../../support/links-in-containers.ts';
 import {
   addForeignLink,
@@ -19,7 +20,6 @@ import {
   shownLink,
   shownLinks,
 } from '../../support/namespace-links.ts';
-import { hub, privateKeyText, type publicKey } from '../../wireguard/config/hubs.ts';
 
 const { skip } = await enterFreshNamespace('wireguard-go', 'wg');
 const mark = markOf('wireguard-plugin');

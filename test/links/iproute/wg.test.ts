@@ -11,7 +11,7 @@ import {
   privateKeyText,
   publicKey,
   publicKeyTexts,
-} from '../../wireguard/config/hubs.ts';
+} from '../../support/hubs.ts';
 
 const [first, second] = [publicKey(publicKeyTexts[0]), publicKey(publicKeyTexts[1])];
 const psk = (n: number) => new PresharedKey(new Uint8Array(32).fill(n));

@@ -9,6 +9,7 @@ import type { LinkError, Links, NewLink } from '../../../src/links/links.ts';
 import { markOf } from '../../../src/links/mark.ts';
 import { userspaceLinks, userspaceProgram } from '../../../src/links/userspace/links.ts';
 import { enterFreshNamespace } from '../../support/fresh-namespace.ts';
+import { hub, ownPublicKeyText, privateKeyText, publicKeyTexts } from '../../support/hubs.ts';
 import { assertReadsAndChanges } from '../../support/links-in-containers.ts';
 import {
   addForeignLink,
@@ -17,7 +18,6 @@ import {
   setAlias,
   shownLink,
 } from '../../support/namespace-links.ts';
-import { hub, ownPublicKeyText, privateKeyText, publicKeyTexts } from '../../wireguard/config/hubs.ts';
 
 const { skip } = await enterFreshNamespace('wireguard-go', 'wg');
 const links: Links = userspaceLinks(markOf('wireguard-plugin'), 'wireguard-go');

@@ -12,7 +12,7 @@ import {
   privateKeyText,
   publicKey,
   publicKeyTexts,
-} from '../../wireguard/config/hubs.ts';
+} from '../../support/hubs.ts';
 
 const privateHex = '2097ed6878e010b4910f73d796548f9f71298959ab12342ea55ca7c1c7eef051';
 const publicHex = 'de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f';

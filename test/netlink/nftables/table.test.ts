@@ -5,8 +5,8 @@ import { decodeMessages } from '../../../src/netlink/message.ts';
 import { deleteTables, replaceTables, type Table } from '../../../src/netlink/nftables/client.ts';
 import * as statement from '../../../src/netlink/nftables/statement.ts';
 import { prefixOf } from '../../../src/wireguard/address.ts';
-import { fakeKernel } from '../fake-kernel.ts';
-import * as vectors from '../vectors.ts';
+import { fakeKernel } from '../../support/netlink/fake-kernel.ts';
+import * as vectors from '../../support/netlink/vectors.ts';
 
 const inet: Table = {
   family: 'inet',

@@ -4,7 +4,7 @@ import { encodeAttributes } from '../../../src/netlink/attribute.ts';
 import { concat, u32 } from '../../../src/netlink/bytes.ts';
 import { decodeAddress, encodeGetAddresses } from '../../../src/netlink/route/address.ts';
 import { addressBytes, formatPrefix, prefixOf } from '../../../src/wireguard/address.ts';
-import { assertSurvivesAnyBytes } from '../malformed.ts';
+import { assertSurvivesAnyBytes } from '../../support/netlink/malformed.ts';
 
 /** `struct ifaddrmsg` with its 8 bits of flags, IFA_ADDRESS, IFA_FLAGS and IFA_PROTO, from linux/if_addr.h. */
 function newAddress(prefix: string, { headerFlags = 0, flags = -1, protocol = -1 } = {}): Uint8Array {

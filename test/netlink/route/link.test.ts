@@ -14,8 +14,8 @@ import {
   RTM_DELLINK,
   RTM_NEWLINK,
 } from '../../../src/netlink/route/link.ts';
-import { assertSurvivesAnyBytes } from '../malformed.ts';
-import * as vectors from '../vectors.ts';
+import { assertSurvivesAnyBytes } from '../../support/netlink/malformed.ts';
+import * as vectors from '../../support/netlink/vectors.ts';
 
 /** Without a zero, which ends it. */
 const text = fc.string({ unit: 'grapheme' });

@@ -7,8 +7,8 @@ import { concat, u16, u32 } from '../../../src/netlink/bytes.ts';
 import { decodeMessages, NLMSG_ERROR } from '../../../src/netlink/message.ts';
 import { getNsid } from '../../../src/netlink/route/client.ts';
 import { decodeNsid, encodeGetNsid, RTM_GETNSID, RTM_NEWNSID } from '../../../src/netlink/route/nsid.ts';
-import { fakeKernel } from '../fake-kernel.ts';
-import { assertSurvivesAnyBytes } from '../malformed.ts';
+import { fakeKernel } from '../../support/netlink/fake-kernel.ts';
+import { assertSurvivesAnyBytes } from '../../support/netlink/malformed.ts';
 
 // `ip netns list` under strace, iproute2 6.1 on Linux 6.18, in a fresh network namespace: of `a` after
 // `ip netns set a 7`, and of `b`, which has no number. It has the namespace open as file 6.

@@ -17,9 +17,9 @@ import {
   RTN_UNREACHABLE,
 } from '../../../src/netlink/route/route.ts';
 import { formatPrefix, parseAddress, prefixOf } from '../../../src/wireguard/address.ts';
-import { assertSurvivesAnyBytes } from '../malformed.ts';
-import * as vectors from '../vectors.ts';
-import { anyPrefix } from '../wireguard/arbitrary.ts';
+import { anyPrefix } from '../../support/netlink/arbitrary.ts';
+import { assertSurvivesAnyBytes } from '../../support/netlink/malformed.ts';
+import * as vectors from '../../support/netlink/vectors.ts';
 
 // Under strace, iproute2 6.1 on Linux 6.18, in a fresh network namespace: `ip route del 10.0.0.0/8 table 30567`.
 const deleteOfIp = hex(`

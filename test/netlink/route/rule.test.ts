@@ -11,8 +11,8 @@ import {
   encodeNewRule,
   RTM_NEWRULE,
 } from '../../../src/netlink/route/rule.ts';
-import { assertSurvivesAnyBytes } from '../malformed.ts';
-import * as vectors from '../vectors.ts';
+import { assertSurvivesAnyBytes } from '../../support/netlink/malformed.ts';
+import * as vectors from '../../support/netlink/vectors.ts';
 
 function messageIn(bytes: Uint8Array) {
   return decodeMessages(bytes)[0] ?? assert.fail();

@@ -3,9 +3,9 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { encodeAttributes } from '../../../src/netlink/attribute.ts';
 import { decodeAllowedIp, encodeAllowedIp } from '../../../src/netlink/wireguard/allowed-ip.ts';
-import { assertSurvivesAnyBytes } from '../malformed.ts';
-import { anyPrefix } from './arbitrary.ts';
-import { prefix } from './devices.ts';
+import { anyPrefix } from '../../support/netlink/arbitrary.ts';
+import { prefix } from '../../support/netlink/devices.ts';
+import { assertSurvivesAnyBytes } from '../../support/netlink/malformed.ts';
 
 test('decoding is the inverse of encoding', () => {
   fc.assert(

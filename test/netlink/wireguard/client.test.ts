@@ -11,9 +11,9 @@ import {
 } from '../../../src/netlink/message.ts';
 import { configureDevice, getDevice } from '../../../src/netlink/wireguard/client.ts';
 import { encodeSetDevice } from '../../../src/netlink/wireguard/configure.ts';
-import { fakeKernel, type Scripted } from '../fake-kernel.ts';
-import * as vectors from '../vectors.ts';
-import { configuration, firstKeyText, prefixes, publicKey } from './devices.ts';
+import { configuration, firstKeyText, prefixes, publicKey } from '../../support/netlink/devices.ts';
+import { fakeKernel, type Scripted } from '../../support/netlink/fake-kernel.ts';
+import * as vectors from '../../support/netlink/vectors.ts';
 
 const ok: Scripted = { type: NLMSG_ERROR, payload: u32(0) };
 const enodev: Scripted = { type: NLMSG_ERROR, payload: u32(-19) };

@@ -23,9 +23,15 @@ import {
 import { formatPrefix } from '../../../src/wireguard/address.ts';
 import type { DeviceChange } from '../../../src/wireguard/change.ts';
 import type { PublicKey } from '../../../src/wireguard/key.ts';
-import * as vectors from '../vectors.ts';
-import { anyPrefix, anyPublicKey } from './arbitrary.ts';
-import { configuration, firstKeyText, prefixes, publicKey, secondKeyText } from './devices.ts';
+import { anyPrefix, anyPublicKey } from '../../support/netlink/arbitrary.ts';
+import {
+  configuration,
+  firstKeyText,
+  prefixes,
+  publicKey,
+  secondKeyText,
+} from '../../support/netlink/devices.ts';
+import * as vectors from '../../support/netlink/vectors.ts';
 
 function payloadOf(bytes: Uint8Array) {
   return decodeMessages(bytes)[0]?.payload ?? assert.fail();

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { decodeEndpoint, encodeEndpoint } from '../../../src/netlink/wireguard/endpoint.ts';
-import { assertSurvivesAnyBytes } from '../malformed.ts';
-import { anyEndpoint } from './arbitrary.ts';
-import { address } from './devices.ts';
+import { anyEndpoint } from '../../support/netlink/arbitrary.ts';
+import { address } from '../../support/netlink/devices.ts';
+import { assertSurvivesAnyBytes } from '../../support/netlink/malformed.ts';
 
 test('sockaddr_in: family in host order, port and address in network order, padding', () => {
   const bytes = encodeEndpoint({ address: address('192.0.2.7'), port: 51821 });

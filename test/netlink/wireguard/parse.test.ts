@@ -12,9 +12,7 @@ import * as wg from '../../../src/netlink/wireguard/constants.ts';
 import { parseDevice } from '../../../src/netlink/wireguard/parse.ts';
 import { formatPrefix } from '../../../src/wireguard/address.ts';
 import { formatEndpoint } from '../../../src/wireguard/device.ts';
-import { assertSurvivesAnyBytes } from '../malformed.ts';
-import * as vectors from '../vectors.ts';
-import { anyEndpoint, anyPrefix, anyPresharedKey, anyPublicKey } from './arbitrary.ts';
+import { anyEndpoint, anyPrefix, anyPresharedKey, anyPublicKey } from '../../support/netlink/arbitrary.ts';
 import {
   configuration,
   firstKeyText,
@@ -24,7 +22,9 @@ import {
   publicKey,
   publicKeyText,
   secondKeyText,
-} from './devices.ts';
+} from '../../support/netlink/devices.ts';
+import { assertSurvivesAnyBytes } from '../../support/netlink/malformed.ts';
+import * as vectors from '../../support/netlink/vectors.ts';
 
 const captured = decodeMessages(vectors.device)
   .filter(({ type }) => type !== NLMSG_DONE)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hubJson } from '../../../src/wireguard/config/json.ts';
-import { hub, publicKeyTexts, whole, withoutKey } from './hubs.ts';
+import { hub, publicKeyTexts, whole, withoutKey } from '../../support/hubs.ts';
 
 const peers = [
   { publicKey: publicKeyTexts[0], allowedIps: ['192.168.5.2/32'] },

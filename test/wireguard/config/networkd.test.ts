@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { netdev, network } from '../../../src/wireguard/config/networkd.ts';
-import { hub, privateKeyText, publicKeyTexts, whole, withoutKey } from './hubs.ts';
+import { hub, privateKeyText, publicKeyTexts, whole, withoutKey } from '../../support/hubs.ts';
 
 test('a .netdev names the key’s file and does not hold the key', async () => {
   assert.equal(

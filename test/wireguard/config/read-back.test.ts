@@ -14,8 +14,16 @@ import { type Device, formatEndpoint, type Peer } from '../../../src/wireguard/d
 import { clamp, type PresharedKey, PrivateKey, publicKeyOf } from '../../../src/wireguard/key.ts';
 import { anyIpv4, anyIpv6, anyPrefix } from '../../support/addresses.ts';
 import { enterFreshNamespace } from '../../support/fresh-namespace.ts';
-import { hub, ownPublicKeyText, prefix, privateKeyText, publicKeyTexts, whole, withoutKey } from './hubs.ts';
-import { shapes } from './shapes.ts';
+import {
+  hub,
+  ownPublicKeyText,
+  prefix,
+  privateKeyText,
+  publicKeyTexts,
+  whole,
+  withoutKey,
+} from '../../support/hubs.ts';
+import { shapes } from '../../support/shapes.ts';
 
 const { skip } = await enterFreshNamespace('wg', 'wg-quick', 'wireguard-go');
 const link = 'wgtest';

@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setconf } from '../../../src/wireguard/config/setconf.ts';
 import { PresharedKey } from '../../../src/wireguard/key.ts';
-import { address, prefix, privateKey, privateKeyText, publicKey, publicKeyTexts } from './hubs.ts';
+import {
+  address,
+  prefix,
+  privateKey,
+  privateKeyText,
+  publicKey,
+  publicKeyTexts,
+} from '../../support/hubs.ts';
 
 const key = privateKey(privateKeyText);
 

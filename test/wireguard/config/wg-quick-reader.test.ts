@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { formatPrefix } from '../../../src/wireguard/address.ts';
 import { readWgQuick, type WgQuickPeer } from '../../../src/wireguard/config/wg-quick-reader.ts';
-import { peerKey, presharedKey, privateKey, secondPeerKey, shapes } from './shapes.ts';
+import { peerKey, presharedKey, privateKey, secondPeerKey, shapes } from '../../support/shapes.ts';
 
 for (const { who, text, peers, ...expected } of shapes) {
   test(`a file as of ${who}`, () => {

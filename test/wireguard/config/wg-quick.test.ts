@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { wgQuick, wgSetconf } from '../../../src/wireguard/config/wg-quick.ts';
-import { hub, prefix, privateKeyText, publicKeyTexts, whole, withoutKey } from './hubs.ts';
+import { hub, prefix, privateKeyText, publicKeyTexts, whole, withoutKey } from '../../support/hubs.ts';
 
 const peers = `
 # wgdriver: peers from here on are made by \`wgdriver endpoint-config\`; changes in them get lost

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { NetlinkError } from '../../src/netlink/error.ts';
+import { NetlinkError } from '../../../src/netlink/error.ts';
 
 /** Whatever bytes come, a decoder gives a value or a NetlinkError; the examples cut short and altered, too. */
 export function assertSurvivesAnyBytes(

@@ -5,7 +5,7 @@ import {
   PrivateKey,
   parsePresharedKey,
   publicKeyOf,
-} from '../../../src/wireguard/key.ts';
+} from '../../src/wireguard/key.ts';
 
 /** Keys that nobody uses. */
 export const privateKey = new PrivateKey(clamp(Buffer.alloc(32, 0x11)));

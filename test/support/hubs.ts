@@ -1,13 +1,8 @@
 import assert from 'node:assert/strict';
-import { type Address, type Prefix, parseAddress, parsePrefix } from '../../../src/wireguard/address.ts';
-import type { Hub } from '../../../src/wireguard/config/hub.ts';
-import type { Peer } from '../../../src/wireguard/device.ts';
-import {
-  type PrivateKey,
-  type PublicKey,
-  parsePrivateKey,
-  parsePublicKey,
-} from '../../../src/wireguard/key.ts';
+import { type Address, type Prefix, parseAddress, parsePrefix } from '../../src/wireguard/address.ts';
+import type { Hub } from '../../src/wireguard/config/hub.ts';
+import type { Peer } from '../../src/wireguard/device.ts';
+import { type PrivateKey, type PublicKey, parsePrivateKey, parsePublicKey } from '../../src/wireguard/key.ts';
 
 export const privateKeyText = 'IJftaHjgELSRD3PXllSPn3EpiVmrEjQupVynwcfu8FE=';
 export const ownPublicKeyText = '+Pm8wi17cOoQ/QvaBq/WLcslAcgX1cCkrJA5dG57nU8=';

@@ -1,7 +1,7 @@
-import { concat } from '../../src/netlink/bytes.ts';
-import { NetlinkError } from '../../src/netlink/error.ts';
-import { decodeMessages, encodeMessage, type NetlinkMessage } from '../../src/netlink/message.ts';
-import type { NetlinkSocket } from '../../src/netlink/socket.ts';
+import { concat } from '../../../src/netlink/bytes.ts';
+import { NetlinkError } from '../../../src/netlink/error.ts';
+import { decodeMessages, encodeMessage, type NetlinkMessage } from '../../../src/netlink/message.ts';
+import type { NetlinkSocket } from '../../../src/netlink/socket.ts';
 
 /** A message as a script has it: the rest is the request's. */
 export type Scripted = Pick<NetlinkMessage, 'type'> & Partial<NetlinkMessage>;
