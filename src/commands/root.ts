@@ -11,6 +11,7 @@ export const commands: Readonly<Record<string, LazyCommand>> = {
   'endpoint-config': async () => (await import('./endpoint-config.ts')).default,
   doctor: async () => (await import('./doctor.ts')).default,
   service: async () => (await import('./service.ts')).default,
+  hub: async () => (await import('./hub.ts')).default,
 };
 
 export const root = defineCommand({

@@ -1,8 +1,8 @@
-import { realpathSync } from 'node:fs';
 import { isServed } from '../plugin/socket.ts';
 import { installedOf, installUnits, uninstallUnits } from '../service/service.ts';
 import { unitFiles } from '../service/units.ts';
 import { commandGroup, strictCommand } from './command.ts';
+import { ownCommand } from './own-command.ts';
 import { pluginOptions, pluginSocketOf } from './plugin-options.ts';
 
 const { name } = pluginOptions;
@@ -54,15 +54,4 @@ function requireRoot(action: string): void {
   if (process.getuid?.() !== 0) {
     throw new Error(`service ${action} changes systemd’s units and needs root: run it as root`);
   }
-}
-
-/** What starts this program, for others to do the same. */
-function ownCommand(): string[] {
-  if ('Deno' in globalThis) {
-    throw new Error('on Deno, service cannot know its permissions: install with Node or the executable');
-  }
-  const [node = '', script = ''] = process.argv;
-  // In a single executable the second word is what the executable was called by, not a path.
-  const words = process.getBuiltinModule('node:sea').isSea() ? [node] : [node, script];
-  return words.map((path) => realpathSync(path));
 }

@@ -43,6 +43,24 @@ export async function uninstallUnits(names: readonly string[]): Promise<void> {
   }
 }
 
+/** Installs, or replaces, one service and starts it, now and at each boot. @throws Error as above */
+export async function installService(name: string, text: string): Promise<void> {
+  await installedOf([name]);
+  await writeFile(join(unitFolder, name), text, { mode: 0o644 });
+  await systemctl('daemon-reload');
+  await systemctl('enable', '--quiet', name);
+  await systemctl('restart', name);
+}
+
+/** Stops and removes one service; if it is not there, nothing happens. @throws Error as above */
+export async function uninstallService(name: string): Promise<void> {
+  if ((await installedOf([name])).size > 0) {
+    await systemctl('disable', '--quiet', '--now', name);
+    await rm(join(unitFolder, name));
+    await systemctl('daemon-reload');
+  }
+}
+
 /**
  * The text of those of the units that are in place.
  * @throws Error if one of somebody else's is, or if there is no systemd
@@ -51,7 +69,7 @@ export async function installedOf(names: readonly string[]): Promise<ReadonlyMap
   // sd_booted(3)
   if (!existsSync('/run/systemd/system')) {
     throw new Error(
-      'systemd does not run on this host: start `wgdriver serve` before the engine by other means',
+      'systemd does not run on this host: start `wgdriver serve` (or `wgdriver hub serve`) by other means',
     );
   }
   const texts = new Map<string, string>();

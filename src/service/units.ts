@@ -1,10 +1,11 @@
 import service from '../../build/systemd/wgdriver.service';
 import socket from '../../build/systemd/wgdriver.socket';
+import hubService from '../../build/systemd/wgdriver-hub.service';
 import unavailableService from '../../build/systemd/wgdriver-unavailable@.service';
 import unavailableSocket from '../../build/systemd/wgdriver-unavailable.socket';
 
-/** The first words of each unit file that `wgdriver service install` writes, and of nobody else's. */
-export const unitMark = '# Written by `wgdriver service install`';
+/** The first words of each unit file that wgdriver writes, and of nobody else's. */
+export const unitMark = '# Written by `wgdriver ';
 
 /** The units that start at each boot; the others follow when the driver cannot start. */
 export const enabledUnits: readonly string[] = ['wgdriver.socket', 'wgdriver.service'];
@@ -24,6 +25,20 @@ export function unitFiles(command: readonly string[], name: string): ReadonlyMap
     ['wgdriver-unavailable.socket', fill(unavailableSocket)],
     ['wgdriver-unavailable@.service', fill(unavailableService)],
   ]);
+}
+
+export const hubUnit = 'wgdriver-hub.service';
+
+/**
+ * The text of the unit file of a hub.
+ *
+ * @param command what starts wgdriver, a word each
+ * @param config the path of hub.yaml
+ */
+export function hubUnitText(command: readonly string[], config: string): string {
+  return hubService
+    .replaceAll('@WGDRIVER@', () => command.map(quoted).join(' '))
+    .replaceAll('@CONFIG@', () => quoted(config));
 }
 
 /** One word of ExecStart= (systemd.service(5), command lines). */

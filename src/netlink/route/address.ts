@@ -1,15 +1,17 @@
 import ipaddr from 'ipaddr.js';
-import { masked, type Prefix } from '../../wireguard/address.ts';
-import { AttributeTable } from '../attribute.ts';
+import { addressBytes, masked, type Prefix } from '../../wireguard/address.ts';
+import { AttributeTable, encodeAttributes } from '../attribute.ts';
 import { concat, readU32, u8, u32 } from '../bytes.ts';
 import { malformed } from '../error.ts';
 import { AF_INET, AF_INET6, type Family, familyNumber } from '../family.ts';
 
 // linux/rtnetlink.h
 export const RTM_NEWADDR = 20;
+export const RTM_DELADDR = 21;
 export const RTM_GETADDR = 22;
 // linux/if_addr.h
 const IFA_ADDRESS = 1;
+const IFA_LOCAL = 2;
 const IFA_FLAGS = 8;
 const IFA_PROTO = 11;
 /** Of IPv6; IPv4 has IFA_F_SECONDARY in the same place, of an address in a network that the link has already. */
@@ -34,14 +36,34 @@ export interface LinkAddress {
   readonly isPermanent: boolean;
 }
 
+/** The same, with what it is on the link itself. */
+export interface OwnAddress extends LinkAddress {
+  readonly address: Prefix;
+  /** RT_SCOPE_… */
+  readonly scope: number;
+}
+
+/** Of an RTM_NEWADDR that gives a link an address, and of an RTM_DELADDR. */
+export function encodeAddress(index: number, { address, length }: Prefix): Uint8Array {
+  const value = addressBytes(address);
+  return concat([
+    ...[familyNumber(address.kind()), length, 0, 0].map(u8),
+    u32(index),
+    encodeAttributes([
+      { type: IFA_LOCAL, value },
+      { type: IFA_ADDRESS, value },
+    ]),
+  ]);
+}
+
 /** Of an RTM_GETADDR for a dump of all addresses of a family. */
 export function encodeGetAddresses(family: Family): Uint8Array {
   return concat([u8(familyNumber(family)), u8(0), u8(0), u8(0), u32(0)]);
 }
 
 /** The payload of an RTM_NEWADDR that the kernel sent. @throws NetlinkError if it is malformed */
-export function decodeAddress(payload: Uint8Array): LinkAddress {
-  const [family = 0, length = 0, headerFlags = 0] = payload;
+export function decodeAddress(payload: Uint8Array): OwnAddress {
+  const [family = 0, length = 0, headerFlags = 0, scope = 0] = payload;
   if (payload.length < headerLength) {
     throw malformed('ifaddrmsg', `expected ${headerLength} bytes, got ${payload.length}`);
   }
@@ -53,7 +75,8 @@ export function decodeAddress(payload: Uint8Array): LinkAddress {
     throw malformed('ifaddrmsg', `expected a prefix of at most ${8 * bytes} bits, got ${length}`);
   }
   const attributes = new AttributeTable(payload.subarray(headerLength));
-  const address = attributes.get({ IFA_ADDRESS }, (value) => ipaddr.fromByteArray([...value]), bytes);
+  const read = (value: Uint8Array) => ipaddr.fromByteArray([...value]);
+  const address = attributes.get({ IFA_ADDRESS }, read, bytes);
   if (address === undefined) {
     throw malformed('ifaddrmsg', 'expected an IFA_ADDRESS, got none');
   }
@@ -61,6 +84,8 @@ export function decodeAddress(payload: Uint8Array): LinkAddress {
   const unwanted = IFA_F_TEMPORARY | IFA_F_MANAGETEMPADDR | IFA_F_MCAUTOJOIN | IFA_F_STABLE_PRIVACY;
   return {
     index: readU32(payload, 4),
+    address: { address: attributes.get({ IFA_LOCAL }, read, bytes) ?? address, length },
+    scope,
     network: masked({ address, length }),
     isPermanent:
       (flags & IFA_F_PERMANENT) !== 0 &&

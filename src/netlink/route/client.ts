@@ -1,10 +1,18 @@
-import { formatPrefix } from '../../wireguard/address.ts';
+import { formatPrefix, type Prefix } from '../../wireguard/address.ts';
 import { NetlinkError } from '../error.ts';
 import { AF_INET, AF_INET6, type Family } from '../family.ts';
 import { type NetlinkMessage, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from '../message.ts';
 import { decodedFor, dump, execute, executeEach, type Request } from '../request.ts';
 import type { NetlinkSocket } from '../socket.ts';
-import { decodeAddress, encodeGetAddresses, type LinkAddress, RTM_GETADDR, RTM_NEWADDR } from './address.ts';
+import {
+  decodeAddress,
+  encodeAddress,
+  encodeGetAddresses,
+  type OwnAddress,
+  RTM_DELADDR,
+  RTM_GETADDR,
+  RTM_NEWADDR,
+} from './address.ts';
 import {
   decodeLink,
   encodeDeleteLink,
@@ -12,6 +20,7 @@ import {
   encodeNewLink,
   encodeSetAlias,
   encodeSetMtu,
+  encodeSetUp,
   type Link,
   type LinkSpecification,
   RTM_DELLINK,
@@ -77,6 +86,45 @@ export async function setLinkMtu(socket: NetlinkSocket, { index, name }: Link, m
   });
 }
 
+/** Sets a link up, by its index. @throws NetlinkError: EADDRINUSE (a WireGuard link’s port is taken) … */
+export async function setLinkUp(socket: NetlinkSocket, { index, name }: Link): Promise<void> {
+  await execute(socket, {
+    type: RTM_NEWLINK,
+    payload: encodeSetUp(index),
+    operation: 'set up',
+    subject: `link ${name}`,
+  });
+}
+
+/** Gives a link an address; one that it has already is no error. @throws NetlinkError */
+export async function addAddress(
+  socket: NetlinkSocket,
+  { index, name }: Link,
+  address: Prefix,
+): Promise<void> {
+  await execute(socket, {
+    type: RTM_NEWADDR,
+    flags: NLM_F_CREATE | NLM_F_REPLACE,
+    payload: encodeAddress(index, address),
+    operation: `add address ${formatPrefix(address)} to`,
+    subject: `link ${name}`,
+  });
+}
+
+/** Takes an address from a link. @throws NetlinkError, with errno EADDRNOTAVAIL if it has it not */
+export async function deleteAddress(
+  socket: NetlinkSocket,
+  { index, name }: Link,
+  address: Prefix,
+): Promise<void> {
+  await execute(socket, {
+    type: RTM_DELADDR,
+    payload: encodeAddress(index, address),
+    operation: `delete address ${formatPrefix(address)} of`,
+    subject: `link ${name}`,
+  });
+}
+
 /** The link of a name. @throws NetlinkError, with errno ENODEV if there is none */
 export async function getLink(socket: NetlinkSocket, name: string): Promise<Link> {
   const request = {
@@ -127,8 +175,8 @@ export async function listRoutes(socket: NetlinkSocket, families: readonly Famil
 export async function listAddresses(
   socket: NetlinkSocket,
   families: readonly Family[],
-): Promise<LinkAddress[]> {
-  const addresses: LinkAddress[] = [];
+): Promise<OwnAddress[]> {
+  const addresses: OwnAddress[] = [];
   for (const family of families) {
     const payload = encodeGetAddresses(family);
     const request = { type: RTM_GETADDR, payload, operation: 'list', subject: 'addresses' };

@@ -68,6 +68,11 @@ export function encodeSetMtu(index: number, mtu: number): Uint8Array {
   return encodeLink(index, [{ type: IFLA_MTU, value: u32(mtu) }]);
 }
 
+/** Of an RTM_NEWLINK that sets the link of an index up. */
+export function encodeSetUp(index: number): Uint8Array {
+  return concat([u16(0), u16(0), u32(index), u32(IFF_UP), u32(IFF_UP)]);
+}
+
 /** Of an RTM_GETLINK; without a name for a dump of all. */
 export function encodeGetLink(name?: string): Uint8Array {
   return encodeLink(0, [

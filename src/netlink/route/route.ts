@@ -19,11 +19,13 @@ export const RTN_UNREACHABLE = 7;
 /** The search goes on with the next rule. */
 export const RTN_THROW = 9;
 export const RT_TABLE_MAIN = 254;
+/** The kernel made it by itself, for an address. */
+export const RTPROT_KERNEL = 2;
 const RTPROT_BOOT = 3;
 /** From a router advertisement. */
 export const RTPROT_RA = 9;
 const RT_SCOPE_UNIVERSE = 0;
-const RT_SCOPE_LINK = 253;
+export const RT_SCOPE_LINK = 253;
 /** Of a route to delete: any scope. */
 const RT_SCOPE_NOWHERE = 255;
 

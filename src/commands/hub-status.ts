@@ -1,0 +1,60 @@
+import { resolve } from 'node:path';
+import { readHubConfig } from '../hub/files.ts';
+import { hubOwner, placeOf } from '../hub/hub.ts';
+import { readSources } from '../hub/sources.ts';
+import { openHubState } from '../hub/state.ts';
+import { type HubStatus, hubStatus, type NetworkStatus } from '../hub/status.ts';
+import { backends, selectLinks } from '../links/select.ts';
+import { createLog } from '../log.ts';
+import { oneOf, strictCommand } from './command.ts';
+import { hubLinkOptions, hubStateFolder, requireRootFor } from './hub-options.ts';
+
+export default strictCommand({
+  meta: { name: 'status', description: 'Show how the hub’s peers fare, and how far a rotation has come' },
+  args: { ...hubLinkOptions, json: { type: 'boolean', description: 'Print JSON, for programs' } },
+  maxPositionals: 0,
+  async run(args) {
+    requireRootFor('status');
+    const config = await readHubConfig(resolve(args.config));
+    const log = createLog({ level: 'error', format: 'text' });
+    const links = await selectLinks(oneOf('backend', backends, args.backend), hubOwner, log);
+    const link = await links.read(placeOf(config));
+    if (link === undefined) {
+      throw new Error(`link ${config.interface} is not there: is \`wgdriver hub serve\` running?`);
+    }
+    const { moved } = await openHubState(hubStateFolder(args, config));
+    const status = hubStatus(config, await readSources(config), link, moved, Date.now());
+    process.stdout.write(args.json ? `${JSON.stringify(status, null, 2)}\n` : textOf(status));
+  },
+});
+
+function textOf({ interface: name, port, publicKey, networks, clients, unknownPeers }: HubStatus): string {
+  const lines = [
+    `${name}: UDP port ${port}, public key ${publicKey ?? 'none yet'}`,
+    ...networks.flatMap(networkLines),
+    ...clients.map(({ name, address, lastHandshake }) => {
+      const ago = lastHandshake && Math.round((Date.now() - lastHandshake.getTime()) / 1000);
+      return `client ${name} (${address}): ${ago === undefined ? 'no handshake yet' : `last handshake ${ago} s ago`}`;
+    }),
+    ...(unknownPeers === 0 ? [] : [`${unknownPeers} peers are on the link and in no file`]),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function networkLines({ name, peers, active, missing, rotation }: NetworkStatus): string[] {
+  const head =
+    `network ${name}: ${active} of ${peers} peers had a handshake in the last 180 s` +
+    (missing === 0 ? '' : `, ${missing} are missing on the link`);
+  if (rotation === undefined) {
+    return [head];
+  }
+  const { moved, activeOnOldKeys, unused } = rotation;
+  return [
+    head,
+    `  rotation: ${moved} addresses have moved to the new key, ${activeOnOldKeys} in use still have an old one`,
+    ...(unused.length === 0 ? [] : [`  unused, open to the old key until it goes: ${unused.join(', ')}`]),
+    activeOnOldKeys === 0
+      ? '  nobody uses an old key: the old seed or additional can go'
+      : '  the old seed or additional has to stay for now',
+  ];
+}

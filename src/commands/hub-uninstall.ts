@@ -1,0 +1,15 @@
+import { uninstallService } from '../service/service.ts';
+import { hubUnit } from '../service/units.ts';
+import { strictCommand } from './command.ts';
+import { requireRootFor } from './hub-options.ts';
+
+export default strictCommand({
+  meta: { name: 'uninstall', description: 'Stop keeping the hub and remove its unit; the tunnels stay up' },
+  args: {},
+  maxPositionals: 0,
+  async run() {
+    requireRootFor('uninstall');
+    await uninstallService(hubUnit);
+    process.stdout.write('The hub’s unit is gone; `wgdriver hub down` takes its link and rules away.\n');
+  },
+});

@@ -1,0 +1,492 @@
+import { dirname, resolve } from 'node:path';
+import * as v from 'valibot';
+import { type Document, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
+import { parsed } from '../decode.ts';
+import {
+  type DerivationName,
+  defaultAdditional,
+  defaultDerivation,
+  derivationNames,
+} from '../keys/derivation.ts';
+import { hostsOf, parseRange, requireMasked } from '../keys/ranges.ts';
+import type { Family } from '../netlink/family.ts';
+import { ipv6PrefixExpectation, parseIpv6Prefix } from '../networks/ipv6.ts';
+import {
+  type Address,
+  type AddressRange,
+  compareAddresses,
+  covers,
+  formatPrefix,
+  hostPrefix,
+  masked,
+  type Prefix,
+  parseAddress,
+  parsePrefix,
+  plus,
+} from '../wireguard/address.ts';
+import { decodeBase64 } from '../wireguard/base64.ts';
+import { type PublicKey, parsePublicKey } from '../wireguard/key.ts';
+
+/** What hub.yaml says. Paths are absolute; what is in the files is not read here. */
+export interface HubConfig {
+  readonly interface: string;
+  readonly port: number;
+  readonly privatekeyfile: string;
+  /** Bytes. */
+  readonly mtu: number;
+  readonly networks: readonly HubNetwork[];
+  readonly clients: readonly HubClient[];
+  readonly forwarding: boolean;
+  /** The families whose packets get the hub's own address when they leave by another link. */
+  readonly masquerade: readonly Family[];
+  /** Where masqueraded packets leave; undefined for the links that have a default route. */
+  readonly uplinks: readonly string[] | undefined;
+  readonly allow: HubPolicy;
+  readonly firewall: Firewall;
+}
+
+/** Who may open connections to what. */
+export interface HubPolicy {
+  /** Containers to one another and to clients. */
+  readonly containers: boolean;
+  /** What clients may reach; undefined for everything. */
+  readonly clients: readonly Prefix[] | undefined;
+  /** Who may reach containers and clients without being a peer. */
+  readonly outside: readonly Prefix[];
+}
+
+/** `docker-user` adds the rules that Docker's drop policy makes necessary. */
+export const firewalls = ['none', 'docker-user'] as const;
+export type Firewall = (typeof firewalls)[number];
+
+/** A Docker network whose containers are peers. */
+export interface HubNetwork {
+  readonly name: string;
+  readonly subnets: readonly HubSubnet[];
+  /** Each container also has this prefix | its IPv4 address. */
+  readonly ipv6: Prefix | undefined;
+  readonly keys: HubKeys;
+  readonly presharedKey: 'derived' | { readonly file: string } | undefined;
+  /** The first so many addresses of each subnet, or these. Undefined for whole subnets. */
+  readonly peers: number | readonly AddressRange[] | undefined;
+  /** Addresses that are no container's. */
+  readonly except: readonly AddressRange[];
+  /** Seconds; undefined and 0 are off. */
+  readonly keepalive: number | undefined;
+}
+
+/** A subnet and the hub's own address in it. */
+export interface HubSubnet {
+  readonly subnet: Prefix;
+  readonly gateway: Address;
+}
+
+/** Where the public keys of containers come from. */
+export type HubKeys =
+  | {
+      /** The newest first; the others are accepted until their containers have the newest. */
+      readonly seedfiles: readonly string[];
+      readonly additional: Uint8Array | { readonly file: string };
+      readonly derivation: DerivationName;
+    }
+  | { readonly publickeysfile: string };
+
+/** A peer that is no container: a laptop, a phone, a server. */
+export interface HubClient {
+  readonly name: string;
+  readonly addresses: readonly Address[];
+  /** Undefined: derived like a container's of the network that the address is in. */
+  readonly publickey: PublicKey | undefined;
+  readonly presharedkeyfile: string | undefined;
+  /** What else is reached through it. */
+  readonly allowedips: readonly Prefix[];
+  readonly keepalive: number | undefined;
+}
+
+const subnet = v.pipe(
+  v.string('expected a prefix such as 192.168.5.0/24'),
+  parsed(parsePrefix, 'expected a prefix such as 192.168.5.0/24'),
+  attempted(requireMasked),
+);
+const prefix = v.pipe(
+  v.string('expected a prefix such as 10.0.0.0/8'),
+  parsed(parsePrefix, 'expected a prefix such as 10.0.0.0/8'),
+  v.transform(masked),
+);
+const address = v.pipe(
+  v.string('expected an address such as 192.168.5.1'),
+  parsed(parseAddress, 'expected an address such as 192.168.5.1'),
+);
+const range = v.pipe(
+  v.string('expected an address, a prefix or a range such as 192.168.5.2-192.168.5.9'),
+  attempted(parseRange),
+);
+const path = v.pipe(v.string('expected the path of a file'), v.nonEmpty('expected the path of a file'));
+const boolean = v.boolean('expected true or false');
+const keepalive = integer(0, 65535, 'seconds, 0 for off');
+
+function integer(minimum: number, maximum: number, unit: string) {
+  const message = `expected an integer from ${minimum} to ${maximum} (${unit})`;
+  return v.pipe(
+    v.number(message),
+    v.integer(message),
+    v.minValue(minimum, message),
+    v.maxValue(maximum, message),
+  );
+}
+
+/** One of something, or a list of it. */
+function oneOrMore<Output>(schema: v.GenericSchema<unknown, Output>) {
+  return v.lazy((input) =>
+    Array.isArray(input)
+      ? v.pipe(v.array(schema), v.minLength(1, 'expected one or more, got none'))
+      : v.pipe(
+          schema,
+          v.transform((one) => [one]),
+        ),
+  );
+}
+
+/** A step of a pipe by a function that throws what was expected. */
+function attempted<Input, Output>(parse: (input: Input) => Output) {
+  return v.rawTransform<Input, Output>(({ dataset, addIssue, NEVER }) => {
+    try {
+      return parse(dataset.value);
+    } catch (error) {
+      addIssue({ message: (error as Error).message });
+      return NEVER;
+    }
+  });
+}
+
+const networkSchema = v.pipe(
+  v.strictObject(
+    {
+      subnet: oneOrMore(subnet),
+      gateway: v.optional(oneOrMore(address)),
+      ipv6: v.optional(
+        v.pipe(v.string(ipv6PrefixExpectation), parsed(parseIpv6Prefix, ipv6PrefixExpectation)),
+      ),
+      seedfile: v.optional(path),
+      seedfiles: v.optional(v.pipe(v.array(path), v.minLength(1, 'expected one or more files, got none'))),
+      publickeysfile: v.optional(path),
+      additional: v.optional(v.pipe(v.string('expected base64'), parsed(decodeBase64, 'expected base64'))),
+      additionalfile: v.optional(path),
+      derivation: v.optional(
+        v.picklist(derivationNames, `expected one of ${derivationNames.join(', ')}`),
+        defaultDerivation,
+      ),
+      presharedkey: v.optional(
+        v.literal('derived', 'expected derived; a key itself goes into presharedkeyfile'),
+      ),
+      presharedkeyfile: v.optional(path),
+      peers: v.optional(
+        v.lazy((input) =>
+          typeof input === 'number' ? integer(1, 2 ** 20, 'peers') : oneOrMore(range),
+        ) as v.GenericSchema<unknown, number | AddressRange[]>,
+      ),
+      except: v.optional(oneOrMore(range)),
+      keepalive: v.optional(keepalive),
+    },
+    'expected the network’s settings: subnet, seedfile …',
+  ),
+  v.rawCheck(({ dataset, addIssue }) => {
+    if (!dataset.typed) {
+      return;
+    }
+    const { seedfile, seedfiles, publickeysfile, additional, additionalfile, ...rest } = dataset.value;
+    const isElsewhere = (gateway: Address) => !rest.subnet.some((own) => covers(own, hostPrefix(gateway)));
+    const elsewhere = rest.gateway?.find(isElsewhere);
+    if ([seedfile, seedfiles, publickeysfile].filter((source) => source !== undefined).length !== 1) {
+      addIssue({ message: 'expected one of seedfile, seedfiles and publickeysfile' });
+    } else if (publickeysfile !== undefined && (additional ?? additionalfile) !== undefined) {
+      addIssue({ message: 'additional and additionalfile need a seed, and publickeysfile takes its place' });
+    } else if (publickeysfile !== undefined && rest.presharedkey !== undefined) {
+      addIssue({ message: 'presharedkey: derived needs a seed; put preshared keys into publickeysfile' });
+    } else if (additional !== undefined && additionalfile !== undefined) {
+      addIssue({ message: 'expected one of additional and additionalfile, got both' });
+    } else if (rest.presharedkey !== undefined && rest.presharedkeyfile !== undefined) {
+      addIssue({ message: 'expected one of presharedkey and presharedkeyfile, got both' });
+    } else if (elsewhere !== undefined) {
+      addIssue({ message: `gateway ${elsewhere.toString()} is not in the network’s subnet` });
+    } else if (rest.ipv6 !== undefined && !rest.subnet.some(({ address }) => address.kind() === 'ipv4')) {
+      addIssue({ message: 'ipv6 is the prefix of IPv4 addresses, and subnet has none' });
+    }
+  }),
+);
+
+const clientSchema = v.strictObject(
+  {
+    address: oneOrMore(address),
+    publickey: v.optional(
+      v.pipe(
+        v.string('expected a public key'),
+        parsed(parsePublicKey, 'expected a public key, 32 bytes in base64, as `wg pubkey` prints it'),
+      ),
+    ),
+    presharedkeyfile: v.optional(path),
+    allowedips: v.optional(oneOrMore(prefix)),
+    keepalive: v.optional(keepalive),
+  },
+  'expected the client’s settings: address, publickey …',
+);
+
+/** yaml and valibot read it as an object; a Map keeps the order of numbers too, which no name is. */
+function named<Output>(schema: v.GenericSchema<unknown, Output>, what: string) {
+  return v.record(v.string(), schema, `expected ${what} by name`);
+}
+
+const policySchema = v.strictObject(
+  {
+    containers: v.optional(boolean, true),
+    clients: v.optional(v.array(prefix, 'expected a list of prefixes')),
+    outside: v.optional(v.array(prefix, 'expected a list of prefixes'), []),
+  },
+  'expected containers, clients or outside',
+);
+
+const schema = v.strictObject(
+  {
+    interface: v.optional(
+      v.pipe(
+        v.string('expected the name of the interface'),
+        v.regex(/^[A-Za-z0-9_=+.-]{1,15}$/, 'expected 1 to 15 letters, digits and _=+.-'),
+      ),
+      'wg0',
+    ),
+    port: v.optional(integer(1, 65535, 'UDP port'), 51820),
+    privatekeyfile: v.optional(path),
+    mtu: v.optional(integer(576, 65535, 'bytes'), 1420),
+    networks: v.optional(named(networkSchema, 'networks'), {}),
+    clients: v.optional(named(clientSchema, 'clients'), {}),
+    forwarding: v.optional(boolean, true),
+    masquerade: v.optional(
+      v.union([v.boolean(), v.picklist(['ipv4', 'ipv6'])], 'expected true, false, ipv4 or ipv6'),
+      false,
+    ),
+    uplinks: v.optional(v.array(v.string('expected the name of a link'), 'expected a list of links')),
+    allow: v.optional(policySchema, {}),
+    firewall: v.optional(v.picklist(firewalls, `expected one of ${firewalls.join(', ')}`), 'none'),
+  },
+  'expected settings: interface, networks …',
+);
+
+/** hub.yaml is wrong: each line says where and what was expected, never what a secret's place held. */
+export class HubConfigError extends Error {
+  override readonly name = 'HubConfigError';
+}
+
+/**
+ * Decodes hub.yaml.
+ * @param file its path: relative paths in it are relative to its folder
+ * @throws HubConfigError
+ */
+export function decodeHubConfig(text: string, file: string): HubConfig {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const fail = (messages: readonly { readonly line: number; readonly message: string }[]): never => {
+    throw new HubConfigError(messages.map(({ line, message }) => `${file}:${line}: ${message}`).join('\n'));
+  };
+  if (document.errors.length > 0) {
+    fail(document.errors.map(({ pos, message }) => ({ line: lines.linePos(pos[0]).line, message })));
+  }
+  const at = (keys: readonly unknown[]) => lineOf(document, lines, keys);
+  const result = v.safeParse(schema, document.toJS() ?? {});
+  if (!result.success) {
+    return fail(
+      result.issues.map((issue) => {
+        const keys = (issue.path ?? []).map(({ key }) => key);
+        const place = keys.join('.');
+        return { line: at(keys), message: [place, expectation(issue)].filter(Boolean).join(': ') };
+      }),
+    );
+  }
+  const config = completed(result.output, dirname(resolve(file)));
+  const mistakes = contradictions(config).map(({ keys, message }) => ({
+    line: at(keys),
+    message: `${keys.join('.')}: ${message}`,
+  }));
+  return mistakes.length === 0 ? config : fail(mistakes);
+}
+
+function expectation(issue: v.BaseIssue<unknown>): string {
+  if (issue.expected === 'never') {
+    return 'unknown setting';
+  }
+  if (issue.received === 'undefined') {
+    return 'is missing';
+  }
+  return issue.message.startsWith('Invalid ') ? `expected ${issue.expected}` : issue.message;
+}
+
+/** The line of the key or item that a path leads to, or as far as it leads. */
+function lineOf(document: Document, lines: LineCounter, keys: readonly unknown[]): number {
+  let [node, offset]: [unknown, number] = [document.contents, 0];
+  for (const key of keys) {
+    if (isMap(node)) {
+      const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key));
+      if (pair === undefined) {
+        break;
+      }
+      offset = (isScalar(pair.key) ? pair.key.range?.[0] : undefined) ?? offset;
+      node = pair.value;
+    } else if (isSeq(node)) {
+      const item = node.items[Number(key)] as { range?: [number, number, number] | null } | undefined;
+      offset = item?.range?.[0] ?? offset;
+      node = item;
+    }
+  }
+  return lines.linePos(offset).line;
+}
+
+function completed(raw: v.InferOutput<typeof schema>, folder: string): HubConfig {
+  const absolute = (file: string) => resolve(folder, file);
+  const families: Readonly<Record<string, readonly Family[]>> = {
+    true: ['ipv4', 'ipv6'],
+    ipv4: ['ipv4'],
+    ipv6: ['ipv6'],
+  };
+  return {
+    interface: raw.interface,
+    port: raw.port,
+    privatekeyfile: absolute(raw.privatekeyfile ?? `${raw.interface}.key`),
+    mtu: raw.mtu,
+    networks: Object.entries(raw.networks).map(([name, network]) =>
+      completedNetwork(name, network, absolute),
+    ),
+    clients: Object.entries(raw.clients).map(([name, client]) => ({
+      name,
+      addresses: client.address,
+      publickey: client.publickey,
+      presharedkeyfile: client.presharedkeyfile && absolute(client.presharedkeyfile),
+      allowedips: client.allowedips ?? [],
+      keepalive: client.keepalive,
+    })),
+    forwarding: raw.forwarding,
+    masquerade: families[String(raw.masquerade)] ?? [],
+    uplinks: raw.uplinks,
+    allow: {
+      containers: raw.allow.containers,
+      clients: raw.allow.clients,
+      outside: raw.allow.outside,
+    },
+    firewall: raw.firewall,
+  };
+}
+
+function completedNetwork(
+  name: string,
+  raw: v.InferOutput<typeof networkSchema>,
+  absolute: (file: string) => string,
+): HubNetwork {
+  const seedfiles = raw.seedfiles ?? (raw.seedfile === undefined ? undefined : [raw.seedfile]);
+  const gateways = raw.gateway ?? [];
+  return {
+    name,
+    subnets: raw.subnet.map((subnet) => ({
+      subnet,
+      gateway:
+        gateways.find((gateway) => covers(subnet, hostPrefix(gateway))) ?? containerHosts(subnet).first,
+    })),
+    ipv6: raw.ipv6,
+    keys:
+      seedfiles === undefined
+        ? { publickeysfile: absolute(raw.publickeysfile ?? '') }
+        : {
+            seedfiles: seedfiles.map(absolute),
+            additional:
+              raw.additionalfile === undefined
+                ? (raw.additional ?? decodeBase64(defaultAdditional) ?? new Uint8Array())
+                : { file: absolute(raw.additionalfile) },
+            derivation: raw.derivation,
+          },
+    presharedKey:
+      raw.presharedkeyfile === undefined ? raw.presharedkey : { file: absolute(raw.presharedkeyfile) },
+    peers: raw.peers,
+    except: raw.except ?? [],
+    keepalive: raw.keepalive,
+  };
+}
+
+interface Mistake {
+  readonly keys: readonly (string | number)[];
+  readonly message: string;
+}
+
+/** What no single setting shows. */
+function contradictions({ networks, clients }: HubConfig): Mistake[] {
+  const subnets = networks.flatMap(({ name, subnets, ipv6 }) =>
+    [...subnets.map(({ subnet }) => subnet), ...(ipv6 === undefined ? [] : [ipv6])].map((prefix) => ({
+      name,
+      prefix,
+    })),
+  );
+  const overlaps = subnets.flatMap(({ name, prefix }, index) =>
+    subnets
+      .slice(0, index)
+      .filter((other) => covers(prefix, other.prefix) || covers(other.prefix, prefix))
+      .map((other) => ({
+        keys: ['networks', name],
+        message: `${formatPrefix(prefix)} overlaps ${formatPrefix(other.prefix)} of network ${other.name}`,
+      })),
+  );
+  const gateways = networks.flatMap(({ name, subnets }) =>
+    subnets
+      .filter(({ subnet, gateway }) => !isHostOf(subnet, gateway))
+      .map(({ subnet, gateway }) => ({
+        keys: ['networks', name, 'gateway'],
+        message: `${gateway.toString()} is no host’s address of ${formatPrefix(subnet)}`,
+      })),
+  );
+  const owners = new Map<string, string>(
+    networks.flatMap(({ name, subnets }) =>
+      subnets.map(({ gateway }) => [gateway.toString(), `the hub itself in network ${name}`] as const),
+    ),
+  );
+  const doubles = clients.flatMap(({ name, addresses }) =>
+    addresses.flatMap((address) => {
+      const owner = owners.get(address.toString());
+      owners.set(address.toString(), `client ${name}`);
+      return owner === undefined
+        ? []
+        : [{ keys: ['clients', name, 'address'], message: `${address.toString()} belongs to ${owner}` }];
+    }),
+  );
+  const keyless = clients
+    .filter(
+      ({ publickey, addresses }) =>
+        publickey === undefined && networkOf(networks, addresses[0])?.keys === undefined,
+    )
+    .map(({ name, addresses }) => ({
+      keys: ['clients', name],
+      message: `needs a publickey: ${addresses[0]?.toString()} is in no network that could derive one`,
+    }));
+  return [...overlaps, ...gateways, ...doubles, ...keyless];
+}
+
+/** The network that an address is in. */
+export function networkOf(
+  networks: readonly HubNetwork[],
+  address: Address | undefined,
+): HubNetwork | undefined {
+  return networks.find(({ subnets }) =>
+    subnets.some(({ subnet }) => address !== undefined && covers(subnet, hostPrefix(address))),
+  );
+}
+
+/** The addresses that an engine gives away: of IPv6 all but the first, which every router of a subnet has (RFC 4291). */
+export function containerHosts(subnet: Prefix): AddressRange {
+  const { first, last } = hostsOf(subnet);
+  return subnet.address.kind() === 'ipv6' && subnet.length <= 126
+    ? { first: plus(first, 1n), last }
+    : { first, last };
+}
+
+function isHostOf(subnet: Prefix, address: Address): boolean {
+  const { first, last } = containerHosts(subnet);
+  return (
+    covers(subnet, hostPrefix(address)) &&
+    compareAddresses(first, address) <= 0 &&
+    compareAddresses(address, last) <= 0
+  );
+}

@@ -1,0 +1,63 @@
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import type { Family } from '../netlink/family.ts';
+
+/** Where the kernel's settings of this network namespace are. */
+const sysctls = '/proc/sys/net';
+
+export interface ForwardingWish {
+  readonly link: string;
+  /** Where answers to what leaves come in; they are only forwarded if their link forwards. */
+  readonly uplinks: readonly string[];
+  /** Of the hub's addresses. */
+  readonly families: readonly Family[];
+}
+
+/**
+ * Switches on forwarding: for the links themselves, where the kernel can. For IPv6 it can from Linux 6.17 on; before,
+ * all links forward, and a link that took router advertisements goes on to (accept_ra=2), since a router would not.
+ * @returns what was changed, as sysctl(8) names it
+ * @throws Error that says which setting could not be written
+ */
+export async function switchOnForwarding({ link, uplinks, families }: ForwardingWish): Promise<string[]> {
+  const changed: string[] = [];
+  const set = async (name: string, value: string) => {
+    const path = `${sysctls}/${name}`;
+    if ((await readFile(path, 'utf8').catch(() => undefined))?.trim() === value) {
+      return;
+    }
+    try {
+      await writeFile(path, `${value}\n`);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      throw new Error(
+        `switch on forwarding: net/${name}=${value}: ${code}; set it on the host by \`sysctl -w net/${name}=${value}\``,
+      );
+    }
+    changed.push(`net/${name}=${value}`);
+  };
+  const links = [link, ...uplinks];
+  if (families.includes('ipv4')) {
+    for (const name of links) {
+      await set(`ipv4/conf/${name}/forwarding`, '1');
+    }
+  }
+  if (families.includes('ipv6')) {
+    if ((await readSetting(`ipv6/conf/${link}/force_forwarding`)) !== undefined) {
+      for (const name of links) {
+        await set(`ipv6/conf/${name}/force_forwarding`, '1');
+      }
+    } else if ((await readSetting('ipv6/conf/all/forwarding')) === '0') {
+      for (const name of await readdir(`${sysctls}/ipv6/conf`)) {
+        if (name !== 'all' && (await readSetting(`ipv6/conf/${name}/accept_ra`)) === '1') {
+          await set(`ipv6/conf/${name}/accept_ra`, '2');
+        }
+      }
+      await set('ipv6/conf/all/forwarding', '1');
+    }
+  }
+  return changed;
+}
+
+async function readSetting(name: string): Promise<string | undefined> {
+  return (await readFile(`${sysctls}/${name}`, 'utf8').catch(() => undefined))?.trim();
+}

@@ -1,0 +1,363 @@
+import type { Links } from '../links/links.ts';
+import type { Mark } from '../links/mark.ts';
+import { type Log, msSince } from '../log.ts';
+import { formatPrefix, type Prefix } from '../wireguard/address.ts';
+import type { PeerChange } from '../wireguard/change.ts';
+import type { PeerEndpoint } from '../wireguard/device.ts';
+import { type PrivateKey, type PublicKey, publicKeyOf } from '../wireguard/key.ts';
+import type { LinkStatus } from '../wireguard/status.ts';
+import type { HubConfig } from './config.ts';
+import type { Firewall } from './firewall.ts';
+import { switchOnForwarding } from './forwarding.ts';
+import type { HubHost } from './host.ts';
+import {
+  byPublicKey,
+  type MovedKeys,
+  moveChanges,
+  movesOf,
+  type PresentPeers,
+  peerChanges,
+  type Rotation,
+  rotationsOf,
+  touchedChanges,
+} from './peers.ts';
+import { allPeers, peerAt, readSources, type Sources, touchedAddresses } from './sources.ts';
+import type { HubState } from './state.ts';
+import { hubAddresses, hubRoutes, hubTable } from './wanted.ts';
+
+/** A peer without traffic shakes hands no more after so long: REJECT_AFTER_TIME of WireGuard's paper. */
+export const activeMs = 180_000;
+
+/** Peers that are changed in one go: what is made for them does not grow with the hub. */
+const chunkSize = 4096;
+/** Handshakes that are opened at once, each of which costs a hub some tenths of a millisecond. */
+const wokenAtOnce = 256;
+/** Of a peer that is woken: any but 0 sends a keepalive at once. */
+const wakingKeepalive = 25;
+
+/** The owner that a hub's link is marked with; no driver can have this name, since a socket's file has it. */
+export const hubOwner = '/hub';
+
+export interface HubDependencies {
+  readonly links: Links;
+  readonly mark: Mark;
+  readonly host: HubHost;
+  readonly firewall: Firewall;
+  readonly state: HubState;
+  readonly log: Log;
+  /** Reads the private key, which is made if it is missing. */
+  readonly readPrivateKey: (file: string) => Promise<PrivateKey>;
+}
+
+/** Keeps the link of a hub. Its calls run one after the other. */
+export interface Hub {
+  /** Makes everything as a configuration says. @throws Error that says why; then what can be left as it was is */
+  load(config: HubConfig): Promise<void>;
+  /** Sets right what has gone wrong since, and remembers where the peers are. @throws Error */
+  look(): Promise<void>;
+  /** Gives addresses to newer keys that have shaken hands. @returns whether there are any left to watch */
+  follow(): Promise<boolean>;
+}
+
+interface Applied {
+  readonly config: HubConfig;
+  readonly sources: Sources;
+  readonly privateKey: PrivateKey;
+  /** Of the link that it was done to: another one of its name has another. */
+  readonly index: number;
+}
+
+export function createHub(dependencies: HubDependencies): Hub {
+  const { links, mark, host, firewall, state, log, readPrivateKey } = dependencies;
+  let applied: Applied | undefined;
+  let rotations: readonly Rotation[] = [];
+  let last: Promise<unknown> = Promise.resolve();
+
+  function inTurn<Result>(action: () => Promise<Result>): Promise<Result> {
+    const result = last.then(action);
+    last = result.catch(() => {});
+    return result;
+  }
+
+  async function load(config: HubConfig): Promise<void> {
+    const started = performance.now();
+    if (applied !== undefined && applied.config.interface !== config.interface) {
+      throw new Error(
+        `interface: ${config.interface} in place of ${applied.config.interface} takes a stop, ` +
+          '`wgdriver hub down` with the old file, and a start',
+      );
+    }
+    // All that can be wrong with it, before anything is touched.
+    const privateKey = await readPrivateKey(config.privatekeyfile);
+    const sources = await readSources(config, applied?.sources);
+    const index = await ensureLink(config, privateKey);
+    const isSame = applied?.index === index;
+    await ensureHost(config);
+    const changes =
+      isSame && applied !== undefined && rotations.length === 0 && !isRotating(sources)
+        ? await applyTouched(config, applied.sources, sources)
+        : await applyAll(config, sources, privateKey, true);
+    applied = { config, sources, privateKey, index };
+    log.info('hub loaded', { link: config.interface, changes, ms: msSince(started) });
+  }
+
+  /** Makes the link, or takes over the one that is there and is ours. @returns its index */
+  async function ensureLink(config: HubConfig, privateKey: PrivateKey): Promise<number> {
+    const { interface: name, mtu, port } = config;
+    const found = await host.link(name);
+    if (found === undefined) {
+      await links.create({ name, mtu, endpointId: name });
+      await links.change(placeOf(config), { privateKey, listenPort: port });
+      log.info('link made', { link: name, port, publicKey: publicKeyOf(privateKey) });
+    } else if (mark.read(found.alias) !== name) {
+      throw new Error(
+        `link ${name} is there and not this hub’s: \`wgdriver hub adopt ${name}\` takes it over with its sessions`,
+      );
+    }
+    const link = found ?? (await host.link(name));
+    if (link === undefined) {
+      throw new Error(`link ${name} went away as soon as it was made`);
+    }
+    return link.index;
+  }
+
+  async function ensureHost(config: HubConfig): Promise<void> {
+    const { interface: name } = config;
+    // The rules first: nothing passes that they would not let pass.
+    await host.replaceTable(hubTable(config));
+    await bring(hubAddresses(config), await host.addresses(name), {
+      add: (address) => host.addAddress(name, address),
+      remove: (address) => host.deleteAddress(name, address),
+    });
+    if (config.forwarding) {
+      const uplinks = config.masquerade.length === 0 ? [] : (config.uplinks ?? (await host.uplinks()));
+      const families = [...new Set(hubAddresses(config).map(({ address }) => address.kind()))];
+      for (const change of await switchOnForwarding({ link: name, uplinks, families })) {
+        log.info('setting changed', { sysctl: change });
+      }
+    }
+    if (!(await host.link(name))?.isUp) {
+      await host.setUp(name);
+    }
+    await bring(hubRoutes(config), await host.routes(name), {
+      add: (destination) => host.addRoute(name, destination),
+      remove: (destination) => host.deleteRoute(name, destination),
+    });
+    await firewall.bring(config);
+  }
+
+  /** By as many changes as there are differences. @returns how many */
+  async function applyTouched(config: HubConfig, before: Sources, after: Sources): Promise<number> {
+    const pairs = [...touchedAddresses(before, after)].map(
+      (address) => [peerAt(before, address), peerAt(after, address)] as const,
+    );
+    const changes = touchedChanges(pairs);
+    await change(config, changes);
+    return changes.length;
+  }
+
+  /** By what the link has and should have. @returns how many changes that took */
+  async function applyAll(
+    config: HubConfig,
+    sources: Sources,
+    privateKey: PrivateKey,
+    withPresharedKeys: boolean,
+  ): Promise<number> {
+    const status = await read(config);
+    const present = byPublicKey(status.peers);
+    const publicKey = publicKeyOf(privateKey);
+    const { port: listenPort, mtu } = config;
+    if (status.publicKey !== publicKey || status.listenPort !== listenPort || status.mtu !== mtu) {
+      await links.change(placeOf(config), {
+        mtu,
+        ...(status.publicKey === publicKey ? {} : { privateKey }),
+        ...(status.listenPort === listenPort ? {} : { listenPort }),
+      });
+    }
+    let count = 0;
+    const woken: PeerChange[] = [];
+    let chunk: PeerChange[] = [];
+    for (const peer of peerChanges(allPeers(sources), present, state.moved, withPresharedKeys)) {
+      const endpoint = present.has(peer.publicKey) ? undefined : state.endpoints.get(peer.publicKey);
+      if (endpoint !== undefined) {
+        woken.push({ ...peer, endpoint });
+      } else {
+        chunk.push(peer);
+      }
+      count += 1;
+      if (chunk.length === chunkSize) {
+        await change(config, chunk);
+        chunk = [];
+      }
+    }
+    await change(config, chunk);
+    await wake(config, woken);
+    await watch(sources, present);
+    return count;
+  }
+
+  /**
+   * Opens handshakes with peers that are new on the link and whose endpoints are known of old. Peers that only send
+   * keepalives would find out after minutes that this end has forgotten their sessions.
+   */
+  async function wake(config: HubConfig, peers: readonly PeerChange[]): Promise<void> {
+    for (let start = 0; start < peers.length; start += wokenAtOnce) {
+      const some = peers.slice(start, start + wokenAtOnce);
+      await change(
+        config,
+        some.map((peer) => ({
+          ...peer,
+          persistentKeepaliveInterval: peer.persistentKeepaliveInterval || wakingKeepalive,
+        })),
+      );
+      const quiet = some.filter(({ persistentKeepaliveInterval: interval = 0 }) => interval === 0);
+      await change(
+        config,
+        quiet.map(({ publicKey }) => ({ publicKey, persistentKeepaliveInterval: 0 })),
+      );
+    }
+    if (peers.length > 0) {
+      log.info('opened handshakes with peers of before', { peers: peers.length });
+    }
+  }
+
+  /** Remembers what has moved, and looks out for what has to. */
+  async function watch(sources: Sources, present: PresentPeers): Promise<void> {
+    const rotating = [...allPeers(sources)].filter(({ keys }) => keys.length > 1);
+    const moved = holdersOf(rotating, present, state.moved);
+    const fresh = [...moved].filter((key) => !state.moved.has(key));
+    if (fresh.length > 0) {
+      await state.addMoved(fresh);
+    }
+    await state.keepMoved(moved);
+    rotations = rotationsOf(rotating, present, state.moved);
+    if (rotations.length > 0) {
+      log.info('two epochs', { peers: rotating.length, onOldKeys: rotations.length });
+    }
+  }
+
+  async function follow(): Promise<boolean> {
+    if (applied === undefined || rotations.length === 0) {
+      return false;
+    }
+    const { config } = applied;
+    const moves = movesOf(rotations, byPublicKey((await read(config)).peers));
+    if (moves.length > 0) {
+      await state.addMoved(moves.flatMap(({ rotation: { peer }, to }) => peer.keys[to]?.publicKey ?? []));
+      await change(config, moves.flatMap(moveChanges));
+      const done = new Map(moves.map(({ rotation, to }) => [rotation, to]));
+      rotations = rotations.flatMap((rotation) => {
+        const to = done.get(rotation);
+        return to === 0 ? [] : [to === undefined ? rotation : { ...rotation, holder: to }];
+      });
+      log.info('addresses moved to newer keys', { moved: moves.length, onOldKeys: rotations.length });
+    }
+    return rotations.length > 0;
+  }
+
+  async function look(): Promise<void> {
+    if (applied === undefined) {
+      return;
+    }
+    const { config, sources, privateKey } = applied;
+    const index = await ensureLink(config, privateKey);
+    if (index !== applied.index) {
+      log.warn('the link was made anew by somebody: set up again', { link: config.interface });
+      applied = { ...applied, index };
+    }
+    await ensureHost(config);
+    const changes = await applyAll(config, sources, privateKey, index !== applied.index);
+    if (changes > 0) {
+      log.warn('peers were not as they should be', { link: config.interface, changes });
+    }
+    await rememberEndpoints(config);
+  }
+
+  async function rememberEndpoints(config: HubConfig): Promise<void> {
+    const { peers } = await read(config);
+    const since = Date.now() - activeMs;
+    const endpoints = new Map<PublicKey, PeerEndpoint>();
+    for (const { publicKey, endpoint, lastHandshake } of peers) {
+      if (endpoint !== undefined && lastHandshake !== undefined && lastHandshake.getTime() >= since) {
+        endpoints.set(publicKey, endpoint);
+      }
+    }
+    // With nobody there, the host was cut off: those of before are better than none.
+    if (endpoints.size > 0) {
+      await state.saveEndpoints(endpoints);
+    }
+  }
+
+  async function change(config: HubConfig, peers: readonly PeerChange[]): Promise<void> {
+    if (peers.length > 0) {
+      await links.change(placeOf(config), { peers });
+    }
+  }
+
+  async function read(config: HubConfig): Promise<LinkStatus> {
+    const status = await links.read(placeOf(config));
+    if (status === undefined) {
+      throw new Error(`link ${config.interface} is gone`);
+    }
+    return status;
+  }
+
+  return {
+    load: (config) => inTurn(() => load(config)),
+    look: () => inTurn(look),
+    follow: () => inTurn(follow),
+  };
+}
+
+/** Where a hub's link is. */
+export function placeOf({ interface: name }: HubConfig) {
+  return { name, endpointId: name };
+}
+
+function isRotating(sources: Sources): boolean {
+  for (const { keys } of allPeers(sources)) {
+    if (keys.length > 1) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/** The keys but the oldest that have got their addresses. */
+function holdersOf(
+  rotating: readonly Rotation['peer'][],
+  present: PresentPeers,
+  moved: MovedKeys,
+): Set<PublicKey> {
+  const onOld = new Map(rotationsOf(rotating, present, moved).map(({ peer, holder }) => [peer, holder]));
+  return new Set(
+    rotating.flatMap((peer) => {
+      const holder = onOld.get(peer) ?? 0;
+      return holder === peer.keys.length - 1 ? [] : (peer.keys[holder]?.publicKey ?? []);
+    }),
+  );
+}
+
+interface Bringing {
+  readonly add: (prefix: Prefix) => Promise<void>;
+  readonly remove: (prefix: Prefix) => Promise<void>;
+}
+
+/** Adds what is missing and removes what is too much. */
+async function bring(
+  wanted: readonly Prefix[],
+  present: readonly Prefix[],
+  { add, remove }: Bringing,
+): Promise<void> {
+  const [wantedTexts, presentTexts] = [wanted, present].map((list) => new Set(list.map(formatPrefix)));
+  for (const prefix of wanted) {
+    if (!presentTexts?.has(formatPrefix(prefix))) {
+      await add(prefix);
+    }
+  }
+  for (const prefix of present) {
+    if (!wantedTexts?.has(formatPrefix(prefix))) {
+      await remove(prefix);
+    }
+  }
+}

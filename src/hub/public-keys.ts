@@ -1,0 +1,40 @@
+import { type Address, parseAddress } from '../wireguard/address.ts';
+import { parsePresharedKey, parsePublicKey } from '../wireguard/key.ts';
+import type { WantedKey } from './peers.ts';
+
+/**
+ * Parses a file of public keys, so that a hub needs no seed: `ADDRESS PUBLICKEY [PRESHAREDKEY]` a line, as
+ * `wgdriver keys --format table` prints them. Several lines of one address are its keys, the newest first.
+ * @throws Error with the number of the line, without what is on it
+ */
+export function parsePublicKeys(
+  text: string,
+  file: string,
+): Map<string, { address: Address; keys: WantedKey[] }> {
+  const byAddress = new Map<string, { address: Address; keys: WantedKey[] }>();
+  for (const [index, line] of text.split('\n').entries()) {
+    const words = line.trim().split(/\s+/);
+    const [first = '', second = '', third, ...rest] = words;
+    // The head of the table that `wgdriver keys` prints.
+    if (first === '' || first.startsWith('#') || (index === 0 && first === 'ADDRESS')) {
+      continue;
+    }
+    const address = parseAddress(first);
+    const publicKey = parsePublicKey(second);
+    const presharedKey = third === undefined ? undefined : parsePresharedKey(third);
+    if (
+      address === undefined ||
+      publicKey === undefined ||
+      (third !== undefined && presharedKey === undefined) ||
+      rest.length > 0
+    ) {
+      throw new Error(
+        `${file}:${index + 1}: expected an address, its public key and perhaps its preshared key`,
+      );
+    }
+    const known = byAddress.get(address.toString()) ?? { address, keys: [] };
+    known.keys.push({ publicKey, ...(presharedKey === undefined ? {} : { presharedKey }) });
+    byAddress.set(address.toString(), known);
+  }
+  return byAddress;
+}

@@ -1,0 +1,342 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { parseAdditionals } from '../keys/additional.ts';
+import { derivePresharedKey, type KeyScheme } from '../keys/derivation.ts';
+import { keyPairsOf, workersFor } from '../keys/key-pairs.ts';
+import { maxAddresses } from '../keys/ranges.ts';
+import { readSeedFile } from '../keys/seed-file.ts';
+import { ipv6AddressOf } from '../networks/ipv6.ts';
+import {
+  type Address,
+  type AddressRange,
+  addressesOf,
+  compareAddresses,
+  countOf,
+  covers,
+  formatPrefix,
+  hostPrefix,
+  type Prefix,
+} from '../wireguard/address.ts';
+import { type PresharedKey, parsePresharedKey } from '../wireguard/key.ts';
+import { containerHosts, type HubClient, type HubConfig, type HubNetwork, networkOf } from './config.ts';
+import type { WantedKey, WantedPeer } from './peers.ts';
+import { parsePublicKeys } from './public-keys.ts';
+
+/** The peers that a part of hub.yaml asks for, by their addresses. */
+export interface Source {
+  /** Of all that they come of: the same text, the same peers. Holds no secret. */
+  readonly signature: string;
+  readonly peers: ReadonlyMap<string, WantedPeer>;
+}
+
+/** All peers of a hub. At an address that both have, a client stands in a container's place. */
+export interface Sources {
+  readonly networks: ReadonlyMap<string, Source>;
+  readonly clients: Source;
+}
+
+/** The peer at an address. */
+export function peerAt({ networks, clients }: Sources, address: string): WantedPeer | undefined {
+  const client = clients.peers.get(address);
+  if (client !== undefined) {
+    return client;
+  }
+  for (const { peers } of networks.values()) {
+    const peer = peers.get(address);
+    if (peer !== undefined) {
+      return peer;
+    }
+  }
+  return undefined;
+}
+
+export function* allPeers({ networks, clients }: Sources): Generator<WantedPeer> {
+  for (const { peers } of networks.values()) {
+    for (const [address, peer] of peers) {
+      if (!clients.peers.has(address)) {
+        yield peer;
+      }
+    }
+  }
+  yield* clients.peers.values();
+}
+
+/** The addresses at which the peers may differ: those of the parts that do, so that one more costs no look at all. */
+export function* touchedAddresses(before: Sources, after: Sources): Generator<string> {
+  const names = new Set([...before.networks.keys(), ...after.networks.keys()]);
+  const pairs = [...names].map((name) => [before.networks.get(name), after.networks.get(name)] as const);
+  for (const [old, current] of [...pairs, [before.clients, after.clients] as const]) {
+    if (old?.signature !== current?.signature) {
+      yield* new Set([...(old?.peers.keys() ?? []), ...(current?.peers.keys() ?? [])]);
+    }
+  }
+}
+
+/**
+ * Reads what hub.yaml names and derives the keys; parts that are as they were are taken over.
+ * @throws Error that names the file and what was expected, never what was in it
+ */
+export async function readSources(config: HubConfig, before?: Sources): Promise<Sources> {
+  const schemes = new Map<string, NetworkSecrets>();
+  const networks = new Map<string, Source>();
+  for (const network of config.networks) {
+    const secrets = await readNetworkSecrets(network);
+    schemes.set(network.name, secrets);
+    networks.set(network.name, await networkSource(network, secrets, before?.networks.get(network.name)));
+  }
+  return { networks, clients: await clientSource(config, schemes, networks, before?.clients) };
+}
+
+interface NetworkSecrets {
+  /** The newest first. Empty if the keys come of a file. */
+  readonly schemes: readonly KeyScheme[];
+  readonly publicKeys: string | undefined;
+  readonly presharedKey: PresharedKey | undefined;
+}
+
+async function readNetworkSecrets({ keys, presharedKey }: HubNetwork): Promise<NetworkSecrets> {
+  const ofNetwork =
+    typeof presharedKey === 'object' ? await readPresharedKeyFile(presharedKey.file) : undefined;
+  if ('publickeysfile' in keys) {
+    const publicKeys = await readText('file of public keys', keys.publickeysfile);
+    return { schemes: [], publicKeys, presharedKey: ofNetwork };
+  }
+  const { additional, derivation } = keys;
+  const seeds = await Promise.all(keys.seedfiles.map((file) => readSeedFile(file)));
+  const additionals =
+    additional instanceof Uint8Array ? [additional] : await readAdditionals(additional.file);
+  return {
+    // One of the two is rotated at a time; with both, each combination may be some host's.
+    schemes: seeds.flatMap((seed) => additionals.map((value) => ({ seed, additional: value, derivation }))),
+    publicKeys: undefined,
+    presharedKey: ofNetwork,
+  };
+}
+
+async function networkSource(
+  network: HubNetwork,
+  secrets: NetworkSecrets,
+  before: Source | undefined,
+): Promise<Source> {
+  const signature = signatureOf(network, secrets);
+  if (before?.signature === signature) {
+    return before;
+  }
+  const { keepalive } = network;
+  const peers = new Map<string, WantedPeer>();
+  const add = (address: Address, keys: readonly WantedKey[]) => {
+    const allowedIps = [hostPrefix(address), ...embeddedOf(network, address)];
+    peers.set(address.toString(), { allowedIps, keys, ...(keepalive === undefined ? {} : { keepalive }) });
+  };
+  if (secrets.publicKeys !== undefined && 'publickeysfile' in network.keys) {
+    for (const { address, keys } of parsePublicKeys(
+      secrets.publicKeys,
+      network.keys.publickeysfile,
+    ).values()) {
+      if (isContainers(network, address)) {
+        add(
+          address,
+          keys.map((key) => withPresharedKey(key, secrets.presharedKey)),
+        );
+      }
+    }
+    return { signature, peers };
+  }
+  const addresses = [...containersOf(network)];
+  const keyLists = addresses.map((): WantedKey[] => []);
+  for (const scheme of secrets.schemes) {
+    let index = 0;
+    for await (const { address, publicKey } of keyPairsOf(scheme, addresses, workersFor(addresses.length))) {
+      keyLists[index++]?.push(
+        withPresharedKey({ publicKey }, presharedKeyOf(network, scheme, address) ?? secrets.presharedKey),
+      );
+    }
+  }
+  addresses.forEach((address, index) => {
+    add(address, keyLists[index] ?? []);
+  });
+  return { signature, peers };
+}
+
+async function clientSource(
+  { clients, networks: configured }: HubConfig,
+  secrets: ReadonlyMap<string, NetworkSecrets>,
+  networks: ReadonlyMap<string, Source>,
+  before: Source | undefined,
+): Promise<Source> {
+  const peers = new Map<string, WantedPeer>();
+  const hash = createHash('sha256');
+  for (const client of clients) {
+    const network = networkOf(configured, client.addresses[0]);
+    const { addresses, allowedips, keepalive = network?.keepalive } = client;
+    const [first] = addresses;
+    if (first === undefined) {
+      continue;
+    }
+    const own =
+      client.presharedkeyfile === undefined ? undefined : await readPresharedKeyFile(client.presharedkeyfile);
+    const keys = await clientKeys(client, network, network && secrets.get(network.name), networks, own);
+    const peer: WantedPeer = {
+      allowedIps: [
+        ...addresses.map(hostPrefix),
+        ...(network === undefined ? [] : embeddedOf(network, first)),
+        ...allowedips,
+      ],
+      keys,
+      ...(keepalive === undefined ? {} : { keepalive }),
+    };
+    peers.set(first.toString(), peer);
+    hash.update(JSON.stringify([peer.allowedIps.map(formatPrefix), keepalive, keys.map(fingerprint)]));
+  }
+  const signature = hash.digest('base64');
+  return before?.signature === signature ? before : { signature, peers };
+}
+
+async function clientKeys(
+  { name, addresses, publickey }: HubClient,
+  network: HubNetwork | undefined,
+  secrets: NetworkSecrets | undefined,
+  networks: ReadonlyMap<string, Source>,
+  own: PresharedKey | undefined,
+): Promise<readonly WantedKey[]> {
+  const [address] = addresses;
+  if (publickey !== undefined || network === undefined || address === undefined) {
+    return publickey === undefined ? [] : [withPresharedKey({ publicKey: publickey }, own)];
+  }
+  const keys: WantedKey[] = [];
+  for (const scheme of secrets?.schemes ?? []) {
+    for await (const { publicKey } of keyPairsOf(scheme, [address], 0)) {
+      const shared = own ?? presharedKeyOf(network, scheme, address) ?? secrets?.presharedKey;
+      keys.push(withPresharedKey({ publicKey }, shared));
+    }
+  }
+  const found = keys.length > 0 ? keys : networks.get(network.name)?.peers.get(address.toString())?.keys;
+  if (found === undefined) {
+    throw new Error(`client ${name}: ${address.toString()} is not in the file of public keys of its network`);
+  }
+  return found;
+}
+
+function withPresharedKey(key: WantedKey, presharedKey: PresharedKey | undefined): WantedKey {
+  return key.presharedKey !== undefined || presharedKey === undefined ? key : { ...key, presharedKey };
+}
+
+function presharedKeyOf(network: HubNetwork, scheme: KeyScheme, address: Address): PresharedKey | undefined {
+  return network.presharedKey === 'derived' ? derivePresharedKey(scheme, address) : undefined;
+}
+
+/** The addresses that containers of a network may have. */
+export function* containersOf(network: HubNetwork): Generator<Address> {
+  const ranges = Array.isArray(network.peers)
+    ? (network.peers as readonly AddressRange[])
+    : network.subnets.map(({ subnet }) => containerHosts(subnet));
+  const most = typeof network.peers === 'number' ? network.peers : Number.POSITIVE_INFINITY;
+  for (const range of ranges) {
+    if (most === Number.POSITIVE_INFINITY && countOf(range) > maxAddresses) {
+      throw new Error(
+        `network ${network.name}: expected at most ${maxAddresses} addresses, got ${countOf(range)}; say which by \`peers\``,
+      );
+    }
+    let left = most;
+    for (const address of addressesOf(range)) {
+      if (left === 0) {
+        break;
+      }
+      if (isContainers(network, address)) {
+        left -= 1;
+        yield address;
+      }
+    }
+  }
+}
+
+function isContainers({ name, subnets, except }: HubNetwork, address: Address): boolean {
+  const own = subnets.find(({ subnet }) => covers(subnet, hostPrefix(address)));
+  if (own === undefined) {
+    throw new Error(`network ${name}: ${address.toString()} is in none of its subnets`);
+  }
+  return compareAddresses(own.gateway, address) !== 0 && !except.some((range) => isWithin(range, address));
+}
+
+function isWithin({ first, last }: AddressRange, address: Address): boolean {
+  return (
+    first.kind() === address.kind() &&
+    compareAddresses(first, address) <= 0 &&
+    compareAddresses(address, last) <= 0
+  );
+}
+
+function embeddedOf({ ipv6 }: HubNetwork, address: Address): Prefix[] {
+  return ipv6 === undefined || address.kind() !== 'ipv4' ? [] : [hostPrefix(ipv6AddressOf(ipv6, address))];
+}
+
+function signatureOf(network: HubNetwork, { schemes, publicKeys, presharedKey }: NetworkSecrets): string {
+  const hash = createHash('sha256');
+  hash.update(
+    JSON.stringify([
+      network.subnets.map(({ subnet, gateway }) => [formatPrefix(subnet), gateway.toString()]),
+    ]),
+  );
+  const ranges = (list: readonly AddressRange[]) =>
+    list.map(({ first, last }) => [first.toString(), last.toString()]);
+  const peers = Array.isArray(network.peers)
+    ? ranges(network.peers as readonly AddressRange[])
+    : network.peers;
+  hash.update(
+    JSON.stringify([
+      peers,
+      ranges(network.except),
+      network.keepalive,
+      network.ipv6 && formatPrefix(network.ipv6),
+    ]),
+  );
+  hash.update(JSON.stringify([network.presharedKey === 'derived', publicKeys]));
+  for (const { seed, additional, derivation } of schemes) {
+    hash.update(JSON.stringify([seed.reveal().length, additional.length, derivation]));
+    hash.update(seed.reveal()).update(additional);
+  }
+  hash.update(presharedKey?.reveal() ?? '');
+  return hash.digest('base64');
+}
+
+function fingerprint({ publicKey, presharedKey }: WantedKey): string {
+  const shared =
+    presharedKey === undefined ? '' : createHash('sha256').update(presharedKey.reveal()).digest('base64');
+  return `${publicKey} ${shared}`;
+}
+
+async function readPresharedKeyFile(file: string): Promise<PresharedKey> {
+  const key = parsePresharedKey((await readText('preshared key file', file)).trim());
+  if (key === undefined) {
+    throw new Error(`preshared key file ${file}: expected 32 bytes in base64, as \`wg genpsk\` prints them`);
+  }
+  return key;
+}
+
+async function readAdditionals(file: string): Promise<readonly Uint8Array[]> {
+  const additionals = parseAdditionals(await readText('additional file', file));
+  if (additionals === undefined) {
+    throw new Error(`additional file ${file}: expected one value in base64 a line`);
+  }
+  return additionals;
+}
+
+async function readText(what: string, file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    throw new Error(`${what} ${file}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
+  }
+}
+
+/** The files that hub.yaml names: when one of them changes, so may the peers. */
+export function filesOf({ networks, clients }: HubConfig): string[] {
+  return [
+    ...networks.flatMap(({ keys, presharedKey }) => [
+      ...('publickeysfile' in keys ? [keys.publickeysfile] : keys.seedfiles),
+      ...('additional' in keys && 'file' in keys.additional ? [keys.additional.file] : []),
+      ...(typeof presharedKey === 'object' ? [presharedKey.file] : []),
+    ]),
+    ...clients.flatMap(({ presharedkeyfile }) => presharedkeyfile ?? []),
+  ];
+}

@@ -1,0 +1,159 @@
+import { type Address, compareAddresses, plus, sameAddress } from '../wireguard/address.ts';
+import type { PublicKey } from '../wireguard/key.ts';
+import type { LinkStatus, PeerStatus } from '../wireguard/status.ts';
+import type { HubConfig } from './config.ts';
+import { activeMs } from './hub.ts';
+import { byPublicKey, holderOf, type MovedKeys, type PresentPeers, type WantedPeer } from './peers.ts';
+import type { Sources } from './sources.ts';
+
+/** How a hub and its peers fare. */
+export interface HubStatus {
+  readonly interface: string;
+  readonly publicKey: PublicKey | undefined;
+  readonly port: number;
+  readonly networks: readonly NetworkStatus[];
+  readonly clients: readonly ClientStatus[];
+  /** On the link, and in no file. */
+  readonly unknownPeers: number;
+}
+
+export interface NetworkStatus {
+  readonly name: string;
+  readonly peers: number;
+  /** Have shaken hands in the last 180 seconds. */
+  readonly active: number;
+  /** Wanted, and not on the link. */
+  readonly missing: number;
+  /** Undefined unless a key is being rotated. */
+  readonly rotation: RotationStatus | undefined;
+}
+
+export interface RotationStatus {
+  /** Addresses that have moved to the newest key. */
+  readonly moved: number;
+  /** Addresses with an older key that is in use. While there are any, the old seed or additional has to stay. */
+  readonly activeOnOldKeys: number;
+  /** Addresses with an older key that nobody uses, in ranges. */
+  readonly unused: readonly string[];
+}
+
+export interface ClientStatus {
+  readonly name: string;
+  readonly address: string;
+  readonly lastHandshake: Date | undefined;
+  readonly receivedBytes: number;
+  readonly sentBytes: number;
+}
+
+export function hubStatus(
+  { interface: name, clients, networks }: HubConfig,
+  sources: Sources,
+  link: LinkStatus,
+  moved: MovedKeys,
+  now: number,
+): HubStatus {
+  const present = byPublicKey(link.peers);
+  const known = new Set<PublicKey>();
+  const remember = ({ keys }: WantedPeer) => {
+    for (const { publicKey } of keys) {
+      known.add(publicKey);
+    }
+  };
+  for (const { peers } of [...sources.networks.values(), sources.clients]) {
+    for (const peer of peers.values()) {
+      remember(peer);
+    }
+  }
+  return {
+    interface: name,
+    publicKey: link.publicKey,
+    port: link.listenPort,
+    networks: networks.map((network) =>
+      networkStatus(
+        network.name,
+        [...(sources.networks.get(network.name)?.peers ?? [])].flatMap(([address, peer]) =>
+          sources.clients.peers.has(address) ? [] : [peer],
+        ),
+        present,
+        moved,
+        now,
+      ),
+    ),
+    clients: clients.map((client) => {
+      const address = client.addresses[0]?.toString() ?? '';
+      const peer = sources.clients.peers.get(address);
+      const status = peer && present.get(holderKey(peer, present, moved));
+      return {
+        name: client.name,
+        address,
+        lastHandshake: status?.lastHandshake,
+        receivedBytes: status?.receivedBytes ?? 0,
+        sentBytes: status?.sentBytes ?? 0,
+      };
+    }),
+    unknownPeers: link.peers.filter(({ publicKey }) => !known.has(publicKey)).length,
+  };
+}
+
+function networkStatus(
+  name: string,
+  peers: readonly WantedPeer[],
+  present: PresentPeers,
+  moved: MovedKeys,
+  now: number,
+): NetworkStatus {
+  let [active, missing, movedCount, activeOnOldKeys] = [0, 0, 0, 0];
+  const unused: Address[] = [];
+  let isRotating = false;
+  for (const peer of peers) {
+    const holder = holderOf(peer.keys, present, moved);
+    const status = present.get(peer.keys[holder]?.publicKey as PublicKey);
+    const isActive = isActiveAt(status, now);
+    active += Number(isActive);
+    missing += Number(status === undefined);
+    if (peer.keys.length > 1) {
+      isRotating = true;
+      const address = peer.allowedIps[0]?.address;
+      if (holder === 0) {
+        movedCount += 1;
+      } else if (isActive) {
+        activeOnOldKeys += 1;
+      } else if (address !== undefined) {
+        unused.push(address);
+      }
+    }
+  }
+  const rotation = isRotating ? { moved: movedCount, activeOnOldKeys, unused: rangesOf(unused) } : undefined;
+  return { name, peers: peers.length, active, missing, rotation };
+}
+
+function holderKey({ keys }: WantedPeer, present: PresentPeers, moved: MovedKeys): PublicKey {
+  return keys[holderOf(keys, present, moved)]?.publicKey as PublicKey;
+}
+
+export function isActiveAt(peer: PeerStatus | undefined, now: number): boolean {
+  return peer?.lastHandshake !== undefined && now - peer.lastHandshake.getTime() < activeMs;
+}
+
+/** Addresses as ranges: `192.168.5.2-192.168.5.9`. */
+export function rangesOf(addresses: readonly Address[]): string[] {
+  const families = [4, 16].map((length) =>
+    addresses.filter((address) => address.toByteArray().length === length).sort(compareAddresses),
+  );
+  const ranges: { first: Address; last: Address }[] = [];
+  for (const address of families.flat()) {
+    const range = ranges.at(-1);
+    if (
+      range !== undefined &&
+      range.last.kind() === address.kind() &&
+      sameAddress(plus(range.last, 1n), address)
+    ) {
+      range.last = address;
+    } else {
+      ranges.push({ first: address, last: address });
+    }
+  }
+  return ranges.map(({ first, last }) =>
+    first === last ? first.toString() : `${first.toString()}-${last.toString()}`,
+  );
+}

@@ -1,0 +1,159 @@
+// The commands of a hub, by wireguard-go in a network namespace of its own.
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { derivePrivateKey } from '../../src/keys/derivation.ts';
+import { parseAddress } from '../../src/wireguard/address.ts';
+import { parsePrivateKey, publicKeyOf } from '../../src/wireguard/key.ts';
+import { Secret } from '../../src/wireguard/secret.ts';
+import { enterFreshNamespace } from '../support/fresh-namespace.ts';
+import { sh, startFarEnd, until } from '../support/hub-namespaces.ts';
+import { bundle, wgdriver } from '../support/wgdriver.ts';
+
+const { skip } = await enterFreshNamespace('wireguard-go', 'wg', 'ip', 'nft', 'ping');
+
+const folder = mkdtempSync(join(tmpdir(), 'wgdriver-hub-command-'));
+const file = join(folder, 'hub.yaml');
+const seed = 'b2xkb2xkb2xkb2xkb2xkb2xk';
+const options = ['--config', file];
+const linkOptions = [...options, '--backend', 'userspace', '--state-dir', join(folder, 'state')];
+const base = 'networks:\n  app: { subnet: 192.168.5.0/24, seedfile: app.seed, peers: 20 }\n';
+const keyOf = (address: string) =>
+  derivePrivateKey(
+    {
+      seed: new Secret(Buffer.from(seed, 'base64')),
+      additional: new TextEncoder().encode('bestov.io'),
+      derivation: 'sha3-256',
+    },
+    parseAddress(address) ?? assert.fail(),
+  );
+
+let log = '';
+async function startServe(): Promise<ChildProcess> {
+  log = '';
+  const child = spawn(process.execPath, [bundle, 'hub', 'serve', ...linkOptions], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    log += text;
+  });
+  await until('serving', () => / serving /.test(log) || child.exitCode !== null);
+  assert.equal(child.exitCode, null, log);
+  return child;
+}
+async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  child.kill(signal);
+  await once(child, 'exit');
+}
+const hub = (...args: readonly string[]) => wgdriver(['hub', ...args]);
+const peers = () => Number(sh('wg show wg0 peers | wc -l'));
+
+if (skip === undefined) {
+  writeFileSync(join(folder, 'app.seed'), seed);
+}
+
+test('a hub.yaml that is missing or wrong: where, and what was expected', { skip }, async () => {
+  assert.match((await hub('check', ...options)).stderr, /^wgdriver: hub’s file .*hub\.yaml: ENOENT$/m);
+  writeFileSync(file, 'networks:\n  app: { subnet: 192.168.5.0/24 }\n');
+  const { status, stderr } = await hub('serve', ...linkOptions);
+  assert.equal(status, 1);
+  assert.match(stderr, /hub\.yaml:2: networks\.app: expected one of seedfile, seedfiles and publickeysfile/);
+});
+
+test('serve makes the key, follows the file, keeps what runs when it is wrong, and leaves all when it ends', {
+  skip,
+}, async () => {
+  writeFileSync(file, base);
+  assert.match((await hub('check', ...options)).stdout, /1 networks, 0 clients, 20 peers[\s\S]*no firewall/);
+  assert.match((await hub('status', ...linkOptions)).stderr, /link wg0 is not there/);
+  const first = await startServe();
+  assert.equal(statSync(join(folder, 'wg0.key')).mode & 0o777, 0o600);
+  assert.equal(peers(), 20);
+  assert.match(
+    (await hub('status', ...linkOptions)).stdout,
+    /^wg0: UDP port 51820, public key .{44}\nnetwork app: 0 of 20 peers/,
+  );
+  const second = await hub('serve', ...linkOptions);
+  assert.equal(second.status, 1);
+  assert.match(second.stderr, /state/);
+
+  writeFileSync(file, `${base}clients:\n  pc: { address: 192.168.5.99 }\n`);
+  await until('the change of the file', () => peers() === 21);
+  writeFileSync(file, `${base}clients:\n  pc: { adress: 192.168.5.99 }\n`);
+  await until('the refusal', () => /not loaded: what runs stays/.test(log));
+  assert.match(log, /hub\.yaml:4: clients\.pc\.adress: unknown setting/);
+  assert.equal(peers(), 21);
+  writeFileSync(file, base);
+  first.kill('SIGHUP');
+  await until('the change by SIGHUP', () => peers() === 20);
+
+  await end(first, 'SIGKILL');
+  assert.equal(peers(), 20);
+  const third = await startServe();
+  assert.match(log, /hub loaded link=wg0 changes=0 /);
+  await end(third, 'SIGTERM');
+  assert.equal(third.exitCode, 0);
+  assert.equal(peers(), 20);
+  assert.equal((await hub('down', ...linkOptions)).status, 0);
+  assert.throws(() => sh('ip link show dev wg0 2>&1'));
+  assert(!sh('nft list tables').includes('wgdriver'));
+});
+
+test('adopt takes over a hub of 0.1’s files with its sessions', { skip }, async () => {
+  sh(
+    `umask 077; wg genkey >$1/wg0.key; cd $1
+     wireguard-go wg0 >/dev/null 2>&1
+     ip address add 192.168.5.1/24 dev wg0`,
+    folder,
+  );
+  const config = await wgdriver([
+    'endpoint-config',
+    '192.168.5.0/24',
+    `--seed-file=${join(folder, 'app.seed')}`,
+    '--peers=20',
+    '--format=setconf',
+    `--private-key-file=${join(folder, 'wg0.key')}`,
+  ]);
+  writeFileSync(join(folder, 'wg0.conf'), config.stdout);
+  sh('wg setconf wg0 $1/wg0.conf; ip link set wg0 up; sysctl -qw net.ipv4.conf.wg0.forwarding=1', folder);
+  const own = parsePrivateKey(sh('cat $1/wg0.key', folder).trim()) ?? assert.fail();
+  const one = startFarEnd({
+    addresses: ['192.168.5.2/24'],
+    key: keyOf('192.168.5.2'),
+    hubKey: publicKeyOf(own),
+  });
+  assert(one.pings('192.168.5.1'));
+  const shaken = sh('wg show wg0 latest-handshakes | sort');
+
+  const adopt = (...args: readonly string[]) => hub('adopt', 'wg0', ...linkOptions, ...args);
+  assert.match((await hub('check', ...options)).stdout, /hub adopt wg0/);
+  writeFileSync(file, `${base}port: 4500\n`);
+  assert.match((await adopt()).stderr, /listens on port 51820 and .*hub\.yaml says 4500/);
+  writeFileSync(file, `${base}privatekeyfile: other.key\n`);
+  assert.match((await adopt()).stderr, /other\.key is not there: put the link’s own key into it/);
+  sh('wg genkey >$1/other.key', folder);
+  assert.match((await adopt()).stderr, /link wg0 has another key than .*other\.key/);
+  writeFileSync(file, base);
+  const laptop = sh('wg genkey | wg pubkey').trim();
+  sh('wg set wg0 peer $1 allowed-ips 192.168.5.99/32', laptop);
+  const refused = await adopt();
+  assert.equal(refused.status, 1);
+  assert(refused.stderr.includes(`1 peers that ${file} does not have: ${laptop} (192.168.5.99/32)`));
+  writeFileSync(file, `${base}clients: { laptop: { address: 192.168.5.99, publickey: ${laptop} } }\n`);
+  const taken = await adopt();
+  assert.equal(taken.status, 0, taken.stderr);
+  assert.match(taken.stdout, /link wg0 is this hub’s now, with its key, port 51820 and 21 peers/);
+
+  const serve = await startServe();
+  assert.match(log, /hub loaded link=wg0 changes=0 /);
+  assert(one.pings('192.168.5.1'));
+  assert.equal(sh('wg show wg0 latest-handshakes | sort').replace(`${laptop}\t0\n`, ''), shaken);
+  await end(serve, 'SIGTERM');
+  assert.match((await adopt()).stdout, /is this hub’s already/);
+  one.close();
+  assert.equal((await hub('down', ...linkOptions)).status, 0);
+});

@@ -1,0 +1,185 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { decodeHubConfig, type HubConfig, HubConfigError } from '../../src/hub/config.ts';
+import { formatPrefix } from '../../src/wireguard/address.ts';
+
+const key = '+Pm8wi17cOoQ/QvaBq/WLcslAcgX1cCkrJA5dG57nU8=';
+const decode = (text: string): HubConfig => decodeHubConfig(text, '/etc/wgdriver/hub.yaml');
+
+test('the least there is: defaults fill the rest', () => {
+  const config = decode('networks:\n  app: { subnet: 192.168.5.0/24, seedfile: app.seed }\n');
+  assert.equal(config.interface, 'wg0');
+  assert.equal(config.port, 51820);
+  assert.equal(config.mtu, 1420);
+  assert.equal(config.privatekeyfile, '/etc/wgdriver/wg0.key');
+  assert.equal(config.forwarding, true);
+  assert.deepEqual(config.masquerade, []);
+  assert.deepEqual(config.allow, { containers: true, clients: undefined, outside: [] });
+  const [network] = config.networks;
+  assert.equal(network?.name, 'app');
+  assert.equal(network.subnets[0]?.gateway.toString(), '192.168.5.1');
+  assert.deepEqual('seedfiles' in network.keys && network.keys.seedfiles, ['/etc/wgdriver/app.seed']);
+  assert.equal('seedfiles' in network.keys && network.keys.derivation, 'sha3-256');
+});
+
+test('everything at once', () => {
+  const config = decode(`
+interface: wg-hub
+port: 4500
+privatekeyfile: /root/hub.key
+mtu: 1280
+networks:
+  app:
+    subnet: [192.168.5.0/24, 192.168.6.0/24]
+    gateway: 192.168.6.9
+    ipv6: fd12:3456::/64
+    seedfiles: [new.seed, old.seed]
+    additionalfile: app.additional
+    derivation: hkdf-sha256
+    presharedkey: derived
+    peers: [192.168.5.2-192.168.5.9, 192.168.6.0/28]
+    except: 192.168.5.4
+    keepalive: 25
+  other:
+    subnet: 10.9.0.0/16
+    publickeysfile: other.keys
+    presharedkeyfile: other.psk
+    peers: 100
+clients:
+  laptop: { address: [192.168.5.200, fd12:3456::c0a8:5c8], publickey: ${key}, allowedips: 10.7.0.0/16 }
+  phone: { address: 192.168.5.201 }
+forwarding: true
+masquerade: ipv4
+uplinks: [eth0]
+allow: { containers: false, clients: [192.168.5.0/24], outside: [10.1.0.0/16] }
+firewall: docker-user
+`);
+  const [app, other] = config.networks;
+  assert.deepEqual(
+    app?.subnets.map(({ gateway }) => gateway.toString()),
+    ['192.168.5.1', '192.168.6.9'],
+  );
+  assert.equal(app.ipv6 && formatPrefix(app.ipv6), 'fd12:3456::/64');
+  assert.deepEqual(app.keys, {
+    seedfiles: ['/etc/wgdriver/new.seed', '/etc/wgdriver/old.seed'],
+    additional: { file: '/etc/wgdriver/app.additional' },
+    derivation: 'hkdf-sha256',
+  });
+  assert.equal(app.presharedKey, 'derived');
+  assert.equal(Array.isArray(app.peers) && app.peers.length, 2);
+  assert.equal(app.except.length, 1);
+  assert.deepEqual(other?.keys, { publickeysfile: '/etc/wgdriver/other.keys' });
+  assert.deepEqual(other.presharedKey, { file: '/etc/wgdriver/other.psk' });
+  assert.equal(other.peers, 100);
+  assert.deepEqual(config.masquerade, ['ipv4']);
+  assert.equal(config.clients[0]?.addresses.length, 2);
+  assert.equal(config.clients[0]?.publickey, key);
+  assert.equal(config.clients[1]?.publickey, undefined);
+  assert.equal(config.firewall, 'docker-user');
+});
+
+test('what masquerade means', () => {
+  for (const [text, families] of [
+    ['true', ['ipv4', 'ipv6']],
+    ['false', []],
+    ['ipv6', ['ipv6']],
+  ] as const) {
+    assert.deepEqual(decode(`masquerade: ${text}`).masquerade, families);
+  }
+});
+
+const network = 'subnet: 192.168.5.0/24, seedfile: app.seed';
+
+for (const [name, text, expected] of [
+  ['not YAML', 'interface: [wg0\n', /hub\.yaml:2: /],
+  ['a name twice', 'port: 1\nport: 2\n', /hub\.yaml:2: Map keys must be unique/],
+  ['no settings at all', 'wg0\n', /hub\.yaml:1: expected settings: interface, networks …/],
+  ['an unknown setting', 'port: 1\nprot: 2\n', /hub\.yaml:2: prot: unknown setting/],
+  ['a port out of range', 'port: 65536\n', /hub\.yaml:1: port: expected an integer from 1 to 65535/],
+  ['a port that is text', 'port: "51820"\n', /port: expected an integer from 1 to 65535/],
+  [
+    'a setting of a network',
+    `networks:\n  app:\n    subnet: 192.168.5.0/24\n    seedfile: a\n    derivaton: x\n`,
+    /hub\.yaml:5: networks\.app\.derivaton: unknown setting/,
+  ],
+  [
+    'an item of a list',
+    'networks:\n  app:\n    seedfile: a\n    subnet:\n      - 192.168.5.0/24\n      - 192.168.6.5/24\n',
+    /hub\.yaml:6: networks\.app\.subnet\.1: 192\.168\.6\.5\/24: expected 192\.168\.6\.0\/24/,
+  ],
+  [
+    'a network without its subnet',
+    'networks:\n  app: { seedfile: a }\n',
+    /:2: networks\.app\.subnet: is missing/,
+  ],
+  [
+    'a network without keys',
+    'networks:\n  app: { subnet: 192.168.5.0/24 }\n',
+    /:2: networks\.app: expected one of seedfile, seedfiles and publickeysfile/,
+  ],
+  [
+    'a seed in two places',
+    `networks:\n  app: { ${network}, publickeysfile: b }\n`,
+    /expected one of seedfile, seedfiles and publickeysfile/,
+  ],
+  [
+    'a gateway elsewhere',
+    `networks:\n  app: { ${network}, gateway: 10.0.0.1 }\n`,
+    /networks\.app: gateway 10\.0\.0\.1 is not in the network’s subnet/,
+  ],
+  [
+    'a gateway that is no host’s',
+    `networks:\n  app:\n    { ${network},\n      gateway: 192.168.5.255 }\n`,
+    /:4: networks\.app\.gateway: 192\.168\.5\.255 is no host’s address/,
+  ],
+  [
+    'subnets that overlap',
+    `networks:\n  app: { ${network} }\n  two: { subnet: 192.168.0.0/16, seedfile: b }\n`,
+    /:3: networks\.two: 192\.168\.0\.0\/16 overlaps 192\.168\.5\.0\/24 of network app/,
+  ],
+  [
+    'an IPv6 prefix too long',
+    `networks:\n  app: { ${network}, ipv6: fd12::/112 }\n`,
+    /networks\.app\.ipv6: expected an IPv6 prefix of at most \/96/,
+  ],
+  [
+    'a client at the hub’s address',
+    `networks:\n  app: { ${network} }\nclients:\n  pc: { address: 192.168.5.1 }\n`,
+    /:4: clients\.pc\.address: 192\.168\.5\.1 belongs to the hub itself in network app/,
+  ],
+  [
+    'two clients of one address',
+    `networks:\n  app: { ${network} }\nclients:\n  pc: { address: 192.168.5.7 }\n  tv: { address: 192.168.5.7 }\n`,
+    /:5: clients\.tv\.address: 192\.168\.5\.7 belongs to client pc/,
+  ],
+  [
+    'a client whose key nobody knows',
+    'clients:\n  pc: { address: 192.168.5.7 }\n',
+    /:2: clients\.pc: needs a publickey: 192\.168\.5\.7 is in no network/,
+  ],
+] as const) {
+  test(`refused with its line: ${name}`, () => {
+    assert.throws(
+      () => decode(text),
+      (error: Error) => {
+        assert(error instanceof HubConfigError);
+        assert.match(error.message, expected);
+        return true;
+      },
+    );
+  });
+}
+
+test('every mistake is told of, and no value', () => {
+  const secret = 'c2VjcmV0IHNlY3JldCBzZWNyZXQ=';
+  assert.throws(
+    () => decode(`prot: 1\nport: ${secret}\nclients:\n  pc: { address: 10.0.0.9, publickey: ${secret} }\n`),
+    ({ message }: Error) => {
+      assert.match(message, /hub\.yaml:1: prot: unknown setting/);
+      assert.match(message, /hub\.yaml:2: port: expected/);
+      assert.match(message, /hub\.yaml:4: clients\.pc\.publickey: expected a public key/);
+      assert(!message.includes(secret));
+      return true;
+    },
+  );
+});

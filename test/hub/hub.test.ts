@@ -1,0 +1,298 @@
+// A hub by wireguard-go in a network namespace of its own, and ends of tunnels in others.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { decodeHubConfig } from '../../src/hub/config.ts';
+import { ensurePrivateKeyFile } from '../../src/hub/files.ts';
+import { dockerUserFirewall } from '../../src/hub/firewall.ts';
+import { hostByNetlink } from '../../src/hub/host-by-netlink.ts';
+import { hostByPrograms } from '../../src/hub/host-by-programs.ts';
+import { createHub, type Hub, hubOwner, placeOf } from '../../src/hub/hub.ts';
+import { obstaclesOf } from '../../src/hub/obstacles.ts';
+import { openHubState } from '../../src/hub/state.ts';
+import { surveyFirewalls } from '../../src/hub/survey.ts';
+import { derivePrivateKey } from '../../src/keys/derivation.ts';
+import { markOf } from '../../src/links/mark.ts';
+import { netlinkObstacle } from '../../src/links/netlink/probe.ts';
+import { userspaceLinks } from '../../src/links/userspace/links.ts';
+import { parseAddress } from '../../src/wireguard/address.ts';
+import { type PrivateKey, type PublicKey, publicKeyOf } from '../../src/wireguard/key.ts';
+import { Secret } from '../../src/wireguard/secret.ts';
+import { enterFreshNamespace } from '../support/fresh-namespace.ts';
+import { type FarEnd, sh, startFarEnd, until } from '../support/hub-namespaces.ts';
+import { recordedLog } from '../support/recorded-log.ts';
+
+const { skip } = await enterFreshNamespace('wireguard-go', 'wg', 'ip', 'nft', 'ping');
+
+const folder = mkdtempSync(join(tmpdir(), 'wgdriver-hub-'));
+const seeds = { old: 'b2xkb2xkb2xkb2xkb2xkb2xk', new: 'bmV3bmV3bmV3bmV3bmV3bmV3' };
+const additional = new TextEncoder().encode('bestov.io');
+const base = `
+networks:
+  app: { subnet: 192.168.5.0/24, ipv6: 'fd12::/64', seedfile: old.seed, peers: 20 }`;
+const rotating = base.replace('seedfile: old.seed', 'seedfiles: [new.seed, old.seed]');
+
+function keyOf(epoch: keyof typeof seeds, address: string): PrivateKey {
+  const seed = new Secret(Buffer.from(seeds[epoch], 'base64'));
+  return derivePrivateKey(
+    { seed, additional, derivation: 'sha3-256' },
+    parseAddress(address) ?? assert.fail(),
+  );
+}
+
+const dump = () =>
+  execFileSync('wg', ['show', 'wg0', 'dump'], { encoding: 'utf8' })
+    .trimEnd()
+    .split('\n')
+    .slice(1)
+    .map((line) => line.split('\t'));
+const allowedOf = (key: PublicKey) => dump().find(([publicKey]) => publicKey === key)?.[3];
+const configOf = (text: string) => decodeHubConfig(text, join(folder, 'hub.yaml'));
+const log = recordedLog();
+/** Each second hub goes by the other way, and finds what the one before has left. */
+const hosts = netlinkObstacle() === undefined ? [hostByNetlink, hostByPrograms] : [hostByPrograms];
+let turn = 0;
+
+async function newHub(): Promise<Hub> {
+  const mark = markOf(hubOwner);
+  return createHub({
+    links: userspaceLinks(mark, 'wireguard-go'),
+    mark,
+    host: hosts[turn++ % hosts.length]?.() ?? assert.fail(),
+    firewall: dockerUserFirewall(),
+    state: await openHubState(join(folder, 'state')),
+    log,
+    readPrivateKey: ensurePrivateKeyFile,
+  });
+}
+
+let hub: Hub;
+const ends: FarEnd[] = [];
+let hubKey: PublicKey;
+
+if (skip === undefined) {
+  for (const [name, seed] of Object.entries(seeds)) {
+    writeFileSync(join(folder, `${name}.seed`), seed);
+  }
+  hub = await newHub();
+  hubKey = publicKeyOf(await ensurePrivateKeyFile(join(folder, 'wg0.key')));
+}
+const startEnd = (host: number, keepalive?: number) => {
+  const end = startFarEnd({
+    addresses: [`192.168.5.${host}/24`, `fd12::c0a8:50${host}/64`],
+    key: keyOf('old', `192.168.5.${host}`),
+    hubKey,
+    ...(keepalive === undefined ? {} : { keepalive }),
+  });
+  ends.push(end);
+  return end;
+};
+after(() => {
+  for (const end of ends) {
+    end.close();
+  }
+});
+
+test('a link of somebody else is not touched', { skip }, async () => {
+  sh('ip tuntap add dev wg0 mode tun');
+  await assert.rejects(hub.load(configOf(base)), /link wg0 is there and not this hub’s: .*hub adopt wg0/);
+  sh('ip link delete wg0');
+});
+
+test('a hub that serves a network: reached, and from one container to the other, by both families', {
+  skip,
+}, async () => {
+  await hub.load(configOf(base));
+  assert.equal(dump().length, 20);
+  assert.match(sh('ip address show dev wg0'), /inet 192\.168\.5\.1\/24[\s\S]*inet6 fd12::c0a8:501\/64/);
+  assert.equal(readFileSync(join(folder, 'wg0.key'), 'utf8').length, 45);
+  const [one, two] = [startEnd(2), startEnd(3)];
+  assert(one.pings('192.168.5.1'));
+  assert(two.pings('fd12::c0a8:501'));
+  assert(one.pings('192.168.5.3'));
+  assert(two.pings('fd12::c0a8:502'));
+});
+
+test('loading the same again changes nothing, and one client more is one change', { skip }, async () => {
+  const shaken = () => execFileSync('wg', ['show', 'wg0', 'latest-handshakes'], { encoding: 'utf8' });
+  const before = shaken();
+  const { length } = log.lines;
+  await hub.load(configOf(base));
+  await hub.load(configOf(`${base}\nclients:\n  pc: { address: 192.168.5.99 }`));
+  assert.deepEqual(
+    log.lines
+      .slice(length)
+      .filter(({ message }) => message === 'hub loaded')
+      .map(({ fields }) => fields.changes),
+    [0, 1],
+  );
+  assert.equal(
+    shaken()
+      .split('\n')
+      .filter((line) => before.includes(line)).length,
+    before.split('\n').length,
+  );
+  await hub.load(configOf(base));
+  assert.equal(dump().length, 20);
+});
+
+test('what somebody takes away, by hand or with a kill in the middle, comes back', { skip }, async () => {
+  const [key = ''] = dump().find(([, , , ips]) => ips?.startsWith('192.168.5.9/')) ?? [];
+  sh(
+    'wg set wg0 peer $1 remove; ip address delete 192.168.5.1/24 dev wg0; nft delete table inet wgdriver-hub-wg0',
+    key,
+  );
+  await hub.look();
+  assert.equal(dump().length, 20);
+  sh('wg set wg0 peer $1 remove', key);
+  await (await newHub()).load(configOf(base));
+  assert.equal(dump().length, 20);
+  assert(ends[0]?.pings('192.168.5.1'));
+});
+
+test('containers kept apart reach the hub, and not one another', { skip }, async () => {
+  await hub.load(configOf(`${base}\nallow: { containers: false }`));
+  assert(ends[0]?.pings('192.168.5.1'));
+  assert(!ends[0]?.pings('192.168.5.3', 1));
+  assert(!ends[1]?.pings('fd12::c0a8:502', 1));
+  await hub.load(configOf(base));
+  assert(ends[0]?.pings('192.168.5.3'));
+});
+
+test('masquerading to what is behind the uplink, and nobody comes in from there unasked', {
+  skip,
+}, async () => {
+  sh(`ip netns add out; ip link add up0 type veth peer name eth0 netns out
+      ip address add 10.77.0.1/24 dev up0; ip link set up0 up
+      ip -n out address add 10.77.0.2/24 dev eth0; ip -n out link set eth0 up; ip -n out link set lo up`);
+  assert(!ends[0]?.pings('10.77.0.2', 1));
+  await hub.load(configOf(`${base}\nmasquerade: true\nuplinks: [up0]`));
+  assert(ends[0]?.pings('10.77.0.2'));
+  sh('ip -n out route add 192.168.5.0/24 via 10.77.0.1');
+  const comesIn = () => {
+    try {
+      sh('ip netns exec out ping -c 1 -w 1 192.168.5.2');
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  assert(!comesIn());
+  await hub.load(configOf(`${base}\nmasquerade: true\nuplinks: [up0]\nallow: { outside: [10.77.0.0/24] }`));
+  assert(comesIn());
+  await hub.load(configOf(base));
+});
+
+test('Docker’s drop policy: told of with the rules that mend it, or kept open by the hub itself', {
+  skip,
+}, async (t) => {
+  if (!existsSync('/usr/sbin/iptables')) {
+    t.skip('needs iptables');
+    return;
+  }
+  const [one] = ends as [FarEnd];
+  sh(`iptables -P FORWARD DROP; iptables -N DOCKER-USER; iptables -A DOCKER-USER -i eth9 -j DROP
+      iptables -A FORWARD -j DOCKER-USER`);
+  try {
+    await hub.load(configOf(base));
+    assert(!one.pings('192.168.5.3', 1));
+    const own = sh('iptables -S');
+    const found = obstaclesOf(configOf(base), await surveyFirewalls('wg0'));
+    assert.match(found[0]?.what ?? '', /^Docker /);
+    for (const { commands } of found) {
+      sh(commands.join('\n'));
+    }
+    assert(one.pings('192.168.5.3'));
+    assert.deepEqual(obstaclesOf(configOf(base), await surveyFirewalls('wg0')), []);
+    // The same rules, and the hub adds none twice.
+    await hub.load(configOf(`${base}\nfirewall: docker-user`));
+    await hub.look();
+    assert.equal(sh('iptables -S DOCKER-USER').match(/wgdriver-hub-wg0/g)?.length, 2);
+    await hub.load(configOf(base));
+    assert.equal(sh('iptables -S'), own);
+    await hub.load(configOf(`${base}\nfirewall: docker-user`));
+    assert(one.pings('192.168.5.3'));
+    await hub.load(configOf(base));
+    assert.equal(sh('iptables -S'), own);
+  } finally {
+    sh('iptables -P FORWARD ACCEPT; iptables -F; iptables -X; ip6tables -F; ip6tables -X');
+  }
+});
+
+test('a link that is made anew opens the handshakes itself, towards the endpoints of before', {
+  skip,
+}, async () => {
+  // This one sends keepalives alone, and would not find out for two minutes.
+  const quiet = startEnd(4, 1);
+  await until(
+    'a handshake',
+    () => Number(dump().find(([, , , ips]) => ips?.startsWith('192.168.5.4/'))?.[4]) > 0,
+  );
+  await hub.look();
+  sh('ip link delete wg0');
+  const again = await newHub();
+  await again.load(configOf(base));
+  hub = again;
+  const tookMs = await until(
+    'a handshake with it',
+    () => Number(dump().find(([, , , ips]) => ips?.startsWith('192.168.5.4/'))?.[4]) > 0,
+    15_000,
+  );
+  console.log(`shaken hands again after ${Math.round(tookMs)} ms`);
+  assert(dump().every(([, , , , , , , keepalive]) => keepalive === 'off'));
+  assert(quiet.pings('192.168.5.1'));
+});
+
+test('two epochs: an address goes to its new key at the handshake, and never back', { skip }, async () => {
+  const [old, fresh] = (['old', 'new'] as const).map((epoch) => publicKeyOf(keyOf(epoch, '192.168.5.2'))) as [
+    PublicKey,
+    PublicKey,
+  ];
+  const [one, two] = ends as [FarEnd, FarEnd];
+  await hub.load(configOf(rotating));
+  assert.equal(dump().length, 40);
+  assert.equal(allowedOf(fresh), '(none)');
+  assert(one.pings('192.168.5.1'));
+  assert.equal(await hub.follow(), true);
+  one.setKey(keyOf('new', '192.168.5.2'));
+  await until('the address to move', async () => {
+    one.pings('192.168.5.1', 1);
+    await hub.follow();
+    return allowedOf(fresh) === '192.168.5.2/32,fd12::c0a8:502/128';
+  }).catch(async (error) => {
+    throw new Error(`${error.message}\n${sh('wg show wg0')}`);
+  });
+  assert.equal(allowedOf(old), undefined);
+  assert(one.pings('192.168.5.1'));
+  assert(two.pings('192.168.5.2'));
+
+  // Never back: not in this run, and not after a boot.
+  one.setKey(keyOf('old', '192.168.5.2'));
+  assert(!one.pings('192.168.5.1', 2));
+  sh('ip link delete wg0');
+  hub = await newHub();
+  await hub.load(configOf(rotating));
+  assert.equal(allowedOf(old), undefined);
+  assert.equal(allowedOf(fresh), '192.168.5.2/32,fd12::c0a8:502/128');
+  one.setKey(keyOf('new', '192.168.5.2'));
+
+  // The old line goes: so do its peers.
+  await hub.load(configOf(base.replace('old.seed', 'new.seed')));
+  assert.equal(dump().length, 20);
+  assert.equal(await hub.follow(), false);
+  assert(one.pings('192.168.5.1'));
+  assert(!two.pings('192.168.5.1', 2));
+});
+
+test('a wrong file changes nothing', { skip }, async () => {
+  // wireguard-go lists its peers in any order.
+  const shown = () => sh('wg show wg0 peers | sort; ip address show dev wg0');
+  const before = shown();
+  await assert.rejects(hub.load(configOf(base.replace('old.seed', 'none.seed'))), /none\.seed: ENOENT/);
+  await assert.rejects(hub.load(configOf(`interface: wg9\n${base}`)), /interface: wg9 in place of wg0/);
+  assert.equal(shown(), before);
+  assert.equal(placeOf(configOf(base)).name, 'wg0');
+});
