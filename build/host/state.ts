@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /** The names of the files that a driver keeps of endpoints, in its folder of state. */
@@ -6,4 +6,23 @@ export async function endpointFiles(state: string): Promise<string[]> {
   const boots = await readdir(join(state, 'boots')).catch(() => []);
   const folders = boots.map((boot) => readdir(join(state, 'boots', boot, 'endpoints')));
   return (await Promise.all(folders)).flat().sort();
+}
+
+/** Makes the state of a driver that does not run what 0.1.0 would have written of the same endpoints and Joins. */
+export async function asWrittenBy010(state: string): Promise<void> {
+  const boots = join(state, 'boots');
+  await mkdir(join(state, 'endpoints'), { recursive: true, mode: 0o700 });
+  await mkdir(join(state, 'joined'), { recursive: true, mode: 0o700 });
+  for (const bootId of await readdir(boots)) {
+    for (const name of await readdir(join(boots, bootId, 'endpoints'))) {
+      const text = await readFile(join(boots, bootId, 'endpoints', name), 'utf8');
+      const { endpointId, networkId, addresses, address = addresses[0] } = JSON.parse(text);
+      const record = { version: 1, endpointId, networkId, address, bootId };
+      await writeFile(join(state, 'endpoints', name), `${JSON.stringify(record, null, 2)}\n`, {
+        mode: 0o600,
+      });
+    }
+    await rename(join(boots, bootId, 'joined'), join(state, 'joined', bootId));
+  }
+  await rm(boots, { recursive: true });
 }

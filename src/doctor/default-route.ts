@@ -64,7 +64,7 @@ function leakOf(
     return undefined;
   }
   // A network of ours without a gateway (--internal, or some allowed IPs only) was not to carry all.
-  if (!attachments.some(({ isOurs, gateway }) => isOurs && gateway !== '')) {
+  if (!attachments.some((attachment) => attachment.isOurs && families(attachment) > 0)) {
     return undefined;
   }
   const { ipv4, ipv6 } = defaultRoutes(attachments, from28);

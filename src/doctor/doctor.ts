@@ -22,7 +22,7 @@ import { judgeSeeds } from './seeds.ts';
 import { type Survey, surveyEngine } from './survey.ts';
 import { judgeKernelWireGuard, judgeModule, judgeUserspace, judgeWg, probeWireGuard } from './wireguard.ts';
 
-export interface Patient {
+export interface ExamineOptions {
   /** The driver's name, as in `docker network create -d NAME`. */
   readonly driver: string;
   /** The sockets' paths. */
@@ -31,7 +31,11 @@ export interface Patient {
 }
 
 /** Runs every check on this host and gives its findings as they come. Leaves nothing behind. */
-export async function* examine({ driver, pluginSocket, engineSocket }: Patient): AsyncGenerator<Finding> {
+export async function* examine({
+  driver,
+  pluginSocket,
+  engineSocket,
+}: ExamineOptions): AsyncGenerator<Finding> {
   const rights = await readRights();
   yield judgeRights(rights);
   const hasIp = await isInstalled('ip');

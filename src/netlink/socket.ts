@@ -112,7 +112,7 @@ function overSocket(libc: Libc, socket: number): NetlinkSocket {
     receive: () => buffer.slice(0, checkedLength(libc.recv(socket, buffer))),
     async receivePart() {
       const part = new Uint8Array(largestDatagram);
-      return part.subarray(0, checkedLength(await libc.recvBeside(socket, part)));
+      return part.subarray(0, checkedLength(await libc.recvAsync(socket, part)));
     },
     close: () => libc.closeBeside(socket),
   };

@@ -133,6 +133,20 @@ const cases: readonly Case[] = [
     warns: [undefined, undefined],
   },
   {
+    title: 'ours of both families keeps both beside a bridge of IPv4',
+    on: [ours('wg', dual), bridge('app')],
+    to27: ['wg', 'wg'],
+    from28: ['wg', 'wg'],
+    warns: [undefined, undefined],
+  },
+  {
+    title: 'ours of IPv6 alone leaves IPv4 to a bridge',
+    on: [ours('wg', onlyIpv6), bridge('app')],
+    to27: ['app'],
+    from28: ['app', 'wg'],
+    warns: ['c by app', 'c by app'],
+  },
+  {
     title: 'ours with some allowed IPs only is not meant for the rest',
     on: [ours('wg', noGateway), bridge('app')],
     to27: ['app'],

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { cp, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { asWrittenBy010 } from '../../build/host/state.ts';
 import { openStore, type Store } from '../../src/state/store.ts';
 import { formatPrefix } from '../../src/wireguard/address.ts';
 import { recordedLog } from '../support/recorded-log.ts';
@@ -135,6 +136,18 @@ test('0.1.0: what makes no sense is set aside where it was, and what a kill left
   assert.match((await readdir(join(folder, 'endpoints'))).join(), /^torn\.json\.unreadable-\d+$/);
 });
 
+test('what scenarios make of a state to upgrade from is what 0.1.0 wrote', async () => {
+  const bootId = await inThisBoot();
+  const written = await filesIn(folder);
+  await openStore(folder, recordedLog());
+  await asWrittenBy010(folder);
+  const ofThisBoot = ([name, text]: [string, string]) =>
+    name.startsWith('joined')
+      ? name.includes(bootId)
+      : !name.startsWith('endpoints') || text.includes(bootId);
+  assert.deepEqual(await filesIn(folder), new Map([...written].filter(ofThisBoot)));
+});
+
 test('0.1.0 once more, as after a downgrade, and this one again', async () => {
   const bootId = await inThisBoot();
   await openStore(folder, recordedLog());
@@ -143,3 +156,15 @@ test('0.1.0 once more, as after a downgrade, and this one again', async () => {
   assert.equal(store.joined(id('leaving'))?.stage, 'leaving');
   assert.equal(store.allJoined().length, 4);
 });
+
+/** What is in each file, by its path. */
+async function filesIn(path: string): Promise<Map<string, string>> {
+  const entries = await readdir(path, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  const texts = await Promise.all(
+    files.map(
+      async (file): Promise<[string, string]> => [relative(path, file), await readFile(file, 'utf8')],
+    ),
+  );
+  return new Map(texts.sort());
+}

@@ -29,7 +29,7 @@ export function denoLibc(): Libc {
     send: socketCall,
     sendBeside: { ...socketCall, name: 'send', nonblocking: true },
     recv: socketCall,
-    recvBeside: { ...socketCall, name: 'recv', nonblocking: true },
+    recvAsync: { ...socketCall, name: 'recv', nonblocking: true },
     connect: { parameters: ['i32', 'buffer', 'u32'], result: 'i32' },
     recvmsg: { parameters: ['i32', 'buffer', 'i32'], result: 'isize' },
     open: { parameters: ['buffer', 'i32'], result: 'i32' },
@@ -66,9 +66,9 @@ export function denoLibc(): Libc {
     },
     recv: (socket, buffer) =>
       checked('receive', 'netlink message', symbols.recv(socket, buffer, BigInt(buffer.length), 0)),
-    async recvBeside(socket, buffer) {
+    async recvAsync(socket, buffer) {
       const size = BigInt(buffer.length);
-      const length = Number(await symbols.recvBeside(socket, buffer, size, 0));
+      const length = Number(await symbols.recvAsync(socket, buffer, size, 0));
       // As with send: what there was not to receive is not there now, or it is.
       return length < 0
         ? checked('receive', 'netlink message', symbols.recv(socket, buffer, size, 0))

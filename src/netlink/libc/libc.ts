@@ -12,7 +12,7 @@ export interface Libc {
   /** Bytes of the next datagram, cut off at the buffer's length. */
   recv(socket: number, buffer: Uint8Array): number;
   /** The same in a thread beside the event loop; nobody else uses the buffer meanwhile. */
-  recvBeside(socket: number, buffer: Uint8Array): Promise<number>;
+  recvAsync(socket: number, buffer: Uint8Array): Promise<number>;
   /** The same, and what comes beside it: ancillary data, `struct cmsghdr` and what is behind it. */
   recvmsg(socket: number, buffer: Uint8Array): { readonly length: number; readonly control: Uint8Array };
   /** For reading. */

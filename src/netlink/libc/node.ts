@@ -68,7 +68,7 @@ export function nodeLibc(): Libc | undefined {
       await write(socket, bytes, 0, bytes.length, null).catch(refusal('send', 'netlink message'));
     },
     recv: (socket, buffer) => attempt('receive', 'netlink message', () => fs.readSync(socket, buffer)),
-    recvBeside: (socket, buffer) =>
+    recvAsync: (socket, buffer) =>
       read(socket, buffer, 0, buffer.length, null).then(
         ({ bytesRead }) => bytesRead,
         refusal('receive', 'netlink message'),

@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, test } from 'node:test';
+import { createHubNames } from '../../src/driver/hub-names.ts';
+import { createLifecycle, type Lifecycle } from '../../src/driver/lifecycle.ts';
+import { linkName } from '../../src/driver/names.ts';
+import { openStore, type Store } from '../../src/state/store.ts';
+import { prefixOf } from '../../src/wireguard/address.ts';
+import { articleOptions, network } from '../support/networks.ts';
+import { recordedLog } from '../support/recorded-log.ts';
+import { recordingGuard } from '../support/recording-guard.ts';
+import { type RecordingLinks, recordingLinks } from '../support/recording-links.ts';
+
+let folder: string;
+let links: RecordingLinks;
+let store: Store;
+let lifecycle: Lifecycle;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'wgdriver-lifecycle-'));
+  links = recordingLinks();
+  await start();
+  await lifecycle.createNetwork(network());
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+async function start(): Promise<void> {
+  const log = recordedLog();
+  store = await openStore(folder, log);
+  const hubNames = createHubNames({ resolve: async () => [], log });
+  lifecycle = createLifecycle({
+    store,
+    links,
+    guard: recordingGuard(),
+    hubNames,
+    log,
+    secretsFolder: folder,
+  });
+}
+
+function endpoint(endpointId: string, ...addresses: string[]) {
+  return { endpointId, networkId: 'network', addresses: addresses.map(prefixOf) };
+}
+
+const seenNow = (endpointId: string) =>
+  lifecycle.endpoints().find((seen) => seen.endpoint.endpointId === endpointId) ?? assert.fail(endpointId);
+
+test('an endpoint that was called for since it was seen is not deleted', async () => {
+  await lifecycle.createEndpoint(endpoint('e1', '192.168.5.2/24'));
+  const created = seenNow('e1');
+  await lifecycle.join('network', 'e1', '');
+  const joined = seenNow('e1');
+  assert.equal(await lifecycle.deleteStaleEndpoint(created), false);
+  assert(links.present.has(linkName('e1')));
+  await lifecycle.join('network', 'e1', '');
+  assert.equal(await lifecycle.deleteStaleEndpoint(joined), false);
+  assert.equal(await lifecycle.deleteStaleEndpoint(seenNow('e1')), true);
+  assert.equal(store.endpoint('e1'), undefined);
+  assert.equal(await lifecycle.deleteStaleEndpoint(joined), false);
+});
+
+test('one of a driver before is, if nobody has called for it', async () => {
+  await lifecycle.createEndpoint(endpoint('e1', '192.168.5.2/24'));
+  await start();
+  assert.equal(await lifecycle.deleteStaleEndpoint(seenNow('e1')), true);
+});
+
+test('a link whose endpoint came meanwhile is no orphan', async () => {
+  await lifecycle.createEndpoint(endpoint('e1', '192.168.5.2/24'));
+  await lifecycle.join('network', 'e1', '');
+  const link = { name: linkName('e1'), endpointId: 'e1' };
+  assert.equal(await lifecycle.deleteOrphan(link), false);
+  await lifecycle.deleteEndpoint('e1');
+  assert.equal(await lifecycle.deleteOrphan(link), true);
+});
+
+test('whoever holds one of the addresses was forgotten, by whichever family', async () => {
+  await lifecycle.createEndpoint(endpoint('e1', '192.168.5.2/24', 'fd12::2/64'));
+  await lifecycle.createEndpoint(endpoint('e2', '192.168.5.3/24', 'fd12::2/64'));
+  assert.deepEqual(
+    lifecycle.endpoints().map((seen) => seen.endpoint.endpointId),
+    ['e2'],
+  );
+});
+
+test('an endpoint of a network that was deleted meanwhile is refused', async () => {
+  const deleted = lifecycle.deleteNetwork('network');
+  await assert.rejects(
+    lifecycle.createEndpoint(endpoint('e1', '192.168.5.2/24')),
+    /network network is not known/,
+  );
+  assert.equal(await deleted, true);
+  assert.deepEqual(store.endpoints(), []);
+});
+
+test('a network with options that this version does not know says so, and can be deleted', async () => {
+  const file = join(folder, 'networks', 'network.json');
+  const record = JSON.parse(await readFile(file, 'utf8'));
+  await writeFile(file, JSON.stringify({ ...record, options: { ...articleOptions, later: 'x' } }));
+  await start();
+  assert.throws(
+    () => lifecycle.network('network'),
+    /^Error: network network cannot be used by this version of wgdriver, .*unknown option io\.bestov\.wg\.later/,
+  );
+  await lifecycle.deleteNetwork('network');
+  assert.throws(() => lifecycle.network('network'), /is not known to this driver/);
+});
