@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { capabilitiesOf, createDriver, scopes, type WireGuardDriver } from '../driver/driver.ts';
+import { keepFollowing } from '../driver/follow.ts';
 import { createHubNames, lookUpsAtOnce } from '../driver/hub-names.ts';
 import { removalsAtOnce } from '../driver/lifecycle.ts';
 import { createGuard } from '../killswitch/guard.ts';
@@ -135,6 +136,8 @@ export default strictCommand({
       void notifyStatus(process.env, 'serving');
       // What protects containers is there, and is brought up to date while the engine is served.
       void driver.protectAll();
+      const stopFollowing = keepFollowing(driver.follow);
+      closers.push(async () => stopFollowing());
       void makeUpFor(refused, driver, log).then(() => keepReconciling(driver));
       await aborted(stop);
     } catch (error) {

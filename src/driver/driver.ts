@@ -22,6 +22,7 @@ import {
   sameAddress,
 } from '../wireguard/address.ts';
 import { containerLinkPrefix } from '../wireguard/link-name.ts';
+import { createFollow, type Follow } from './follow.ts';
 import type { HubNames } from './hub-names.ts';
 import { createLifecycle, fieldsOf } from './lifecycle.ts';
 import { createReconcile } from './reconcile.ts';
@@ -38,13 +39,17 @@ export interface DriverDependencies {
   readonly secretsFolder?: string;
   /** Has this kernel IPv6? It can be booted without. */
   readonly hasIpv6?: boolean;
-  /** Milliseconds on a clock that only goes forward, by which reconcile waits. */
+  /** Milliseconds on a clock that only goes forward. */
   readonly now?: () => number;
+  /** Milliseconds of UNIX time. */
+  readonly unixNow?: () => number;
 }
 
 export interface WireGuardDriver extends Driver {
   /** Undoes what faults and kills have left behind (createReconcile); at the start, and now and then. */
   reconcile(): Promise<void>;
+  /** Keeps links in touch with their hubs. */
+  readonly follow: Follow;
   /** Protects the containers that run already: their networks may have changed meanwhile, and will. */
   protectAll(): Promise<void>;
 }
@@ -71,12 +76,14 @@ export function createDriver({
   secretsFolder = defaultSecretsFolder,
   hasIpv6 = kernelFamilies().includes('ipv6'),
   now = () => performance.now(),
+  unixNow,
 }: DriverDependencies): WireGuardDriver {
   let hasToldOfIpv6 = false;
   const lifecycle = createLifecycle({ store, links, guard, hubNames, log, secretsFolder });
 
   return {
     reconcile: createReconcile({ lifecycle, links, log, now }),
+    follow: createFollow({ lifecycle, links, hubNames, log, now, ...(unixNow && { unixNow }) }),
     protectAll: lifecycle.protectAll,
 
     // The gateway's address is the hub's inside the tunnel, so the engine must not give it away.

@@ -14,6 +14,8 @@ export interface HubNames {
    * answer in time, the one that worked last; undefined if there was none.
    */
   addressOf(host: string): Promise<Address | undefined>;
+  /** The addresses of the last look-up that had any. */
+  answer(host: string): readonly Address[];
   /** A hub has answered at this address of its name. */
   worked(host: string, address: Address): void;
   /** The names that `addressOf` was asked for in vain, and that have not resolved since. */
@@ -75,6 +77,11 @@ export function createHubNames({
       }
       const working = known.get(host)?.working;
       return addresses.find((address) => working && sameAddress(address, working)) ?? addresses[0];
+    },
+
+    answer(host) {
+      const literal = parseAddress(host);
+      return literal === undefined ? (known.get(host)?.addresses ?? []) : [literal];
     },
 
     worked(host, address) {

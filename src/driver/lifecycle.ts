@@ -6,6 +6,7 @@ import type { Network } from '../networks/network.ts';
 import { optionPrefix } from '../networks/options.ts';
 import { allowedIpsOf, peersOf, resolved, type Tunnel, tunnelOf } from '../networks/tunnel.ts';
 import type { Endpoint, Joined, Store } from '../state/store.ts';
+import type { LinkChange } from '../wireguard/change.ts';
 import type { Device } from '../wireguard/device.ts';
 import type { HubNames } from './hub-names.ts';
 import { linkName } from './names.ts';
@@ -50,6 +51,11 @@ export interface Lifecycle {
   undeletedNetworks(): readonly string[];
   /** Deletes an endpoint, unless a call for it came after it was seen so. @returns whether it did */
   deleteStaleEndpoint(seen: EndpointState): Promise<boolean>;
+  /**
+   * Changes a link wherever it is, unless a call for its endpoint came after it was seen so.
+   * @returns whether it did
+   */
+  changeLink(seen: EndpointState, change: LinkChange): Promise<boolean>;
   /** Deletes a link with our mark, unless it is the one of an endpoint. @returns whether it did */
   deleteOrphan(link: OwnedLink): Promise<boolean>;
   /**
@@ -228,6 +234,16 @@ export function createLifecycle({
           return false;
         }
         await removeEndpoint(endpointId);
+        return true;
+      }),
+
+    changeLink: ({ endpoint: { endpointId }, revision }, change) =>
+      inEndpoint(endpointId, async () => {
+        const joined = store.joined(endpointId);
+        if (revisionOf(endpointId) !== revision || joined?.stage !== 'marked') {
+          return false;
+        }
+        await links.change({ name: linkName(endpointId), endpointId, sandbox: joined.sandbox }, change);
         return true;
       }),
 

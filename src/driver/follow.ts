@@ -1,0 +1,402 @@
+import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
+import { createLimit } from '../limit.ts';
+import { LinkError, type Links, type Place } from '../links/links.ts';
+import type { Log } from '../log.ts';
+import { peersOf, type TunnelPeer } from '../networks/tunnel.ts';
+import { type Address, parseAddress, sameAddress } from '../wireguard/address.ts';
+import type { PeerChange } from '../wireguard/change.ts';
+import type { PeerEndpoint } from '../wireguard/device.ts';
+import type { LinkStatus, PeerStatus } from '../wireguard/status.ts';
+import type { HubNames } from './hub-names.ts';
+import type { EndpointState, Lifecycle } from './lifecycle.ts';
+import { linkName } from './names.ts';
+
+export interface FollowDependencies {
+  readonly lifecycle: Pick<Lifecycle, 'endpoints' | 'network' | 'changeLink'>;
+  readonly links: Pick<Links, 'read'>;
+  readonly hubNames: HubNames;
+  readonly log: Log;
+  /** Milliseconds on a clock that only goes forward. */
+  readonly now?: () => number;
+  /** Milliseconds of UNIX time, which handshakes are in. */
+  readonly unixNow?: () => number;
+  /** A link could not be read or changed. */
+  readonly onFailure?: () => void;
+}
+
+/**
+ * Keeps links in touch with their hubs: WireGuard itself looks no names up, and tries an endpoint for ever that it was
+ * given once. None of these rejects.
+ */
+export interface Follow {
+  /** Gives endpoints to the links that have none, as soon as their names resolve; every 5 s. */
+  fill(): Promise<void>;
+  /** Looks each name up, once for all its links, and follows a hub that has moved; every 30 s. */
+  followNames(): Promise<void>;
+  /** Looks at the handshakes of all links, and does something about those whose hub is silent; every 15 s. */
+  watch(): Promise<void>;
+  /** What was seen of an endpoint's link the last time and the time before; undefined if nothing was. */
+  seen(endpointId: string): Seen | undefined;
+}
+
+/** A link as it was seen. */
+export interface Seen {
+  readonly status: LinkStatus;
+  /** On `now`'s clock: at this look, and at the first of this link. */
+  readonly atMs: number;
+  readonly sinceMs: number;
+  readonly peers: ReadonlyMap<string, SeenPeer>;
+  /** Another number after each call for the endpoint. */
+  readonly revision: number;
+}
+
+interface SeenPeer {
+  /** Of the last handshake; undefined if there was none yet. */
+  readonly ageMs: number | undefined;
+  /** More was sent than at the look before: somebody wants an answer. */
+  readonly hasSent: boolean;
+  readonly hasReceived: boolean;
+}
+
+/** Each takes the network namespace of a container, or a program. */
+const linksAtOnce = 4;
+
+/** A link that never shook hands has been trying for long enough (a handshake is sent every 5 s). */
+const untriedMs = 14_000;
+
+/** linux/drivers/net/wireguard/messages.h: a session is made anew after REKEY_AFTER_TIME, if anything is sent. */
+const rekeyAfterMs = 120_000;
+
+/** Then it was tried three times in vain. */
+const silentMs = 135_000;
+
+export function createFollow({
+  lifecycle,
+  links,
+  hubNames,
+  log,
+  now = () => performance.now(),
+  unixNow = Date.now,
+  onFailure = () => {},
+}: FollowDependencies): Follow {
+  const limited = createLimit(linksAtOnce);
+  let seen = new Map<string, Seen>();
+  /** The answers that links have followed. */
+  const followed = new Map<string, readonly Address[]>();
+  /** Names that links without an endpoint wait for, beside those that were looked up in vain for a Join. */
+  const awaited = new Set<string>();
+  const filling = new Set<string>();
+  /** What went wrong with a link is told once. */
+  const complained = new Set<string>();
+
+  return {
+    async fill() {
+      const wanted = new Set([...hubNames.unresolved(), ...awaited]);
+      if (wanted.size === 0) {
+        return;
+      }
+      const users = usersOfNames();
+      for (const host of awaited) {
+        if (!users.has(host)) {
+          awaited.delete(host);
+        }
+      }
+      await Promise.all(
+        [...wanted].filter((host) => users.has(host) && !filling.has(host)).map((host) => fillNow(host)),
+      );
+    },
+
+    async followNames() {
+      const users = usersOfNames();
+      for (const host of followed.keys()) {
+        if (!users.has(host)) {
+          followed.delete(host);
+        }
+      }
+      await Promise.all([...users.keys()].map((host) => followName(host)));
+    },
+
+    async watch() {
+      const looks = new Map<string, Seen>();
+      const states = inUse();
+      for (const endpointId of complained) {
+        if (!states.some(({ endpoint }) => endpoint.endpointId === endpointId)) {
+          complained.delete(endpointId);
+        }
+      }
+      await Promise.all(
+        states.map((state) =>
+          attempt(state, async () => {
+            const found = await look(state, seen.get(state.endpoint.endpointId));
+            if (found !== undefined) {
+              looks.set(state.endpoint.endpointId, found);
+            }
+          }),
+        ),
+      );
+      seen = looks;
+    },
+
+    seen: (endpointId) => seen.get(endpointId),
+  };
+
+  /** The endpoints whose links carry traffic, or should. */
+  function inUse(): EndpointState[] {
+    return lifecycle
+      .endpoints()
+      .filter(({ joined, isUndeleted }) => joined?.stage === 'marked' && !isUndeleted);
+  }
+
+  function peersFor({ endpoint: { networkId } }: EndpointState): readonly TunnelPeer[] {
+    try {
+      return peersOf(lifecycle.network(networkId));
+    } catch {
+      // Of a newer driver's making: its links stay as they are.
+      return [];
+    }
+  }
+
+  /** The names of hubs, each with the links that have it. */
+  function usersOfNames(): Map<string, EndpointState[]> {
+    const users = new Map<string, EndpointState[]>();
+    for (const state of inUse()) {
+      for (const { endpoint } of peersFor(state)) {
+        if (endpoint !== undefined && parseAddress(endpoint.host) === undefined) {
+          const others = users.get(endpoint.host) ?? [];
+          users.set(endpoint.host, others);
+          others.push(state);
+        }
+      }
+    }
+    return users;
+  }
+
+  async function fillNow(host: string): Promise<void> {
+    filling.add(host);
+    try {
+      const address = (await hubNames.lookUp(host)) && (await hubNames.addressOf(host));
+      if (address === undefined) {
+        return;
+      }
+      awaited.delete(host);
+      await forEachPeer(usersOfNames().get(host) ?? [], host, (endpoint, peer) =>
+        endpoint === undefined ? { address, port: peer.port } : undefined,
+      );
+    } finally {
+      filling.delete(host);
+    }
+  }
+
+  async function followName(host: string): Promise<void> {
+    const addresses = await hubNames.lookUp(host);
+    if (addresses === undefined) {
+      return;
+    }
+    const [old, ...olds] = followed.get(host) ?? [];
+    followed.set(host, addresses);
+    const [address, ...others] = addresses;
+    // Of several, DNS gives now these and now those first: whatever works is left alone.
+    const isOne = old !== undefined && olds.length === 0 && address !== undefined && others.length === 0;
+    if (!isOne || sameAddress(old, address)) {
+      return;
+    }
+    log.info('a hub has moved', { host, address: address.toString() });
+    await forEachPeer(usersOfNames().get(host) ?? [], host, (endpoint, peer) =>
+      endpoint !== undefined && sameAddress(endpoint.address, old) ? { address, port: peer.port } : undefined,
+    );
+  }
+
+  /** Gives new endpoints to the peers that have a host name. */
+  async function forEachPeer(
+    states: readonly EndpointState[],
+    host: string,
+    choose: (
+      endpoint: PeerEndpoint | undefined,
+      asked: { readonly port: number },
+    ) => PeerEndpoint | undefined,
+  ): Promise<void> {
+    await Promise.all(
+      states.map((state) =>
+        attempt(state, async () => {
+          const status = await links.read(placeOf(state));
+          const changes = peersFor(state).flatMap((peer) => {
+            const present = status?.peers.find(({ publicKey }) => publicKey === peer.publicKey);
+            if (present === undefined || peer.endpoint?.host !== host) {
+              return [];
+            }
+            const endpoint = choose(present.endpoint, peer.endpoint);
+            return endpoint === undefined ? [] : prompted(present, endpoint);
+          });
+          if (changes.length > 0 && (await lifecycle.changeLink(state, { peers: changes }))) {
+            log.info('a link has a new endpoint', { ...fieldsOf(state), host });
+          }
+        }),
+      ),
+    );
+  }
+
+  async function look(state: EndpointState, earlier: Seen | undefined): Promise<Seen | undefined> {
+    const status = await links.read(placeOf(state));
+    if (status === undefined) {
+      return undefined;
+    }
+    const before = earlier?.revision === state.revision ? earlier : undefined;
+    const atMs = now();
+    const peers = new Map(
+      status.peers.map((peer) => [peer.publicKey as string, seenPeer(peer, before, atMs)] as const),
+    );
+    const sinceMs = before?.sinceMs ?? atMs;
+
+    const changes: PeerChange[] = [];
+    for (const peer of peersFor(state)) {
+      const present = status.peers.find(({ publicKey }) => publicKey === peer.publicKey);
+      const about = peers.get(peer.publicKey);
+      if (present !== undefined && about !== undefined && peer.endpoint !== undefined) {
+        changes.push(...remedy(peer.endpoint, present, about, atMs - sinceMs));
+      }
+    }
+    if (changes.length > 0) {
+      await lifecycle.changeLink(state, { peers: changes });
+    }
+    return { status, atMs, sinceMs, peers, revision: state.revision };
+  }
+
+  function seenPeer(peer: PeerStatus, before: Seen | undefined, atMs: number): SeenPeer {
+    const old = before?.status.peers.find(({ publicKey }) => publicKey === peer.publicKey);
+    const oldAgeMs = before?.peers.get(peer.publicKey)?.ageMs;
+    const passedMs = atMs - (before?.atMs ?? atMs);
+    const handshake = peer.lastHandshake?.getTime();
+    const isSame = handshake !== undefined && handshake === old?.lastHandshake?.getTime();
+    // The clock that handshakes are in may be set; one that was seen before is as old as the time since tells.
+    const unixAgeMs = handshake === undefined ? undefined : Math.max(0, unixNow() - handshake);
+    return {
+      ageMs:
+        isSame && oldAgeMs !== undefined
+          ? oldAgeMs + passedMs
+          : old !== undefined && unixAgeMs !== undefined
+            ? Math.min(unixAgeMs, passedMs)
+            : unixAgeMs,
+      hasSent: old !== undefined && peer.sentBytes > old.sentBytes,
+      hasReceived: old !== undefined && peer.receivedBytes > old.receivedBytes,
+    };
+  }
+
+  /** What to do about a peer: another address of its name, or another handshake, or nothing. */
+  function remedy(
+    asked: { readonly host: string; readonly port: number },
+    present: PeerStatus,
+    { ageMs, hasSent, hasReceived }: SeenPeer,
+    watchedMs: number,
+  ): PeerChange[] {
+    const { endpoint, persistentKeepaliveInterval: keepalive } = present;
+    const addresses = hubNames.answer(asked.host);
+    if (endpoint === undefined) {
+      awaited.add(asked.host);
+      return [];
+    }
+    if (ageMs !== undefined && ageMs < rekeyAfterMs) {
+      hubNames.worked(asked.host, endpoint.address);
+      return [];
+    }
+    const isTrying = keepalive > 0 || hasSent;
+    const isSilent = ageMs === undefined ? watchedMs >= untriedMs : ageMs > silentMs;
+    if (hasReceived || !isTrying) {
+      return [];
+    }
+    const next = isSilent ? nextOf(addresses, asked.port, endpoint) : undefined;
+    // With keepalives alone the kernel tries for 90 s, and then waits for the next.
+    return next !== undefined || (keepalive > 0 && (isSilent || ageMs !== undefined))
+      ? prompted(present, next)
+      : [];
+  }
+
+  async function attempt(state: EndpointState, task: () => Promise<void>): Promise<void> {
+    const { endpointId } = state.endpoint;
+    try {
+      await limited(task);
+      complained.delete(endpointId);
+    } catch (error) {
+      if (error instanceof LinkError && error.code === 'ENODEV') {
+        // Its container has ended meanwhile.
+        return;
+      }
+      onFailure();
+      if (!complained.has(endpointId)) {
+        complained.add(endpointId);
+        log.warn('a link could not be looked after', { ...fieldsOf(state), cause: String(error) });
+      }
+    }
+  }
+}
+
+const fillEveryMs = 5000;
+const followEveryMs = 30_000;
+const watchEveryMs = 15_000;
+
+/** Does all of it, each at its time. @returns how to end that */
+export function keepFollowing(follow: Follow): () => void {
+  const stopped = new AbortController();
+  // A name that hangs does not keep these from the others: they may run beside themselves.
+  const timers = [
+    setInterval(() => void follow.fill(), fillEveryMs).unref(),
+    setInterval(() => void follow.followNames(), followEveryMs).unref(),
+  ];
+  void follow.followNames();
+  void keepWatching(follow, stopped.signal).catch(() => {});
+  return () => {
+    stopped.abort();
+    for (const timer of timers) {
+      clearInterval(timer);
+    }
+  };
+}
+
+async function keepWatching(follow: Follow, signal: AbortSignal): Promise<never> {
+  for (;;) {
+    const started = performance.now();
+    await follow.watch();
+    const tookMs = performance.now() - started;
+    // Where looking at hundreds of links takes seconds, as by programs, it does not take over the host.
+    const pauseMs = Math.max(watchEveryMs - tookMs, 4 * tookMs);
+    await setTimeoutAsync(pauseMs, undefined, { ref: false, signal });
+  }
+}
+
+/** Where an endpoint's link is, or has been. */
+export function placeOf({ endpoint: { endpointId }, joined }: EndpointState): Place {
+  return { name: linkName(endpointId), endpointId, sandbox: joined?.sandbox };
+}
+
+/**
+ * A peer's new endpoint, and a handshake at once where it sends keepalives: WireGuard sends one when they are switched
+ * on, and both are done in one step.
+ */
+function prompted(
+  { publicKey, persistentKeepaliveInterval }: PeerStatus,
+  endpoint: PeerEndpoint | undefined,
+): PeerChange[] {
+  const change = { publicKey, updateOnly: true, ...(endpoint && { endpoint }) };
+  return persistentKeepaliveInterval === 0
+    ? [change]
+    : [
+        { ...change, persistentKeepaliveInterval: 0 },
+        { publicKey, updateOnly: true, persistentKeepaliveInterval },
+      ];
+}
+
+/** The address behind the one in use, or the first; undefined if there is no other. */
+function nextOf(
+  addresses: readonly Address[],
+  port: number,
+  endpoint: PeerEndpoint,
+): PeerEndpoint | undefined {
+  const index = addresses.findIndex((address) => sameAddress(address, endpoint.address));
+  const address = addresses[(index + 1) % addresses.length];
+  const isOther =
+    address !== undefined && !(sameAddress(address, endpoint.address) && port === endpoint.port);
+  return isOther ? { address, port } : undefined;
+}
+
+function fieldsOf({ endpoint: { endpointId, networkId } }: EndpointState) {
+  return { network: networkId, endpoint: endpointId };
+}

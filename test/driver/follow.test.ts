@@ -1,0 +1,279 @@
+// Real tunnels of wireguard-go to a hub in the same network namespace, which all of 127.0.0.0/8 leads to. Names and
+// clocks are the test's.
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+import { createDriver, type WireGuardDriver } from '../../src/driver/driver.ts';
+import { createHubNames } from '../../src/driver/hub-names.ts';
+import { linkName } from '../../src/driver/names.ts';
+import { markOf } from '../../src/links/mark.ts';
+import { userspaceLinks } from '../../src/links/userspace/links.ts';
+import { openStore } from '../../src/state/store.ts';
+import { parseAddress } from '../../src/wireguard/address.ts';
+import { enterFreshNamespace } from '../support/fresh-namespace.ts';
+import { deleteAllLinks } from '../support/namespace-links.ts';
+import { articleOptions, createNetworkRequest, peerKeyText } from '../support/networks.ts';
+import { recordedLog } from '../support/recorded-log.ts';
+import { recordingGuard } from '../support/recording-guard.ts';
+
+const { skip } = await enterFreshNamespace('wireguard-go', 'wg');
+
+const link = linkName('e1');
+/** TEST-NET-1 of RFC 5737: nobody answers there. */
+const dead = '192.0.2.1';
+
+let folder: string;
+let names: Map<string, string[]>;
+let asked: string[];
+let hubKey: string;
+let driver: WireGuardDriver;
+/** How far the driver's clocks are ahead. */
+let aheadMs: number;
+let unixAheadMs: number;
+
+beforeEach(async () => {
+  if (skip !== undefined) {
+    return;
+  }
+  folder = await mkdtemp(join(tmpdir(), 'wgdriver-follow-'));
+  names = new Map();
+  asked = [];
+  [aheadMs, unixAheadMs] = [0, 0];
+  await startHub();
+  await start();
+});
+afterEach(async () => {
+  if (skip === undefined) {
+    // With one end of a veth goes the other.
+    spawnSync('ip', ['link', 'delete', 'out0']);
+    deleteAllLinks();
+    await rm(folder, { recursive: true });
+  }
+});
+
+async function startHub(): Promise<void> {
+  const key = join(folder, 'hub.key');
+  await writeFile(key, execFileSync('wg', ['genkey']), { mode: 0o600 });
+  hubKey = execFileSync('sh', ['-c', 'wg pubkey <"$1"', 'sh', key], { encoding: 'utf8' }).trim();
+  execFileSync('wireguard-go', ['hub0'], { stdio: 'ignore' });
+  const peer = ['peer', peerKeyText, 'allowed-ips', '192.168.5.2/32'];
+  execFileSync('wg', ['set', 'hub0', 'private-key', key, 'listen-port', '51820', ...peer]);
+  execFileSync('ip', ['link', 'set', 'hub0', 'up']);
+}
+
+/** Also as after a kill: what is in memory is gone. */
+async function start(): Promise<void> {
+  const log = recordedLog();
+  driver = createDriver({
+    store: await openStore(join(folder, 'state'), log),
+    links: userspaceLinks(markOf('wireguard-plugin'), 'wireguard-go'),
+    guard: recordingGuard(),
+    hubNames: createHubNames({
+      async resolve(host) {
+        asked.push(host);
+        return (names.get(host) ?? []).map((text) => parseAddress(text) ?? assert.fail(text));
+      },
+      log,
+    }),
+    log,
+    now: () => performance.now() + aheadMs,
+    unixNow: () => Date.now() + unixAheadMs,
+  });
+}
+
+/** A container's link, up as the engine leaves it. */
+async function startContainer(options: Record<string, string> = {}, host = 'hub.example'): Promise<void> {
+  const request = { ...articleOptions, peer: `${host}:51820`, peerkey: hubKey, ...options };
+  await driver.createNetwork(createNetworkRequest({ options: request }));
+  const Interface = { Address: '192.168.5.2/24', AddressIPv6: '', MacAddress: '' };
+  const endpoint = { NetworkID: 'network', EndpointID: 'e1' };
+  await driver.createEndpoint({ ...endpoint, Interface, Options: {} });
+  await driver.join({ ...endpoint, SandboxKey: '', Options: {} });
+  execFileSync('ip', ['address', 'add', '192.168.5.2/24', 'dev', link]);
+  execFileSync('ip', ['link', 'set', link, 'up']);
+  asked = [];
+}
+
+function shown(what: string): string {
+  const line = execFileSync('wg', ['show', link, what], { encoding: 'utf8' }).trimEnd();
+  return line.split('\t')[1] ?? '';
+}
+
+async function handshakeAfter(time: number): Promise<number> {
+  for (let count = 0; count < 100; count++) {
+    const latest = Number(shown('latest-handshakes'));
+    if (latest > time) {
+      return latest;
+    }
+    await setTimeout(100);
+  }
+  return assert.fail(`no handshake: ${execFileSync('wg', ['show'], { encoding: 'utf8' })}`);
+}
+
+function pass(seconds: number): void {
+  aheadMs += seconds * 1000;
+  unixAheadMs += seconds * 1000;
+}
+
+test('a link without an endpoint gets one when its name resolves, also by the next driver', {
+  skip,
+}, async () => {
+  for (const isKilled of [false, true]) {
+    await start();
+    await startContainer();
+    assert.equal(shown('endpoints'), '(none)');
+    if (isKilled) {
+      await start();
+      await driver.follow.watch();
+    }
+    await driver.follow.fill();
+    assert.equal(shown('endpoints'), '(none)');
+    names.set('hub.example', ['127.0.0.1']);
+    await driver.follow.fill();
+    assert.equal(shown('endpoints'), '127.0.0.1:51820');
+    await handshakeAfter(0);
+    assert.equal(shown('persistent-keepalive'), '25');
+    asked = [];
+    await driver.follow.fill();
+    assert.deepEqual(asked, []);
+    await driver.deleteEndpoint({ NetworkID: 'network', EndpointID: 'e1' });
+    names.clear();
+  }
+});
+
+test('a hub that moves is followed at once, with its session', { skip }, async () => {
+  names.set('hub.example', ['127.0.0.1']);
+  await startContainer();
+  await handshakeAfter(0);
+  await driver.follow.followNames();
+  names.set('hub.example', ['127.0.0.2']);
+  await driver.follow.followNames();
+  assert.equal(shown('endpoints'), '127.0.0.2:51820');
+  assert.deepEqual(asked, ['hub.example', 'hub.example']);
+  names.delete('hub.example');
+  await driver.follow.followNames();
+  assert.equal(shown('endpoints'), '127.0.0.2:51820');
+});
+
+test('rotating DNS and a hub that roamed are left alone', { skip }, async () => {
+  names.set('hub.example', ['127.0.0.1', '127.0.0.2']);
+  await startContainer();
+  await handshakeAfter(0);
+  for (const addresses of [
+    ['127.0.0.1', '127.0.0.2'],
+    ['127.0.0.2', '127.0.0.1'],
+    ['127.0.0.3'],
+    ['127.0.0.3'],
+  ]) {
+    names.set('hub.example', addresses);
+    await driver.follow.followNames();
+    await driver.follow.watch();
+    assert.equal(shown('endpoints'), '127.0.0.1:51820');
+  }
+  // 127.0.0.1 is not where the name led before.
+  names.set('hub.example', ['127.0.0.4']);
+  await driver.follow.followNames();
+  assert.equal(shown('endpoints'), '127.0.0.1:51820');
+});
+
+for (const [which, addresses, alive] of [
+  ['IPv4', [dead, '::1'], '[::1]:51820'],
+  ['IPv6', ['2001:db8::1', '127.0.0.1'], '127.0.0.1:51820'],
+] as const) {
+  test(`a name of both families whose ${which} is dead gets through with the other`, { skip }, async () => {
+    names.set('hub.example', [...addresses]);
+    await startContainer();
+    await driver.follow.watch();
+    pass(15);
+    await driver.follow.watch();
+    assert.equal(shown('endpoints'), alive);
+    const handshake = await handshakeAfter(0);
+    pass(15);
+    await driver.follow.watch();
+    assert.equal(shown('endpoints'), alive);
+    assert.equal(Number(shown('latest-handshakes')), handshake);
+
+    // The next container of this name begins with it.
+    await driver.deleteEndpoint({ NetworkID: 'network', EndpointID: 'e1' });
+    await startContainer();
+    assert.equal(shown('endpoints'), alive);
+  });
+}
+
+test('a hub that comes back is reached by the next look, with keepalives alone', { skip }, async () => {
+  names.set('hub.example', ['127.0.0.1']);
+  await startContainer();
+  const first = await handshakeAfter(0);
+  await driver.follow.watch();
+  // Until then WireGuard needs no other handshake.
+  pass(100);
+  await driver.follow.watch();
+  await setTimeout(2000);
+  assert.equal(Number(shown('latest-handshakes')), first);
+
+  execFileSync('ip', ['link', 'delete', 'hub0']);
+  pass(25);
+  await driver.follow.watch();
+  await startHubAgain();
+  pass(15);
+  await driver.follow.watch();
+  await handshakeAfter(first);
+  assert.equal(shown('persistent-keepalive'), '25');
+
+  async function startHubAgain(): Promise<void> {
+    execFileSync('wireguard-go', ['hub0'], { stdio: 'ignore' });
+    const peer = ['peer', peerKeyText, 'allowed-ips', '192.168.5.2/32'];
+    const key = join(folder, 'hub.key');
+    execFileSync('wg', ['set', 'hub0', 'private-key', key, 'listen-port', '51820', ...peer]);
+    execFileSync('ip', ['link', 'set', 'hub0', 'up']);
+    // wireguard-go answers a second handshake of a peer in 20 ms no more.
+    await setTimeout(5100);
+  }
+});
+
+test('a link that sends nothing is left alone, however old its handshake', { skip }, async () => {
+  names.set('hub.example', [dead, '127.0.0.1']);
+  await startContainer({ keepalive: '0' });
+  for (let count = 0; count < 3; count++) {
+    await driver.follow.watch();
+    pass(60);
+  }
+  assert.equal(shown('endpoints'), `${dead}:51820`);
+});
+
+test('one that sends without keepalive is helped', { skip }, async () => {
+  names.set('hub.example', [dead, '127.0.0.1']);
+  execFileSync('ip', ['link', 'add', 'out0', 'type', 'veth', 'peer', 'name', 'out1']);
+  for (const name of ['out1', 'out0']) {
+    execFileSync('ip', ['link', 'set', name, 'up']);
+  }
+  execFileSync('ip', ['address', 'add', '198.51.100.1/24', 'dev', 'out0']);
+  execFileSync('ip', ['route', 'add', dead, 'dev', 'out0']);
+  await startContainer({ keepalive: '0' });
+  await driver.follow.watch();
+  const send = () => spawnSync('ping', ['-c', '1', '-W', '1', '192.168.5.1']);
+  send();
+  // A handshake is sent every 5 s at most.
+  await setTimeout(6000);
+  pass(15);
+  await driver.follow.watch();
+  assert.equal(shown('endpoints'), '127.0.0.1:51820');
+  assert.equal(shown('persistent-keepalive'), 'off');
+  send();
+  await handshakeAfter(0);
+});
+
+test('a clock that is set makes no handshake old', { skip }, async () => {
+  names.set('hub.example', ['127.0.0.1', dead]);
+  await startContainer();
+  await handshakeAfter(0);
+  await driver.follow.watch();
+  unixAheadMs += 3_600_000;
+  aheadMs += 15_000;
+  await driver.follow.watch();
+  assert.equal(shown('endpoints'), '127.0.0.1:51820');
+});
