@@ -18,6 +18,11 @@ const bundles = {
     banner: { js: `#!/usr/bin/env node${commonjs}` },
   },
   demo: { entryPoints: ['build/demo/demo.ts'], outfile: 'dist/demo.mjs', banner: { js: commonjs } },
+  release: {
+    entryPoints: ['build/release/release.ts'],
+    outfile: 'dist/release.mjs',
+    banner: { js: commonjs },
+  },
 };
 
 const name = process.argv[2] ?? 'wgdriver';

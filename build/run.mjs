@@ -55,7 +55,25 @@ const tasks = {
   /** A folder for `docker plugin create`. */
   plugin() {
     tasks.exe(['x64']);
-    run(process.execPath, 'build/plugin.mjs');
+    run('build/debian-packages.sh', 'readelf=binutils');
+    run(process.execPath, 'build/plugin.mjs', 'x64', 'dist/plugin');
+  },
+  /** All that a release page carries, or the parts of it that are named. */
+  release() {
+    const isWanted = (part) => args.length === 0 || args.includes(part);
+    tasks.build();
+    run('build/debian-packages.sh', 'readelf=binutils', 'dpkg-deb=dpkg', 'xz=xz-utils');
+    if (isWanted('amd64')) {
+      tasks.exe(['x64']);
+      run(process.execPath, 'build/plugin.mjs', 'x64', 'dist/plugin-x64');
+    }
+    if (isWanted('arm64')) {
+      tasks.exe(['arm64']);
+      run(modernNode(), 'build/release/arm64-libraries.ts', 'dist/arm64-libraries');
+      run(process.execPath, 'build/plugin.mjs', 'arm64', 'dist/plugin-arm64', 'dist/arm64-libraries');
+    }
+    run(process.execPath, 'build/bundle.mjs', 'release');
+    run(modernNode(), 'dist/release.mjs', ...args);
   },
   check() {
     libraries();

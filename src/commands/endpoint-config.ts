@@ -4,6 +4,7 @@ import { derivePresharedKey, type KeyScheme } from '../keys/derivation.ts';
 import { type KeyPair, keyPairsOf, workersFor } from '../keys/key-pairs.ts';
 import { hostsOf, maxAddresses, parseRange, requireMasked } from '../keys/ranges.ts';
 import { countSelected, firstOf, isSelected, isWithin, type Selection, selected } from '../keys/selection.ts';
+import { ipv4In, ipv6PrefixExpectation, ipv6PrefixOf, parseIpv6Prefix } from '../networks/ipv6.ts';
 import { optionPrefix } from '../networks/options.ts';
 import {
   type Address,
@@ -89,6 +90,11 @@ export default strictCommand({
       valueHint: 'FILE',
       description: 'The hub’s file of now: what is in it and not from here stays, for wg-quick and setconf',
     },
+    ipv6: {
+      type: 'string',
+      valueHint: 'PREFIX',
+      description: `The network’s option ${optionPrefix}ipv6: peers get the IPv6 addresses that go with theirs`,
+    },
     interface: {
       type: 'string',
       default: 'wg0',
@@ -129,7 +135,9 @@ export default strictCommand({
     if (subnets.length === 0) {
       throw new UsageError('no subnet: expected it as a prefix, such as 192.168.5.0/24, or --network');
     }
-    const addresses = hubAddresses(subnets, everyValue('address', rawArgs));
+    const ipv6 = args.ipv6 === undefined ? known?.ipv6 : ipv6Argument(args.ipv6);
+    const ownAddresses = hubAddresses(subnets, everyValue('address', rawArgs));
+    const addresses = [...ownAddresses, ...ownAddresses.flatMap((address) => mapped(ipv6, address))];
     const listenPort =
       args['listen-port'] === undefined
         ? (known?.listenPort ?? defaultListenPort)
@@ -138,7 +146,7 @@ export default strictCommand({
       subnets.map(({ subnet }) => subnet),
       everyValue('peers', rawArgs),
       [
-        ...addresses.map(({ address }) => alone(address)),
+        ...ownAddresses.map(({ address }) => alone(address)),
         ...everyValue('except', rawArgs).map((text) => usage(() => parseRange(text))),
       ],
       known?.subnets.flatMap(({ auxiliaryAddresses }) => [...auxiliaryAddresses.values()]) ?? [],
@@ -156,7 +164,7 @@ export default strictCommand({
       keptOfFile(path, {
         addresses,
         hasPrivateKey: privateKey !== undefined,
-        hasPeer: ({ address, length }) => length === bits(address) && isSelected(selection, address),
+        hasPeer: (prefix) => prefix.length === bits(prefix.address) && hasPeer(selection, ipv6, prefix),
       });
     const keep = args.keep === undefined ? undefined : await kept(args.keep);
     if (args.output !== undefined && args.keep === undefined) {
@@ -176,7 +184,7 @@ export default strictCommand({
       addresses,
       listenPort,
       hasPresharedKeys: known?.presharedKey !== undefined,
-      peers: peersOf(hasBar ? withProgress(pairs, count) : pairs, scheme, known?.presharedKey),
+      peers: peersOf(hasBar ? withProgress(pairs, count) : pairs, scheme, known?.presharedKey, ipv6),
       ...(privateKey === undefined ? {} : { privateKey }),
       ...(hubKeyFile === undefined ? {} : { privateKeyFile: hubKeyFile }),
       ...(keep === undefined ? {} : { kept: keep }),
@@ -286,6 +294,14 @@ function subnetArgument(text: string): Prefix {
   return usage(() => requireMasked(subnet));
 }
 
+function ipv6Argument(text: string): Prefix {
+  const prefix = parseIpv6Prefix(text);
+  if (prefix === undefined) {
+    throw new UsageError(`option --ipv6: ${ipv6PrefixExpectation}`);
+  }
+  return prefix;
+}
+
 /** The hub's address in each subnet: the one that was asked for, else the gateway, else the first. */
 function hubAddresses(
   subnets: readonly Pick<KnownSubnet, 'subnet' | 'gateway'>[],
@@ -351,6 +367,17 @@ function selectionOf(
   return { ranges, without: [...without, ...auxiliary.filter((address) => !isAsked(address)).map(alone)] };
 }
 
+/** The IPv6 address that goes with an IPv4 address, if the network has any. */
+function mapped(ipv6: Prefix | undefined, prefix: Prefix): Prefix[] {
+  return ipv6 === undefined || prefix.address.kind() === 'ipv6' ? [] : [ipv6PrefixOf(ipv6, prefix)];
+}
+
+/** Does an address get a peer, by itself or by the IPv4 address that it goes with? */
+function hasPeer(selection: Selection, ipv6: Prefix | undefined, host: Prefix): boolean {
+  const isMapped = ipv6 !== undefined && covers(ipv6, host);
+  return isSelected(selection, isMapped ? ipv4In(host.address) : host.address);
+}
+
 function alone(address: Address): AddressRange {
   return { first: address, last: address };
 }
@@ -372,9 +399,11 @@ async function* peersOf(
   pairs: AsyncIterable<KeyPair>,
   scheme: KeyScheme,
   presharedKey: 'derived' | PresharedKey | undefined,
+  ipv6: Prefix | undefined,
 ): AsyncGenerator<Peer> {
   for await (const { address, publicKey } of pairs) {
     const own = presharedKey === 'derived' ? derivePresharedKey(scheme, address) : presharedKey;
-    yield { publicKey, ...(own && { presharedKey: own }), allowedIps: [hostPrefix(address)] };
+    const host = hostPrefix(address);
+    yield { publicKey, ...(own && { presharedKey: own }), allowedIps: [host, ...mapped(ipv6, host)] };
   }
 }

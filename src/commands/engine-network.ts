@@ -23,6 +23,8 @@ export interface KnownNetwork {
   readonly listenPort: number;
   readonly hubKey: PublicKey;
   readonly scheme: KeyScheme;
+  /** What IPv6 addresses are made of from IPv4 ones; absent is none. */
+  readonly ipv6?: Prefix;
   /** One of each address, or this one; absent is none. */
   readonly presharedKey?: 'derived' | PresharedKey;
 }
@@ -61,7 +63,7 @@ export async function askForNetwork(
   const network = await inspect(engineSocketOf(args), name);
   const subnets = subnetsOf(network, asked);
   const options = optionsOf(network);
-  const { peer, peerkey, derivation } = options;
+  const { peer, peerkey, derivation, ipv6 } = options;
   const ownSeed = args['seed-file'] === undefined ? undefined : await seedOf(args);
   const secrets = await readSecrets({ ...options, ...(ownSeed && { seed: ownSeed }) }, args['secrets-dir']);
   const { seed, additional, presharedKey } = secrets;
@@ -71,6 +73,7 @@ export async function askForNetwork(
     listenPort: peer.port,
     hubKey: peerkey,
     scheme: { seed, additional, derivation },
+    ...(ipv6 && { ipv6 }),
     ...(presharedKey && { presharedKey }),
   };
 }

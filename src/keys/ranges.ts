@@ -36,14 +36,16 @@ export function parseRange(text: string): AddressRange {
 }
 
 /**
- * The addresses of a subnet that can be a container's or the hub's: of IPv4 without the network and the
- * broadcast address, where there are such (RFC 3021: not in a /31).
+ * The addresses of a subnet that can be a container's or the hub's: of IPv4 without the network and the broadcast
+ * address, of IPv6 without the subnet-router anycast address (RFC 4291 section 2.6.1), where there are such (RFC 3021
+ * and RFC 6164: not in a /31 or a /127).
  */
 export function hostsOf(subnet: Prefix): AddressRange {
   const { first, last } = rangeOf(subnet);
-  return subnet.address.kind() === 'ipv4' && bits(subnet.address) - subnet.length >= 2
-    ? { first: plus(first, 1n), last: plus(last, -1n) }
-    : { first, last };
+  if (bits(subnet.address) - subnet.length < 2) {
+    return { first, last };
+  }
+  return { first: plus(first, 1n), last: subnet.address.kind() === 'ipv4' ? plus(last, -1n) : last };
 }
 
 function singleAddress(text: string): AddressRange | undefined {

@@ -1,6 +1,7 @@
 import {
   type Address,
   addressBytes,
+  addressOfBytes,
   bits,
   covers,
   hostPrefix,
@@ -45,6 +46,11 @@ export function isUnicast(prefix: Prefix): boolean {
 export function ipv6AddressOf(prefix: Prefix, ipv4: Address): Address {
   const offset = addressBytes(ipv4).reduce((value, byte) => (value << 8n) | BigInt(byte), 0n);
   return plus(prefix.address, offset);
+}
+
+/** The IPv4 address in the last 32 bits of an IPv6 address. */
+export function ipv4In(ipv6: Address): Address {
+  return addressOfBytes(addressBytes(ipv6).subarray(12));
 }
 
 /** The same of a subnet, or of an address with the length of its subnet: 192.168.5.0/24 becomes a /120. */

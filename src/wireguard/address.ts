@@ -51,6 +51,11 @@ export function addressBytes(address: Address): Uint8Array {
   return Uint8Array.from(address.toByteArray());
 }
 
+/** The address of 4 or 16 bytes in network byte order. */
+export function addressOfBytes(bytes: Uint8Array): Address {
+  return ipaddr.fromByteArray([...bytes]);
+}
+
 export function sameAddress(a: Address, b: Address): boolean {
   return a.kind() === b.kind() && compareAddresses(a, b) === 0;
 }

@@ -172,6 +172,27 @@ test('several subnets in one file, which `wg syncconf` takes whole', async () =>
   assert.deepEqual([address, all], ['192.168.5.1/30', ['192.168.5.1/30', '10.0.0.1/29']]);
 });
 
+test('IPv6 addresses that go with IPv4 ones: of the hub and of each peer', async (t) => {
+  const expected = ['192.168.5.2/32, fd12::c0a8:502/128'];
+  const { stdout } = await config('192.168.5.0/30', '--ipv6', 'fd12::/64');
+  assert.match(stdout, /^Address = 192\.168\.5\.1\/30\nAddress = fd12::c0a8:501\/126$/m);
+  assert.match(stdout, /^PostUp = grep -qs 1 \/proc\/sys\/net\/ipv6\/conf\/all\/forwarding/m);
+  assert.deepEqual(addresses(stdout), expected);
+  // A file of 0.1's has the same peer with one address: it is ours as well.
+  await writeFile(output, stdout.replaceAll(/^# wgdriver.*$/gm, ''));
+  assert.equal((await config('192.168.5.0/30', '--ipv6', 'fd12::/64', '--keep', output)).stdout, stdout);
+  const Options = { ...inspection().Options, 'io.bestov.wg.ipv6': 'fd12::/64' };
+  const Config = [{ Subnet: '192.168.5.0/30' }];
+  const known = await fromEngine(t, { wgnet: inspection({ Options, IPAM: { Config } }) });
+  assert.deepEqual(addresses(known.stdout), expected);
+});
+
+test('a network of IPv6 alone: the hub is ::1, and the subnet’s own first address nobody’s', async () => {
+  const { stdout } = await config('fd00::/125', '--peers', '3');
+  assert.match(stdout, /^Address = fd00::1\/125$/m);
+  assert.deepEqual(addresses(stdout), ['fd00::2/128', 'fd00::3/128', 'fd00::4/128']);
+});
+
 test('several ranges of peers, each address once; and exceptions', async () => {
   const { stdout } = await config(
     '192.168.5.0/24',
@@ -602,6 +623,11 @@ const wrong: [what: string, args: string[], message: RegExp][] = [
     'an interface’s name too long',
     ['10.0.0.0/24', '--interface', 'a'.repeat(16)],
     /option --interface: expected 1 to 15/,
+  ],
+  [
+    'an IPv6 prefix that is too long',
+    ['10.0.0.0/24', '--ipv6', 'fd12::/97'],
+    /option --ipv6: expected an IPv6 prefix of at most/,
   ],
   [
     'an interface’s name of two lines',

@@ -25,7 +25,8 @@ const vectors: { text: string; first: string; last: string; count: bigint }[] = 
   { text: '10.0.0.250-10.0.1.5', first: '10.0.0.250', last: '10.0.1.5', count: 12n },
   { text: '10.0.0.1 - 10.0.0.2', first: '10.0.0.1', last: '10.0.0.2', count: 2n },
   { text: '10.0.0.7-10.0.0.7', first: '10.0.0.7', last: '10.0.0.7', count: 1n },
-  { text: 'fd00::/126', first: 'fd00::', last: 'fd00::3', count: 4n },
+  { text: 'fd00::/126', first: 'fd00::1', last: 'fd00::3', count: 3n },
+  { text: 'fd00::/127', first: 'fd00::', last: 'fd00::1', count: 2n },
   { text: 'fd00::ffff-fd00::1:1', first: 'fd00::ffff', last: 'fd00::1:1', count: 3n },
   { text: '10.0.0.0/12', first: '10.0.0.1', last: '10.15.255.254', count: 2n ** 20n - 2n },
 ];
@@ -56,7 +57,7 @@ const wrong: { text: string; error: RegExp }[] = [
   { text: '10.0.0.9-10.0.0.1', error: /expected the lower address first/ },
   { text: '192.168.5.2/24', error: /expected 192\.168\.5\.0\/24 for the subnet or 192\.168\.5\.2 for the/ },
   { text: '10.0.0.0/8', error: /expected at most 1048576 addresses, got 16777214/ },
-  { text: 'fd00::/64', error: /expected at most 1048576 addresses, got 18446744073709551616/ },
+  { text: 'fd00::/64', error: /expected at most 1048576 addresses, got 18446744073709551615/ },
 ];
 
 for (const { text, error } of wrong) {

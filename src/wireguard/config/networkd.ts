@@ -46,6 +46,7 @@ export async function* network(hub: Hub): AsyncGenerator<string> {
     // IPForward= alone, which switches it on for every interface of the host.
     `# systemd before 256 cannot forward for one interface: \`sysctl net/ipv4/conf/${hub.interfaceName}/forwarding=1\` there.`,
     'IPv4Forwarding=yes',
+    ...(hub.addresses.some(({ address }) => address.kind() === 'ipv6') ? ['IPv6Forwarding=yes'] : []),
   );
 }
 

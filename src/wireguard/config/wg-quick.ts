@@ -39,7 +39,8 @@ function needsRoutes({ addresses, kept }: Hub): boolean {
 }
 
 /** What does not work must not take the link away: a hook that fails has wg-quick undo all. */
-function hooks({ interfaceName, privateKey, privateKeyFile = wgQuickKeyFile(interfaceName) }: Hub): string[] {
+function hooks(hub: Hub): string[] {
+  const { interfaceName, addresses, privateKey, privateKeyFile = wgQuickKeyFile(interfaceName) } = hub;
   const hook = (command: string, otherwise: string) =>
     `PostUp = ${command} || echo "wgdriver: ${otherwise}" >&2`;
   return [
@@ -57,6 +58,16 @@ function hooks({ interfaceName, privateKey, privateKeyFile = wgQuickKeyFile(inte
       'sysctl -q -w net/ipv4/conf/%i/forwarding=1',
       'containers reach %i alone until net/ipv4/conf/%i/forwarding is 1, which cannot be set from here',
     ),
+    ...(addresses.some(({ address }) => address.kind() === 'ipv6')
+      ? [
+          // An interface's own switch exists from Linux 6.17 on; the one for all changes what other interfaces do.
+          hook(
+            'grep -qs 1 /proc/sys/net/ipv6/conf/all/forwarding || sysctl -q -w net/ipv6/conf/%i/force_forwarding=1 2>/dev/null',
+            'by IPv6 containers reach %i alone until net/ipv6/conf/all/forwarding is 1; interfaces that take router ' +
+              'advertisements need accept_ra=2 with it',
+          ),
+        ]
+      : []),
     hook(
       "! iptables -S FORWARD 2>/dev/null | grep -q -e '-P FORWARD DROP'",
       'the firewall of this host drops what it forwards, so containers reach %i alone: allow it by ' +
