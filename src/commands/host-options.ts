@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { engineSocket } from '../engine/socket.ts';
+import { engineSocket } from '../engine/docker-host.ts';
 import { defaultSecretsFolder } from '../networks/options.ts';
 
 /** The option of the commands that read seed files of networks. */

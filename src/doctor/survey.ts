@@ -1,11 +1,11 @@
-import type { Container, Endpoint, ListedContainer, Network, SystemInfo } from '../engine/api.ts';
+import type { Container, EndpointSettings, ListedContainer, Network, SystemInfo } from '../engine/api.ts';
 import type { Engine } from '../engine/client.ts';
 import { RequestError } from '../engine/request.ts';
 import { optionPrefix } from '../networks/options.ts';
 import { parseVersionNumber, type VersionNumber } from '../version-number.ts';
 
 /** A container's place on a network, with what the network itself says. */
-export type Attachment = Omit<Endpoint, 'networkId'> & {
+export type Attachment = Omit<EndpointSettings, 'networkId'> & {
   /** Of the driver that is looked at. */
   readonly isOurs: boolean;
   readonly isInternal: boolean;
@@ -120,7 +120,7 @@ async function inspect(engine: Engine, listed: readonly ListedContainer[]): Prom
 }
 
 function attachmentOf(
-  { networkId, ...endpoint }: Endpoint,
+  { networkId, ...endpoint }: EndpointSettings,
   networks: readonly Network[],
   driver: string,
 ): Attachment {

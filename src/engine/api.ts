@@ -159,7 +159,7 @@ const NetworkSettings = v.pipe(
 );
 
 /** A running container's place on a network; a gateway is empty where the network's driver gave none. */
-export type Endpoint = v.InferOutput<typeof NetworkSettings>['endpoints'][number];
+export type EndpointSettings = v.InferOutput<typeof NetworkSettings>['endpoints'][number];
 
 /** An item of `GET /containers/json`: a container that runs. */
 export const ListedContainer = v.pipe(

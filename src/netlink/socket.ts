@@ -114,7 +114,7 @@ function overSocket(libc: Libc, socket: number): NetlinkSocket {
       const part = new Uint8Array(largestDatagram);
       return part.subarray(0, checkedLength(await libc.recvAsync(socket, part)));
     },
-    close: () => libc.closeBeside(socket),
+    close: () => libc.closeAsync(socket),
   };
 }
 

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { createEngine } from '../../src/engine/client.ts';
+import { engineSocket } from '../../src/engine/docker-host.ts';
 import { RequestError } from '../../src/engine/request.ts';
-import { engineSocket } from '../../src/engine/socket.ts';
 import { isOlder, parseVersionNumber } from '../../src/version-number.ts';
 import { answers, serveUnix } from '../support/unix-server.ts';
 

@@ -15,8 +15,8 @@ import {
 } from '../iproute/ip.ts';
 import { LinkError, type Links, nowhere } from '../links.ts';
 import type { Mark } from '../mark.ts';
-import { ask, socketOf } from './socket.ts';
 import { decodeErrno, decodeGet, encodeSet, getRequest } from './uapi.ts';
+import { requestUapi, uapiSocketOf } from './uapi-socket.ts';
 
 /** A program that ends later than that is not waited for: its link is gone, and that is what was asked. */
 const endTimeoutMs = 1000;
@@ -45,7 +45,7 @@ export function userspaceLinks(mark: Mark, program: string): Links {
         throw new LinkError('create', name, wordsOf(outcome));
       }
       // The program gives its device an MTU of its own, the last time just before it answers.
-      await ask(name, getRequest).catch(() => {});
+      await requestUapi(name, getRequest).catch(() => {});
       const marked = await ipBatch([`link set dev ${name} mtu ${mtu} alias ${mark.write(endpointId)}`]);
       if (!marked.ok) {
         await deleteUnmarked(name);
@@ -106,7 +106,7 @@ export function userspaceLinks(mark: Mark, program: string): Links {
 
   /** Asks the program of a link, which keeps its socket's name wherever the link is. @throws LinkError */
   async function request(operation: string, name: string, text: string): Promise<string> {
-    const answer = await ask(name, text).catch((error: NodeJS.ErrnoException) => {
+    const answer = await requestUapi(name, text).catch((error: NodeJS.ErrnoException) => {
       throw new LinkError(operation, name, `its configuration socket: ${error.message}`, error.code);
     });
     const errno = decodeErrno(answer);
@@ -129,7 +129,7 @@ function unlessEnded(error: LinkError): undefined {
 async function programEnd(name: string): Promise<void> {
   const started = performance.now();
   while (
-    (await knock(socketOf(name)).catch(() => 'unknown')) === 'answered' &&
+    (await knock(uapiSocketOf(name)).catch(() => 'unknown')) === 'answered' &&
     performance.now() - started < endTimeoutMs
   ) {
     await setTimeout(5);

@@ -27,14 +27,14 @@ export function denoLibc(): Libc {
     socket: { parameters: ['i32', 'i32', 'i32'], result: 'i32' },
     setsockopt: { parameters: ['i32', 'i32', 'i32', 'buffer', 'u32'], result: 'i32' },
     send: socketCall,
-    sendBeside: { ...socketCall, name: 'send', nonblocking: true },
+    sendAsync: { ...socketCall, name: 'send', nonblocking: true },
     recv: socketCall,
     recvAsync: { ...socketCall, name: 'recv', nonblocking: true },
     connect: { parameters: ['i32', 'buffer', 'u32'], result: 'i32' },
     recvmsg: { parameters: ['i32', 'buffer', 'i32'], result: 'isize' },
     open: { parameters: ['buffer', 'i32'], result: 'i32' },
     close: { parameters: ['i32'], result: 'i32' },
-    closeBeside: { parameters: ['i32'], result: 'i32', name: 'close', nonblocking: true },
+    closeAsync: { parameters: ['i32'], result: 'i32', name: 'close', nonblocking: true },
     setns: { parameters: ['i32', 'i32'], result: 'i32' },
     unshare: { parameters: ['i32'], result: 'i32' },
     __errno_location: { parameters: [], result: 'pointer' },
@@ -59,7 +59,7 @@ export function denoLibc(): Libc {
     },
     async send(socket, bytes) {
       const size = BigInt(bytes.length);
-      if (Number(await symbols.sendBeside(socket, bytes, size, 0)) < 0) {
+      if (Number(await symbols.sendAsync(socket, bytes, size, 0)) < 0) {
         // Its errno is in the other thread. What was not sent may be sent again, here, to learn it.
         checked('send', 'netlink message', symbols.send(socket, bytes, size, 0));
       }
@@ -84,9 +84,9 @@ export function denoLibc(): Libc {
     close(file) {
       checked('close', 'file', symbols.close(file));
     },
-    async closeBeside(file) {
+    async closeAsync(file) {
       // Whatever it answers, the file is closed (close(2)).
-      await symbols.closeBeside(file);
+      await symbols.closeAsync(file);
     },
     setns(namespace, type) {
       checked('enter', 'network namespace', symbols.setns(namespace, type));

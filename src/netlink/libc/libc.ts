@@ -19,7 +19,7 @@ export interface Libc {
   open(path: string): number;
   close(file: number): void;
   /** The same in a thread beside the event loop. */
-  closeBeside(file: number): Promise<void>;
+  closeAsync(file: number): Promise<void>;
   /** Of the calling thread, which is the one that runs JavaScript. */
   setns(namespace: number, type: number): void;
   /** Of the calling thread, too. */

@@ -79,7 +79,7 @@ export function nodeLibc(): Libc | undefined {
       ),
     open: (path) => attempt('open', path, () => fs.openSync(path, 'r')),
     close: (file) => attempt('close', 'file', () => fs.closeSync(file)),
-    closeBeside: (file) => close(file).catch(refusal('close', 'file')),
+    closeAsync: (file) => close(file).catch(refusal('close', 'file')),
   };
 }
 

@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 /** Where every userspace implementation puts its configuration socket, by the link's first name. */
 const socketFolder = '/var/run/wireguard';
 /** The path of a link's configuration socket, by the name that the link was made with. */
-export const socketOf = (name: string): string => `${socketFolder}/${name}.sock`;
+export const uapiSocketOf = (name: string): string => `${socketFolder}/${name}.sock`;
 
 /** An implementation answers within milliseconds, or something is wrong with it. */
 const answerTimeoutMs = 10_000;
@@ -13,10 +13,10 @@ const answerTimeoutMs = 10_000;
  * answer. It goes by the name that the link was made with, wherever the link is by now.
  * @throws Error, with code ENOENT if no implementation has such a link
  */
-export function ask(name: string, request: string): Promise<string> {
+export function requestUapi(name: string, request: string): Promise<string> {
   return new Promise((resolve, reject) => {
     let answer = '';
-    const socket = connect(socketOf(name), () => socket.write(request));
+    const socket = connect(uapiSocketOf(name), () => socket.write(request));
     socket.setEncoding('utf8');
     socket.setTimeout(answerTimeoutMs, () => socket.destroy(new Error('no answer')));
     socket.on('error', reject);
