@@ -22,10 +22,17 @@ export const projectFiles: GuestFiles = {
 
 /** The sources of the driver, and the libraries that they take, for what looks beneath the bundle. */
 export const sourceFiles: GuestFiles = Object.fromEntries(
-  ['src', 'node_modules/ipaddr.js', 'node_modules/valibot', 'node_modules/@noble'].map((path) => [
-    `${projectFolder}/${path}`,
-    resolve(path),
-  ]),
+  [
+    'src',
+    'node_modules/ipaddr.js',
+    'node_modules/valibot',
+    'node_modules/@noble',
+    'node_modules/consola',
+    'node_modules/yaml',
+    'node_modules/write-file-atomic',
+    'node_modules/imurmurhash',
+    'node_modules/signal-exit',
+  ].map((path) => [`${projectFolder}/${path}`, resolve(path)]),
 );
 
 export interface ScenarioOutcome {

@@ -1,4 +1,4 @@
-// The commands of a hub, by wireguard-go in a network namespace of its own.
+// The commands of a hub, in a network namespace of its own.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,16 +11,16 @@ import { parseAddress } from '../../src/wireguard/address.ts';
 import { parsePrivateKey, publicKeyOf } from '../../src/wireguard/key.ts';
 import { Secret } from '../../src/wireguard/secret.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
-import { sh, startFarEnd, until } from '../support/hub-namespaces.ts';
+import { backend, hubPrograms, makeLink, sh, startFarEnd, until } from '../support/hub-namespaces.ts';
 import { bundle, wgdriver } from '../support/wgdriver.ts';
 
-const { skip } = await enterFreshNamespace('wireguard-go', 'wg', 'ip', 'nft', 'ping');
+const { skip } = await enterFreshNamespace(...hubPrograms);
 
 const folder = mkdtempSync(join(tmpdir(), 'wgdriver-hub-command-'));
 const file = join(folder, 'hub.yaml');
 const seed = 'b2xkb2xkb2xkb2xkb2xkb2xk';
 const options = ['--config', file];
-const linkOptions = [...options, '--backend', 'userspace', '--state-dir', join(folder, 'state')];
+const linkOptions = [...options, '--backend', backend, '--state-dir', join(folder, 'state')];
 const base = 'networks:\n  app: { subnet: 192.168.5.0/24, seedfile: app.seed, peers: 20 }\n';
 const keyOf = (address: string) =>
   derivePrivateKey(
@@ -106,9 +106,10 @@ test('serve makes the key, follows the file, keeps what runs when it is wrong, a
 test('adopt takes over a hub of 0.1’s files with its sessions', { skip }, async () => {
   sh(
     `umask 077; wg genkey >$1/wg0.key; cd $1
-     wireguard-go wg0 >/dev/null 2>&1
+     sh -euc "$2" sh wg0
      ip address add 192.168.5.1/24 dev wg0`,
     folder,
+    makeLink,
   );
   const config = await wgdriver([
     'endpoint-config',

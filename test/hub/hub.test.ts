@@ -1,4 +1,4 @@
-// A hub by wireguard-go in a network namespace of its own, and ends of tunnels in others.
+// A hub in a network namespace of its own, and ends of tunnels in others.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
@@ -16,16 +16,17 @@ import { openHubState } from '../../src/hub/state.ts';
 import { surveyFirewalls } from '../../src/hub/survey.ts';
 import { derivePrivateKey } from '../../src/keys/derivation.ts';
 import { markOf } from '../../src/links/mark.ts';
+import { netlinkLinks } from '../../src/links/netlink/links.ts';
 import { netlinkObstacle } from '../../src/links/netlink/probe.ts';
 import { userspaceLinks } from '../../src/links/userspace/links.ts';
 import { parseAddress } from '../../src/wireguard/address.ts';
 import { type PrivateKey, type PublicKey, publicKeyOf } from '../../src/wireguard/key.ts';
 import { Secret } from '../../src/wireguard/secret.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
-import { type FarEnd, sh, startFarEnd, until } from '../support/hub-namespaces.ts';
+import { backend, type FarEnd, hubPrograms, sh, startFarEnd, until } from '../support/hub-namespaces.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 
-const { skip } = await enterFreshNamespace('wireguard-go', 'wg', 'ip', 'nft', 'ping');
+const { skip } = await enterFreshNamespace(...hubPrograms);
 
 const folder = mkdtempSync(join(tmpdir(), 'wgdriver-hub-'));
 const seeds = { old: 'b2xkb2xkb2xkb2xkb2xkb2xk', new: 'bmV3bmV3bmV3bmV3bmV3bmV3' };
@@ -59,7 +60,7 @@ let turn = 0;
 async function newHub(): Promise<Hub> {
   const mark = markOf(hubOwner);
   return createHub({
-    links: userspaceLinks(mark, 'wireguard-go'),
+    links: backend === 'netlink' ? netlinkLinks(mark) : userspaceLinks(mark, 'wireguard-go'),
     mark,
     host: hosts[turn++ % hosts.length]?.() ?? assert.fail(),
     firewall: dockerUserFirewall(),

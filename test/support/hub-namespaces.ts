@@ -1,5 +1,6 @@
-// A hub in this network namespace and containers' ends of tunnels in namespaces of their own, by wireguard-go.
-import { execFileSync } from 'node:child_process';
+// A hub in this network namespace and containers' ends of tunnels in namespaces of their own: by the kernel's WireGuard
+// where it has one, as in a guest, and else by wireguard-go.
+import { execFileSync, spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PrivateKey, PublicKey } from '../../src/wireguard/key.ts';
@@ -10,6 +11,19 @@ export function sh(script: string, ...args: readonly string[]): string {
     stdio: ['pipe', 'pipe', 'pipe'],
   });
 }
+
+/** The implementation of links that works here. */
+export const backend: 'netlink' | 'userspace' =
+  spawnSync('unshare', ['--net', 'ip', 'link', 'add', 'dev', 'wgprobe', 'type', 'wireguard']).status === 0
+    ? 'netlink'
+    : 'userspace';
+
+/** What makes a link: a script whose argument is its name. */
+export const makeLink =
+  backend === 'netlink' ? 'ip link add "$1" type wireguard' : 'wireguard-go "$1" >/dev/null 2>&1';
+
+/** The programs that the tests of a hub need. */
+export const hubPrograms = [...(backend === 'netlink' ? [] : ['wireguard-go']), 'wg', 'ip', 'nft', 'ping'];
 
 /** The end of a tunnel that a container has: a namespace with a link, one hop from the hub. */
 export interface FarEnd {
@@ -43,12 +57,13 @@ export function startFarEnd(settings: {
      ip address add 10.99.$2.1/24 dev h$2; ip link set h$2 up
      ip -n $1 link set lo up
      ip -n $1 address add 10.99.$2.2/24 dev eth0; ip -n $1 link set eth0 up
-     ip netns exec $1 wireguard-go wgfar$2 >/dev/null 2>&1
+     ip netns exec $1 sh -euc "$5" sh wgfar$2
      ip netns exec $1 wg set wgfar$2 peer $3 endpoint 10.99.$2.1:51820 allowed-ips 0.0.0.0/0,::/0 persistent-keepalive $4`,
     name,
     String(hop),
     settings.hubKey,
     String(settings.keepalive ?? 0),
+    makeLink,
   );
   setKey(settings.key);
   for (const address of settings.addresses) {
