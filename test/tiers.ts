@@ -33,7 +33,8 @@ export const tiers: Readonly<Record<TierName, Tier>> = {
     // Where they cannot be installed, the tests that need them skip themselves.
     tasks: needsRoot === undefined && needsDebian === undefined ? [['packages']] : [],
     isSandboxed: false,
-    concurrency: availableParallelism(),
+    // One more than there are processors: some files wait for a program or a clock.
+    concurrency: availableParallelism() + 1,
   },
   faults: {
     purpose: 'the driver killed, loaded and fed with nonsense, without and with an engine',

@@ -3,12 +3,12 @@ import { join, resolve } from 'node:path';
 import { readHubConfig, readPrivateKeyFile } from '../hub/files.ts';
 import { hubOwner, placeOf } from '../hub/hub.ts';
 import { allPeers, readSources } from '../hub/sources.ts';
-import { markOf } from '../links/mark.ts';
 import { backends, selectLinks } from '../links/select.ts';
 import { createLog } from '../log.ts';
 import { run } from '../programs/run.ts';
 import { formatPrefix } from '../wireguard/address.ts';
 import { type PublicKey, publicKeyOf } from '../wireguard/key.ts';
+import { markOf } from '../wireguard/link-mark.ts';
 import { oneOf, strictCommand, UsageError } from './command.ts';
 import { hubHost, hubLinkOptions, requireRootFor } from './hub-options.ts';
 

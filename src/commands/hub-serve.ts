@@ -5,11 +5,11 @@ import { dockerUserFirewall } from '../hub/firewall.ts';
 import { createHub, hubOwner } from '../hub/hub.ts';
 import { keepHub } from '../hub/keep.ts';
 import { openHubState } from '../hub/state.ts';
-import { markOf } from '../links/mark.ts';
 import { backends, selectLinks } from '../links/select.ts';
 import { createLog, logFormats, logLevels } from '../log.ts';
 import { notifyReady } from '../service/notify.ts';
 import { lockState } from '../state/lock.ts';
+import { markOf } from '../wireguard/link-mark.ts';
 import { oneOf, strictCommand } from './command.ts';
 import { hubHost, hubLinkOptions, hubStateFolder, requireRootFor } from './hub-options.ts';
 

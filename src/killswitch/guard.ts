@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLimit } from '../limit.ts';
-import { type Mark, readEndpointId } from '../links/mark.ts';
 import { type Log, msSince } from '../log.ts';
 import type { Prefix } from '../wireguard/address.ts';
+import { type Mark, readEndpointId } from '../wireguard/link-mark.ts';
 import { createArrivals } from './arrival.ts';
 import { createFollowing } from './following.ts';
 import { exists, isAbsolute, isContainerNamespace, type NamespaceFile } from './namespace-file.ts';

@@ -1,7 +1,7 @@
 import type { Log } from '../log.ts';
+import { markOf } from '../wireguard/link-mark.ts';
 import { iprouteLinks } from './iproute/links.ts';
 import type { Links } from './links.ts';
-import { markOf } from './mark.ts';
 import { netlinkLinks } from './netlink/links.ts';
 import { netlinkObstacle, probeWireGuardByNetlink } from './netlink/probe.ts';
 import { isInstalled, probeWireGuardByPrograms } from './probe.ts';

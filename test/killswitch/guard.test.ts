@@ -7,8 +7,8 @@ import { until } from '../../build/host/commands.ts';
 import { createGuard, type Guard } from '../../src/killswitch/guard.ts';
 import type { Changed, Namespaces } from '../../src/killswitch/namespaces.ts';
 import type { ContainerLink } from '../../src/killswitch/protection.ts';
-import { markOf } from '../../src/links/mark.ts';
 import { prefixOf } from '../../src/wireguard/address.ts';
+import { markOf } from '../../src/wireguard/link-mark.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 
 const prefixes = ['0.0.0.0/0', '::/0'].map(prefixOf);

@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { knock } from '../../knock.ts';
 import { type Failure, run } from '../../programs/run.ts';
+import type { Mark } from '../../wireguard/link-mark.ts';
 import {
   deleteMarked,
   deleteRecorded,
@@ -14,7 +15,6 @@ import {
   setMtu,
 } from '../iproute/ip.ts';
 import { LinkError, type Links, nowhere } from '../links.ts';
-import type { Mark } from '../mark.ts';
 import { decodeErrno, decodeGet, encodeSet, getRequest } from './uapi.ts';
 import { requestUapi, uapiSocketOf } from './uapi-socket.ts';
 

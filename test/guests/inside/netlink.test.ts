@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { afterEach, test } from 'node:test';
 import type { LinkError, NewLink } from '../../../src/links/links.ts';
-import { markOf } from '../../../src/links/mark.ts';
 import { netlinkLinks } from '../../../src/links/netlink/links.ts';
 import { netlinkObstacle, probeWireGuardByNetlink } from '../../../src/links/netlink/probe.ts';
 import { selectLinks } from '../../../src/links/select.ts';
@@ -15,6 +14,7 @@ import { formatPrefix } from '../../../src/wireguard/address.ts';
 import type { DeviceConfiguration } from '../../../src/wireguard/change.ts';
 import { formatEndpoint } from '../../../src/wireguard/device.ts';
 import { PrivateKey, publicKeyOf } from '../../../src/wireguard/key.ts';
+import { markOf } from '../../../src/wireguard/link-mark.ts';
 import {
   address,
   configuration,

@@ -4,10 +4,10 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { afterEach, test } from 'node:test';
 import type { LinkError, NewLink } from '../../../src/links/links.ts';
-import { markOf } from '../../../src/links/mark.ts';
 import { netlinkLinks } from '../../../src/links/netlink/links.ts';
 import { netlinkObstacle, probeWireGuardByNetlink } from '../../../src/links/netlink/probe.ts';
 import { PrivateKey } from '../../../src/wireguard/key.ts';
+import { markOf } from '../../../src/wireguard/link-mark.ts';
 import { enterFreshNamespace } from '../../support/fresh-namespace.ts';
 import {
   addForeignLink,

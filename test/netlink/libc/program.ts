@@ -1,11 +1,11 @@
 /** Runs on any runtime, bundled, in a network namespace of its own: what it prints is the same on all. */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { markOf } from '../../../src/links/mark.ts';
 import { netlinkLinks } from '../../../src/links/netlink/links.ts';
 import { openLibc } from '../../../src/netlink/libc/open.ts';
 import { createLink, getLink, listLinks } from '../../../src/netlink/route/client.ts';
 import { NETLINK_ROUTE, openEventSocket, withNetlinkSocket } from '../../../src/netlink/socket.ts';
+import { markOf } from '../../../src/wireguard/link-mark.ts';
 
 const links = netlinkLinks(markOf('own'), 'bridge');
 const link = { name: 'wgd1', mtu: 1400, endpointId: 'e1' };
