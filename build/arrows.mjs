@@ -29,16 +29,7 @@ const arrows = {
   programs: [],
   metrics: ['wireguard'],
   engine: [],
-  doctor: [
-    'driver/names.ts',
-    'driver/status.ts',
-    'engine',
-    'killswitch',
-    'links',
-    'networks',
-    'programs',
-    'wireguard',
-  ],
+  doctor: ['driver/status.ts', 'engine', 'killswitch', 'links', 'networks', 'programs', 'wireguard'],
   service: ['programs'],
 };
 

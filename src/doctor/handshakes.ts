@@ -1,7 +1,7 @@
 import { access } from 'node:fs/promises';
-import { linkName } from '../driver/names.ts';
 import { createLimit } from '../limit.ts';
 import type { Place } from '../links/links.ts';
+import { linkName } from '../wireguard/link-name.ts';
 import type { LinkStatus, PeerStatus } from '../wireguard/status.ts';
 import { type Finding, pass, skip, warn } from './finding.ts';
 import type { Survey } from './survey.ts';

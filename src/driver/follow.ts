@@ -6,10 +6,10 @@ import { peersOf, type TunnelPeer } from '../networks/tunnel.ts';
 import { type Address, parseAddress, sameAddress } from '../wireguard/address.ts';
 import type { PeerChange } from '../wireguard/change.ts';
 import type { PeerEndpoint } from '../wireguard/device.ts';
+import { linkName } from '../wireguard/link-name.ts';
 import type { LinkStatus, PeerStatus } from '../wireguard/status.ts';
 import type { HubNames } from './hub-names.ts';
 import type { EndpointState, Lifecycle } from './lifecycle.ts';
-import { linkName } from './names.ts';
 
 export interface FollowDependencies {
   readonly lifecycle: Pick<Lifecycle, 'endpoints' | 'network' | 'changeLink'>;

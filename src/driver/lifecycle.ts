@@ -8,8 +8,8 @@ import { allowedIpsOf, peersOf, resolved, type Tunnel, tunnelOf } from '../netwo
 import type { Endpoint, Joined, Store } from '../state/store.ts';
 import type { LinkChange } from '../wireguard/change.ts';
 import type { Device } from '../wireguard/device.ts';
+import { linkName } from '../wireguard/link-name.ts';
 import type { HubNames } from './hub-names.ts';
-import { linkName } from './names.ts';
 import { createQueue } from './queue.ts';
 import { readSecrets } from './secrets.ts';
 

@@ -3,8 +3,8 @@ import { dirname } from 'node:path';
 import type { Links, OwnedLink } from '../links/links.ts';
 import type { Log } from '../log.ts';
 import type { Joined } from '../state/store.ts';
+import { linkName } from '../wireguard/link-name.ts';
 import type { EndpointState, Lifecycle } from './lifecycle.ts';
-import { linkName } from './names.ts';
 
 export interface ReconcileDependencies {
   readonly lifecycle: Lifecycle;

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, test } from 'node:test';
 import { startNameServer } from '../../build/host/name-server.ts';
-import { linkName } from '../../src/driver/names.ts';
+import { linkName } from '../../src/wireguard/link-name.ts';
 import { callBytes, connectEngine } from '../support/engine-client.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
 import { addForeignLink, deleteAllLinks, shownLink, shownLinks } from '../support/namespace-links.ts';

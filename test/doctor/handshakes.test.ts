@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type ContainerHandshakes, judgeHandshakes, probeHandshakes } from '../../src/doctor/handshakes.ts';
-import { linkName } from '../../src/driver/names.ts';
 import type { Place } from '../../src/links/links.ts';
 import { parsePublicKey } from '../../src/wireguard/key.ts';
+import { linkName } from '../../src/wireguard/link-name.ts';
 
 const publicKey = parsePublicKey('HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=') ?? assert.fail();
 const now = new Date('2026-11-22T12:00:00Z');

@@ -5,13 +5,13 @@ import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { removalsAtOnce } from '../../src/driver/lifecycle.ts';
-import { linkName } from '../../src/driver/names.ts';
 import { derivePrivateKey } from '../../src/keys/derivation.ts';
 import { parseSeed } from '../../src/keys/seed.ts';
 import { LinkError } from '../../src/links/links.ts';
 import { optionPrefix } from '../../src/networks/options.ts';
 import { formatPrefix, masked, prefixOf } from '../../src/wireguard/address.ts';
 import { formatEndpoint } from '../../src/wireguard/device.ts';
+import { linkName } from '../../src/wireguard/link-name.ts';
 import { articleOptions, createNetworkRequest, peerKeyText, seedText } from '../support/networks.ts';
 import { type ServedDriver, serveDriver } from '../support/served-driver.ts';
 

@@ -11,7 +11,7 @@ import { test } from 'node:test';
 import { attempt, run, sh, until } from '../../build/host/commands.ts';
 import { startArticleHub } from '../../build/host/hub.ts';
 import { findTunnel } from '../../build/host/tunnel.ts';
-import { linkName } from '../../src/driver/names.ts';
+import { linkName } from '../../src/wireguard/link-name.ts';
 import { faultyService, success } from '../support/faults/service.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
 import { addForeignLink, shownLinks } from '../support/namespace-links.ts';

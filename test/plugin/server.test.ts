@@ -5,7 +5,7 @@ import { unlinkSync } from 'node:fs';
 import { access, readdir, stat } from 'node:fs/promises';
 import { connect, Server } from 'node:net';
 import { afterEach, beforeEach, test } from 'node:test';
-import { linkName } from '../../src/driver/names.ts';
+import { linkName } from '../../src/wireguard/link-name.ts';
 import { type Answer, callBytes, requestBytes } from '../support/engine-client.ts';
 import { createNetworkRequest } from '../support/networks.ts';
 import { type ServedDriver, serveDriver } from '../support/served-driver.ts';

@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { linkName } from '../../src/driver/names.ts';
-import { containerLinkPrefix } from '../../src/wireguard/link-name.ts';
+import { containerLinkPrefix, linkName } from '../../src/wireguard/link-name.ts';
 
 test('a link’s name is that of its endpoint’s id, at every start the same', () => {
   // A change of it would orphan the links of running containers.
