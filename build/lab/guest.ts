@@ -74,8 +74,8 @@ export interface Guest {
   readonly gone: Promise<void>;
   /**
    * Runs `script` with bash as root in /root; any number at once. Resolves when the script itself ends,
-   * whatever it left running. A status other than 0 is a result; a time-out rejects with JobTimeout, or with
-   * LabError if the guest does not answer any more.
+   * whatever it left running. A status other than 0 is a result; a time-out rejects with JobTimeout. LabError
+   * if the guest does not answer any more, or the job failed in one whose disk is full or broken.
    */
   exec(script: string, options?: ExecOptions): Promise<ExecResult>;
   put(files: GuestFiles): Promise<void>;
@@ -196,10 +196,22 @@ function runningGuest(
         job.kill();
         return new JobTimeout(timeoutSeconds, Buffer.concat(printed).toString());
       });
+      if (status !== 0) await expectDisk(output.toString());
       return { status, output: output.toString() };
     } catch (error) {
       if (error instanceof JobTimeout) await answers(error);
       throw error;
+    }
+  }
+
+  /** Tells a job that fails from a guest that can write no more, by itself or as the host cannot. */
+  async function expectDisk(output: string) {
+    const { status } = await channel.start(
+      `[ "$(df --output=avail / | tail -n 1)" -gt 1024 ] && ! grep -qE '^\\S+ / ext4 (\\S+,)?ro[, ]' /proc/mounts`,
+    ).end;
+    if (status !== 0) {
+      const tail = `${output.slice(-2000)}\n${log().slice(-1000)}`;
+      throw new LabError(`guest ${facts.hostname}: its disk is full or cannot be written to\n${tail}`);
     }
   }
 

@@ -29,7 +29,7 @@ export async function umlKernel(): Promise<string> {
       await build(parts);
       await rm(failure, { force: true });
     } catch (error) {
-      const message = `build a User-Mode Linux kernel: ${(error as Error).message}`;
+      const message = `build a User-Mode Linux kernel: ${(error as Error).message}\nTried again after an hour, or without ${failure}`;
       await writeFile(failure, message);
       throw new LabError(message, { cause: error });
     }

@@ -1,6 +1,6 @@
 /**
- * The leaks scenario with the kernel's WireGuard, on trixie; in the full run on all suites, with the tables of
- * docs/leaks.md.
+ * The leaks scenario with the kernel's WireGuard, on trixie; in the full run on all suites with their own kernels,
+ * whose hooks for netfilter differ, with the tables of docs/leaks.md.
  */
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
@@ -25,10 +25,12 @@ describe('leaks in guests', { concurrency: 32 }, () => {
 });
 
 async function observe(suite: Suite): Promise<void> {
-  const lab = await openLab({ name: `leaks on ${suite}` });
+  const kernel = isFull ? ({ kernel: 'debian' } as const) : {};
+  const lab = await openLab({ name: `leaks on ${suite}`, ...kernel });
   try {
     const { status, output, files } = await lab.run({
       suite,
+      ...kernel,
       cpus: 1,
       files: projectFiles,
       script: scenarioScript(['test/scenarios/leaks.test.ts']),

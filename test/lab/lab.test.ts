@@ -137,6 +137,16 @@ function testLab(kernel: 'debian' | undefined) {
     );
   });
 
+  it('tells a guest whose disk is full from a job that fails', async () => {
+    const other = await lab.boot({ suite: 'trixie', kernel, cpus: 1 });
+    await other.exec('fallocate -l $(df --output=avail -B 1 / | tail -n 1) /root/all');
+    await assert.rejects(
+      other.exec('false'),
+      (error) => error instanceof LabError && /disk is full/.test(error.message),
+    );
+    await other.powerOff({ hard: true });
+  });
+
   it('says that a guest died under a job', async () => {
     const other = await lab.boot({ suite: 'trixie', kernel, cpus: 1 });
     const job = other.exec('sleep 60');

@@ -9,7 +9,8 @@ mkdir -p "$source" "$objects"
 dpkg-deb --fsys-tarfile "$package" |
 tar -xO --wildcards '*/linux-source-*.tar.xz' |
 tar -xJ -C "$source" --strip-components=1 \
-  --exclude='*/arch/[!ux]*/*' --exclude='*/drivers/gpu/*.[ch]' --exclude='*/sound/*.[ch]' \
+  --exclude='*/arch/[!ux]*/*.[chS]' --exclude='*/arch/[!ux]*/*.dts*' \
+  --exclude='*/drivers/gpu/*.[ch]' --exclude='*/sound/*.[ch]' \
   --exclude='*/Documentation/*.rst' --exclude='*/Documentation/*.yaml' \
   --exclude='*/tools/testing/*' --exclude='*/tools/perf/*'
 
