@@ -3,17 +3,23 @@ import { writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
+import packageJson from '../../package.json' with { type: 'json' };
 import { capabilitiesOf, createDriver, scopes, type WireGuardDriver } from '../driver/driver.ts';
 import { keepFollowing } from '../driver/follow.ts';
 import { createHubNames, lookUpsAtOnce } from '../driver/hub-names.ts';
 import { removalsAtOnce } from '../driver/lifecycle.ts';
+import type { ReadEndpoint } from '../driver/status.ts';
+import { createEngine, type Engine } from '../engine/client.ts';
+import { type Names, noNames, readNames } from '../engine/names.ts';
 import { createGuard } from '../killswitch/guard.ts';
 import { selectNamespaces } from '../killswitch/select.ts';
 import { backends, selectLinks } from '../links/select.ts';
 import { createLog, type Fields, type Log, logFormats, logLevels } from '../log.ts';
+import { createCounters, type EndpointMetrics } from '../metrics/metrics.ts';
 import type { Driver } from '../plugin/driver.ts';
 import { createReadiness, type RefusedRemovals } from '../plugin/readiness.ts';
-import { servePlugin } from '../plugin/server.ts';
+import { metricsRoute, type Plugin } from '../plugin/routes.ts';
+import { servePlugin, serveRoutes } from '../plugin/server.ts';
 import { inheritedSocket } from '../plugin/socket.ts';
 import { notifyReady, notifyStatus } from '../service/notify.ts';
 import { lockState } from '../state/lock.ts';
@@ -21,7 +27,9 @@ import { openStore, type Store } from '../state/store.ts';
 import { type Address, parseAddress } from '../wireguard/address.ts';
 import { markOf } from '../wireguard/link-mark.ts';
 import { oneOf, strictCommand } from './command.ts';
-import { secretsOption } from './host-options.ts';
+import { engineSocketOf, secretsOption } from './host-options.ts';
+import { metricsAddressOf } from './metrics-address.ts';
+import { named } from './named-status.ts';
 import { pluginOptions, pluginSocketOf } from './plugin-options.ts';
 
 /** How long calls wait for a driver that starts. A managed plugin's may take 30 s in all. */
@@ -29,6 +37,9 @@ const startMs = 10_000;
 
 /** From a start that failed to the next. */
 const retryMs = 5000;
+
+/** From one look at the names of containers to the next. */
+const namesMs = 30_000;
 
 /** From the first look at what was left behind to the second, which acts on what the first one saw. */
 const secondLookMs = 10_000;
@@ -63,6 +74,15 @@ export default strictCommand({
       description: 'Who gives away addresses: each host its own, or a Swarm’s managers (global)',
     },
     ...secretsOption,
+    metrics: {
+      type: 'string',
+      valueHint: 'ADDRESS:PORT|unix:PATH',
+      description: 'Serve metrics for Prometheus there too, such as 127.0.0.1:9586',
+    },
+    'metrics-public': {
+      type: 'boolean',
+      description: 'Let --metrics be an address that others reach; they see the names of containers',
+    },
     'log-level': {
       type: 'string',
       default: setting('log-level', 'info'),
@@ -81,6 +101,10 @@ export default strictCommand({
     const path = pluginSocketOf(args);
     const backend = oneOf('backend', backends, args.backend);
     const secretsFolder = resolve(args['secrets-dir']);
+    const metricsAddress =
+      args.metrics === undefined
+        ? undefined
+        : metricsAddressOf(args.metrics, args['metrics-public'] ?? false);
     const scope = oneOf('scope', scopes, args.scope);
     const log = createLog({
       level: oneOf('log-level', logLevels, args['log-level']),
@@ -104,10 +128,22 @@ export default strictCommand({
 
     const socket = inheritedSocket(process.env, process.pid) ?? { path };
     const readiness = createReadiness(startMs);
-    const plugin = {
+    const build = { version: packageJson.version, runtime: runtimeName(), backend: 'none yet' };
+    const counters = createCounters(build);
+    let driver: WireGuardDriver | undefined;
+    let names = noNames;
+    const plugin: Plugin = {
       capabilities: capabilitiesOf(scope),
       driver: readiness.driver,
-      health: readiness.health,
+      async health() {
+        const endpoints = (await driver?.status()) ?? [];
+        return { ...readiness.state(), endpoints: endpoints.map(({ status }) => named(status, names)) };
+      },
+      async metrics() {
+        const endpoints = (await driver?.status()) ?? [];
+        return counters.format(endpoints.map((endpoint) => metricsOf(endpoint, names)));
+      },
+      observe: counters.observeCall,
     };
     // Before all else: at boot the engine waits for whoever has the socket and does not answer. With a second driver on
     // the same socket this one does not begin.
@@ -117,28 +153,46 @@ export default strictCommand({
     try {
       log.info('listening', where);
       await notifyReady(process.env);
+      if (metricsAddress !== undefined) {
+        const metricsServer = await serveRoutes(new Map([metricsRoute(plugin)]), metricsAddress, log);
+        closers.push(() => metricsServer.close());
+      }
       const persist = createPersistence(stop, async (cause) => {
         readiness.refuse(cause);
         log.error('not ready: the engine’s calls are refused', { cause });
         await notifyStatus(process.env, `not ready: ${cause}`);
       });
       const links = await persist(() => selectLinks(backend, args.name, log));
+      build.backend = links.backend;
       const { store, unlockState } = await persist(() => openState(resolve(args['state-dir']), log));
       closers.push(unlockState);
       const guard = createGuard(selectNamespaces(), markOf(args.name), log);
       closers.push(() => guard.close());
       const hubNames = createHubNames({ resolve: addressesOf, log });
-      const driver = createDriver({ store, links, guard, hubNames, log, secretsFolder });
+      const made = createDriver({
+        store,
+        links,
+        guard,
+        hubNames,
+        log,
+        secretsFolder,
+        onFailure: (of) =>
+          of === 'reconcile' ? counters.countReconcileFailure() : counters.countHealingFailure(),
+      });
       // Making a namespace holds up everything beside it. CreateNetwork says what is missing, where it matters.
       await guard.probe().catch(() => {});
-      const refused = readiness.admit(driver);
+      const refused = readiness.admit(made);
+      driver = made;
       log.info('serving', where);
       void notifyStatus(process.env, 'serving');
       // What protects containers is there, and is brought up to date while the engine is served.
-      void driver.protectAll();
-      const stopFollowing = keepFollowing(driver.follow);
+      void made.protectAll();
+      void keepNames(createEngine(engineSocketOf({})), (found) => {
+        names = found;
+      });
+      const stopFollowing = keepFollowing(made.follow);
       closers.push(async () => stopFollowing());
-      void makeUpFor(refused, driver, log).then(() => keepReconciling(driver));
+      void makeUpFor(refused, made, log).then(() => keepReconciling(made));
       await aborted(stop);
     } catch (error) {
       if (!stop.aborted) {
@@ -205,6 +259,30 @@ async function makeUpFor({ endpoints, networks }: RefusedRemovals, driver: Drive
   await Promise.all(
     networks.map((request) => attempt({ network: request.NetworkID }, driver.deleteNetwork(request))),
   );
+}
+
+function metricsOf({ status, link }: ReadEndpoint, names: Names): EndpointMetrics {
+  const { endpointId, networkId, addresses, killswitch } = status;
+  return {
+    network: names.network(networkId) ?? networkId,
+    container: names.container(endpointId) ?? endpointId,
+    address: addresses[0] ?? '',
+    link,
+    isProtected: killswitch === 'off' ? undefined : killswitch === 'up',
+  };
+}
+
+/** In the background: the engine may be waiting for one of our answers. */
+async function keepNames(engine: Engine, keep: (names: Names) => void): Promise<never> {
+  for (;;) {
+    // Where the engine is away, or cannot be asked as from a managed plugin, ids stand in for names.
+    await readNames(engine).then(keep, () => {});
+    await setTimeoutAsync(namesMs, undefined, { ref: false });
+  }
+}
+
+function runtimeName(): string {
+  return 'Deno' in globalThis ? `deno ${process.versions.deno}` : `node ${process.versions.node}`;
 }
 
 async function keepReconciling(driver: WireGuardDriver): Promise<never> {

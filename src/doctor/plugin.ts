@@ -8,7 +8,7 @@ import { isDriver } from './survey.ts';
 
 const name = 'plugin';
 const activation = v.object({ Implements: v.array(v.string()) });
-const health = v.object({ Ready: v.boolean(), Missing: v.optional(v.string(), '') });
+const health = v.object({ ready: v.boolean(), missing: v.optional(v.string(), '') });
 
 /** The driver answers, and refuses every call until something is mended. */
 class NotReady extends Error {
@@ -27,10 +27,10 @@ export async function probePlugin(socketPath: string): Promise<readonly string[]
       if (error.status === undefined) {
         throw error;
       }
-      return { Ready: true };
+      return { ready: true };
     });
-    const { Ready, Missing } = decode(health, answer, 'Plugin.Health');
-    return Ready ? Implements : new NotReady(Missing);
+    const { ready, missing } = decode(health, answer, 'Plugin.Health');
+    return ready ? Implements : new NotReady(missing);
   } catch (error) {
     return error as Error;
   }

@@ -27,6 +27,7 @@ import type { HubNames } from './hub-names.ts';
 import { createLifecycle, fieldsOf } from './lifecycle.ts';
 import { createReconcile } from './reconcile.ts';
 import { readSecrets } from './secrets.ts';
+import { createStatus, type ReadEndpoint } from './status.ts';
 import { dnsWarning, endpointWarnings, networkWarnings } from './warnings.ts';
 
 export interface DriverDependencies {
@@ -43,6 +44,8 @@ export interface DriverDependencies {
   readonly now?: () => number;
   /** Milliseconds of UNIX time. */
   readonly unixNow?: () => number;
+  /** An attempt to undo what was left behind, or to mend a tunnel, failed. */
+  readonly onFailure?: (of: 'reconcile' | 'healing') => void;
 }
 
 export interface WireGuardDriver extends Driver {
@@ -50,6 +53,8 @@ export interface WireGuardDriver extends Driver {
   reconcile(): Promise<void>;
   /** Keeps links in touch with their hubs. */
   readonly follow: Follow;
+  /** Reads the links of all containers. */
+  readonly status: () => Promise<readonly ReadEndpoint[]>;
   /** Protects the containers that run already: their networks may have changed meanwhile, and will. */
   protectAll(): Promise<void>;
 }
@@ -76,14 +81,25 @@ export function createDriver({
   secretsFolder = defaultSecretsFolder,
   hasIpv6 = kernelFamilies().includes('ipv6'),
   now = () => performance.now(),
-  unixNow,
+  unixNow = Date.now,
+  onFailure,
 }: DriverDependencies): WireGuardDriver {
   let hasToldOfIpv6 = false;
-  const lifecycle = createLifecycle({ store, links, guard, hubNames, log, secretsFolder });
+  const lifecycle = createLifecycle({ store, links, guard, hubNames, log, secretsFolder, now });
+  const follow = createFollow({
+    lifecycle,
+    links,
+    hubNames,
+    log,
+    now,
+    unixNow,
+    onFailure: () => onFailure?.('healing'),
+  });
 
   return {
-    reconcile: createReconcile({ lifecycle, links, log, now }),
-    follow: createFollow({ lifecycle, links, hubNames, log, now, ...(unixNow && { unixNow }) }),
+    reconcile: createReconcile({ lifecycle, links, log, now, onFailure: () => onFailure?.('reconcile') }),
+    follow,
+    status: createStatus({ lifecycle, links, follow, unprotected: () => unprotectedBy(guard), now, unixNow }),
     protectAll: lifecycle.protectAll,
 
     // The gateway's address is the hub's inside the tunnel, so the engine must not give it away.
@@ -280,4 +296,8 @@ function subnetFields({ subnets, internal }: Network) {
     subnet: subnets.map(({ pool }) => formatPrefix(pool)).join(','),
     internal: internal ? 'yes' : undefined,
   };
+}
+
+function unprotectedBy(guard: Guard): ReadonlyMap<string, string> {
+  return (guard as { unprotected?: () => ReadonlyMap<string, string> }).unprotected?.() ?? new Map();
 }

@@ -21,7 +21,7 @@ export interface FollowDependencies {
   /** Milliseconds of UNIX time, which handshakes are in. */
   readonly unixNow?: () => number;
   /** A link could not be read or changed. */
-  readonly onFailure?: () => void;
+  readonly onFailure?: (() => void) | undefined;
 }
 
 /**
@@ -77,7 +77,7 @@ export function createFollow({
   log,
   now = () => performance.now(),
   unixNow = Date.now,
-  onFailure = () => {},
+  onFailure,
 }: FollowDependencies): Follow {
   const limited = createLimit(linksAtOnce);
   let seen = new Map<string, Seen>();
@@ -320,7 +320,7 @@ export function createFollow({
         // Its container has ended meanwhile.
         return;
       }
-      onFailure();
+      onFailure?.();
       if (!complained.has(endpointId)) {
         complained.add(endpointId);
         log.warn('a link could not be looked after', { ...fieldsOf(state), cause: String(error) });

@@ -21,6 +21,8 @@ export interface LifecycleDependencies {
   readonly log: Log;
   /** What the relative paths of files that options name are relative to. */
   readonly secretsFolder: string;
+  /** Milliseconds on a clock that only goes forward. */
+  readonly now?: () => number;
 }
 
 /**
@@ -84,6 +86,8 @@ export interface EndpointState {
   readonly isUndeleted: boolean;
   /** Another number after each call for it. */
   readonly revision: number;
+  /** When the last one came, on `now`’s clock; undefined if it came to an earlier driver. */
+  readonly touchedMs: number | undefined;
 }
 
 /**
@@ -99,6 +103,7 @@ export function createLifecycle({
   hubNames,
   log,
   secretsFolder,
+  now = () => performance.now(),
 }: LifecycleDependencies): Lifecycle {
   // One endpoint's calls in order; different endpoints' beside one another. Who comes and goes in a
   // network is in order too, so that no two find the same address free.
@@ -112,7 +117,7 @@ export function createLifecycle({
       .map(({ endpointId }) => endpointId),
   );
   const undeletedNetworks = new Set<string>();
-  const revisions = new Map<string, number>();
+  const touches = new Map<string, { readonly revision: number; readonly atMs: number }>();
   let lastRevision = 0;
 
   return {
@@ -218,6 +223,7 @@ export function createLifecycle({
         joined: store.joined(endpoint.endpointId),
         isUndeleted: undeleted.has(endpoint.endpointId),
         revision: revisionOf(endpoint.endpointId),
+        touchedMs: touches.get(endpoint.endpointId)?.atMs,
       })),
 
     brokenJoins: () =>
@@ -308,11 +314,11 @@ export function createLifecycle({
 
   function touch(endpointId: string): void {
     lastRevision += 1;
-    revisions.set(endpointId, lastRevision);
+    touches.set(endpointId, { revision: lastRevision, atMs: now() });
   }
 
   function revisionOf(endpointId: string): number {
-    return revisions.get(endpointId) ?? 0;
+    return touches.get(endpointId)?.revision ?? 0;
   }
 
   /** Makes a link, so that a kill at any moment leaves a record by which what is there of it can be told. */
@@ -393,7 +399,7 @@ export function createLifecycle({
       undeleted.add(endpointId);
     }
     await limited(() => removeNow(endpointId));
-    revisions.delete(endpointId);
+    touches.delete(endpointId);
   }
 
   async function removeNow(endpointId: string): Promise<void> {

@@ -12,6 +12,8 @@ export interface ReconcileDependencies {
   readonly log: Log;
   /** Milliseconds on a clock that only goes forward. */
   readonly now: () => number;
+  /** An attempt failed. */
+  readonly onFailure?: (() => void) | undefined;
 }
 
 /**
@@ -46,7 +48,13 @@ interface Suspicion {
  * Links of somebody else's are not even looked at. An endpoint is only forgotten on evidence, and at worst
  * that costs nothing: DeleteEndpoint of one that is not known deletes its link all the same.
  */
-export function createReconcile({ lifecycle, links, log, now }: ReconcileDependencies): () => Promise<void> {
+export function createReconcile({
+  lifecycle,
+  links,
+  log,
+  now,
+  onFailure,
+}: ReconcileDependencies): () => Promise<void> {
   let suspicions = new Map<string, Suspicion>();
   /** When each broken Join was first seen. */
   let brokenSince = new Map<string, number>();
@@ -137,6 +145,7 @@ export function createReconcile({ lifecycle, links, log, now }: ReconcileDepende
     try {
       await task();
     } catch (error) {
+      onFailure?.();
       log.warn(complaint, { ...fields, cause: String(error) });
     }
   }

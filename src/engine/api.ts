@@ -168,7 +168,9 @@ export const ListedContainer = v.pipe(
     Names: v.nullish(v.array(v.string()), []),
     HostConfig: v.nullish(v.object({ NetworkMode: text }), {}),
     NetworkSettings: v.nullish(
-      v.object({ Networks: v.nullish(v.record(v.string(), v.object({ NetworkID: text })), {}) }),
+      v.object({
+        Networks: v.nullish(v.record(v.string(), v.object({ NetworkID: text, EndpointID: text })), {}),
+      }),
       {},
     ),
   }),
@@ -178,6 +180,7 @@ export const ListedContainer = v.pipe(
     /** `container:` and the id of another one: it is in that one's network namespace. */
     networkMode: HostConfig.NetworkMode ?? '',
     networkIds: Object.values(NetworkSettings.Networks ?? {}).map(({ NetworkID }) => NetworkID ?? ''),
+    endpointIds: Object.values(NetworkSettings.Networks ?? {}).map(({ EndpointID }) => EndpointID ?? ''),
   })),
 );
 export type ListedContainer = v.InferOutput<typeof ListedContainer>;

@@ -29,6 +29,7 @@ export interface Place {
 
 /** How WireGuard links come to be and go, in the network namespace of this process and in containers'. */
 export interface Links {
+  readonly backend: 'netlink' | 'iproute' | 'userspace';
   /**
    * Makes a link, marked as its owner's and down: the engine takes it down anyway, and one that is up
    * makes that cost 40 ms more.

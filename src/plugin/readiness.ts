@@ -1,10 +1,10 @@
 import type { DeleteEndpointRequest, DeleteNetworkRequest } from './api.ts';
 import type { Driver } from './driver.ts';
-import type { Health } from './routes.ts';
+import type { ReadyState } from './routes.ts';
 
 /** Whether the engine's calls can be served yet, and what they get until then. */
 export interface Readiness {
-  health(): Health;
+  state(): ReadyState;
   /**
    * Who answers a call that comes now: the driver once it is ready, and before that one that refuses. Waits while
    * nothing is known to be missing, for as long as a start takes: at boot the engine does not ask twice.
@@ -61,7 +61,7 @@ export function createReadiness(patienceMs: number): Readiness {
 
   const timer = setTimeout(decide, patienceMs);
   return {
-    health: () => (missing === undefined ? { Ready: true } : { Ready: false, Missing: missing }),
+    state: () => (missing === undefined ? { ready: true } : { ready: false, missing }),
     async driver() {
       await decided;
       return ready ?? refusing;

@@ -3,27 +3,42 @@ import { decode } from '../decode.ts';
 import * as api from './api.ts';
 import type { Driver } from './driver.ts';
 
+/** Prometheus’ text format. */
+const metricsType = 'text/plain; version=0.0.4; charset=utf-8';
+
 /** One call of the API: from a decoded JSON body to the JSON object that answers it. */
 export interface Route {
   readonly method: 'GET' | 'POST';
   /** Of the engine's calls, only Plugin.Activate and GetCapabilities come with an empty body. */
   readonly allowsEmptyBody: boolean;
-  call(body: unknown): Promise<object>;
+  /** What it answers: an object is sent as JSON, text as it is. */
+  call(body: unknown): Promise<object | string>;
+  /** Of text. */
+  readonly contentType?: string;
 }
 
 /** What is served to the engine: what it asks once and for all, and who answers its calls at the moment. */
 export interface Plugin {
   readonly capabilities: api.GetCapabilityResponse;
   driver(): Promise<Driver>;
-  /** How it does; for `wgdriver doctor` and the like. */
-  health(): Health;
+  /** How it does, for `wgdriver status` and `doctor`: our own call, and no part of the API. */
+  health(): Promise<Health>;
+  /** Prometheus’ text. */
+  metrics(): Promise<string>;
+  /** A call was answered. */
+  readonly observe?: (call: string, outcome: 'ok' | 'error', seconds: number) => void;
 }
 
-/** The answer to `GET /Plugin.Health`, ours, in the manner of the API. */
-export interface Health {
-  readonly Ready: boolean;
+export interface ReadyState {
+  readonly ready: boolean;
   /** What keeps the driver from serving. */
-  readonly Missing?: string;
+  readonly missing?: string;
+}
+
+/** The answer to `GET /Plugin.Health`. */
+export interface Health extends ReadyState {
+  /** The containers on our networks, as driver/status.ts has them. */
+  readonly endpoints: readonly object[];
 }
 
 /** The routes by path, `/NetworkDriver.Join` and its like. */
@@ -32,7 +47,8 @@ export function routesOf(plugin: Plugin): ReadonlyMap<string, Route> {
     // These two wait for nothing: what goes wrong here, the engine remembers until it is restarted.
     bodiless('Plugin.Activate', () => ({ Implements: ['NetworkDriver'] })),
     bodiless('NetworkDriver.GetCapabilities', () => plugin.capabilities),
-    ['/Plugin.Health', { method: 'GET', allowsEmptyBody: true, call: async () => plugin.health() }],
+    ['/Plugin.Health', { method: 'GET', allowsEmptyBody: true, call: () => plugin.health() }],
+    metricsRoute(plugin),
     route('GwAllocCheck', api.GwAllocCheckerRequest, (driver, request) => driver.gwAllocCheck(request)),
     route('AllocateNetwork', api.AllocateNetworkRequest, (driver, request) =>
       driver.allocateNetwork(request),
@@ -55,6 +71,22 @@ export function routesOf(plugin: Plugin): ReadonlyMap<string, Route> {
     route('DiscoverDelete', api.DiscoveryNotification, (driver, request) => driver.discoverDelete(request)),
   ]);
 
+  function observed(method: string, call: Route['call']): Route['call'] {
+    return async (body) => {
+      const started = performance.now();
+      const tell = (outcome: 'ok' | 'error') =>
+        plugin.observe?.(method, outcome, (performance.now() - started) / 1000);
+      try {
+        const answer = await call(body);
+        tell('ok');
+        return answer;
+      } catch (error) {
+        tell('error');
+        throw error;
+      }
+    };
+  }
+
   function route<Schema extends v.GenericSchema>(
     method: string,
     schema: Schema,
@@ -65,14 +97,22 @@ export function routesOf(plugin: Plugin): ReadonlyMap<string, Route> {
       {
         method: 'POST',
         allowsEmptyBody: false,
-        async call(body) {
+        call: observed(method, async (body) => {
           const request = decode(schema, body, method);
           // An answer without a value is `{}`: an empty one would be a decode error in the engine.
           return ((await call(await plugin.driver(), request)) as object | undefined) ?? {};
-        },
+        }),
       },
     ];
   }
+}
+
+/** A scrape of Prometheus’. */
+export function metricsRoute(plugin: Pick<Plugin, 'metrics'>): [path: string, Route] {
+  return [
+    '/metrics',
+    { method: 'GET', allowsEmptyBody: true, call: () => plugin.metrics(), contentType: metricsType },
+  ];
 }
 
 function bodiless(method: string, call: () => object): [path: string, Route] {

@@ -32,7 +32,7 @@ export const defaultLimits: Limits = {
   calls: 4096,
 };
 
-const contentType = 'application/vnd.docker.plugins.v1.2+json';
+const apiType = 'application/vnd.docker.plugins.v1.2+json';
 
 export interface PluginServer {
   /** Takes no more calls, lets those under way finish, and removes the socket unless it was inherited. */
@@ -43,13 +43,28 @@ export interface PluginServer {
  * Serves a plugin to the engine over HTTP/1.1 on a unix socket that only root can reach.
  * @throws Error if another process answers on the socket
  */
-export async function servePlugin(
+export function servePlugin(
   plugin: Plugin,
   socket: SocketSource,
   log: Log,
   limits: Limits = defaultLimits,
 ): Promise<PluginServer> {
-  const routes = routesOf(plugin);
+  return serveRoutes(routesOf(plugin), socket, log, limits);
+}
+
+/** Where else than on a socket of its own: for metrics, which anybody may have. */
+export interface Port {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Serves routes, to clients that may be slow, many or hostile. @throws Error as servePlugin, or if it cannot listen */
+export async function serveRoutes(
+  routes: ReadonlyMap<string, Route>,
+  socket: SocketSource | Port,
+  log: Log,
+  limits: Limits = defaultLimits,
+): Promise<PluginServer> {
   const server = createServer({
     // The engine keeps connections for later calls, and loses the call if one ends at that moment.
     keepAliveTimeout: 0,
@@ -119,7 +134,7 @@ export async function servePlugin(
       : ['400 Bad Request', 'malformed HTTP request'];
     const body = JSON.stringify({ Err });
     connection.end(
-      `HTTP/1.1 ${status}\r\nContent-Type: ${contentType}\r\n` +
+      `HTTP/1.1 ${status}\r\nContent-Type: ${apiType}\r\n` +
         `Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
       () => connection.destroy(),
     );
@@ -143,7 +158,8 @@ export async function servePlugin(
 
 interface Reply {
   readonly status: number;
-  readonly body: object;
+  readonly body: object | string;
+  readonly contentType?: string | undefined;
 }
 
 /** Answers one request; undefined if the client hung up before its request was whole. Never rejects. */
@@ -168,7 +184,7 @@ async function answer(
     }
     const body = await route.call(parseBody(text, route.allowsEmptyBody));
     log.debug(path.slice(1), { ms: msSince(started) });
-    return { status: 200, body };
+    return { status: 200, body, contentType: route.contentType };
   } catch (error) {
     if (request.destroyed && !request.complete) {
       log.debug(`${path.slice(1)}: the client hung up`);
@@ -177,12 +193,16 @@ async function answer(
     const message = error instanceof Error ? error.message : String(error);
     log.warn(`${path.slice(1)} failed: ${message}`, { ms: msSince(started) });
     // 200 even so: with another status the engine shows the user its own words around ours.
-    return { status: 200, body: { Err: message } };
+    return { status: request.method === 'GET' ? 500 : 200, body: { Err: message } };
   }
 }
 
-function send(response: ServerResponse, { status, body }: Reply, keepAlive: boolean): void {
-  const text = JSON.stringify(body);
+function send(
+  response: ServerResponse,
+  { status, body, contentType = apiType }: Reply,
+  keepAlive: boolean,
+): void {
+  const text = typeof body === 'string' ? body : JSON.stringify(body);
   response.writeHead(status, {
     'Content-Type': contentType,
     'Content-Length': Buffer.byteLength(text),
@@ -252,7 +272,7 @@ function parseBody(text: string, allowsEmptyBody: boolean): unknown {
   }
 }
 
-async function listen(server: Server, socket: SocketSource): Promise<void> {
+async function listen(server: Server, socket: SocketSource | Port): Promise<void> {
   if ('path' in socket) {
     await claimSocket(socket.path);
   }

@@ -4,6 +4,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync } from 'node:fs';
 import { access, mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { type IncomingMessage, type RequestOptions, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -95,6 +96,42 @@ test('a network, an endpoint and its link, which outlives a restart and a kill',
   for (const line of [...first.lines, ...second.lines, ...third.lines]) {
     assert(!line.includes(seedText), line);
   }
+});
+
+test('health and metrics on the driver’s socket, and metrics alone on a port that others do not reach', {
+  skip,
+}, async () => {
+  const service = await serve('--metrics', '127.0.0.1:9586');
+  const endpoint = { NetworkID: 'network', EndpointID: 'e1' };
+  await service.call('NetworkDriver.CreateNetwork', createNetworkRequest());
+  await service.call('NetworkDriver.CreateEndpoint', {
+    ...endpoint,
+    Interface: { Address: '192.168.5.4/24' },
+  });
+  await service.call('NetworkDriver.Join', { ...endpoint, SandboxKey: join(folder, 'sandbox') });
+
+  const { status, stdout } = await wgdriver(['status', '--socket', socket, '--docker-socket', '/nowhere']);
+  assert.match(stdout, /^e1 +network +new +192\.168\.5\.4 +never +0 B +0 B +1420 +up +192\.0\.2\.1:51820$/m);
+  assert.equal(status, 0);
+
+  const ofSocket = await get({ socketPath: socket, path: '/metrics' });
+  const ofPort = await get({ host: '127.0.0.1', port: 9586, path: '/metrics' });
+  for (const { status: code, type, text } of [ofSocket, ofPort]) {
+    assert.equal(code, 200);
+    assert.match(type, /^text\/plain; version=0\.0\.4/);
+    assert.match(
+      text,
+      /^wireguard_latest_handshake_seconds\{.*network="network",container="e1",address="192\.168\.5\.4"\} 0$/m,
+    );
+    assert.match(text, /^wgdriver_endpoints\{network="network"\} 1$/m);
+    assert.match(text, /^wgdriver_call_duration_seconds_count\{call="Join",outcome="ok"\} 1$/m);
+    assert.match(text, /^wgdriver_build_info\{.*backend="userspace"\} 1$/m);
+    assert(!text.includes(seedText));
+  }
+  // Nothing else is served there.
+  assert.equal((await get({ host: '127.0.0.1', port: 9586, path: '/Plugin.Health' })).status, 404);
+  assert.equal((await get({ socketPath: socket, path: '/Plugin.Activate' })).status, 405);
+  assert.deepEqual(await service.end('SIGTERM'), [0, null]);
 });
 
 test('at start, orphaned links go; those of others, and of other drivers, stay', { skip }, async () => {
@@ -456,6 +493,12 @@ const wrong: [what: string, args: string[], message: RegExp][] = [
   ['an unknown scope', ['--scope', 'swarm'], /option --scope: expected one of local, global, got swarm/],
   ['an unknown format', ['--log-format', 'xml'], /option --log-format: expected one of text, json/],
   ['a name that is no file’s', ['--name', '../x'], /option --name: expected letters, digits, dot, dash and/],
+  ['metrics for everybody', ['--metrics', '0.0.0.0:9586'], /0\.0\.0\.0 can be reached from elsewhere/],
+  [
+    'metrics without a port',
+    ['--metrics', '127.0.0.1'],
+    /option --metrics: expected ADDRESS:PORT or unix:PATH/,
+  ],
   ['an argument', ['now'], /unexpected argument now/],
   ['an unknown option', ['--sokket', 'x'], /unknown option --sokket/],
   ['a socket without a path', ['--socket'], /option --socket needs a value/],
@@ -485,6 +528,17 @@ test('without root it says so at once', { skip }, async () => {
   assert.deepEqual(await once(child, 'close'), [1, null]);
   assert.match(stderr, /^wgdriver: serve makes network links and needs root: start it as root\n$/);
 });
+
+async function get(options: RequestOptions): Promise<{ status: number; type: string; text: string }> {
+  const [response] = (await once(request({ ...options, agent: false }).end(), 'response')) as [
+    IncomingMessage,
+  ];
+  let text = '';
+  for await (const chunk of response.setEncoding('utf8')) {
+    text += chunk;
+  }
+  return { status: response.statusCode ?? 0, type: response.headers['content-type'] ?? '', text };
+}
 
 interface Service {
   readonly child: ChildProcess;

@@ -163,7 +163,7 @@ test('plugin: what Plugin.Activate answers', async (t) => {
   }
   const notReady = answers({
     '/Plugin.Activate': { Implements: ['NetworkDriver'] },
-    '/Plugin.Health': { Ready: false, Missing: 'a disk is full' },
+    '/Plugin.Health': { ready: false, missing: 'a disk is full' },
   });
   const { socketPath } = await serveUnix(t, notReady);
   const finding = judgePlugin(socketPath, await probePlugin(socketPath));

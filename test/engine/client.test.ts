@@ -81,14 +81,18 @@ test('containers: their names and networks, and in whose namespace they are', as
     t,
     answers({
       '/containers/json': [
-        { Id: 'c1', Names: ['/app'], NetworkSettings: { Networks: { web: { NetworkID: 'n2' } } } },
+        {
+          Id: 'c1',
+          Names: ['/app'],
+          NetworkSettings: { Networks: { web: { NetworkID: 'n2', EndpointID: 'e1' } } },
+        },
         { Id: 'c2', HostConfig: { NetworkMode: 'container:c1' }, NetworkSettings: null },
       ],
     }),
   );
   assert.deepEqual(await createEngine(socketPath).containers(), [
-    { id: 'c1', names: ['app'], networkMode: '', networkIds: ['n2'] },
-    { id: 'c2', names: [], networkMode: 'container:c1', networkIds: [] },
+    { id: 'c1', names: ['app'], networkMode: '', networkIds: ['n2'], endpointIds: ['e1'] },
+    { id: 'c2', names: [], networkMode: 'container:c1', networkIds: [], endpointIds: [] },
   ]);
   assert.deepEqual(asked, ['GET /containers/json']);
 });

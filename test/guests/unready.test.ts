@@ -67,6 +67,12 @@ for (const [suite, kernel] of suites.flatMap((name) => kernels.map((kind) => [na
     const disk = await lab.disk(suite);
     const options = { suite, kernel, disk, cpus: 1, init: 'systemd', engine: true } as const;
     const files = { ...hostFiles, ...(await hubFiles()) };
+    const reboot = async (before: Guest) => {
+      void before.exec('systemctl poweroff').catch(() => undefined);
+      await before.gone;
+      // Without a wait for its engine, which is what this is about.
+      return lab.boot({ ...options, engine: false });
+    };
     let guest = await lab.boot({ ...options, files });
     await sh(
       guest,
@@ -77,7 +83,13 @@ for (const [suite, kernel] of suites.flatMap((name) => kernels.map((kind) => [na
          start_container ours$i --restart=always
          docker run -d --name other$i --restart=always --stop-signal KILL wgdriver-test sleep 100000
        done`,
+      600,
     );
+    // A machine that does other work takes longer for all of it.
+    guest = await reboot(guest);
+    const usualSeconds = await secondsToRun(guest);
+    t.diagnostic(`${suite}, a driver that starts: ${usualSeconds} s from the engine's start`);
+    const most = Math.max(bootSeconds, usualSeconds + 20);
     for (const [cause, { spoil, mend, state, says, needsModules = false }] of Object.entries(causes)) {
       if ((wanted !== undefined && !cause.includes(wanted)) || (needsModules && guest.kernel !== 'debian')) {
         continue;
@@ -87,7 +99,7 @@ for (const [suite, kernel] of suites.flatMap((name) => kernels.map((kind) => [na
         guest = await reboot(guest);
         const seconds = await secondsToRun(guest);
         t.diagnostic(`${suite}, ${cause}: ${seconds} s from the engine's start`);
-        assert.ok(seconds <= bootSeconds, `${seconds} s`);
+        assert.ok(seconds <= most, `${seconds} s, where ${most} are expected`);
         const { output } = await guest.exec('systemctl is-active wgdriver.service');
         assert.equal(output.trim(), state);
         assert.match(await sh(guest, 'journalctl --no-pager -b -u wgdriver.service'), says);
@@ -106,14 +118,9 @@ for (const [suite, kernel] of suites.flatMap((name) => kernels.map((kind) => [na
            start_container ours1 --restart=always
            ping_from ours1 ${hubAddress}
            docker start ours3 ours4 ours5`,
+          600,
         );
       });
-    }
-
-    async function reboot(before: Guest): Promise<Guest> {
-      void before.exec('systemctl poweroff').catch(() => undefined);
-      await before.gone;
-      return await lab.boot(options);
     }
   });
 }
@@ -122,9 +129,14 @@ for (const [suite, kernel] of suites.flatMap((name) => kernels.map((kind) => [na
 async function secondsToRun(guest: Guest): Promise<number> {
   const output = await sh(
     guest,
-    `until [ "$(docker ps --quiet --filter name=other | wc -l)" = 5 ]; do sleep 0.2; done
+    `i=0; until [ "$(docker ps --quiet --filter name=other | wc -l)" = 5 ]; do
+       i=$((i + 1))
+       [ $i -lt 300 ] || { docker ps --all; journalctl --no-pager -b -u docker -u 'wgdriver*' | tail -60; exit 1; }
+       sleep 0.5
+     done
      cut -d. -f1 /proc/uptime
      systemctl show --value --property=ExecMainStartTimestampMonotonic docker`,
+    600,
   );
   const [now = 0, startedMicroseconds = 0] = output.split('\n').map(Number);
   return now - Math.floor(startedMicroseconds / 1e6);

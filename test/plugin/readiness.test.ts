@@ -21,7 +21,8 @@ async function serve(readiness: Readiness): Promise<void> {
   const plugin = {
     capabilities: capabilitiesOf('local'),
     driver: readiness.driver,
-    health: readiness.health,
+    health: async () => ({ ...readiness.state(), endpoints: [] }),
+    metrics: async () => '',
   };
   server = await servePlugin(plugin, { path: join(folder, 'plugin.sock') }, recordedLog());
   engine = await connectEngine(join(folder, 'plugin.sock'));
@@ -69,7 +70,7 @@ test('what the engine asks once is answered whatever is missing; all else says a
     assert.deepEqual([status, answer], [200, { Err: 'the driver is not ready: a disk is full' }], method);
   }
   engine.send('GET /Plugin.Health HTTP/1.1\r\n\r\n');
-  assert.deepEqual((await engine.answer()).body, { Ready: false, Missing: 'a disk is full' });
+  assert.deepEqual((await engine.answer()).body, { ready: false, missing: 'a disk is full', endpoints: [] });
   readiness.refuse('a kernel is old');
   assert.deepEqual(await call('Join', endpoint), { Err: 'the driver is not ready: a kernel is old' });
 });
@@ -81,10 +82,10 @@ test('calls wait for a start under way, and get the driver', async () => {
   const other = await connectEngine(join(folder, 'plugin.sock'));
   assert.deepEqual((await other.call('Plugin.Activate')).body, { Implements: ['NetworkDriver'] });
   other.hangUp();
-  assert.deepEqual(readiness.health(), { Ready: false, Missing: 'it is still starting' });
+  assert.deepEqual(readiness.state(), { ready: false, missing: 'it is still starting' });
   readiness.admit(driver);
   assert.deepEqual((await engine.answer()).body, { by: 'join' });
-  assert.deepEqual(readiness.health(), { Ready: true });
+  assert.deepEqual(readiness.state(), { ready: true });
 });
 
 test('they wait for a start that hangs no longer than they must', async () => {

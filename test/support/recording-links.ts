@@ -58,6 +58,7 @@ export function recordingLinks(): RecordingLinks {
   }
 
   return {
+    backend: 'netlink',
     present,
     taken,
     asked,

@@ -72,7 +72,8 @@ export async function serveDriver({ limits, scope = 'local', ...more }: Setting 
     const plugin = {
       capabilities: capabilitiesOf(scope),
       driver: async () => driver,
-      health: () => ({ Ready: true }),
+      health: async () => ({ ready: true, endpoints: [] }),
+      metrics: async () => '',
     };
     return servePlugin(plugin, { path: socket }, log, { ...defaultLimits, ...limits });
   }

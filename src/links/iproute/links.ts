@@ -27,6 +27,7 @@ import { parseDump, type WgRun, wgRuns } from './wg.ts';
  */
 export function iprouteLinks(mark: Mark, kind: Kind = 'wireguard'): Links {
   return {
+    backend: 'iproute',
     async create({ name, mtu, endpointId }) {
       // The kernel ignores an alias in the message that creates a link, so a second one sets it.
       const outcome = await ipBatch([

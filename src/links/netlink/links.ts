@@ -68,6 +68,7 @@ export function netlinkLinks(mark: Mark, kind = 'wireguard'): Links {
   };
 
   return {
+    backend: 'netlink',
     create: ({ name, mtu, endpointId }) =>
       withNetlinkSocket(route, async (socket) => {
         await createLink(socket, { name, kind, mtu });

@@ -35,6 +35,7 @@ export function userspaceProgram(env: NodeJS.ProcessEnv): string {
  */
 export function userspaceLinks(mark: Mark, program: string): Links {
   return {
+    backend: 'userspace',
     async create({ name, mtu, endpointId }) {
       // The program would attach itself to somebody else's TUN device of that name without a word.
       if (await linkExists(name)) {

@@ -1,0 +1,165 @@
+import { createLimit } from '../limit.ts';
+import type { Links } from '../links/links.ts';
+import { peersOf, type TunnelPeer } from '../networks/tunnel.ts';
+import { parseAddress } from '../wireguard/address.ts';
+import { formatEndpoint } from '../wireguard/device.ts';
+import type { LinkStatus, PeerStatus } from '../wireguard/status.ts';
+import { type Follow, placeOf } from './follow.ts';
+import type { EndpointState, Lifecycle } from './lifecycle.ts';
+
+/**
+ * How a container's tunnel does, in a word; the last that holds counts. `new` and `idle` are as good as `ok`: it is too
+ * young to tell, or nothing was sent and nothing is to be.
+ */
+export const healths = ['ok', 'idle', 'new', 'silent', 'no name', 'unprotected'] as const;
+export type Health = (typeof healths)[number];
+
+/** A container on one of our networks, with nothing that is secret. */
+export interface EndpointStatus {
+  readonly endpointId: string;
+  readonly networkId: string;
+  readonly addresses: readonly string[];
+  readonly health: Health;
+  /** Whether the kill switch is in place in the container; `off` if the network has none. */
+  readonly killswitch: 'up' | 'down' | 'off';
+  /** Absent if there is no link, or none that could be read. */
+  readonly mtu?: number;
+  readonly hubs: readonly HubStatus[];
+}
+
+export interface HubStatus {
+  /** As the network names it. */
+  readonly name: string;
+  readonly publicKey: string;
+  /** Where packets go now. */
+  readonly endpoint?: string;
+  /** ISO 8601. */
+  readonly lastHandshake?: string;
+  readonly receivedBytes: number;
+  readonly sentBytes: number;
+}
+
+/** An endpoint's status, and what it was made of. */
+export interface ReadEndpoint {
+  readonly status: EndpointStatus;
+  readonly link: LinkStatus | undefined;
+}
+
+export interface StatusDependencies {
+  readonly lifecycle: Pick<Lifecycle, 'endpoints' | 'network'>;
+  readonly links: Pick<Links, 'read'>;
+  readonly follow: Pick<Follow, 'seen'>;
+  /** The endpoints whose containers are not protected as they should be. */
+  readonly unprotected: () => ReadonlyMap<string, string>;
+  readonly now: () => number;
+  readonly unixNow: () => number;
+}
+
+/** Each takes the network namespace of a container, or a program. */
+const linksAtOnce = 8;
+
+const newMs = 30_000;
+
+/** linux/drivers/net/wireguard/messages.h: REJECT_AFTER_TIME, after which a session is over. */
+const silentMs = 180_000;
+
+/** Makes a function that reads all links. Whoever asks while they are being read gets the same answer. */
+export function createStatus(dependencies: StatusDependencies): () => Promise<readonly ReadEndpoint[]> {
+  const limited = createLimit(linksAtOnce);
+  let underWay: Promise<readonly ReadEndpoint[]> | undefined;
+  return () => {
+    underWay ??= readAll().finally(() => {
+      underWay = undefined;
+    });
+    return underWay;
+  };
+
+  async function readAll(): Promise<readonly ReadEndpoint[]> {
+    const states = dependencies.lifecycle.endpoints().filter(({ joined }) => joined?.stage === 'marked');
+    return await Promise.all(states.map((state) => limited(() => readOne(state))));
+  }
+
+  async function readOne(state: EndpointState): Promise<ReadEndpoint> {
+    const { links, unprotected } = dependencies;
+    const { endpointId, networkId, addresses } = state.endpoint;
+    const link = await links.read(placeOf(state)).catch(() => undefined);
+    const { peers, hasKillswitch } = networkOf(networkId);
+    const isProtected = !hasKillswitch || !unprotected().has(endpointId);
+    const health: Health = isProtected ? healthOf(state, link, peers) : 'unprotected';
+    const mtu = link?.mtu;
+    const status: EndpointStatus = {
+      endpointId,
+      networkId,
+      addresses: addresses.map(({ address }) => address.toString()),
+      health,
+      killswitch: !hasKillswitch ? 'off' : isProtected ? 'up' : 'down',
+      ...(mtu !== undefined && { mtu }),
+      hubs: (link?.peers ?? []).map((peer) => hubOf(peer, peers)),
+    };
+    return { status, link };
+  }
+
+  function networkOf(networkId: string): { peers: readonly TunnelPeer[]; hasKillswitch: boolean } {
+    try {
+      const network = dependencies.lifecycle.network(networkId);
+      return { peers: peersOf(network), hasKillswitch: network.options.killswitch !== 'off' };
+    } catch {
+      return { peers: [], hasKillswitch: true };
+    }
+  }
+
+  function healthOf(
+    state: EndpointState,
+    link: LinkStatus | undefined,
+    peers: readonly TunnelPeer[],
+  ): Health {
+    const { now, unixNow, follow } = dependencies;
+    const { touchedMs, endpoint } = state;
+    const ageMs = touchedMs === undefined ? Number.POSITIVE_INFINITY : now() - touchedMs;
+    if (ageMs < newMs) {
+      return 'new';
+    }
+    if (link === undefined) {
+      return 'silent';
+    }
+    const words = link.peers.map((peer): Health => {
+      const silenceMs = Math.min(
+        ageMs,
+        peer.lastHandshake === undefined
+          ? Number.POSITIVE_INFINITY
+          : Math.max(0, unixNow() - peer.lastHandshake.getTime()),
+      );
+      if (silenceMs <= silentMs) {
+        return 'ok';
+      }
+      if (
+        peer.endpoint === undefined &&
+        hasName(peers.find(({ publicKey }) => publicKey === peer.publicKey))
+      ) {
+        return 'no name';
+      }
+      const hasSent = follow.seen(endpoint.endpointId)?.peers.get(peer.publicKey)?.hasSent ?? false;
+      return peer.persistentKeepaliveInterval > 0 || hasSent ? 'silent' : 'idle';
+    });
+    return words.reduce(
+      (worst, word) => (healths.indexOf(word) > healths.indexOf(worst) ? word : worst),
+      'ok',
+    );
+  }
+}
+
+function hasName(peer: TunnelPeer | undefined): boolean {
+  return peer?.endpoint !== undefined && parseAddress(peer.endpoint.host) === undefined;
+}
+
+function hubOf(peer: PeerStatus, peers: readonly TunnelPeer[]): HubStatus {
+  const asked = peers.find(({ publicKey }) => publicKey === peer.publicKey)?.endpoint;
+  return {
+    name: asked === undefined ? '' : `${asked.host}:${asked.port}`,
+    publicKey: peer.publicKey,
+    ...(peer.endpoint && { endpoint: formatEndpoint(peer.endpoint) }),
+    ...(peer.lastHandshake && { lastHandshake: peer.lastHandshake.toISOString() }),
+    receivedBytes: peer.receivedBytes,
+    sentBytes: peer.sentBytes,
+  };
+}

@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { answers, serveUnix } from '../support/unix-server.ts';
+import { wgdriver } from '../support/wgdriver.ts';
+
+const endpoint = (id: string, more: object = {}) => ({
+  endpointId: id.repeat(64),
+  networkId: 'f'.repeat(64),
+  addresses: ['192.168.5.2'],
+  health: 'ok',
+  killswitch: 'up',
+  mtu: 1420,
+  hubs: [
+    {
+      name: 'hub.example:51820',
+      publicKey: 'K',
+      endpoint: '192.0.2.1:51820',
+      lastHandshake: new Date(Date.now() - 65_000).toISOString(),
+      receivedBytes: 1536,
+      sentBytes: 148,
+    },
+  ],
+  ...more,
+});
+
+const engine = {
+  '/networks': [{ Id: 'f'.repeat(64), Name: 'wgnet', Driver: 'wireguard-plugin' }],
+  '/containers/json': [
+    {
+      Id: 'c1',
+      Names: ['/app'],
+      NetworkSettings: { Networks: { wgnet: { NetworkID: 'f'.repeat(64), EndpointID: 'a'.repeat(64) } } },
+    },
+  ],
+};
+
+const healthy = { ready: true, endpoints: [endpoint('b', { hubs: [] }), endpoint('a')] };
+
+async function status(t: Parameters<typeof serveUnix>[0], health: unknown, ...args: string[]) {
+  const driver = await serveUnix(t, answers(health === undefined ? {} : { '/Plugin.Health': health }));
+  const docker = await serveUnix(t, answers(engine));
+  return wgdriver(['status', '--socket', driver.socketPath, '--docker-socket', docker.socketPath, ...args]);
+}
+
+test('a line for each container, by names where the engine knows them, sorted and aligned', async (t) => {
+  const { status: code, stdout } = await status(t, healthy);
+  const lines = stdout.trimEnd().split('\n');
+  assert.match(
+    lines[0] ?? '',
+    /^CONTAINER +NETWORK +HEALTH +ADDRESS +HANDSHAKE +RECEIVED +SENT +MTU +KILL SWITCH +HUB$/,
+  );
+  assert.match(
+    lines[1] ?? '',
+    /^app +wgnet +ok +192\.168\.5\.2 +6\d s ago +1\.5 KiB +148 B +1420 +up +hub\.example:51820 \(192\.0\.2\.1:51820\)$/,
+  );
+  assert.match(lines[2] ?? '', /^bbbbbbbbbbbb +wgnet +ok +192\.168\.5\.2 +never +0 B/);
+  assert.equal(lines[1]?.indexOf('192'), lines[0]?.indexOf('ADDRESS'));
+  assert.deepEqual([lines.length, code], [3, 0]);
+});
+
+test('--json has the same, and exit status 1 says that something is not well', async (t) => {
+  const silent = {
+    ready: true,
+    endpoints: [endpoint('a', { health: 'silent' }), endpoint('b', { health: 'idle' })],
+  };
+  const { status: code, stdout } = await status(t, silent, '--json');
+  const [first] = JSON.parse(stdout);
+  assert.deepEqual([first.container, first.network, first.health], ['app', 'wgnet', 'silent']);
+  assert.equal(code, 1);
+});
+
+test('containers and networks by name, or by the beginning of an id', async (t) => {
+  for (const [words, lines] of [
+    [['app'], 2],
+    [['bbb'], 2],
+    [['wgnet'], 3],
+    [['app', 'bbb'], 3],
+  ] as const) {
+    const { stdout } = await status(t, healthy, ...words);
+    assert.equal(stdout.trimEnd().split('\n').length, lines, words.join());
+  }
+  const { status: code, stderr } = await status(t, healthy, 'nobody');
+  assert.match(stderr, /^wgdriver: no running container or network of this driver is called nobody\n$/);
+  assert.equal(code, 2);
+});
+
+test('nothing runs', async (t) => {
+  const { status: code, stdout } = await status(t, { ready: true, endpoints: [] });
+  assert.equal(stdout, 'No container runs on a network of this driver.\n');
+  assert.equal(code, 0);
+});
+
+test('a driver that is away, not ready or older: one line and status 1', async (t) => {
+  const away = await wgdriver(['status', '--socket', '/nowhere/p.sock']);
+  assert.match(
+    away.stderr,
+    /^wgdriver: the driver does not answer on \/nowhere\/p\.sock \(.*ENOENT\); .*doctor.*\n$/,
+  );
+  assert.equal(away.status, 1);
+  const notReady = await status(t, { ready: false, missing: 'a disk is full', endpoints: [] });
+  assert.equal(notReady.stderr, 'wgdriver: the driver is not ready: a disk is full\n');
+  assert.equal(notReady.status, 1);
+  const older = await status(t, undefined);
+  assert.match(older.stderr, /is older than this command: restart it\n$/);
+  assert.equal(older.status, 1);
+});
+
+test('--watch needs a terminal', async (t) => {
+  const { status: code, stderr } = await status(t, healthy, '--watch');
+  assert.match(stderr, /^wgdriver: option --watch: needs a terminal/);
+  assert.equal(code, 2);
+});
