@@ -39,5 +39,6 @@ for pair in $missing; do
     fi
   done
 done
+# Another may be installing at the same time, such as the lab what guests need.
 # shellcheck disable=SC2086 # a list of names
-apt-get install -y --no-install-recommends $packages >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
+apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=600 $packages >"$log" 2>&1 || { cat "$log" >&2; exit 1; }

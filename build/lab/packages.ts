@@ -38,7 +38,7 @@ export const HOST_PROGRAMS: Readonly<Record<string, string>> = {
   // The kernel is built with them.
   bc: 'bc',
   bison: 'bison',
-  cc: 'gcc',
+  cc: 'build-essential',
   flex: 'flex',
   m4: 'm4',
   make: 'make',

@@ -10,7 +10,10 @@ import { type Guest, JobTimeout, type Lab, LabError, labObstacle, openLab } from
 const obstacle = await labObstacle();
 const skip = process.env.CI === 'true' ? false : (obstacle ?? false);
 
-for (const wanted of [undefined, 'debian'] as const) {
+// Emulated, it takes minutes, and other tests boot such guests as well.
+const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
+
+for (const wanted of isFull ? ([undefined, 'debian'] as const) : [undefined]) {
   describe(
     `lab, ${wanted === undefined ? 'the quickest kernel' : 'a suite’s own kernel'}`,
     { skip, timeout: 45 * 60_000 },
@@ -76,13 +79,9 @@ function testLab(kernel: 'debian' | undefined) {
   });
 
   it('has the kernel that was asked for', async () => {
-    const { output } = await guest.exec('uname -r');
-    if (kernel === 'debian') {
-      assert.equal(guest.kernel, 'debian');
-      assert.match(output, /^6\.12\./);
-    } else {
-      assert.match(output, guest.kernel === 'uml' ? /-wgdriver\n$/ : /^6\.12\./);
-    }
+    if (kernel !== undefined) assert.equal(guest.kernel, kernel);
+    const { output } = await guest.exec('uname -r; grep vendor_id /proc/cpuinfo');
+    assert.match(output, guest.kernel === 'uml' ? /: User Mode Linux$/m : /^6\.12\./);
   });
 
   it('has WireGuard in its kernel', async () => {
