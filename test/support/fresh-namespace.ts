@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { tmpdir } from 'node:os';
 import process from 'node:process';
 import { isInstalled } from '../../src/links/probe.ts';
 
@@ -45,13 +46,18 @@ export async function enterFreshNamespace(...programs: string[]): Promise<Skip> 
   if (probe.status !== 0) {
     return skip(`needs namespaces of its own: ${probe.error?.message ?? String(probe.stderr).trim()}`);
   }
-  // A shell as the first process: it waits for the daemons that Node knows nothing of.
-  const script = 'mount -t tmpfs tmpfs /run && ip link set lo up && "$@"; exit $?';
+  // A shell as the first process: it waits for the daemons that Node knows nothing of. In a sandbox, files for a time
+  // belong in a folder of /run.
+  const script = 'mount -t tmpfs tmpfs /run && mkdir -p "$0" && ip link set lo up && "$@"; exit $?';
   const file = process.argv[1] ?? '';
-  const { status } = spawnSync('setpriv', [...unshare, 'sh', '-c', script, 'sh', process.execPath, file], {
-    stdio: 'inherit',
-    env: { ...process.env, [mark]: '1' },
-  });
+  const { status } = spawnSync(
+    'setpriv',
+    [...unshare, 'sh', '-c', script, tmpdir(), process.execPath, file],
+    {
+      stdio: 'inherit',
+      env: { ...process.env, [mark]: '1' },
+    },
+  );
   process.exit(status ?? 1);
 }
 
