@@ -77,6 +77,18 @@ test('the example hub-and-app comes up as its README says, and the app has no ot
     await reach('app', hub);
   }));
 
+test('the example dual-stack: both families by the one tunnel', () =>
+  withExample('dual-stack', async (example) => {
+    const { compose, exec, reach } = example;
+    const hubIpv6 = 'fd12:3456:789a::c0a8:501';
+    await example.run('./setup.sh');
+    await compose('up', '-d');
+    await reach('app', hub);
+    await reach('app', hubIpv6);
+    assert.match(await exec('app', 'ip', '-6', 'route'), new RegExp(`^default via ${hubIpv6} dev wg0`, 'm'));
+    assert.deepEqual(await links(example, 'app'), ['lo', 'wg0']);
+  }));
+
 test('the example seed-file: the hub’s file from the network, and no seed in inspection', () =>
   withExample('seed-file', async (example) => {
     const { compose, reach } = example;

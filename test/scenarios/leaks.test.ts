@@ -78,8 +78,11 @@ async function seenIn(t: TestContext, killswitch: string, phase: Phase, expected
   return seen();
 }
 
-async function createNetworks(killswitch: string, peer = host.hub.endpoint): Promise<void> {
-  await host.createNetwork('wgnet', { options: { killswitch, peer } });
+async function createNetworks(
+  killswitch: string,
+  more: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  await host.createNetwork('wgnet', { options: { killswitch, ...more } });
   // By its name and its two families it has the default routes of the engine's choice.
   await docker('network', 'create', '--ipv6', '--subnet=172.30.1.0/24', '--subnet=fd00:30:1::/64', 'abridge');
   await docker('network', 'create', '--subnet=172.30.3.0/24', 'zbridge');
@@ -188,12 +191,20 @@ const explained = [
   / lo +(In|Out) /,
 ];
 
-test('with killswitch=on nothing leaves in clear, whatever happens', async (t) => {
-  await createNetworks('on');
+for (const [tunnel, options] of [
+  ['on', {}],
+  ['on, with IPv6 in the tunnel', { ipv6: 'fd12:3456::/64' }],
+] as const) {
+  test(`with killswitch=${tunnel}: nothing leaves in clear, whatever happens`, (t) =>
+    expectNothingSeen(t, tunnel, options));
+}
+
+async function expectNothingSeen(t: TestContext, tunnel: string, options: Readonly<Record<string, string>>) {
+  await createNetworks('on', options);
   const before = capture.lines().length;
   for (const phase of phases) {
     const tolerated = phase.tolerated ?? [];
-    const seen = await seenIn(t, 'on', phase);
+    const seen = await seenIn(t, tunnel, phase);
     assert.deepEqual(
       seen.filter((attempt) => !tolerated.includes(attempt)).map((attempt) => attempts[attempt]),
       [],
@@ -213,10 +224,10 @@ test('with killswitch=on nothing leaves in clear, whatever happens', async (t) =
   await host.clear();
   await host.engine.stop();
   await host.engine.start();
-});
+}
 
 test('with killswitch=on and a hub that was never there', async (t) => {
-  await createNetworks('on', '10.99.0.77:51820');
+  await createNetworks('on', { peer: '10.99.0.77:51820' });
   const seen = await seenIn(t, 'on', { ...start, name: 'hub never there' });
   assert.deepEqual(
     seen.filter((attempt) => !frames.includes(attempt)),
