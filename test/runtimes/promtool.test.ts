@@ -40,3 +40,17 @@ test('`promtool check metrics` has nothing to say of ours', () => {
   assert.notEqual(status, 0);
   assert.match(stderr, /error while linting/);
 });
+
+test('the alert rules of docs/prometheus, with their own tests', () => {
+  for (const args of [
+    'check rules docs/prometheus/alerts.yml',
+    'test rules docs/prometheus/alerts-test.yml',
+  ]) {
+    assert.match(execFileSync('promtool', args.split(' '), { encoding: 'utf8' }), /SUCCESS/);
+  }
+  const names = execFileSync('grep', ['-ohE', 'w(gdriver|ireguard)_[a-z_]+', 'docs/prometheus/alerts.yml']);
+  const text = createCounters({ version: '0.1.0', runtime: 'node 26', backend: 'netlink' }).format([]);
+  for (const name of String(names).trim().split('\n')) {
+    assert(text.includes(`# TYPE ${name.replace(/_count$/, '')} `), name);
+  }
+});
