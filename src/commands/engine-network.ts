@@ -63,7 +63,12 @@ export async function askForNetwork(
   const network = await inspect(engineSocketOf(args), name);
   const subnets = subnetsOf(network, asked);
   const options = optionsOf(network);
-  const { peer, peerkey, derivation, ipv6 } = options;
+  const { peer, peerkey, derivation, ipv6, hublink } = options;
+  if (hublink !== undefined) {
+    throw new Error(
+      `network ${name}: its hub is the link ${hublink} of its own host, where the driver itself keeps the peers`,
+    );
+  }
   const ownSeed = args['seed-file'] === undefined ? undefined : await seedOf(args);
   const secrets = await readSecrets({ ...options, ...(ownSeed && { seed: ownSeed }) }, args['secrets-dir']);
   const { seed, additional, presharedKey } = secrets;

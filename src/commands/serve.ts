@@ -44,6 +44,9 @@ const namesMs = 30_000;
 /** From the first look at what was left behind to the second, which acts on what the first one saw. */
 const secondLookMs = 10_000;
 
+/** From each look at a hub’s link of this host to the next. */
+const hubLinksMs = 10_000;
+
 /** From each later look to the next. */
 const reconcileMs = 120_000;
 
@@ -190,6 +193,7 @@ export default strictCommand({
       void keepNames(createEngine(engineSocketOf({})), (found) => {
         names = found;
       });
+      void keepCheckingHubLinks(made, stop);
       const stopFollowing = keepFollowing(made.follow);
       closers.push(async () => stopFollowing());
       void makeUpFor(refused, made, log).then(() => keepReconciling(made));
@@ -283,6 +287,14 @@ async function keepNames(engine: Engine, keep: (names: Names) => void): Promise<
 
 function runtimeName(): string {
   return 'Deno' in globalThis ? `deno ${process.versions.deno}` : `node ${process.versions.node}`;
+}
+
+/** What somebody else does to the hub's link of this host tells nobody. */
+async function keepCheckingHubLinks(driver: WireGuardDriver, stop: AbortSignal): Promise<void> {
+  while (!stop.aborted) {
+    await driver.checkHubLinks();
+    await setTimeoutAsync(hubLinksMs, undefined, { ref: false });
+  }
 }
 
 async function keepReconciling(driver: WireGuardDriver): Promise<never> {

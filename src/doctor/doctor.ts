@@ -11,6 +11,7 @@ import { judgeDns } from './dns.ts';
 import { judgeEngine } from './engine.ts';
 import { type Finding, pass, skip } from './finding.ts';
 import { judgeHandshakes, probeHandshakes } from './handshakes.ts';
+import { judgeHubLinks, probeForwardRules } from './hub-link.ts';
 import { judgeIp } from './ip.ts';
 import { judgeIpRange } from './ip-range.ts';
 import { judgeKernelVersion } from './kernel.ts';
@@ -84,5 +85,6 @@ const networkChecks: Readonly<Record<string, (survey: Survey) => Finding | Promi
   'default-route': judgeDefaultRoute,
   dns: judgeDns,
   capabilities: judgeCapabilities,
+  hublink: async (survey) => judgeHubLinks(survey, await probeForwardRules()),
   handshakes: async (survey) => judgeHandshakes(await probeHandshakes(survey, linkReader())),
 };

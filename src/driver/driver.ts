@@ -23,6 +23,7 @@ import {
 } from '../wireguard/address.ts';
 import { containerLinkPrefix } from '../wireguard/link-name.ts';
 import { createFollow, type Follow } from './follow.ts';
+import { createHubLinks } from './hub-links.ts';
 import type { HubNames } from './hub-names.ts';
 import { createLifecycle, fieldsOf } from './lifecycle.ts';
 import { createReconcile } from './reconcile.ts';
@@ -57,6 +58,8 @@ export interface WireGuardDriver extends Driver {
   readonly status: () => Promise<readonly ReadEndpoint[]>;
   /** Protects the containers that run already: their networks may have changed meanwhile, and will. */
   protectAll(): Promise<void>;
+  /** Looks at the hubs’ links on this host, and sets right what is missing or too much there; every 10 s. */
+  checkHubLinks(): Promise<void>;
 }
 
 /** Who gives away the addresses of a network: each host its own, or a Swarm's managers. */
@@ -85,7 +88,17 @@ export function createDriver({
   onFailure,
 }: DriverDependencies): WireGuardDriver {
   let hasToldOfIpv6 = false;
-  const lifecycle = createLifecycle({ store, links, guard, hubNames, log, secretsFolder, now });
+  const hubLinks = createHubLinks({ links, log });
+  const lifecycle = createLifecycle({
+    store,
+    links,
+    guard,
+    hubNames,
+    hubLinks,
+    log,
+    secretsFolder,
+    now,
+  });
   const follow = createFollow({
     lifecycle,
     links,
@@ -101,6 +114,7 @@ export function createDriver({
     follow,
     status: createStatus({ lifecycle, links, follow, unprotected: () => unprotectedBy(guard), now, unixNow }),
     protectAll: lifecycle.protectAll,
+    checkHubLinks: () => hubLinks.check(lifecycle, (options) => readSecrets(options, secretsFolder)),
 
     // The gateway's address is the hub's inside the tunnel, so the engine must not give it away.
     gwAllocCheck: () => ({ SkipIPv4: false, SkipIPv6: false }),
@@ -121,6 +135,7 @@ export function createDriver({
       const started = performance.now();
       const network = networkOf(recordOf(request));
       refuseIpv6Of(network);
+      await hubLinks.completed(network);
       const warnings = await networkWarnings(
         network,
         await readSecrets(network.options, secretsFolder),

@@ -149,7 +149,9 @@ export function createFollow({
 
   function peersFor({ endpoint: { networkId } }: EndpointState): readonly TunnelPeer[] {
     try {
-      return peersOf(lifecycle.network(networkId));
+      const network = lifecycle.network(networkId);
+      // A hub on this host has no name to follow and does not move.
+      return network.options.hublink === undefined ? peersOf(network) : [];
     } catch {
       // Of a newer driver's making: its links stay as they are.
       return [];

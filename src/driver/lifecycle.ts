@@ -9,6 +9,7 @@ import type { Endpoint, Joined, Store } from '../state/store.ts';
 import type { LinkChange } from '../wireguard/change.ts';
 import type { Device } from '../wireguard/device.ts';
 import { linkName } from '../wireguard/link-name.ts';
+import type { HubLinks } from './hub-links.ts';
 import type { HubNames } from './hub-names.ts';
 import { createQueue } from './queue.ts';
 import { readSecrets } from './secrets.ts';
@@ -18,6 +19,7 @@ export interface LifecycleDependencies {
   readonly links: Links;
   readonly guard: Guard;
   readonly hubNames: HubNames;
+  readonly hubLinks: HubLinks;
   readonly log: Log;
   /** What the relative paths of files that options name are relative to. */
   readonly secretsFolder: string;
@@ -101,6 +103,7 @@ export function createLifecycle({
   links,
   guard,
   hubNames,
+  hubLinks,
   log,
   secretsFolder,
   now = () => performance.now(),
@@ -176,7 +179,7 @@ export function createLifecycle({
 
     join: (networkId, endpointId, sandbox) =>
       inEndpoint(endpointId, async () => {
-        const network = knownNetwork(networkId);
+        const network = await hubLinks.completed(knownNetwork(networkId));
         const endpoint = store.endpoint(endpointId);
         if (endpoint === undefined || endpoint.networkId !== networkId) {
           throw new Error(`endpoint ${endpointId} is not known in network ${networkId}`);
@@ -192,6 +195,7 @@ export function createLifecycle({
         await makeLink({ name: link, mtu: tunnel.mtu, endpointId }, sandbox);
         try {
           await links.configure(link, device);
+          await hubLinks.add(network, endpointId, tunnel);
           const protection = await protect(network, tunnel, endpointId, sandbox);
           return { endpoint, tunnel, link, protection };
         } catch (error) {
@@ -362,6 +366,7 @@ export function createLifecycle({
 
   async function undoJoin(endpointId: string): Promise<void> {
     try {
+      await hubLinks.remove(endpointId);
       await removeLink(endpointId);
       await release(endpointId);
       await store.removeJoined(endpointId);
@@ -409,6 +414,7 @@ export function createLifecycle({
       // It only matters if this process dies before the end.
       log.warn('a removal could not be recorded', { endpoint: endpointId, cause: String(cause) });
     }
+    await hubLinks.remove(endpointId);
     await removeLink(endpointId);
     // The engine must find the container as it was, and after a kill here the record tells what to make up for.
     await release(endpointId);

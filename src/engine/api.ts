@@ -50,6 +50,7 @@ const IPAMConfig = v.pipe(
 );
 
 const killswitch = 'io.bestov.wg.killswitch';
+const hublink = 'io.bestov.wg.hublink';
 
 /**
  * An item of `GET /networks`. The options' values but one stay behind here: one of them may be a seed, and
@@ -79,6 +80,8 @@ export const Network = v.pipe(
     isInternal: Internal,
     optionNames: Object.keys(Options ?? {}),
     hasKillswitch: Options?.[killswitch] !== 'off',
+    /** The link of the host that is its hub; absent if its hub is elsewhere. */
+    hublink: typeof Options?.[hublink] === 'string' ? Options[hublink] : undefined,
     /** `ipRange` is empty where none was asked for: all of the subnet is given away. */
     subnets: IPAM.Config ?? [],
   })),

@@ -29,8 +29,11 @@ export interface SecretFile {
 
 /** The options of a network, decoded. */
 export interface NetworkOptions {
+  /** With `hublink` both are read from that link when a container joins; until then they say nothing. */
   readonly peer: HostPort;
   readonly peerkey: PublicKey;
+  /** The hub is this WireGuard link of the host. */
+  readonly hublink?: string;
   readonly seed: Secret | SecretFile;
   /** Of a file it is the first line; the others are older epochs, which only the hub still accepts. */
   readonly additional: Uint8Array | SecretFile;
@@ -49,16 +52,26 @@ export interface NetworkOptions {
 }
 
 const schema = v.strictObject({
-  peer: v.pipe(
-    v.string('expected host:port, the hub’s address and UDP port'),
-    parsed(
-      parseHostPort,
-      'expected host:port, such as vpn.example.org:51820, 192.0.2.1:51820 or [2001:db8::1]:51820',
+  peer: v.optional(
+    v.pipe(
+      v.string('expected host:port, the hub’s address and UDP port'),
+      parsed(
+        parseHostPort,
+        'expected host:port, such as vpn.example.org:51820, 192.0.2.1:51820 or [2001:db8::1]:51820',
+      ),
     ),
   ),
-  peerkey: v.pipe(
-    v.string('expected the hub’s public key'),
-    parsed(parsePublicKey, 'expected a public key, 32 bytes in base64, as `wg pubkey` prints it'),
+  peerkey: v.optional(
+    v.pipe(
+      v.string('expected the hub’s public key'),
+      parsed(parsePublicKey, 'expected a public key, 32 bytes in base64, as `wg pubkey` prints it'),
+    ),
+  ),
+  hublink: v.optional(
+    v.pipe(
+      v.string(),
+      v.regex(/^[A-Za-z0-9_=+.-]{1,15}$/, 'expected the name of a WireGuard link of this host, such as wg0'),
+    ),
   ),
   seed: v.optional(v.pipe(v.string(), parsed(parseSeed, 'expected base64 of at least one byte'))),
   seedfile: v.optional(secretFile('the seed in base64', 'app.seed')),
@@ -113,13 +126,18 @@ export function decodeNetworkOptions(options: Readonly<Record<string, unknown>>)
     }
   }
   for (const name of ['peer', 'peerkey']) {
-    if (ours[name] === undefined) {
+    refuseBoth(ours, name, 'hublink');
+    if (ours[name] === undefined && ours.hublink === undefined) {
       throw new Error(
-        `option ${optionPrefix}${name} is missing: give it with \`-o ${optionPrefix}${name}=…\``,
+        `option ${optionPrefix}${name} is missing: give it with \`-o ${optionPrefix}${name}=…\`, or name the hub’s link ` +
+          `on this host with \`-o ${optionPrefix}hublink=…\``,
       );
     }
   }
   const {
+    peer = unknownHub.peer,
+    peerkey = unknownHub.peerkey,
+    hublink,
     seed,
     seedfile,
     additional,
@@ -139,6 +157,9 @@ export function decodeNetworkOptions(options: Readonly<Record<string, unknown>>)
   const presharedKey = presharedkey ?? presharedkeyfile;
   return {
     ...rest,
+    peer,
+    peerkey,
+    ...(hublink === undefined ? {} : { hublink }),
     seed: seed ?? seedfile ?? { file: '' },
     additional: additional ?? additionalfile ?? defaultAdditionalBytes,
     ...(presharedKey === undefined ? {} : { presharedKey }),
@@ -146,6 +167,9 @@ export function decodeNetworkOptions(options: Readonly<Record<string, unknown>>)
     ...(ipv6 === undefined ? {} : { ipv6 }),
   };
 }
+
+/** The endpoint and key of a hub on this host, until its link was looked at. No link has port 0. */
+const unknownHub = { peer: { host: '127.0.0.1', port: 0 }, peerkey: '' as PublicKey } as const;
 
 function refuseBoth(ours: Readonly<Record<string, unknown>>, one: string, other: string): void {
   if (ours[one] !== undefined && ours[other] !== undefined) {

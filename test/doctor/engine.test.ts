@@ -192,6 +192,7 @@ function network(name: string, more: Partial<Network> = {}): Network {
     isInternal: false,
     optionNames: [],
     hasKillswitch: true,
+    hublink: undefined,
     subnets: [],
     ...more,
   };

@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import { createHubLinks } from '../../src/driver/hub-links.ts';
 import { createHubNames } from '../../src/driver/hub-names.ts';
 import { createLifecycle, type Lifecycle } from '../../src/driver/lifecycle.ts';
 import { openStore, type Store } from '../../src/state/store.ts';
@@ -35,6 +36,7 @@ async function start(): Promise<void> {
     links,
     guard: recordingGuard(),
     hubNames,
+    hubLinks: createHubLinks({ links, log }),
     log,
     secretsFolder: folder,
   });

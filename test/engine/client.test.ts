@@ -55,6 +55,7 @@ test('networks: options come without their values', async (t) => {
       isInternal: false,
       optionNames: ['io.bestov.wg.seed', 'io.bestov.wg.peer'],
       hasKillswitch: true,
+      hublink: undefined,
       subnets: [
         { subnet: '10.9.0.0/24', ipRange: '10.9.0.0/25' },
         { subnet: '10.8.0.0/24', ipRange: '' },
@@ -70,6 +71,7 @@ test('networks: options come without their values', async (t) => {
       isInternal: true,
       optionNames: [],
       hasKillswitch: true,
+      hublink: undefined,
       subnets: [],
     },
   ]);

@@ -192,7 +192,9 @@ test('an unknown option is named, and so are those that there are', () => {
   for (const name of ['peers', 'seed ', '__proto__', 'constructor', '', 'seed.file']) {
     refused(
       { ...minimal, [name]: marked },
-      new RegExp(`unknown option ${escaped(optionPrefix + name)}; there are peer, peerkey, seed, seedfile, `),
+      new RegExp(
+        `unknown option ${escaped(optionPrefix + name)}; there are peer, peerkey, hublink, seed, seedfile, `,
+      ),
     );
   }
 });

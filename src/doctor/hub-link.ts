@@ -1,0 +1,59 @@
+import { run } from '../programs/run.ts';
+import { type Finding, pass, warn } from './finding.ts';
+import type { Survey } from './survey.ts';
+
+const name = 'hublink';
+
+/** What `iptables -S` and `ip6tables -S` print; undefined where there is no such program, or no right to ask. */
+export interface ForwardRules {
+  readonly iptables: string | undefined;
+  readonly ip6tables: string | undefined;
+}
+
+export async function probeForwardRules(): Promise<ForwardRules> {
+  const list = async (program: string) => {
+    const outcome = await run(program, ['--wait', '-S']);
+    return outcome.ok ? outcome.stdout : undefined;
+  };
+  return { iptables: await list('iptables'), ip6tables: await list('ip6tables') };
+}
+
+/** Does Docker's drop policy, or another's, keep containers from what is behind a hub on this host? */
+export function judgeHubLinks({ networks }: Pick<Survey, 'networks'>, rules: ForwardRules): Finding {
+  const links = new Set(networks.flatMap(({ hublink }) => hublink ?? []));
+  if (links.size === 0) {
+    return pass(name, 'no network has its hub on this host');
+  }
+  const missing = [...links].flatMap((link) =>
+    (['iptables', 'ip6tables'] as const)
+      .filter((program) => drops(rules[program] ?? '', link))
+      .flatMap((program) => {
+        const chain = /^-N DOCKER-USER$/m.test(rules[program] ?? '') ? 'DOCKER-USER' : 'FORWARD';
+        return [
+          `${program} -I ${chain} -i ${link} -j ACCEPT`,
+          `${program} -I ${chain} -o ${link} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
+        ];
+      }),
+  );
+  return missing.length === 0
+    ? pass(name, `containers reach what is behind ${[...links].join(', ')}`)
+    : warn(
+        name,
+        `the policy of the chain FORWARD is drop, so containers reach the hub ${[...links].join(', ')} and nothing behind it`,
+        `let it pass: ${missing.join('; ')}`,
+      );
+}
+
+function drops(list: string, link: string): boolean {
+  return (
+    /^-P FORWARD DROP$/m.test(list) &&
+    !list
+      .split('\n')
+      .some(
+        (line) =>
+          /^-A (DOCKER-USER|FORWARD) /.test(line) &&
+          line.includes(` -i ${link} `) &&
+          line.endsWith('-j ACCEPT'),
+      )
+  );
+}
