@@ -2,9 +2,9 @@
 # kernel's source, and sees that it runs a program on this machine. In a mount namespace of its own.
 set -eu
 package=$1 config=$2 folder=$3
-source=$folder/source objects=$folder/objects
+source=$folder/source objects=$folder/objects try=$folder/try
 
-mkdir -p "$source" "$objects"
+mkdir -p "$source" "$objects" "$try"
 # Without what no kernel of ours is made of, which is a third; every Kconfig has to be there.
 dpkg-deb --fsys-tarfile "$package" |
 tar -xO --wildcards '*/linux-source-*.tar.xz' |
@@ -28,16 +28,16 @@ done
 $make -j"$(nproc)" linux
 strip -o "$folder/linux" "$objects/linux"
 
-cat >"$objects/init.c" <<'END'
+cat >"$try/init.c" <<'END'
 #include <sys/reboot.h>
 #include <unistd.h>
 int main(void) { write(1, "it runs\n", 8); reboot(RB_POWER_OFF); }
 END
-cc -static -o "$objects/init" "$objects/init.c"
-echo "file /init $objects/init 755 0 0" | "$objects/usr/gen_init_cpio" - >"$objects/initramfs"
+cc -static -o "$try/init" "$try/init.c"
+echo "file /init $try/init 755 0 0" | "$objects/usr/gen_init_cpio" - >"$try/initramfs"
 mount -t tmpfs tmpfs /dev/shm
 export TMPDIR=/dev/shm
-timeout 60 "$folder/linux" mem=64M initrd="$objects/initramfs" con=null con0=null,fd:1 \
-  uml_dir=/dev/shm/ umid=try seccomp=on panic=-1 quiet </dev/null >"$folder/console" 2>&1 || :
-grep -q 'it runs' "$folder/console" || { tail -n 20 "$folder/console" >&2; exit 1; }
-rm -r "$source" "$objects"
+timeout 60 "$folder/linux" mem=64M initrd="$try/initramfs" con=null con0=null,fd:1 \
+  uml_dir=/dev/shm/ umid=try seccomp=on panic=-1 quiet </dev/null >"$try/console" 2>&1 || :
+grep -q 'it runs' "$try/console" || { tail -n 20 "$try/console" >&2; exit 1; }
+rm -r "$source" "$objects" "$try"
