@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
-import { access } from 'node:fs/promises';
+import { access, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+import { run } from '../../build/host/commands.ts';
 import { pluginSocket, startDriver } from '../../build/host/driver.ts';
 import { hostForTests } from '../../build/host/host.ts';
 
@@ -40,4 +42,24 @@ test('the engine stopped and started again: restart=always brings the container 
   await host.engine.stop();
   await host.engine.start();
   await host.ping('one', host.hub.address);
+});
+
+test('a hub’s name that does not resolve: the container starts, and has its tunnel once it does', async () => {
+  const [address, port] = host.hub.endpoint.split(':');
+  await host.createNetwork('wgnet', { options: { peer: `hub.invalid:${port}` } });
+  await host.startContainer('one', '--network=wgnet');
+  assert.match(await host.wgShow('one', 'endpoints'), /\(none\)$/);
+
+  await writeFile('/run/hosts', `127.0.0.1 localhost\n${address} hub.invalid\n`);
+  await run('mount', ['--bind', '/run/hosts', '/etc/hosts']);
+  try {
+    const started = performance.now();
+    while ((await host.wgShow('one', 'endpoints')).endsWith('(none)')) {
+      assert(performance.now() - started < 30_000, 'it has its endpoint within 10 s, on an idle machine');
+      await setTimeout(200);
+    }
+    await host.ping('one', host.hub.address);
+  } finally {
+    await run('umount', ['/etc/hosts']);
+  }
 });
