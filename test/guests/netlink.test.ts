@@ -17,7 +17,7 @@ import {
 
 /** The client's tests. */
 const tests: GuestFiles = Object.fromEntries(
-  ['test/guests/inside', 'test/support/netlink'].map((path) => [`${projectFolder}/${path}`, resolve(path)]),
+  ['test/guests/inside', 'test/support'].map((path) => [`${projectFolder}/${path}`, resolve(path)]),
 );
 
 const serveUntilReady = `
@@ -35,7 +35,7 @@ test('netlink with the kernel’s WireGuard', async (t) => {
     files: { ...projectFiles, ...sourceFiles, ...tests },
   });
   await t.test('the client', async () => {
-    const script = scenarioScript(['test/guests/inside/netlink.test.ts']);
+    const script = scenarioScript(['test/guests/inside/netlink.test.ts', 'test/guests/inside/links.test.ts']);
     const { status, output } = await guest.exec(script, { timeoutSeconds: 1200 });
     console.log(output);
     const report = parseReport((await guest.get(reportFile))[reportFile]?.toString() ?? '');
