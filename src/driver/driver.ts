@@ -211,7 +211,9 @@ export function createDriver({
     },
 
     // The link is still in the container, and the engine brings it back for DeleteEndpoint.
-    leave() {},
+    leave({ EndpointID }) {
+      lifecycle.leave(EndpointID);
+    },
 
     programExternalConnectivity() {},
     revokeExternalConnectivity() {},

@@ -44,6 +44,8 @@ export interface Lifecycle {
   deleteEndpoint(endpointId: string): Promise<Endpoint | undefined>;
   /** Makes the endpoint's link, for the engine to take, and protects the container. */
   join(networkId: string, endpointId: string, sandbox: string): Promise<HandedOver>;
+  /** The engine takes the link away from the container next. */
+  leave(endpointId: string): void;
   /** Protects the containers that run already: their networks may have changed meanwhile, and will. */
   protectAll(): Promise<void>;
 
@@ -120,6 +122,8 @@ export function createLifecycle({
       .map(({ endpointId }) => endpointId),
   );
   const undeletedNetworks = new Set<string>();
+  /** Endpoints whose protection is about to go. */
+  const releasing = new Set<string>();
   const touches = new Map<string, { readonly revision: number; readonly atMs: number }>();
   let lastRevision = 0;
 
@@ -128,11 +132,7 @@ export function createLifecycle({
 
     createNetwork: (network) =>
       inNetwork(network.networkId, async () => {
-        if (network.options.killswitch !== 'off') {
-          await guard.probe().catch((error: Error) => {
-            throw new Error(`${error.message}. Or create the network with -o ${optionPrefix}killswitch=off`);
-          });
-        }
+        await expectProtection(network);
         await store.putNetwork(network);
         undeletedNetworks.delete(network.networkId);
       }),
@@ -185,6 +185,7 @@ export function createLifecycle({
           throw new Error(`endpoint ${endpointId} is not known in network ${networkId}`);
         }
         touch(endpointId);
+        await expectProtection(network);
         const tunnel = tunnelOf(
           network,
           endpoint.addresses,
@@ -203,6 +204,10 @@ export function createLifecycle({
           throw error;
         }
       }),
+
+    leave(endpointId) {
+      guard.leave(store.joined(endpointId)?.sandbox ?? '', endpointId);
+    },
 
     async protectAll() {
       // All at once: a container is protected for all its networks or not at all.
@@ -279,7 +284,11 @@ export function createLifecycle({
         if (isUnfinished && !isOver) {
           return true;
         }
-        await store.removeJoined(endpointId);
+        if (isUnfinished) {
+          await store.removeJoined(endpointId);
+        } else {
+          release(endpointId);
+        }
         return false;
       }),
 
@@ -366,10 +375,10 @@ export function createLifecycle({
 
   async function undoJoin(endpointId: string): Promise<void> {
     try {
+      await store.beginRemoval(endpointId);
       await hubLinks.remove(endpointId);
       await removeLink(endpointId);
-      await release(endpointId);
-      await store.removeJoined(endpointId);
+      await forgetJoin(endpointId, guardedNetworkOf(endpointId) !== undefined);
     } catch (cause) {
       log.warn('a half-made link could not be deleted', { cause: String(cause), link: linkName(endpointId) });
     }
@@ -387,9 +396,46 @@ export function createLifecycle({
     }
   }
 
-  async function release(endpointId: string): Promise<void> {
-    if (guardedNetworkOf(endpointId) !== undefined) {
-      await guard.release(store.joined(endpointId)?.sandbox ?? '', endpointId);
+  /** The record of a protected container stays as long as its protection: who starts meanwhile goes on with it. */
+  async function forgetJoin(endpointId: string, isGuarded: boolean): Promise<void> {
+    if (isGuarded && store.joined(endpointId)?.stage === 'leaving') {
+      release(endpointId);
+    } else {
+      await store.removeJoined(endpointId);
+    }
+  }
+
+  /** The protection goes later; what fails is tried again by reconcile. */
+  function release(endpointId: string): void {
+    if (releasing.has(endpointId)) {
+      return;
+    }
+    releasing.add(endpointId);
+    guard
+      .release(store.joined(endpointId)?.sandbox ?? '', endpointId)
+      .then(() =>
+        inEndpoint(endpointId, async () => {
+          const joined = store.joined(endpointId);
+          // It may have joined anew.
+          if (joined?.stage === 'leaving' || (joined?.stage === 'marked' && isBroken(endpointId))) {
+            await store.removeJoined(endpointId);
+          }
+        }),
+      )
+      .catch((cause) => {
+        log.warn('a container’s protection could not be taken away', {
+          endpoint: endpointId,
+          cause: String(cause),
+        });
+      })
+      .finally(() => releasing.delete(endpointId));
+  }
+
+  async function expectProtection({ options }: Network): Promise<void> {
+    if (options.killswitch !== 'off') {
+      await guard.probe().catch((error: Error) => {
+        throw new Error(`${error.message}. Or create the network with -o ${optionPrefix}killswitch=off`);
+      });
     }
   }
 
@@ -416,13 +462,12 @@ export function createLifecycle({
     }
     await hubLinks.remove(endpointId);
     await removeLink(endpointId);
-    // The engine must find the container as it was, and after a kill here the record tells what to make up for.
-    await release(endpointId);
+    const isGuarded = guardedNetworkOf(endpointId) !== undefined;
     await store.removeEndpoint(endpointId);
     undeleted.delete(endpointId);
     // An unfinished one is looked after until nobody can be making it any more.
     if (store.joined(endpointId)?.stage !== 'begun') {
-      await store.removeJoined(endpointId);
+      await forgetJoin(endpointId, isGuarded);
     }
   }
 

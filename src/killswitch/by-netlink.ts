@@ -19,7 +19,7 @@ import {
   openEventSocket,
   withNetlinkSocket,
 } from '../netlink/socket.ts';
-import { ofFamilies, type RoutingDifference, routingDifference } from './difference.ts';
+import { ofFamilies, type RoutingDifference, removalOf, routingDifference } from './difference.ts';
 import { kernelFamilies } from './families.ts';
 import { type Changed, type Namespaces, watchPauseMs } from './namespaces.ts';
 import {
@@ -72,7 +72,7 @@ export function netlinkNamespaces(): Namespaces {
     },
 
     async remove(netns, { routes, rules }) {
-      await changeRoutingOf(netns, { newRoutes: [], newRules: [], oldRoutes: routes, oldRules: rules });
+      await changeRoutingOf(netns, removalOf({ routes, rules }));
       await withNetfilter(netns, async (socket) => {
         await deleteTables(socket, [filterTable]);
         await deleteTables(socket, [frameFilterTable]).catch(expectErrno('EOPNOTSUPP'));

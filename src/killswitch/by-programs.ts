@@ -10,7 +10,7 @@ import { kernelWords, parseIpJson } from '../programs/ip.ts';
 import { run } from '../programs/run.ts';
 import { missingRights, readRights } from '../rights.ts';
 import { formatPrefix, hostPrefix, masked, parseAddress, parsePrefix } from '../wireguard/address.ts';
-import { ofFamilies, type RoutingDifference, routingDifference } from './difference.ts';
+import { ofFamilies, type RoutingDifference, removalOf, routingDifference } from './difference.ts';
 import { families as allFamilies, kernelFamilies } from './families.ts';
 import { type Namespaces, watchPauseMs } from './namespaces.ts';
 import {
@@ -144,7 +144,7 @@ export function programNamespaces(): Namespaces {
 
     async remove(netns, { routes, rules }) {
       const outcomes = await inNamespace(netns, [
-        ...routingCommands({ newRoutes: [], newRules: [], oldRoutes: routes, oldRules: rules }),
+        ...routingCommands(removalOf({ routes, rules })),
         ...[filterTable, frameFilterTable].map((table) => ({
           command: 'nft -f -',
           stdin: deletionText(table),

@@ -29,6 +29,11 @@ export function routingDifference(
   };
 }
 
+/** All of it goes, the last rule first: without the first of all, the last would leave connected networks unreachable. */
+export function removalOf({ routes, rules }: Pick<Protection, 'routes' | 'rules'>): RoutingDifference {
+  return { newRoutes: [], newRules: [], oldRoutes: routes, oldRules: rules.toReversed() };
+}
+
 /** Without what a kernel does not have: with `ipv6.disable=1` messages about IPv6 fail. */
 export function ofFamilies(
   { routes, rules }: Pick<Protection, 'routes' | 'rules'>,

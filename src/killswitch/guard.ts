@@ -19,21 +19,33 @@ export interface Guard {
    * leaves by that link alone, connected networks excepted. From then on the protection keeps up with the
    * container's networks. Resolves when it is in place; or at once where the container's namespace is still to
    * come, and then it will be as soon as that is there.
-   * @throws Error if it cannot be put in place
+   * @throws Error if it cannot be put in place; it is tried again until the endpoint is released
    */
   protect(sandboxKey: string, endpointId: string, prefixes: readonly Prefix[]): Promise<Protected>;
+  /** The engine is about to take the endpoint's link away. What is in place stays in place. */
+  leave(sandboxKey: string, endpointId: string): void;
   /**
-   * The endpoint's link is gone, or never came. With the last one goes the protection, an earlier driver's, too;
-   * resolves when it has, or the namespace.
+   * The endpoint's link is gone, or never came. The protection stays for ten seconds yet: while a container is being
+   * stopped its other networks are still there, and whoever shares its namespace still runs. Resolves when it
+   * has gone, an earlier driver's, too, or the namespace has; or when the link was found to be there yet.
    * @throws Error if it cannot be taken away; then this is to be called again
    */
   release(sandboxKey: string, endpointId: string): Promise<void>;
+  /** The endpoints whose containers are not protected as they should be, and why. It is tried again and again. */
+  unprotected(): ReadonlyMap<string, string>;
   /** Containers that are about to start are protected yet, if they do so soon. */
   close(): Promise<void>;
 }
 
 /** `unseen`: what is there is not a namespace, or not any more, and nothing was done. */
 export type Protected = 'protected' | 'coming' | 'unseen';
+
+export interface GuardTimes {
+  /** From when an endpoint is released until its protection goes. */
+  readonly releaseMs: number;
+  /** From a failure to protect to the next try. */
+  readonly retryMs: number;
+}
 
 interface Sandbox {
   readonly key: NamespaceFile;
@@ -43,6 +55,8 @@ interface Sandbox {
   applied?: string | undefined;
   /** Does a tunnel's link have to come yet? */
   isExpecting: boolean;
+  /** Why it is not protected as it should be. */
+  failure?: string | undefined;
   /** The last step that was taken or is being taken. */
   last: Promise<unknown>;
 }
@@ -50,15 +64,24 @@ interface Sandbox {
 const closeTimeoutMs = 5000;
 /** A driver that starts brings all containers up to date, and other calls wait meanwhile. */
 const updatesAtOnce = 4;
-/** A link may go between the look and the deed. */
+/** A link may go between the reading and the deed. */
 const tries = 5;
-const retryMs = 50;
+const triesPauseMs = 50;
+const defaultTimes: GuardTimes = { releaseMs: 10_000, retryMs: 5000 };
+/** In which a container that was stopped has ended. */
+const releasePollMs = 1000;
 
-export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard {
+export function createGuard(
+  namespaces: Namespaces,
+  mark: Mark,
+  log: Log,
+  { releaseMs, retryMs }: GuardTimes = defaultTimes,
+): Guard {
   const sandboxes = new Map<string, Sandbox>();
   let watch: Watch | undefined;
-  let isProbed = false;
+  let probed: Promise<void> | undefined;
   let hasSaidFrames = false;
+  let isClosed = false;
   const arrivals = createArrivals();
   const limited = createLimit(updatesAtOnce);
   const follow = createFollowing({
@@ -86,19 +109,24 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
 
   async function update(sandbox: Sandbox): Promise<void> {
     const tunnels = [...sandbox.tunnels.values()];
-    if (tunnels.length === 0) {
+    // Of a container that is being stopped nothing is opened, and nothing need be closed: it is.
+    if (tunnels.every(({ isLeaving }) => isLeaving)) {
       return;
     }
     const started = performance.now();
     const network = await namespaces.read(sandbox.key);
     const protection = protectionOf(network, tunnels);
     const text = JSON.stringify(protection, withoutBytes);
-    sandbox.isExpecting = !tunnels.every(({ isLink }) => network.links.some(isLink));
+    sandbox.isExpecting = !tunnels.every(({ isLeaving, isLink }) => isLeaving || network.links.some(isLink));
     if (text !== sandbox.applied) {
       sandbox.applied = undefined;
       warnOfFrames(await namespaces.apply(sandbox.key, protection, network));
       sandbox.applied = text;
       log.debug('container protected', { sandbox: sandbox.key, ...sizeOf(protection), ms: msSince(started) });
+    }
+    if (sandbox.failure !== undefined) {
+      sandbox.failure = undefined;
+      log.info('container protected at last', { sandbox: sandbox.key });
     }
   }
 
@@ -115,7 +143,7 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
         if (left === 1) {
           throw error;
         }
-        await sleep(retryMs);
+        await sleep(triesPauseMs);
       }
     }
   }
@@ -124,10 +152,36 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
     try {
       await nextWithRetries(sandbox, update);
     } catch (error) {
-      log.error('a container’s protection could not be brought up to date', {
+      noteFailure(sandbox, error);
+    }
+  }
+
+  /** It is tried again as long as there is somebody to protect; meanwhile no other container is promised to be. */
+  function noteFailure(sandbox: Sandbox, error: unknown): void {
+    const isFirst = sandbox.failure === undefined;
+    const cause = (error as Error).message;
+    if (cause !== sandbox.failure) {
+      log.error('a container’s protection could not be brought up to date; trying again', {
         sandbox: sandbox.key,
-        cause: String(error),
+        cause,
       });
+    }
+    sandbox.failure = cause;
+    probed = undefined;
+    if (isFirst) {
+      void retryLater(sandbox);
+    }
+  }
+
+  async function retryLater(sandbox: Sandbox): Promise<void> {
+    while (sandbox.failure !== undefined) {
+      await sleep(retryMs, undefined, { ref: false });
+      const isNeeded = [...sandbox.tunnels.values()].some(({ isLeaving }) => !isLeaving);
+      if (isClosed || !isNeeded || !(await isContainerNamespace(sandbox.key))) {
+        sandbox.failure = undefined;
+        return;
+      }
+      await updateWithRetries(sandbox);
     }
   }
 
@@ -141,34 +195,54 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
     }
   }
 
-  /** Takes the protection away if no tunnel is left, of this driver's or another's. */
-  async function removeUnlessUsed(sandbox: Sandbox): Promise<void> {
-    if (sandbox.tunnels.size > 0) {
+  /** Waits until a protection may go, or the namespace has gone. @returns whether it is there yet */
+  async function outlives(sandbox: Sandbox): Promise<boolean> {
+    const end = performance.now() + releaseMs;
+    while (performance.now() < end) {
+      if (!(await isContainerNamespace(sandbox.key))) {
+        return false;
+      }
+      await sleep(Math.max(0, Math.min(releasePollMs, end - performance.now())), undefined, { ref: false });
+    }
+    return isContainerNamespace(sandbox.key);
+  }
+
+  /** Takes away what there is for a tunnel that has gone, unless its link or another needs it. */
+  async function end(sandbox: Sandbox, endpointId: string): Promise<void> {
+    const tunnel = sandbox.tunnels.get(endpointId);
+    if (tunnel !== undefined && !tunnel.isLeaving) {
       return;
     }
-    try {
-      if (await isContainerNamespace(sandbox.key)) {
-        const network = await namespaces.read(sandbox.key);
-        const isOthers = ({ alias }: ContainerLink) =>
-          readEndpointId(alias) !== undefined && mark.read(alias) === undefined;
-        if (!network.links.some(isOthers)) {
-          await namespaces.remove(sandbox.key, network);
-        }
+    const network = await namespaces.read(sandbox.key);
+    const marks = network.links.flatMap(({ alias }) => readEndpointId(alias) ?? []);
+    if (marks.includes(endpointId)) {
+      // The engine has forgotten a container that runs, and given its address away.
+      if (tunnel !== undefined) {
+        sandbox.tunnels.set(endpointId, { ...tunnel, isLeaving: false });
       }
-    } finally {
-      sandbox.applied = undefined;
-      if (sandbox.tunnels.size === 0) {
-        sandboxes.delete(sandbox.key);
-      }
+      return;
+    }
+    sandbox.tunnels.delete(endpointId);
+    if (sandbox.tunnels.size > 0) {
+      await update(sandbox);
+      return;
+    }
+    if (marks.length === 0) {
+      await namespaces.remove(sandbox.key, network);
+    }
+    sandbox.applied = undefined;
+    if (sandbox.tunnels.size === 0) {
+      sandboxes.delete(sandbox.key);
     }
   }
 
   return {
-    async probe() {
-      if (!isProbed) {
-        warnOfFrames(await probeProtection(namespaces));
-        isProbed = true;
-      }
+    probe() {
+      probed ??= probeProtection(namespaces).then(warnOfFrames, (error) => {
+        probed = undefined;
+        throw error;
+      });
+      return probed;
     },
 
     async protect(sandboxKey, endpointId, prefixes) {
@@ -183,13 +257,18 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
       // It may be another namespace than before.
       sandbox.nsid = undefined;
       watch ??= namespaces.watch({
-        onChange: (where) => void follow(where),
+        onChange: (where) => void (isClosed || follow(where)),
         onFailure: (cause) =>
           log.error('changes in containers’ networks cannot be watched; trying again', { cause }),
         isUrgent: () => [...sandboxes.values()].some(({ isExpecting }) => isExpecting),
       });
       if (await isContainerNamespace(sandbox.key)) {
-        await next(sandbox, update);
+        try {
+          await next(sandbox, update);
+        } catch (error) {
+          noteFailure(sandbox, error);
+          throw error;
+        }
         return 'protected';
       }
       if (await exists(sandbox.key)) {
@@ -211,25 +290,49 @@ export function createGuard(namespaces: Namespaces, mark: Mark, log: Log): Guard
       return 'coming';
     },
 
+    leave(sandboxKey, endpointId) {
+      const sandbox = sandboxes.get(sandboxKey);
+      const tunnel = sandbox?.tunnels.get(endpointId);
+      if (tunnel !== undefined) {
+        sandbox?.tunnels.set(endpointId, { ...tunnel, isLeaving: true });
+      }
+    },
+
     async release(sandboxKey, endpointId) {
       if (!isAbsolute(sandboxKey)) {
         return;
       }
+      this.leave(sandboxKey, endpointId);
       const sandbox = sandboxOf(sandboxKey);
-      sandbox.tunnels.delete(endpointId);
-      if (sandbox.tunnels.size > 0) {
-        await updateWithRetries(sandbox);
-        return;
+      if (await outlives(sandbox)) {
+        if (isClosed) {
+          // Whoever comes next makes up for it.
+          return new Promise(() => {});
+        }
+        await nextWithRetries(sandbox, () => end(sandbox, endpointId)).catch((error: Error) => {
+          throw new Error(`a container’s protection could not be taken away: ${error.message}`);
+        });
       }
-      try {
-        await nextWithRetries(sandbox, removeUnlessUsed);
-      } catch (error) {
-        throw new Error(`a container’s protection could not be taken away: ${(error as Error).message}`);
+      if (sandbox.tunnels.get(endpointId)?.isLeaving !== false) {
+        sandbox.tunnels.delete(endpointId);
+      }
+      if (sandbox.tunnels.size === 0 && sandboxes.get(sandboxKey) === sandbox) {
+        sandboxes.delete(sandboxKey);
       }
     },
 
+    unprotected: () =>
+      new Map(
+        [...sandboxes.values()].flatMap(({ tunnels, failure }) =>
+          failure === undefined
+            ? []
+            : [...tunnels.keys()].map((endpointId) => [endpointId, failure] as const),
+        ),
+      ),
+
     async close() {
       await arrivals.settled(closeTimeoutMs);
+      isClosed = true;
       watch?.close();
       await Promise.all([...sandboxes.values()].map(({ last }) => last));
     },

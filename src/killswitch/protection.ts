@@ -60,6 +60,8 @@ export interface Tunnel {
   readonly prefixes: readonly Prefix[];
   /** The families of which nothing leaves by another link, connected networks excepted. */
   readonly closed: readonly Family[];
+  /** Its link goes or has gone, and does not count; what it was for stays closed. */
+  readonly isLeaving: boolean;
 }
 
 /**
@@ -67,7 +69,7 @@ export interface Tunnel {
  * IPv4 and nothing of IPv6, it stands for everything but something, and closes IPv6 too.
  */
 export function tunnelOf(isLink: Tunnel['isLink'], prefixes: readonly Prefix[]): Tunnel {
-  return { isLink, prefixes, closed: closedFamilies(prefixes) };
+  return { isLink, prefixes, closed: closedFamilies(prefixes), isLeaving: false };
 }
 
 export function closedFamilies(prefixes: readonly Prefix[]): readonly Family[] {
@@ -168,8 +170,9 @@ export function protectionOf(
   const ours = links.filter((link) => tunnels.some(({ isLink }) => isLink(link)));
   const others = links.filter((link) => !lo.includes(link) && !ours.includes(link));
 
-  const isReady = tunnels.every(({ isLink }) =>
-    ours.some((link) => isLink(link) && families.some((family) => hasFamily(link, family))),
+  const isReady = tunnels.every(
+    ({ isLeaving, isLink }) =>
+      isLeaving || ours.some((link) => isLink(link) && families.some((family) => hasFamily(link, family))),
   );
 
   const accepted = verdict('accept');

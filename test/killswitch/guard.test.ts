@@ -3,6 +3,7 @@ import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '../../build/host/commands.ts';
 import { createGuard, type Guard } from '../../src/killswitch/guard.ts';
 import type { Changed, Namespaces } from '../../src/killswitch/namespaces.ts';
@@ -17,11 +18,16 @@ const lo = { index: 1, name: 'lo', alias: undefined, isUp: true };
 const wg0 = { index: 2, name: 'wg0', alias: mark.write('e1'), isUp: true };
 const eth0 = { index: 3, name: 'eth0', alias: undefined, isUp: true };
 
+/** Short of ten seconds. */
+const releaseMs = 60;
+
 let folder: string;
 /** A namespace's file, once it is made. */
 let key: string;
 let links: ContainerLink[];
 let done: string[];
+/** What was done with what nothing is known of, each time. */
+let policies: string[];
 let reads: string[];
 let failure: Error | undefined;
 let removing: Promise<void> | undefined;
@@ -41,10 +47,11 @@ function recordingNamespaces(notes: string[]): Namespaces {
       return { links: [...links], addresses: [], defaultRoutes: [], routes: [], rules: [] };
     },
     nsidOf: async (netns) => numbers.get(netns),
-    async apply(_netns, { frameFilter }) {
+    async apply(_netns, { filter, frameFilter }) {
       if (failure !== undefined) {
         throw failure;
       }
+      policies.push(filter.chains.at(-1)?.policy ?? '');
       notes.push(`apply ${frameFilter.chains.length}`);
       return {};
     },
@@ -71,12 +78,13 @@ beforeEach(async () => {
   key = join(folder, 'sandbox');
   links = [lo];
   done = [];
+  policies = [];
   reads = [];
   numbers.clear();
   failure = undefined;
   removing = undefined;
   log = recordedLog();
-  guard = createGuard(recordingNamespaces(done), mark, log);
+  guard = createGuard(recordingNamespaces(done), mark, log, { releaseMs, retryMs: 30 });
 });
 afterEach(() => rm(folder, { recursive: true }));
 
@@ -156,6 +164,76 @@ test('a protection that cannot be taken away is an error, after some tries, and 
   failure = undefined;
   await guard.release(key, 'e1');
   assert.equal(done.at(-1), 'remove');
+});
+
+test('a protection stays for a while after its tunnel, whatever changes meanwhile: sharers still run', async () => {
+  await makeNamespace();
+  links = [lo, wg0, eth0];
+  await guard.protect(key, 'e1', prefixes);
+  guard.leave(key, 'e1');
+  links = [lo];
+  change('anywhere');
+  const started = performance.now();
+  const released = guard.release(key, 'e1');
+  await sleep(releaseMs / 2);
+  assert.deepEqual(done, ['apply 1']);
+  await released;
+  assert(performance.now() - started >= releaseMs);
+  assert.deepEqual(done, ['apply 1', 'remove']);
+});
+
+test('a container that has ended meanwhile is left alone', async () => {
+  await makeNamespace();
+  await guard.protect(key, 'e1', prefixes);
+  const released = guard.release(key, 'e1');
+  await rm(key);
+  await released;
+  assert.deepEqual(done, ['apply 0']);
+});
+
+test('of two tunnels, what the one was for stays closed until its time is over', async () => {
+  await makeNamespace();
+  links = [lo, { ...wg0, alias: mark.write('split') }, eth0];
+  await guard.protect(key, 'e1', prefixes);
+  await guard.protect(key, 'split', [prefixOf('10.0.0.0/8')]);
+  const before = policies.at(-1);
+  const released = guard.release(key, 'e1');
+  links = [...links, { ...eth0, index: 4, name: 'eth1' }];
+  change('anywhere');
+  await until('the change is followed', () => done.length === 3);
+  assert.deepEqual([before, policies.at(-1)], ['drop', 'drop']);
+  await released;
+  assert.equal(policies.at(-1), 'accept');
+});
+
+test('no protection goes as long as the link of the tunnel is there: the engine has forgotten a container that runs', async () => {
+  await makeNamespace();
+  links = [lo, wg0, eth0];
+  await guard.protect(key, 'e1', prefixes);
+  await guard.release(key, 'e1');
+  links = [...links, { ...eth0, index: 4, name: 'eth1' }];
+  change('anywhere');
+  await until('its changes are followed', () => done.length === 2);
+  assert.deepEqual(done, ['apply 1', 'apply 2']);
+  // As after a restart, when nothing is known of it but the record of its endpoint.
+  const next = createGuard(recordingNamespaces(done), mark, log, { releaseMs, retryMs: 30 });
+  await next.release(key, 'e1');
+  assert.deepEqual(done, ['apply 1', 'apply 2']);
+});
+
+test('what could not be protected is tried again, and told of meanwhile', async () => {
+  assert.equal(await guard.protect(key, 'e1', prefixes), 'coming');
+  await guard.probe();
+  failure = new Error('no nftables');
+  await makeNamespace();
+  await until('it is told of', () => guard.unprotected().get('e1') === 'no nftables');
+  await assert.rejects(guard.probe(), /no nftables/);
+  failure = undefined;
+  await until('it is protected', () => done.length > 0);
+  await until('nothing is told of', () => guard.unprotected().size === 0);
+  const levels = log.lines.map(({ level }) => level).filter((level) => level !== 'debug');
+  assert.deepEqual(levels, ['error', 'info']);
+  await guard.probe();
 });
 
 test('what an earlier driver left is taken away; what never had a namespace is no error', async () => {

@@ -31,6 +31,8 @@ export function recordingGuard(): RecordingGuard {
       guarded.set(endpointId, { sandboxKey, prefixes: prefixes.map(formatPrefix) });
       return 'protected';
     },
+    leave() {},
+    unprotected: () => new Map(),
     async release(sandboxKey, endpointId) {
       await begin('release');
       await setImmediate();
