@@ -205,7 +205,7 @@ export function createDriver({
       log.info('link handed over', { ...fieldsOf(endpoint), link, ms: msSince(started) });
       return {
         InterfaceName: { SrcName: link, DstPrefix: containerLinkPrefix },
-        ...routing(tunnel),
+        ...routing(tunnel, lifecycle.network(NetworkID).options),
         DisableGatewayService: true,
       };
     },

@@ -4,7 +4,8 @@ import { LinkError, type Links, type NewLink, type OwnedLink } from '../links/li
 import type { Log } from '../log.ts';
 import type { Network } from '../networks/network.ts';
 import { optionPrefix } from '../networks/options.ts';
-import { allowedIpsOf, peersOf, resolved, type Tunnel, tunnelOf } from '../networks/tunnel.ts';
+import { scopeOf } from '../networks/scope.ts';
+import { resolved, type Tunnel, tunnelOf } from '../networks/tunnel.ts';
 import type { Endpoint, Joined, Store } from '../state/store.ts';
 import type { LinkChange } from '../wireguard/change.ts';
 import type { Device } from '../wireguard/device.ts';
@@ -197,7 +198,7 @@ export function createLifecycle({
         try {
           await links.configure(link, device);
           await hubLinks.add(network, endpointId, tunnel);
-          const protection = await protect(network, tunnel, endpointId, sandbox);
+          const protection = await protect(network, endpointId, sandbox);
           return { endpoint, tunnel, link, protection };
         } catch (error) {
           await undoJoin(endpointId);
@@ -218,7 +219,7 @@ export function createLifecycle({
             return;
           }
           try {
-            await guard.protect(sandbox, endpointId, allowedIpsOf({ peers: peersOf(network) }));
+            await guard.protect(sandbox, endpointId, scopeOf(network));
           } catch (error) {
             log.error('a container could not be protected', { endpoint: endpointId, cause: String(error) });
           }
@@ -355,15 +356,14 @@ export function createLifecycle({
   }
 
   async function protect(
-    { options }: Network,
-    tunnel: Tunnel,
+    network: Network,
     endpointId: string,
     sandbox: string,
   ): Promise<Protected | undefined> {
-    if (options.killswitch === 'off') {
+    if (network.options.killswitch === 'off') {
       return undefined;
     }
-    const protection = await guard.protect(sandbox, endpointId, allowedIpsOf(tunnel));
+    const protection = await guard.protect(sandbox, endpointId, scopeOf(network));
     if (protection === 'unseen') {
       throw new Error(
         `${sandbox} is no network namespace to this driver, so the container’s traffic cannot be kept in ` +

@@ -2,16 +2,18 @@ import { stat } from 'node:fs/promises';
 import { shortSeedBytes } from '../keys/derivation.ts';
 import type { Network } from '../networks/network.ts';
 import { optionPrefix, type SecretFile, secretFileOf } from '../networks/options.ts';
+import { isIpv6Implied } from '../networks/scope.ts';
 import type { TunnelSecrets } from '../networks/tunnel.ts';
 import { PortMap } from '../plugin/netlabel.ts';
 import { Secret } from '../wireguard/secret.ts';
 
 /** What works, but not as safely as it could, in a network that was just created. */
 export async function networkWarnings(
-  { options }: Network,
+  network: Network,
   { seed }: TunnelSecrets,
   secretsFolder: string,
 ): Promise<string[]> {
+  const { options } = network;
   const warnings: string[] = [];
   if (seed.reveal().length < shortSeedBytes) {
     warnings.push(
@@ -21,6 +23,12 @@ export async function networkWarnings(
   if (options.seed instanceof Secret) {
     warnings.push(
       `the seed shows in \`docker network inspect\`; with ${optionPrefix}seedfile it would stay in a file`,
+    );
+  }
+  if (options.killswitch !== 'off' && isIpv6Implied(network)) {
+    warnings.push(
+      `${optionPrefix}allowedips holds most of IPv4 and nothing of IPv6, so IPv6 does not leave by other networks ` +
+        `either; to open it, name the IPv6 prefixes that belong in the tunnel, and for exceptions use ${optionPrefix}exclude`,
     );
   }
   for (const [what, option] of [

@@ -10,7 +10,7 @@ import {
   listRoutes,
   listRules,
 } from '../netlink/route/client.ts';
-import { type Route, RT_TABLE_MAIN, RTN_UNICAST, RTPROT_RA } from '../netlink/route/route.ts';
+import { type Route, RT_TABLE_MAIN, RTN_THROW, RTN_UNICAST, RTPROT_RA } from '../netlink/route/route.ts';
 import {
   type EventSocket,
   NETLINK_NETFILTER,
@@ -51,7 +51,11 @@ export function netlinkNamespaces(): Namespaces {
           // The kernel names the loopback with an unreachable one of IPv6.
           routes: routes
             .filter(({ table }) => isProtectionTable(table))
-            .map(({ type, oif, ...route }) => ({ ...route, oif: type === RTN_UNICAST ? oif : undefined })),
+            .map(({ type, oif, ...route }) => ({
+              ...route,
+              oif: type === RTN_UNICAST ? oif : undefined,
+              isThrow: type === RTN_THROW,
+            })),
           rules: rules.filter(isProtectionRule),
         };
       }),

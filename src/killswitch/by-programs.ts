@@ -114,6 +114,7 @@ export function programNamespaces(): Namespaces {
             table: Number(table),
             destination,
             oif: type === 'unicast' ? oif : undefined,
+            isThrow: type === 'throw',
             gateway,
             metric,
           }))
@@ -329,9 +330,10 @@ function destinationOf(text: string, family: Family) {
   return address === undefined ? parsePrefix(text === 'default' ? everywhere : text) : hostPrefix(address);
 }
 
-function routeText({ table, destination, oif, gateway, metric }: ProtectionRoute): string {
+function routeText({ table, destination, oif, isThrow, gateway, metric }: ProtectionRoute): string {
+  const type = isThrow ? 'throw ' : 'unreachable ';
   return [
-    `${oif === undefined ? 'unreachable ' : ''}${formatPrefix(destination)}`,
+    `${oif === undefined ? type : ''}${formatPrefix(destination)}`,
     ...(gateway === undefined ? [] : [`via ${gateway.toString()}`]),
     ...(oif === undefined ? [] : [`dev if${oif}`]),
     `table ${table}`,

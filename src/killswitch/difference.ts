@@ -50,7 +50,7 @@ function placeText({ table, destination, metric }: ProtectionRoute): string {
 }
 
 function routeText(route: ProtectionRoute): string {
-  return `${placeText(route)} ${route.oif} ${text(route.gateway)}`;
+  return `${placeText(route)} ${route.oif ?? (route.isThrow ? 'throw' : 'unreachable')} ${text(route.gateway)}`;
 }
 
 function ruleText({ family, priority, table, mark, suppressPrefixLength }: Rule): string {

@@ -1,27 +1,32 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLimit } from '../limit.ts';
 import { type Log, msSince } from '../log.ts';
-import type { Prefix } from '../wireguard/address.ts';
 import { type Mark, readEndpointId } from '../wireguard/link-mark.ts';
 import { createArrivals } from './arrival.ts';
 import { createFollowing } from './following.ts';
 import { exists, isAbsolute, isContainerNamespace, type NamespaceFile } from './namespace-file.ts';
 import type { Applied, Namespaces, Watch } from './namespaces.ts';
 import { probeProtection } from './probe.ts';
-import { type ContainerLink, type Protection, protectionOf, type Tunnel, tunnelOf } from './protection.ts';
+import {
+  type ContainerLink,
+  type Protection,
+  protectionOf,
+  type Tunnel,
+  type TunnelScope,
+} from './protection.ts';
 
 /** Keeps the traffic of containers in their tunnels. */
 export interface Guard {
   /** @throws Error if this host cannot protect containers, with what to install */
   probe(): Promise<void>;
   /**
-   * Protects a container that has the link of an endpoint or is about to get it: what is for the prefixes
+   * Protects a container that has the link of an endpoint or is about to get it: what is in the scope
    * leaves by that link alone, connected networks excepted. From then on the protection keeps up with the
    * container's networks. Resolves when it is in place; or at once where the container's namespace is still to
    * come, and then it will be as soon as that is there.
    * @throws Error if it cannot be put in place; it is tried again until the endpoint is released
    */
-  protect(sandboxKey: string, endpointId: string, prefixes: readonly Prefix[]): Promise<Protected>;
+  protect(sandboxKey: string, endpointId: string, scope: TunnelScope): Promise<Protected>;
   /** The engine is about to take the endpoint's link away. What is in place stays in place. */
   leave(sandboxKey: string, endpointId: string): void;
   /**
@@ -245,7 +250,7 @@ export function createGuard(
       return probed;
     },
 
-    async protect(sandboxKey, endpointId, prefixes) {
+    async protect(sandboxKey, endpointId, scope) {
       if (!isAbsolute(sandboxKey)) {
         throw new Error(
           `SandboxKey: expected the path of a network namespace, got ${JSON.stringify(sandboxKey)}`,
@@ -253,7 +258,7 @@ export function createGuard(
       }
       const sandbox = sandboxOf(sandboxKey);
       const isLink = ({ alias }: ContainerLink) => mark.read(alias) === endpointId;
-      sandbox.tunnels.set(endpointId, tunnelOf(isLink, prefixes));
+      sandbox.tunnels.set(endpointId, { ...scope, isLink, isLeaving: false });
       // It may be another namespace than before.
       sandbox.nsid = undefined;
       watch ??= namespaces.watch({

@@ -27,7 +27,6 @@ import type { Link } from '../netlink/route/link.ts';
 import { RT_TABLE_MAIN } from '../netlink/route/route.ts';
 import type { Rule } from '../netlink/route/rule.ts';
 import { type Address, covers, formatPrefix, type Prefix, prefixOf } from '../wireguard/address.ts';
-import { coverFamily } from '../wireguard/coverage.ts';
 import { containerLinkPrefix } from '../wireguard/link-name.ts';
 import { families } from './families.ts';
 
@@ -52,36 +51,31 @@ export interface ContainerNetwork {
   readonly rules: readonly Rule[];
 }
 
-/** A tunnel that a container has or is about to get. */
-export interface Tunnel {
-  /** Is this its link? */
-  readonly isLink: (link: ContainerLink) => boolean;
+/** What a tunnel is for. */
+export interface TunnelScope {
   /** What may leave by it alone, connected networks excepted. */
   readonly prefixes: readonly Prefix[];
-  /** The families of which nothing leaves by another link, connected networks excepted. */
+  /** What does not go into it, and may leave by another link. */
+  readonly excluded: readonly Prefix[];
+  /** The families of which nothing else leaves by another link, connected networks excepted. */
   readonly closed: readonly Family[];
+}
+
+/** A tunnel that a container has or is about to get. */
+export interface Tunnel extends TunnelScope {
+  /** Is this its link? */
+  readonly isLink: (link: ContainerLink) => boolean;
   /** Its link goes or has gone, and does not count; what it was for stays closed. */
   readonly isLeaving: boolean;
-}
-
-/**
- * @param prefixes what the tunnel is for. If that is all of a family, it closes both; if it is more than half of
- * IPv4 and nothing of IPv6, it stands for everything but something, and closes IPv6 too.
- */
-export function tunnelOf(isLink: Tunnel['isLink'], prefixes: readonly Prefix[]): Tunnel {
-  return { isLink, prefixes, closed: closedFamilies(prefixes), isLeaving: false };
-}
-
-export function closedFamilies(prefixes: readonly Prefix[]): readonly Family[] {
-  return families.some((family) => coverFamily(prefixes, family)) ? families : [];
 }
 
 /** A route of a protection, in a table of its own. */
 export interface ProtectionRoute {
   readonly table: number;
   readonly destination: Prefix;
-  /** Of the link that leads there. Without it the destination is unreachable. */
+  /** Of the link that leads there. Without it the destination is unreachable, or left to the rules behind. */
   readonly oif: number | undefined;
+  readonly isThrow?: boolean;
   readonly gateway?: Address | undefined;
   readonly metric: number;
 }
@@ -179,13 +173,21 @@ export function protectionOf(
   const dropped = verdict('drop');
   const pass = [setMark(passMark), accepted];
   const policy = closed.length === families.length ? 'drop' : 'accept';
+  // Whatever another tunnel is for stays in it.
+  const excluded = tunnels
+    .flatMap((tunnel) => tunnel.excluded)
+    .filter((prefix) =>
+      tunnels.every(
+        (tunnel) =>
+          !tunnel.closed.includes(prefix.address.kind()) ||
+          tunnel.excluded.some((own) => covers(own, prefix)),
+      ),
+    );
+  const isExcepted = (prefix: Prefix) =>
+    excluded.some((other) => covers(other, prefix) && !covers(prefix, other));
+  const drop = (prefix: Prefix) => [destination(prefix), dropped];
   const drops =
-    policy === 'drop'
-      ? []
-      : [...prefixes, ...closed.map((family) => everywhere[family])].map((prefix) => [
-          destination(prefix),
-          dropped,
-        ]);
+    policy === 'drop' ? [] : [...prefixes, ...closed.map((family) => everywhere[family])].map(drop);
   return {
     filter: {
       ...filterTable,
@@ -233,6 +235,8 @@ export function protectionOf(
             ]),
             // Neighbour discovery and the reports of multicast listeners go no farther than the link.
             [destination(linkMulticast), isIcmpv6, ...pass],
+            ...prefixes.filter(isExcepted).map(drop),
+            ...excluded.map((prefix) => [destination(prefix), ...pass]),
             ...drops,
           ],
         },
@@ -300,7 +304,16 @@ export function protectionOf(
     const carriersOf = new Map(
       families.map((family) => [family, ours.filter((link) => hasFamily(link, family))]),
     );
-    return [...destinations].flatMap(([text, prefix]) => {
+    const exceptions = excluded
+      .filter((prefix) => !destinations.has(formatPrefix(prefix)))
+      .map((prefix) => ({
+        table: tunnelTable,
+        destination: prefix,
+        oif: undefined,
+        isThrow: true,
+        metric: firstMetric[prefix.address.kind()],
+      }));
+    const routes = [...destinations].flatMap(([text, prefix]) => {
       const family = prefix.address.kind();
       const candidates = (linksOf.get(text) ?? []).filter((link) => carriersOf.get(family)?.includes(link));
       const oif = preferred(family, candidates)?.index;
@@ -309,6 +322,7 @@ export function protectionOf(
         ? [unreachable]
         : [{ table: tunnelTable, destination: prefix, oif, metric: firstMetric[family] }, unreachable];
     });
+    return [...routes, ...exceptions];
   }
 
   /** Is a link up, with an address of the family? */
@@ -347,7 +361,14 @@ export function protectionOf(
 export function trialProtection(): Protection {
   const lo = { index: 1, name: 'lo', alias: undefined, isUp: false };
   const network = { links: [lo], addresses: [], defaultRoutes: [] };
-  const protection = protectionOf(network, [tunnelOf(() => false, [everywhere.ipv4])]);
+  const tunnel = {
+    isLink: () => false,
+    prefixes: [everywhere.ipv4],
+    excluded: [],
+    closed: families,
+    isLeaving: false,
+  };
+  const protection = protectionOf(network, [tunnel]);
   return {
     ...protection,
     frameFilter: { ...frameFilterTable, chains: [frameChain(lo, 'accept', [routedMayPass])] },

@@ -94,7 +94,27 @@ export function networkOf(record: NetworkRecord): Network {
     const host = parseAddress(peer.host);
     refuseOverlap(ipv6, host === undefined ? [] : [host]);
   }
+  refuseExclude(internal, options, subnets);
   return { record, networkId, internal, options, subnets };
+}
+
+function refuseExclude(
+  internal: boolean,
+  { exclude = [], killswitch }: NetworkOptions,
+  subnets: readonly Subnet[],
+): void {
+  const option = `option ${optionPrefix}exclude`;
+  if (exclude.length > 0 && internal) {
+    throw new Error(`${option} does not go with --internal, which allows the subnet alone; leave one out`);
+  }
+  if (exclude.length > 0 && killswitch === 'off') {
+    throw new Error(
+      `${option} does not go with ${optionPrefix}killswitch=off, which leaves routes to the engine; leave one out`,
+    );
+  }
+  if (subnets.some(({ pool }) => exclude.some((prefix) => covers(prefix, pool) || covers(pool, prefix)))) {
+    throw new Error(`${option}: expected prefixes beside the network’s subnet, which goes into the tunnel`);
+  }
 }
 
 /** The subnet that an endpoint's address is in. */

@@ -46,6 +46,8 @@ export interface NetworkOptions {
   readonly mtu: number;
   /** Masked; undefined if not given, which means everything. */
   readonly allowedips?: readonly Prefix[];
+  /** Masked: what does not go into the tunnel and may leave by another network. */
+  readonly exclude?: readonly Prefix[];
   readonly killswitch: Killswitch;
   /** What containers' IPv6 addresses are made of, with their IPv4 addresses: see ipv6AddressOf. */
   readonly ipv6?: Prefix;
@@ -98,6 +100,12 @@ const schema = v.strictObject({
       parsed(parsePrefixes, 'expected CIDR prefixes separated by commas, such as 10.0.0.0/8,192.168.5.0/24'),
     ),
   ),
+  exclude: v.optional(
+    v.pipe(
+      v.string(),
+      parsed(parsePrefixes, 'expected CIDR prefixes separated by commas, such as 192.168.0.0/16,fd00::/8'),
+    ),
+  ),
   ipv6: v.optional(v.pipe(v.string(), parsed(parseIpv6Prefix, ipv6PrefixExpectation))),
   killswitch: v.optional(v.picklist(killswitches, `expected one of ${killswitches.join(', ')}`), 'on'),
 });
@@ -145,6 +153,7 @@ export function decodeNetworkOptions(options: Readonly<Record<string, unknown>>)
     presharedkey,
     presharedkeyfile,
     allowedips,
+    exclude,
     ipv6,
     ...rest
   } = decode(schema, ours, `option ${optionPrefix.slice(0, -1)}`);
@@ -164,6 +173,7 @@ export function decodeNetworkOptions(options: Readonly<Record<string, unknown>>)
     additional: additional ?? additionalfile ?? defaultAdditionalBytes,
     ...(presharedKey === undefined ? {} : { presharedKey }),
     ...(allowedips === undefined ? {} : { allowedips }),
+    ...(exclude === undefined ? {} : { exclude }),
     ...(ipv6 === undefined ? {} : { ipv6 }),
   };
 }

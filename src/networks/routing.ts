@@ -1,5 +1,6 @@
 import type { StaticRoute } from '../plugin/api.ts';
 import { coverEverything, covers, formatPrefix, type Prefix, plus } from '../wireguard/address.ts';
+import type { NetworkOptions } from './options.ts';
 import { allowedIpsOf, type Tunnel } from './tunnel.ts';
 
 /** What the container routes into its tunnel, as a part of the answer to Join. */
@@ -11,10 +12,15 @@ export interface Routing {
 
 /**
  * The routes of a container, for each family that it has an address of. Where the allowed IPs are everything, the
- * default route by the gateway: a connected default would not start beside a bridge on engines up to 27. Else one
- * connected route for each prefix that the address's own subnet does not hold, which is connected by itself.
+ * default route by the gateway: a connected default would not start beside a bridge on engines up to 27. Where it is
+ * less, or something is excluded, the kill switch has the routes in a table of its own, and the engine gets none but
+ * the subnet's, which is connected by itself: a route that holds the subnet of a network that is connected later
+ * would keep that from being connected. Without the kill switch, one connected route for each prefix.
  */
-export function routing(tunnel: Pick<Tunnel, 'addresses' | 'gateways' | 'peers'>): Routing {
+export function routing(
+  tunnel: Pick<Tunnel, 'addresses' | 'gateways' | 'peers'>,
+  { killswitch, exclude = [] }: Pick<NetworkOptions, 'killswitch' | 'exclude'>,
+): Routing {
   const gateways: { Gateway?: string; GatewayIPv6?: string } = {};
   // Once each: a container with the same route twice does not start.
   const destinations = new Set<string>();
@@ -22,8 +28,11 @@ export function routing(tunnel: Pick<Tunnel, 'addresses' | 'gateways' | 'peers'>
     const family = own.address.kind();
     const prefixes = allowedIpsOf(tunnel).filter(({ address }) => address.kind() === family);
     const gateway = tunnel.gateways[index];
-    if (gateway !== undefined && coverEverything(prefixes)) {
+    if (gateway !== undefined && exclude.length === 0 && coverEverything(prefixes)) {
       gateways[family === 'ipv4' ? 'Gateway' : 'GatewayIPv6'] = gateway.toString();
+      continue;
+    }
+    if (killswitch !== 'off') {
       continue;
     }
     for (const prefix of prefixes.filter((other) => !covers(own, other)).flatMap(acceptedParts)) {

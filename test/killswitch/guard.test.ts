@@ -8,11 +8,12 @@ import { until } from '../../build/host/commands.ts';
 import { createGuard, type Guard } from '../../src/killswitch/guard.ts';
 import type { Changed, Namespaces } from '../../src/killswitch/namespaces.ts';
 import type { ContainerLink } from '../../src/killswitch/protection.ts';
-import { prefixOf } from '../../src/wireguard/address.ts';
 import { markOf } from '../../src/wireguard/link-mark.ts';
 import { recordedLog } from '../support/recorded-log.ts';
+import { everything, tunnelScope } from '../support/tunnel-scope.ts';
 
-const prefixes = ['0.0.0.0/0', '::/0'].map(prefixOf);
+const scope = tunnelScope(everything);
+const splitScope = tunnelScope(['10.0.0.0/8']);
 const mark = markOf('test');
 const lo = { index: 1, name: 'lo', alias: undefined, isUp: true };
 const wg0 = { index: 2, name: 'wg0', alias: mark.write('e1'), isUp: true };
@@ -90,14 +91,14 @@ afterEach(() => rm(folder, { recursive: true }));
 
 test('a namespace that is there is protected at once, and again when its links change, but not else', async () => {
   await makeNamespace();
-  assert.equal(await guard.protect(key, 'e1', prefixes), 'protected');
+  assert.equal(await guard.protect(key, 'e1', scope), 'protected');
   assert.deepEqual(done, ['apply 0']);
   links = [lo, wg0, eth0];
   change('anywhere');
   await until('the change is followed', () => done.length === 2);
   change('anywhere');
   change('anywhere');
-  assert.equal(await guard.protect(key, 'e1', prefixes), 'protected');
+  assert.equal(await guard.protect(key, 'e1', scope), 'protected');
   assert.deepEqual(done, ['apply 0', 'apply 1']);
 });
 
@@ -105,7 +106,7 @@ test('only a namespace that has changed is looked at, whenever it gets its numbe
   const keys = ['a', 'b'].map((name) => join(folder, name));
   for (const each of keys) {
     await symlink('/proc/self/ns/uts', each);
-    await guard.protect(each, `e-${each}`, prefixes);
+    await guard.protect(each, `e-${each}`, scope);
   }
   const [a = '', b = ''] = keys;
   reads.length = 0;
@@ -123,7 +124,7 @@ test('only a namespace that has changed is looked at, whenever it gets its numbe
 });
 
 test('a namespace that is to come is protected as soon as it is there', async () => {
-  assert.equal(await guard.protect(key, 'e1', prefixes), 'coming');
+  assert.equal(await guard.protect(key, 'e1', scope), 'coming');
   assert.deepEqual(done, []);
   await makeNamespace();
   await until('it is protected', () => done.length === 1);
@@ -131,8 +132,8 @@ test('a namespace that is to come is protected as soon as it is there', async ()
 
 test('with the last tunnel the protection goes', async () => {
   await makeNamespace();
-  await guard.protect(key, 'e1', prefixes);
-  await guard.protect(key, 'e2', prefixes);
+  await guard.protect(key, 'e1', scope);
+  await guard.protect(key, 'e2', scope);
   await guard.release(key, 'e1');
   await guard.release(key, 'e1');
   await guard.release(key, 'unknown');
@@ -141,15 +142,14 @@ test('with the last tunnel the protection goes', async () => {
   assert.equal(done.at(-1), 'remove');
   change('anywhere');
   // A container that comes back is protected anew.
-  assert.equal(await guard.protect(key, 'e3', prefixes), 'protected');
+  assert.equal(await guard.protect(key, 'e3', scope), 'protected');
   assert.match(done.at(-1) ?? '', /apply/);
 });
 
 test('a container is protected for all its networks, or not at all', async () => {
   await makeNamespace();
   links = [lo, wg0, eth0];
-  const split = [prefixOf('10.0.0.0/8')];
-  const outcomes = await Promise.all([guard.protect(key, 'e1', split), guard.protect(key, 'e2', prefixes)]);
+  const outcomes = await Promise.all([guard.protect(key, 'e1', splitScope), guard.protect(key, 'e2', scope)]);
   assert.deepEqual(outcomes, ['protected', 'protected']);
   // The second sees that there is nothing more to do.
   assert.deepEqual(done, ['apply 1']);
@@ -157,7 +157,7 @@ test('a container is protected for all its networks, or not at all', async () =>
 
 test('a protection that cannot be taken away is an error, after some tries, and asked for again', async () => {
   await makeNamespace();
-  await guard.protect(key, 'e1', prefixes);
+  await guard.protect(key, 'e1', scope);
   failure = new Error('no memory');
   await assert.rejects(guard.release(key, 'e1'), /could not be taken away: no memory/);
   assert(reads.length > 2);
@@ -169,7 +169,7 @@ test('a protection that cannot be taken away is an error, after some tries, and 
 test('a protection stays for a while after its tunnel, whatever changes meanwhile: sharers still run', async () => {
   await makeNamespace();
   links = [lo, wg0, eth0];
-  await guard.protect(key, 'e1', prefixes);
+  await guard.protect(key, 'e1', scope);
   guard.leave(key, 'e1');
   links = [lo];
   change('anywhere');
@@ -184,7 +184,7 @@ test('a protection stays for a while after its tunnel, whatever changes meanwhil
 
 test('a container that has ended meanwhile is left alone', async () => {
   await makeNamespace();
-  await guard.protect(key, 'e1', prefixes);
+  await guard.protect(key, 'e1', scope);
   const released = guard.release(key, 'e1');
   await rm(key);
   await released;
@@ -194,8 +194,8 @@ test('a container that has ended meanwhile is left alone', async () => {
 test('of two tunnels, what the one was for stays closed until its time is over', async () => {
   await makeNamespace();
   links = [lo, { ...wg0, alias: mark.write('split') }, eth0];
-  await guard.protect(key, 'e1', prefixes);
-  await guard.protect(key, 'split', [prefixOf('10.0.0.0/8')]);
+  await guard.protect(key, 'e1', scope);
+  await guard.protect(key, 'split', splitScope);
   const before = policies.at(-1);
   const released = guard.release(key, 'e1');
   links = [...links, { ...eth0, index: 4, name: 'eth1' }];
@@ -209,7 +209,7 @@ test('of two tunnels, what the one was for stays closed until its time is over',
 test('no protection goes as long as the link of the tunnel is there: the engine has forgotten a container that runs', async () => {
   await makeNamespace();
   links = [lo, wg0, eth0];
-  await guard.protect(key, 'e1', prefixes);
+  await guard.protect(key, 'e1', scope);
   await guard.release(key, 'e1');
   links = [...links, { ...eth0, index: 4, name: 'eth1' }];
   change('anywhere');
@@ -222,7 +222,7 @@ test('no protection goes as long as the link of the tunnel is there: the engine 
 });
 
 test('what could not be protected is tried again, and told of meanwhile', async () => {
-  assert.equal(await guard.protect(key, 'e1', prefixes), 'coming');
+  assert.equal(await guard.protect(key, 'e1', scope), 'coming');
   await guard.probe();
   failure = new Error('no nftables');
   await makeNamespace();
@@ -246,7 +246,7 @@ test('what an earlier driver left is taken away; what never had a namespace is n
 });
 
 test('a container that is about to start is protected before the driver ends', async () => {
-  assert.equal(await guard.protect(key, 'e1', prefixes), 'coming');
+  assert.equal(await guard.protect(key, 'e1', scope), 'coming');
   const closed = guard.close();
   await makeNamespace();
   await closed;
@@ -255,24 +255,24 @@ test('a container that is about to start is protected before the driver ends', a
 
 test('what another driver protects is left to it', async () => {
   await makeNamespace();
-  await guard.protect(key, 'e1', prefixes);
+  await guard.protect(key, 'e1', scope);
   links = [lo, { ...wg0, alias: markOf('other').write('e9') }];
   await guard.release(key, 'e1');
   assert.equal(reads.length, 2);
-  assert.equal(await guard.protect(key, 'e2', prefixes), 'protected');
+  assert.equal(await guard.protect(key, 'e2', scope), 'protected');
   assert(!done.includes('remove'));
 });
 
 test('a tunnel that comes while the protection is being taken away has it anew', async () => {
   await makeNamespace();
-  await guard.protect(key, 'e1', prefixes);
+  await guard.protect(key, 'e1', scope);
   let goOn = () => {};
   removing = new Promise<void>((resolve) => {
     goOn = resolve;
   });
   const released = guard.release(key, 'e1');
   await until('it is being taken away', () => reads.length === 2);
-  const again = guard.protect(key, 'e2', prefixes);
+  const again = guard.protect(key, 'e2', scope);
   goOn();
   await released;
   assert.equal(await again, 'protected');
@@ -282,11 +282,11 @@ test('a tunnel that comes while the protection is being taken away has it anew',
 test('what cannot be done at once is an error, and later a line in the log', async () => {
   await makeNamespace();
   failure = new Error('no nftables');
-  await assert.rejects(guard.protect(key, 'e1', prefixes), /no nftables/);
+  await assert.rejects(guard.protect(key, 'e1', scope), /no nftables/);
   await assert.rejects(guard.probe(), /cannot keep traffic in the tunnel \(no nftables\); it takes nftables/);
   failure = undefined;
   await guard.probe();
-  await guard.protect(key, 'e1', prefixes);
+  await guard.protect(key, 'e1', scope);
   failure = new Error('no more');
   links = [lo, eth0];
   change('anywhere');
@@ -294,10 +294,10 @@ test('what cannot be done at once is an error, and later a line in the log', asy
 });
 
 test('what is no namespace is left alone', async () => {
-  await assert.rejects(guard.protect('sandbox', 'e1', prefixes), /SandboxKey: expected the path/);
+  await assert.rejects(guard.protect('sandbox', 'e1', scope), /SandboxKey: expected the path/);
   await writeFile(key, '');
-  assert.equal(await guard.protect(key, 'e1', prefixes), 'unseen');
+  assert.equal(await guard.protect(key, 'e1', scope), 'unseen');
   // Not even if the engine should say so is it the host's own.
-  assert.equal(await guard.protect('/proc/self/ns/net', 'e1', prefixes), 'unseen');
+  assert.equal(await guard.protect('/proc/self/ns/net', 'e1', scope), 'unseen');
   assert.deepEqual(done, []);
 });

@@ -11,10 +11,10 @@ import { programNamespaces } from '../../src/killswitch/by-programs.ts';
 import { routingDifference } from '../../src/killswitch/difference.ts';
 import type { Changed } from '../../src/killswitch/namespaces.ts';
 import { probeProtection } from '../../src/killswitch/probe.ts';
-import { protectionOf, tunnelOf } from '../../src/killswitch/protection.ts';
+import { protectionOf } from '../../src/killswitch/protection.ts';
 import { netlinkObstacle } from '../../src/links/netlink/probe.ts';
-import { prefixOf } from '../../src/wireguard/address.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
+import { everything, tunnelScope } from '../support/tunnel-scope.ts';
 
 const { skip } = await enterFreshNamespace('ip', 'nft', 'nsenter', 'ping', 'perl');
 
@@ -24,7 +24,6 @@ const forge = fileURLToPath(new URL('forge.pl', import.meta.url));
 /** On what may pass. Any process with CAP_NET_RAW can set it. */
 const passMark = String(0x4000_0000);
 const netns = '/run/netns/container';
-const everything = ['0.0.0.0/0', '::/0'].map(prefixOf);
 
 function sh(script: string): string {
   return execFileSync('sh', ['-euc', script], { encoding: 'utf8' });
@@ -122,11 +121,13 @@ const implementations = {
 
 for (const [name, { make, obstacle }] of Object.entries(implementations)) {
   describe(`by ${name}`, obstacle === undefined ? {} : { skip: obstacle }, () => {
-    const protect = async (prefixes = everything) => {
+    const protect = async (prefixes: readonly string[] = everything, excluded: readonly string[] = []) => {
       const namespaces = make();
       const isLink = ({ alias }: { alias: string | undefined }) => alias === 'wgdriver:test:e1';
       const present = await namespaces.read(netns);
-      const protection = protectionOf(present, [tunnelOf(isLink, prefixes)]);
+      const protection = protectionOf(present, [
+        { ...tunnelScope(prefixes, excluded), isLink, isLeaving: false },
+      ]);
       assert.deepEqual(await namespaces.apply(netns, protection, present), {});
       // Once more: what is there is no error, and found again.
       await namespaces.apply(netns, protection, present);
@@ -187,17 +188,33 @@ for (const [name, { make, obstacle }] of Object.entries(implementations)) {
     });
 
     test('a split tunnel leaves router advertisements alone, and what it is for in the tunnel', async () => {
-      await protect([prefixOf('203.0.113.0/24'), prefixOf('2001:db8::/32')]);
+      await protect(['203.0.113.0/24', '2001:db8::/32']);
       sh(sendAdvertisement);
       await until('the container takes it', hasAdvertised);
-      await protect([prefixOf('203.0.113.0/24'), prefixOf('2001:db8::/32')]);
+      await protect(['203.0.113.0/24', '2001:db8::/32']);
       assert.deepEqual(leaks(), []);
     });
 
     test('of a split tunnel what it is for, and nothing else', async () => {
-      await protect([prefixOf('203.0.113.0/30')]);
+      await protect(['203.0.113.0/30']);
       const others = Object.keys(attempts).filter((address) => !/^203\.0\.113\.[1-3]$/.test(address));
       assert.deepEqual(leaks(), others);
+    });
+
+    test('most of IPv4 and nothing of IPv6: IPv6 is closed', async () => {
+      await protect(['0.0.0.0/1', '128.0.0.0/2', '192.0.0.0/5', '200.0.0.0/7', '203.0.113.0/30']);
+      assert.deepEqual(
+        leaks(),
+        Object.keys(attempts).filter((address) => /^203\.0\.113\.[4-9]$/.test(address)),
+      );
+    });
+
+    test('what is excluded leaves by the other network, and nothing else', async () => {
+      await protect(everything, ['203.0.113.0/30', '2001:db8::2/128']);
+      // A frame that a process writes itself has not been routed.
+      assert.deepEqual(leaks(), ['203.0.113.1', '203.0.113.2', '2001:db8::2']);
+      assert.match(sh('ip -n container route get 203.0.113.1'), /via 172.30.0.1 dev eth0/);
+      assert.match(sh('ip -n container route get 203.0.113.9'), /dev wg0/);
     });
 
     test('changes in it are told of', async () => {

@@ -4,9 +4,10 @@ import {
   type ContainerNetwork,
   type ProtectionRoute,
   protectionOf,
-  tunnelOf,
+  type Tunnel,
 } from '../../src/killswitch/protection.ts';
 import { formatPrefix, masked, parseAddress, prefixOf } from '../../src/wireguard/address.ts';
+import { everything, tunnelScope } from '../support/tunnel-scope.ts';
 
 const links = {
   lo: { index: 1, name: 'lo', alias: undefined, isUp: true },
@@ -39,19 +40,27 @@ function seen(names: readonly Name[], ...lines: readonly string[]): ContainerNet
   };
 }
 
-function tunnel(alias: string, ...prefixes: readonly string[]) {
+function tunnel(alias: string, ...prefixes: readonly string[]): Tunnel {
+  return excluding(alias, [], ...prefixes);
+}
+
+function excluding(alias: string, excluded: readonly string[], ...prefixes: readonly string[]): Tunnel {
   const isLink = (link: { readonly alias: string | undefined }) => link.alias === alias;
-  return tunnelOf(isLink, prefixes.map(prefixOf));
+  return { ...tunnelScope(prefixes, excluded), isLink, isLeaving: false };
 }
 
 /** `203.0.113.0/24 by wg0` */
-function text({ destination, oif, gateway, metric }: ProtectionRoute): string {
+function text({ destination, oif, isThrow, gateway, metric }: ProtectionRoute): string {
   const link = Object.values(links).find(({ index }) => index === oif);
-  const way = link === undefined ? `unreachable ${metric}` : [link.name, gateway].filter(Boolean).join(' ');
+  const way =
+    link === undefined
+      ? isThrow
+        ? 'throw'
+        : `unreachable ${metric}`
+      : [link.name, gateway].filter(Boolean).join(' ');
   return `${formatPrefix(destination)} by ${way}`;
 }
 
-const everything = ['0.0.0.0/0', '::/0'];
 const nowhere = ['0.0.0.0/0 by unreachable 2147483647', '::/0 by unreachable 2147483647'];
 
 function rulesOf(view: ContainerNetwork, ...tunnels: ReturnType<typeof tunnel>[]): string[] {
@@ -178,6 +187,49 @@ test('a split tunnel closes what it is for, and nothing else', () => {
     'meta protocol ip ip daddr 10.0.0.0/8 drop',
     'meta protocol ip6 ip6 daddr fd00::/8 drop',
   ]);
+});
+
+test('what is excluded may leave by another link, and all else stays closed', () => {
+  const view = seen(['lo', 'wg0', 'eth0'], 'wg0 192.168.5.2/24', 'eth0 172.30.0.2/24');
+  const excepting = excluding('ours:a', ['192.168.0.0/16', 'fd00::/8'], ...everything);
+  const { routes, filter } = protectionOf(view, [excepting]);
+  assert.equal(filter.chains.at(-1)?.policy, 'drop');
+  assert.deepEqual(routes.map(text), [
+    '0.0.0.0/0 by wg0',
+    ...nowhere,
+    '192.168.0.0/16 by throw',
+    'fd00::/8 by throw',
+  ]);
+  const passing = ['ip ip daddr 192.168.0.0/16', 'ip6 ip6 daddr fd00::/8'].map(
+    (words) => `meta protocol ${words} meta mark set 1073741824 accept`,
+  );
+  assert.deepEqual(rulesOf(view, excepting).slice(-2), passing);
+  // Another network that is for everything keeps it, and one that is for a part of it, that part.
+  assert(
+    !rulesOf(view, excepting, tunnel('ours:b', ...everything)).some((rule) => rule.includes('fd00::/8')),
+  );
+  assert.deepEqual(rulesOf(view, excepting, tunnel('ours:b', '192.168.7.0/24')).slice(-3), [
+    'meta protocol ip ip daddr 192.168.7.0/24 drop',
+    ...passing,
+  ]);
+});
+
+test('most of IPv4 and nothing of IPv6 closes IPv6, and leaves the rest of IPv4 open', () => {
+  const view = seen(['lo', 'wg0', 'eth0'], 'wg0 192.168.5.2/24', 'eth0 172.30.0.2/24');
+  const most = tunnel('ours:a', '0.0.0.0/1', '128.0.0.0/2', '192.0.0.0/3');
+  const { routes, filter, frameFilter } = protectionOf(view, [most]);
+  assert.equal(filter.chains.at(-1)?.policy, 'accept');
+  assert.equal(rulesOf(view, most).at(-1), 'meta protocol ip6 ip6 daddr ::/0 drop');
+  assert.equal(
+    frameFilter.chains[0]?.rules
+      .at(-1)
+      ?.map((part) => part.text)
+      .join(' '),
+    rulesOf(view, most).at(-1),
+  );
+  assert(routes.map(text).includes('::/0 by unreachable 2147483647'));
+  assert.deepEqual(tunnel('ours:a', '0.0.0.0/1').closed, []);
+  assert.deepEqual(tunnel('ours:a', '0.0.0.0/1', '128.0.0.0/2', 'fd00::/8').closed, []);
 });
 
 test('of two tunnels to everywhere the one with the engine’s default route; a split one keeps its own', () => {

@@ -141,21 +141,35 @@ const vectors: Vector[] = [
   },
 ];
 
+/** Routes that the engine is given: with the kill switch it has those to everything alone. */
+const off = { killswitch: 'off' } as const;
+
 for (const { name, allowed, gateway, routes, ...setting } of vectors) {
   test(name, () => {
     const made = networkWith(setting);
     assert.deepEqual(allowedIpsOf(tunnelIn(made)).map(formatPrefix), allowed);
-    assert.deepEqual(routing(tunnelIn(made)), {
+    assert.deepEqual(routing(tunnelIn(made), off), {
       ...(gateway === undefined ? {} : { Gateway: gateway }),
       StaticRoutes: routes.map((Destination) => ({ Destination, RouteType: 1, NextHop: '' })),
     });
   });
 }
 
+test('with the kill switch the engine has no routes but the default, and not even that with an exception', () => {
+  const options = (allowedips?: string, exclude?: string) =>
+    network({
+      options: { ...articleOptions, ...(allowedips && { allowedips }), ...(exclude && { exclude }) },
+    });
+  const routes = (made: Network) => routing(tunnelIn(made), made.options);
+  assert.deepEqual(routes(options()), { Gateway: '192.168.5.1', StaticRoutes: [] });
+  assert.deepEqual(routes(options('172.16.0.0/12')), { StaticRoutes: [] });
+  assert.deepEqual(routes(options(undefined, '10.0.0.0/8')), { StaticRoutes: [] });
+});
+
 test('each subnet has its own gateway', () => {
   const made = networkWith({ subnets: two });
   assert.deepEqual(
-    made.subnets.map((_, index) => routing(tunnelIn(made, index)).Gateway),
+    made.subnets.map((_, index) => routing(tunnelIn(made, index), off).Gateway),
     ['192.168.5.1', '10.7.0.1'],
   );
 });
@@ -173,7 +187,7 @@ test('whatever is allowed: own subnets too, a route for all of it, none twice, m
           formatPrefix(prefix),
         );
       }
-      const { Gateway, StaticRoutes } = routing(tunnelIn(made));
+      const { Gateway, StaticRoutes } = routing(tunnelIn(made), off);
       const texts = StaticRoutes.map(({ Destination }) => Destination);
       assert.equal(new Set(texts).size, texts.length);
       const routes = texts.map((text) => {

@@ -26,7 +26,7 @@ export function recordingGuard(): RecordingGuard {
     guarded,
     fail: (step, error) => void failures.set(step, error),
     probe: () => begin('probe'),
-    async protect(sandboxKey, endpointId, prefixes) {
+    async protect(sandboxKey, endpointId, { prefixes }) {
       await begin('protect');
       guarded.set(endpointId, { sandboxKey, prefixes: prefixes.map(formatPrefix) });
       return 'protected';

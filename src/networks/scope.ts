@@ -1,0 +1,48 @@
+import { type Prefix, prefixOf } from '../wireguard/address.ts';
+import { coverage, coverFamily } from '../wireguard/coverage.ts';
+import type { Network } from './network.ts';
+import { allowedIpsOf, peersOf } from './tunnel.ts';
+
+type Family = 'ipv4' | 'ipv6';
+
+/** What a network's tunnels are for, and what may not leave by another link. */
+export interface Scope {
+  /** What leaves by the tunnel alone. */
+  readonly prefixes: readonly Prefix[];
+  /** What may leave by another link all the same, and not by the tunnel. */
+  readonly excluded: readonly Prefix[];
+  /** Families of which nothing else leaves by another link. */
+  readonly closed: readonly Family[];
+}
+
+const families: readonly Family[] = ['ipv4', 'ipv6'];
+const everything = ['0.0.0.0/0', '::/0'].map(prefixOf);
+
+export function scopeOf(network: Network): Scope {
+  const {
+    internal,
+    options: { allowedips, exclude = [] },
+  } = network;
+  return {
+    prefixes: allowedIpsOf({ peers: peersOf(network) }),
+    excluded: exclude,
+    closed: internal ? [] : closedFamilies(allowedips ?? everything),
+  };
+}
+
+/** Is IPv6 closed for want of a single prefix of it among the allowed IPs? */
+export function isIpv6Implied({ internal, options: { allowedips } }: Network): boolean {
+  return !internal && allowedips !== undefined && closedFamilies(allowedips).join() === 'ipv6';
+}
+
+/**
+ * All of a family closes both. More than half of IPv4 and nothing of IPv6 is everything but something, as people
+ * write it who think of IPv4 alone, and closes IPv6.
+ */
+export function closedFamilies(asked: readonly Prefix[]): readonly Family[] {
+  if (families.some((family) => coverFamily(asked, family))) {
+    return families;
+  }
+  const isOfIpv4 = asked.every(({ address }) => address.kind() === 'ipv4');
+  return isOfIpv4 && coverage(asked, 'ipv4') > 1n << 31n ? ['ipv6'] : [];
+}

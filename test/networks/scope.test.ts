@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { closedFamilies, isIpv6Implied, scopeOf } from '../../src/networks/scope.ts';
+import { formatPrefix, prefixOf } from '../../src/wireguard/address.ts';
+import { articleOptions, network } from '../support/networks.ts';
+
+const closed = (...prefixes: readonly string[]) => closedFamilies(prefixes.map(prefixOf));
+
+test('all of a family closes both, by one prefix or in parts', () => {
+  for (const list of [['0.0.0.0/0'], ['::/0'], ['0.0.0.0/1', '128.0.0.0/2', '192.0.0.0/2']]) {
+    assert.deepEqual(closed(...list), ['ipv4', 'ipv6']);
+  }
+});
+
+test('more than half of IPv4 and nothing of IPv6 closes IPv6, and a part of either nothing', () => {
+  assert.deepEqual(closed('0.0.0.0/1', '128.0.0.0/2'), ['ipv6']);
+  assert.deepEqual(closed('0.0.0.0/1'), []);
+  assert.deepEqual(closed('0.0.0.0/1', '128.0.0.0/2', 'fd00::/8'), []);
+  assert.deepEqual(closed('10.0.0.0/8', 'fd00::/8'), []);
+});
+
+test('the scope of a network: its own IPv6 opens nothing, and --internal closes nothing but the subnet', () => {
+  const most = network({
+    options: { ...articleOptions, allowedips: '0.0.0.0/1,128.0.0.0/2', ipv6: 'fd12::/64' },
+  });
+  assert.deepEqual(scopeOf(most).closed, ['ipv6']);
+  assert(isIpv6Implied(most));
+  assert(!isIpv6Implied(network()));
+  const { prefixes, closed: none } = scopeOf(network({ internal: true }));
+  assert.deepEqual([prefixes.map(formatPrefix), none], [['192.168.5.0/24'], []]);
+  const excepting = network({ options: { ...articleOptions, exclude: '10.1.2.3/8' } });
+  assert.deepEqual(scopeOf(excepting).excluded.map(formatPrefix), ['10.0.0.0/8']);
+  assert.deepEqual(scopeOf(excepting).closed, ['ipv4', 'ipv6']);
+});
+
+test('exclude: not with --internal nor without the kill switch, and nothing of the subnet', () => {
+  const excluding = (exclude: string, more: Readonly<Record<string, string>> = {}, internal = false) =>
+    network({ options: { ...articleOptions, exclude, ...more }, internal });
+  assert.throws(() => excluding('10.0.0.0/8', {}, true), /exclude does not go with --internal/);
+  assert.throws(
+    () => excluding('10.0.0.0/8', { killswitch: 'off' }),
+    /exclude does not go with .*killswitch=off/,
+  );
+  for (const prefix of ['192.168.0.0/16', '192.168.5.128/25']) {
+    assert.throws(() => excluding(prefix), /exclude: expected prefixes beside the network’s subnet/);
+  }
+  assert.throws(() => excluding('10.0.0.0'), /exclude.*expected CIDR prefixes/);
+});
