@@ -35,7 +35,7 @@ import {
 const pollMs = { urgent: 5, idle: 50 } as const;
 
 /** By messages to the kernel, without programs of the host. */
-export function netlinkNamespaces(): Namespaces {
+export function netlinkNamespaces(open = openEventSocket): Namespaces {
   const families = kernelFamilies();
   return {
     read: (netns) =>
@@ -100,29 +100,37 @@ export function netlinkNamespaces(): Namespaces {
           socket.close();
           return;
         }
-        const where = changesIn(socket);
-        if (where === 'anywhere' || where.size > 0) {
-          onChange(where);
-        }
-        setTimeout(poll, isUrgent() ? pollMs.urgent : pollMs.idle, socket).unref();
-      };
-      const open = async () => {
         try {
-          const socket = await openEventSocket();
-          if (lastCause !== undefined) {
+          const where = changesIn(socket);
+          if (where === 'anywhere' || where.size > 0) {
+            lastCause = undefined;
+            onChange(where);
+          }
+          setTimeout(poll, isUrgent() ? pollMs.urgent : pollMs.idle, socket).unref();
+        } catch (error) {
+          socket.close();
+          tryAgain(error as Error);
+        }
+      };
+      const begin = async (isFirst: boolean) => {
+        try {
+          const socket = await open();
+          if (!isFirst && !isClosed) {
             onChange('anywhere');
           }
           poll(socket);
         } catch (error) {
-          const { message } = error as Error;
-          if (message !== lastCause) {
-            onFailure(message);
-          }
-          lastCause = message;
-          setTimeout(open, watchPauseMs).unref();
+          tryAgain(error as Error);
         }
       };
-      void open();
+      const tryAgain = ({ message }: Error) => {
+        if (message !== lastCause && !isClosed) {
+          onFailure(message);
+        }
+        lastCause = message;
+        setTimeout(begin, watchPauseMs, false).unref();
+      };
+      void begin(true);
       return {
         close() {
           isClosed = true;
@@ -132,7 +140,7 @@ export function netlinkNamespaces(): Namespaces {
   };
 }
 
-/** Where there is news from, up to the last that has come. */
+/** Where there is news from, up to the last that has come. @throws NetlinkError if the socket is of no use any more */
 function changesIn(socket: EventSocket): Changed {
   const numbers = new Set<number>();
   try {
@@ -144,8 +152,15 @@ function changesIn(socket: EventSocket): Changed {
       }
     }
   } catch (error) {
-    // Else there were more of them than the socket holds (ENOBUFS).
-    return error instanceof NetlinkError && error.errno === 'EAGAIN' ? numbers : 'anywhere';
+    switch (error instanceof NetlinkError ? error.errno : undefined) {
+      case 'EAGAIN':
+        return numbers;
+      case 'ENOBUFS':
+        // There were more of them than the socket holds.
+        return 'anywhere';
+      default:
+        throw error;
+    }
   }
 }
 

@@ -1,4 +1,3 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import * as v from 'valibot';
 import { decode } from '../decode.ts';
 import type { Family } from '../netlink/family.ts';
@@ -7,7 +6,7 @@ import type { LinkAddress } from '../netlink/route/address.ts';
 import { RT_TABLE_MAIN } from '../netlink/route/route.ts';
 import type { Rule } from '../netlink/route/rule.ts';
 import { kernelWords, parseIpJson } from '../programs/ip.ts';
-import { run } from '../programs/run.ts';
+import { type RunningProgram, run, start } from '../programs/run.ts';
 import { missingRights, readRights } from '../rights.ts';
 import { formatPrefix, hostPrefix, masked, parseAddress, parsePrefix } from '../wireguard/address.ts';
 import { ofFamilies, type RoutingDifference, removalOf, routingDifference } from './difference.ts';
@@ -168,49 +167,40 @@ export function programNamespaces(): Namespaces {
 
     watch({ onChange, onFailure }) {
       let isClosed = false;
-      let monitor: ChildProcess | undefined;
+      let monitor: RunningProgram | undefined;
       let lastCause: string | undefined;
-      const start = () => {
+      const begin = () => {
         if (isClosed) {
           return;
         }
-        // One for all namespaces that this one knows of, by a number that the move of a link has given them.
-        const started = spawn('ip', ['-oneline', 'monitor', 'link', 'address', 'route', 'all-nsid'], {
-          stdio: ['ignore', 'pipe', 'pipe'],
-        });
-        monitor = started;
-        let words = '';
-        started.on('error', ({ message }) => {
-          words = message;
-        });
-        started.stderr.on('data', (text: Buffer) => {
-          words = text.toString();
-        });
-        started.stdout.on('data', () => {
+        const tell = () => {
           lastCause = undefined;
           onChange('anywhere');
+        };
+        // One for all namespaces that this one knows of, by a number that the move of a link has given them.
+        monitor = start('ip', ['-oneline', 'monitor', 'link', 'address', 'route', 'all-nsid'], {
+          onOutput: tell,
+          // It has lost some (ENOBUFS) and goes on.
+          onComplaint: tell,
+          onEnd(cause) {
+            if (cause !== lastCause) {
+              onFailure(cause);
+            }
+            lastCause = cause;
+            setTimeout(() => {
+              begin();
+              if (!isClosed) {
+                onChange('anywhere');
+              }
+            }, watchPauseMs).unref();
+          },
         });
-        started.on('close', (status, signal) => {
-          const cause = words.trim() || `ip monitor: ${signal ?? `exit status ${status}`}`;
-          if (!isClosed && cause !== lastCause) {
-            onFailure(cause);
-          }
-          lastCause = cause;
-          setTimeout(() => {
-            start();
-            onChange('anywhere');
-          }, watchPauseMs).unref();
-        });
-        started.unref();
-        for (const pipe of [started.stdout, started.stderr]) {
-          (pipe as unknown as { unref(): void }).unref();
-        }
       };
-      start();
+      begin();
       return {
         close() {
           isClosed = true;
-          monitor?.kill();
+          monitor?.stop();
         },
       };
     },

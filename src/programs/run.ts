@@ -122,7 +122,16 @@ export interface RunningProgram {
 export function start(
   file: string,
   args: readonly string[],
-  { onOutput, onEnd }: { readonly onOutput: (part: Buffer) => void; readonly onEnd: (cause: string) => void },
+  {
+    onOutput,
+    onComplaint,
+    onEnd,
+  }: {
+    readonly onOutput: (part: Buffer) => void;
+    /** What it says on stderr, and goes on. */
+    readonly onComplaint?: (part: Buffer) => void;
+    readonly onEnd: (cause: string) => void;
+  },
 ): RunningProgram {
   const child = spawn(file, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -140,6 +149,7 @@ export function start(
   // The last of its words, whatever it says in the course of time.
   child.stderr.on('data', (part: Buffer) => {
     words = part.toString();
+    onComplaint?.(part);
   });
   child.on('error', ({ message }) => end(message));
   child.on('close', (status, signal) => end(endingOf(status, signal)));

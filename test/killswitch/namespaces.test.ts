@@ -281,7 +281,7 @@ test('a watch whose program was killed begins anew', { skip }, async () => {
     await until('it watches', () => monitors() !== '');
     process.kill(Number(monitors()), 'SIGKILL');
     await until('another one watches', () => monitors() !== '' && changes.length > 0);
-    assert.deepEqual(failures, ['ip monitor: SIGKILL']);
+    assert.deepEqual(failures, ['ip -oneline monitor link address route all-nsid: SIGKILL']);
   } finally {
     watch.close();
   }

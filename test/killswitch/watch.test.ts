@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from '../../build/host/commands.ts';
+import { netlinkNamespaces } from '../../src/killswitch/by-netlink.ts';
+import { programNamespaces } from '../../src/killswitch/by-programs.ts';
+import type { Changed, Watcher } from '../../src/killswitch/namespaces.ts';
+import { NetlinkError } from '../../src/netlink/error.ts';
+import type { EventSocket } from '../../src/netlink/socket.ts';
+
+function recordingWatcher() {
+  const changes: Changed[] = [];
+  const failures: string[] = [];
+  const watcher: Watcher = {
+    onChange: (where) => void changes.push(where),
+    onFailure: (cause) => void failures.push(cause),
+    isUrgent: () => true,
+  };
+  return { changes, failures, watcher };
+}
+
+/** A socket that gives what it is told to, an error by its errno, and then nothing. */
+function eventSocket(...given: readonly (number | string)[]) {
+  const left = [...given];
+  const closed: true[] = [];
+  const socket: EventSocket = {
+    receive() {
+      const next = left.shift() ?? 'EAGAIN';
+      if (typeof next === 'string') {
+        throw new NetlinkError('receive', 'netlink message', { errno: next });
+      }
+      return { nsid: next };
+    },
+    close: () => void closed.push(true),
+  };
+  return { socket, closed };
+}
+
+test('events that were lost are changes anywhere, and the watch goes on', async () => {
+  const { changes, failures, watcher } = recordingWatcher();
+  const { socket, closed } = eventSocket(7, 'EAGAIN', 'ENOBUFS', 8, 8);
+  const watch = netlinkNamespaces(async () => socket).watch(watcher);
+  await until('all is told of', () => changes.length === 3);
+  assert.deepEqual(changes, [new Set([7]), 'anywhere', new Set([8])]);
+  watch.close();
+  await until('it closes', () => closed.length === 1);
+  assert.deepEqual(failures, []);
+});
+
+test('a socket that is broken is closed, and another one opened after a pause', async () => {
+  const { changes, failures, watcher } = recordingWatcher();
+  const sockets = [eventSocket('EBADF'), eventSocket(9)];
+  const opened: EventSocket[] = [];
+  const watch = netlinkNamespaces(async () => {
+    const { socket } = sockets[opened.length] ?? assert.fail();
+    opened.push(socket);
+    return socket;
+  }).watch(watcher);
+  await until('it is told of', () => failures.length === 1);
+  await sleep(200);
+  assert.deepEqual([changes, opened.length, sockets[0]?.closed.length], [[], 1, 1]);
+  await until('another one watches', () => changes.length === 2);
+  assert.deepEqual(changes, ['anywhere', new Set([9])]);
+  assert.deepEqual(failures, ['receive netlink message: EBADF']);
+  watch.close();
+});
+
+test('a watch that was closed tells of nothing more', async () => {
+  const { changes, failures, watcher } = recordingWatcher();
+  let open = (_socket: EventSocket) => {};
+  const watch = netlinkNamespaces(() => new Promise((resolve) => (open = resolve))).watch(watcher);
+  watch.close();
+  const { socket, closed } = eventSocket(1, 'EBADF');
+  open(socket);
+  await until('it closes', () => closed.length === 1);
+  assert.deepEqual([changes, failures], [[], []]);
+});
+
+test('ip monitor that has lost events and goes on has changes anywhere', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'wgdriver-watch-'));
+  const path = process.env.PATH;
+  try {
+    const complaint = 'netlink receive error No buffer space available (105)';
+    await writeFile(join(folder, 'ip'), `#!/bin/sh\necho '${complaint}' >&2\nexec sleep 60\n`);
+    await chmod(join(folder, 'ip'), 0o755);
+    process.env.PATH = `${folder}:${path}`;
+    const { changes, failures, watcher } = recordingWatcher();
+    const watch = programNamespaces().watch(watcher);
+    await until('it is told of', () => changes.length > 0);
+    watch.close();
+    assert.deepEqual([changes, failures], [['anywhere'], []]);
+  } finally {
+    process.env.PATH = path;
+    await rm(folder, { recursive: true });
+  }
+});
