@@ -19,15 +19,16 @@ import {
   openEventSocket,
   withNetlinkSocket,
 } from '../netlink/socket.ts';
-import { ofFamilies, type RoutingDifference, removalOf, routingDifference } from './difference.ts';
+import { hasChanges, type RoutingDifference } from './difference.ts';
 import { kernelFamilies } from './families.ts';
-import { type Changed, type Namespaces, watchPauseMs } from './namespaces.ts';
+import { type Applied, type Changed, type Namespaces, watchPauseMs } from './namespaces.ts';
 import {
   type DefaultRoute,
   filterTable,
   frameFilterTable,
   isProtectionRule,
   isProtectionTable,
+  type Protection,
   type ProtectionTable,
 } from './protection.ts';
 
@@ -38,6 +39,8 @@ const pollMs = { urgent: 5, idle: 50 } as const;
 export function netlinkNamespaces(open = openEventSocket): Namespaces {
   const families = kernelFamilies();
   return {
+    families,
+
     read: (netns) =>
       withRoute(netns, async (socket) => {
         const links = await listLinks(socket);
@@ -60,23 +63,14 @@ export function netlinkNamespaces(open = openEventSocket): Namespaces {
         };
       }),
 
-    async apply(netns, { filter, frameFilter, ...wanted }, present) {
-      const applied = await withNetfilter(netns, async (socket) => {
-        try {
-          await replaceTables(socket, [filter, frameFilter].map(encoded));
-          return {};
-        } catch (error) {
-          expectErrno('EOPNOTSUPP')(error);
-          await replaceTables(socket, [encoded(filter)]);
-          return { unfilteredFrames: (error as Error).message };
-        }
-      });
-      await changeRoutingOf(netns, routingDifference(present, ofFamilies(wanted, families)));
+    async apply(netns, tables, routing) {
+      const applied = tables === undefined ? {} : await applyTables(netns, tables);
+      await changeRoutingOf(netns, routing);
       return applied;
     },
 
-    async remove(netns, { routes, rules }) {
-      await changeRoutingOf(netns, removalOf({ routes, rules }));
+    async remove(netns, routing) {
+      await changeRoutingOf(netns, routing);
       await withNetfilter(netns, async (socket) => {
         await deleteTables(socket, [filterTable]);
         await deleteTables(socket, [frameFilterTable]).catch(expectErrno('EOPNOTSUPP'));
@@ -164,9 +158,25 @@ function changesIn(socket: EventSocket): Changed {
   }
 }
 
+function applyTables(
+  netns: NetworkNamespace,
+  { filter, frameFilter }: Pick<Protection, 'filter' | 'frameFilter'>,
+): Promise<Applied> {
+  return withNetfilter(netns, async (socket) => {
+    try {
+      await replaceTables(socket, [filter, frameFilter].map(encoded));
+      return {};
+    } catch (error) {
+      expectErrno('EOPNOTSUPP')(error);
+      await replaceTables(socket, [encoded(filter)]);
+      return { unfilteredFrames: (error as Error).message };
+    }
+  });
+}
+
 /** A message that a change is not needed costs nothing, a socket in another namespace does. */
 async function changeRoutingOf(netns: NetworkNamespace, difference: RoutingDifference): Promise<void> {
-  if (Object.values(difference).some(({ length }) => length > 0)) {
+  if (hasChanges(difference)) {
     await withRoute(netns, (socket) => changeRouting(socket, difference));
   }
 }

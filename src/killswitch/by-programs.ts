@@ -2,14 +2,22 @@ import * as v from 'valibot';
 import { decode } from '../decode.ts';
 import type { Family } from '../netlink/family.ts';
 import type { NetworkNamespace } from '../netlink/namespace.ts';
+import type { AddressSet } from '../netlink/nftables/table.ts';
 import type { LinkAddress } from '../netlink/route/address.ts';
 import { RT_TABLE_MAIN } from '../netlink/route/route.ts';
 import type { Rule } from '../netlink/route/rule.ts';
 import { kernelWords, parseIpJson } from '../programs/ip.ts';
 import { type RunningProgram, run, start } from '../programs/run.ts';
 import { missingRights, readRights } from '../rights.ts';
-import { formatPrefix, hostPrefix, masked, parseAddress, parsePrefix } from '../wireguard/address.ts';
-import { ofFamilies, type RoutingDifference, removalOf, routingDifference } from './difference.ts';
+import {
+  formatPrefix,
+  fromNumber,
+  hostPrefix,
+  masked,
+  parseAddress,
+  parsePrefix,
+} from '../wireguard/address.ts';
+import type { RoutingDifference } from './difference.ts';
 import { families as allFamilies, kernelFamilies } from './families.ts';
 import { type Namespaces, watchPauseMs } from './namespaces.ts';
 import {
@@ -77,6 +85,8 @@ const shownRules = v.array(
 export function programNamespaces(): Namespaces {
   const families = kernelFamilies();
   return {
+    families,
+
     async read(netns) {
       const [links, addresses, ...rest] = await inNamespace(netns, [
         { command: 'ip -json link show' },
@@ -124,16 +134,20 @@ export function programNamespaces(): Namespaces {
       };
     },
 
-    async apply(netns, { filter, frameFilter, ...wanted }, present) {
-      const difference = routingDifference(present, ofFamilies(wanted, families));
-      const [filtered, framesFiltered, ...outcomes] = await inNamespace(netns, [
-        { command: 'nft -f -', stdin: tableText(filter) },
-        { command: 'nft -f -', stdin: tableText(frameFilter) },
-        ...routingCommands(difference),
+    async apply(netns, tables, routing) {
+      const outcomes = await inNamespace(netns, [
+        ...(tables === undefined ? [] : [tables.filter, tables.frameFilter]).map((table) => ({
+          command: 'nft -f -',
+          stdin: tableText(table),
+        })),
+        ...routingCommands(routing),
       ]);
-      expectSuccess(filtered);
+      const [filtered, framesFiltered] = tables === undefined ? [] : outcomes.splice(0, 2);
       const isUnsupported = framesFiltered?.output.includes('Operation not supported') ?? false;
-      if (!isUnsupported) {
+      if (tables !== undefined) {
+        expectSuccess(filtered);
+      }
+      if (tables !== undefined && !isUnsupported) {
         expectSuccess(framesFiltered);
       }
       for (const outcome of outcomes) {
@@ -142,9 +156,9 @@ export function programNamespaces(): Namespaces {
       return isUnsupported ? { unfilteredFrames: framesFiltered?.output ?? '' } : {};
     },
 
-    async remove(netns, { routes, rules }) {
+    async remove(netns, routing) {
       const outcomes = await inNamespace(netns, [
-        ...routingCommands(removalOf({ routes, rules })),
+        ...routingCommands(routing),
         ...[filterTable, frameFilterTable].map((table) => ({
           command: 'nft -f -',
           stdin: deletionText(table),
@@ -224,10 +238,7 @@ interface Outcome {
  * would take as long again.
  * @throws Error if the namespace cannot be entered
  */
-async function inNamespace(
-  netns: NetworkNamespace,
-  commands: readonly Command[],
-): Promise<readonly Outcome[]> {
+async function inNamespace(netns: NetworkNamespace, commands: readonly Command[]): Promise<Outcome[]> {
   const script = commands
     .map(({ command, stdin = '' }) => `output=$(${command} 2>&1 <<'END'\n${stdin}\nEND\n)\n${report}`)
     .join('\n');
@@ -356,5 +367,13 @@ function tableText(table: ProtectionTable): string {
       '}',
     ].join('\n');
   });
-  return `${deletionText(table)}table ${table.family} ${table.name} {\n${chains.join('\n')}\n}\n`;
+  const sets = table.sets.map(setText);
+  return `${deletionText(table)}table ${table.family} ${table.name} {\n${[...sets, ...chains].join('\n')}\n}\n`;
+}
+
+function setText({ name, family, ranges }: AddressSet): string {
+  const elements = ranges.map((range) =>
+    range.map((value) => fromNumber(value, family).toString()).join('-'),
+  );
+  return `set ${name} {\ntype ${family}_addr\nflags interval\nelements = { ${elements.join(', ')} }\n}`;
 }

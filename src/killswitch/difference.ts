@@ -11,11 +11,16 @@ export interface RoutingDifference {
   readonly oldRules: readonly Rule[];
 }
 
-/** From what a namespace has of a protection to what it should have of it. */
+/**
+ * From what a namespace has of a protection to what it should have of it.
+ * @param families that its kernel has
+ */
 export function routingDifference(
   has: Pick<ContainerNetwork, 'routes' | 'rules'>,
-  wanted: Pick<Protection, 'routes' | 'rules'>,
+  protection: Pick<Protection, 'routes' | 'rules'>,
+  families: readonly Family[],
 ): RoutingDifference {
+  const wanted = ofFamilies(protection, families);
   const present = new Set(has.routes.map(routeText));
   // A new one comes in the place of what is at the same.
   const places = new Set(wanted.routes.map(placeText));
@@ -29,13 +34,17 @@ export function routingDifference(
   };
 }
 
+export function hasChanges({ newRoutes, oldRoutes, newRules, oldRules }: RoutingDifference): boolean {
+  return [newRoutes, oldRoutes, newRules, oldRules].some(({ length }) => length > 0);
+}
+
 /** All of it goes, the last rule first: without the first of all, the last would leave connected networks unreachable. */
 export function removalOf({ routes, rules }: Pick<Protection, 'routes' | 'rules'>): RoutingDifference {
   return { newRoutes: [], newRules: [], oldRoutes: routes, oldRules: rules.toReversed() };
 }
 
 /** Without what a kernel does not have: with `ipv6.disable=1` messages about IPv6 fail. */
-export function ofFamilies(
+function ofFamilies(
   { routes, rules }: Pick<Protection, 'routes' | 'rules'>,
   families: readonly Family[],
 ): Pick<Protection, 'routes' | 'rules'> {

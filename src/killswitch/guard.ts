@@ -3,16 +3,19 @@ import { createLimit } from '../limit.ts';
 import { type Log, msSince } from '../log.ts';
 import { type Mark, readEndpointId } from '../wireguard/link-mark.ts';
 import { createArrivals } from './arrival.ts';
+import { hasChanges, removalOf, routingDifference } from './difference.ts';
 import { createFollowing } from './following.ts';
 import { exists, isAbsolute, isContainerNamespace, type NamespaceFile } from './namespace-file.ts';
 import type { Applied, Namespaces, Watch } from './namespaces.ts';
 import { probeProtection } from './probe.ts';
 import {
   type ContainerLink,
+  haveSameTables,
   type Protection,
   protectionOf,
   type Tunnel,
   type TunnelScope,
+  tunnelOf,
 } from './protection.ts';
 
 /** Keeps the traffic of containers in their tunnels. */
@@ -57,7 +60,7 @@ interface Sandbox {
   readonly tunnels: Map<string, Tunnel>;
   nsid?: number | undefined;
   /** What was applied last. */
-  applied?: string | undefined;
+  applied?: Protection | undefined;
   /** Does a tunnel's link have to come yet? */
   isExpecting: boolean;
   /** Why it is not protected as it should be. */
@@ -121,12 +124,13 @@ export function createGuard(
     const started = performance.now();
     const network = await namespaces.read(sandbox.key);
     const protection = protectionOf(network, tunnels);
-    const text = JSON.stringify(protection, withoutBytes);
+    const routing = routingDifference(network, protection, namespaces.families);
+    const isTableNew = sandbox.applied === undefined || !haveSameTables(sandbox.applied, protection);
     sandbox.isExpecting = !tunnels.every(({ isLeaving, isLink }) => isLeaving || network.links.some(isLink));
-    if (text !== sandbox.applied) {
+    if (isTableNew || hasChanges(routing)) {
       sandbox.applied = undefined;
-      warnOfFrames(await namespaces.apply(sandbox.key, protection, network));
-      sandbox.applied = text;
+      warnOfFrames(await namespaces.apply(sandbox.key, isTableNew ? protection : undefined, routing));
+      sandbox.applied = protection;
       log.debug('container protected', { sandbox: sandbox.key, ...sizeOf(protection), ms: msSince(started) });
     }
     if (sandbox.failure !== undefined) {
@@ -233,7 +237,7 @@ export function createGuard(
       return;
     }
     if (marks.length === 0) {
-      await namespaces.remove(sandbox.key, network);
+      await namespaces.remove(sandbox.key, removalOf(network));
     }
     sandbox.applied = undefined;
     if (sandbox.tunnels.size === 0) {
@@ -258,7 +262,7 @@ export function createGuard(
       }
       const sandbox = sandboxOf(sandboxKey);
       const isLink = ({ alias }: ContainerLink) => mark.read(alias) === endpointId;
-      sandbox.tunnels.set(endpointId, { ...scope, isLink, isLeaving: false });
+      sandbox.tunnels.set(endpointId, tunnelOf(isLink, scope));
       // It may be another namespace than before.
       sandbox.nsid = undefined;
       watch ??= namespaces.watch({
@@ -342,11 +346,6 @@ export function createGuard(
       await Promise.all([...sandboxes.values()].map(({ last }) => last));
     },
   };
-}
-
-/** Encoded expressions say what the text beside them does. */
-function withoutBytes(key: string, value: unknown): unknown {
-  return key === 'expressions' ? undefined : value;
 }
 
 function sizeOf({ frameFilter }: Protection) {

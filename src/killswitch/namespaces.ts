@@ -1,25 +1,31 @@
+import type { Family } from '../netlink/family.ts';
 import type { NetworkNamespace } from '../netlink/namespace.ts';
+import type { RoutingDifference } from './difference.ts';
 import type { ContainerNetwork, Protection } from './protection.ts';
 
 /** How containers' network namespaces are read and protected. */
 export interface Namespaces {
   read(netns: NetworkNamespace): Promise<ContainerNetwork>;
+  /** The families that the kernel has. */
+  readonly families: readonly Family[];
   /**
-   * Puts a protection in the place of the one before. The filter comes first and in one step, so that there
-   * is no moment in between. @throws Error; what was done by then stays
+   * Puts a protection's tables in the place of those before, unless there is nothing new in them, and changes routes and
+   * rules. The filter comes first and in one step, so that there is no moment in between. @throws Error; what was
+   * done by then stays
    */
-  apply(netns: NetworkNamespace, protection: Protection, present: Routing): Promise<Applied>;
-  /** Takes the protection away. @throws Error */
-  remove(netns: NetworkNamespace, present: Routing): Promise<void>;
+  apply(
+    netns: NetworkNamespace,
+    tables: Pick<Protection, 'filter' | 'frameFilter'> | undefined,
+    routing: RoutingDifference,
+  ): Promise<Applied>;
+  /** Takes the tables away, and what is said of routes and rules. @throws Error */
+  remove(netns: NetworkNamespace, routing: RoutingDifference): Promise<void>;
   /** @throws Error if `watch` cannot work here */
   probeWatch(): Promise<void>;
   watch(watcher: Watcher): Watch;
   /** The number by which `watch` names a namespace; undefined as long as it has none. @throws Error */
   nsidOf(netns: NetworkNamespace): Promise<number | undefined>;
 }
-
-/** What `read` has found of a protection's routes and rules. */
-export type Routing = Pick<ContainerNetwork, 'routes' | 'rules'>;
 
 /** What this kernel does not have of a protection. */
 export interface Applied {

@@ -1,3 +1,4 @@
+import { removalOf } from './difference.ts';
 import type { Applied, Namespaces } from './namespaces.ts';
 import { trialProtection } from './protection.ts';
 
@@ -10,7 +11,7 @@ export async function probeProtection(namespaces: Namespaces): Promise<Applied> 
     );
   });
   try {
-    return await namespaces.apply('new', trialProtection(), { routes: [], rules: [] });
+    return await namespaces.apply('new', trialProtection(), removalOf({ routes: [], rules: [] }));
   } catch (error) {
     throw new Error(
       `this host cannot keep traffic in the tunnel (${(error as Error).message}); it takes nftables in the ` +

@@ -1,6 +1,7 @@
 import type { Family } from '../netlink/family.ts';
 import {
   destination,
+  destinationIn,
   hasConnectionMark,
   hasConnectionMarkBits,
   hasMark,
@@ -21,12 +22,13 @@ import {
   setMarkOfConnection,
   verdict,
 } from '../netlink/nftables/statement.ts';
-import type { Chain, TableName } from '../netlink/nftables/table.ts';
+import type { AddressSet, Chain, TableName } from '../netlink/nftables/table.ts';
 import type { LinkAddress } from '../netlink/route/address.ts';
 import type { Link } from '../netlink/route/link.ts';
 import { RT_TABLE_MAIN } from '../netlink/route/route.ts';
 import type { Rule } from '../netlink/route/rule.ts';
 import { type Address, covers, formatPrefix, type Prefix, prefixOf } from '../wireguard/address.ts';
+import { merged } from '../wireguard/coverage.ts';
 import { containerLinkPrefix } from '../wireguard/link-name.ts';
 import { families } from './families.ts';
 
@@ -67,6 +69,22 @@ export interface Tunnel extends TunnelScope {
   readonly isLink: (link: ContainerLink) => boolean;
   /** Its link goes or has gone, and does not count; what it was for stays closed. */
   readonly isLeaving: boolean;
+  /** The prefixes once each, by their texts: made once, lists have thousands. */
+  readonly byText: ReadonlyMap<string, Prefix>;
+  /** The prefixes of each family as a set, unless there are none. */
+  readonly ranges: readonly Pick<AddressSet, 'family' | 'ranges'>[];
+}
+
+export function tunnelOf(isLink: Tunnel['isLink'], scope: TunnelScope): Tunnel {
+  return {
+    ...scope,
+    isLink,
+    isLeaving: false,
+    byText: new Map(scope.prefixes.map((prefix) => [formatPrefix(prefix), prefix])),
+    ranges: families
+      .map((family) => ({ family, ranges: merged(scope.prefixes, family) }))
+      .filter(({ ranges }) => ranges.length > 0),
+  };
 }
 
 /** A route of a protection, in a table of its own. */
@@ -81,6 +99,7 @@ export interface ProtectionRoute {
 }
 
 export interface ProtectionTable extends TableName {
+  readonly sets: readonly AddressSet[];
   readonly chains: readonly (Chain & { readonly rules: readonly (readonly Statement[])[] })[];
 }
 
@@ -91,6 +110,23 @@ export interface Protection {
   readonly frameFilter: ProtectionTable;
   readonly routes: readonly ProtectionRoute[];
   readonly rules: readonly Rule[];
+}
+
+/** Do both have the same tables? What a set holds is made once for each tunnel. */
+export function haveSameTables(a: Protection, b: Protection): boolean {
+  const sets = ({ filter }: Protection) => filter.sets.map(({ ranges }) => ranges);
+  return (
+    sets(a).length === sets(b).length &&
+    sets(a).every((ranges, index) => ranges === sets(b)[index]) &&
+    chainsText(a) === chainsText(b)
+  );
+}
+
+/** Encoded expressions say what the text beside them does. */
+function chainsText({ filter, frameFilter }: Protection): string {
+  return JSON.stringify([filter.chains, frameFilter.chains], (key, value: unknown) =>
+    key === 'expressions' ? undefined : value,
+  );
 }
 
 /** The names of the tables of nftables. */
@@ -186,11 +222,23 @@ export function protectionOf(
   const isExcepted = (prefix: Prefix) =>
     excluded.some((other) => covers(other, prefix) && !covers(prefix, other));
   const drop = (prefix: Prefix) => [destination(prefix), dropped];
+  const sets =
+    policy === 'drop'
+      ? []
+      : tunnels.flatMap(({ ranges }, index) =>
+          ranges.map((set) => ({ ...set, name: `tunnel-${index}-${set.family}` })),
+        );
   const drops =
-    policy === 'drop' ? [] : [...prefixes, ...closed.map((family) => everywhere[family])].map(drop);
+    policy === 'drop'
+      ? []
+      : [
+          ...sets.map(({ name, family }) => [destinationIn(name, family), dropped]),
+          ...closed.map((family) => drop(everywhere[family])),
+        ];
   return {
     filter: {
       ...filterTable,
+      sets,
       chains: [
         {
           name: 'prerouting',
@@ -244,6 +292,7 @@ export function protectionOf(
     },
     frameFilter: {
       ...frameFilterTable,
+      sets,
       chains: others.map((link) => frameChain(link, policy, [routedMayPass, [isArp, accepted], ...drops])),
     },
     routes: [
@@ -287,22 +336,16 @@ export function protectionOf(
 
   /** In the table of tunnels: each prefix by its link; and what has none now, or loses it, is unreachable. */
   function tunnelRoutes(): ProtectionRoute[] {
-    const destinations = new Map(
-      [...closed.map((family) => everywhere[family]), ...prefixes].map((prefix) => [
-        formatPrefix(prefix),
-        prefix,
-      ]),
-    );
-    const linksOf = new Map<string, ContainerLink[]>();
-    for (const tunnel of tunnels) {
-      const carriers = ours.filter(tunnel.isLink);
-      for (const prefix of tunnel.prefixes) {
-        const text = formatPrefix(prefix);
-        linksOf.set(text, [...(linksOf.get(text) ?? []), ...carriers]);
-      }
-    }
-    const carriersOf = new Map(
-      families.map((family) => [family, ours.filter((link) => hasFamily(link, family))]),
+    const destinations = new Map<string, Prefix>([
+      ...closed.map((family) => [formatPrefix(everywhere[family]), everywhere[family]] as const),
+      ...tunnels.flatMap(({ byText }) => [...byText]),
+    ]);
+    const carriers = families.flatMap((family) =>
+      tunnels.map(({ isLink, byText }) => ({
+        family,
+        byText,
+        links: ours.filter((link) => isLink(link) && hasFamily(link, family)),
+      })),
     );
     const exceptions = excluded
       .filter((prefix) => !destinations.has(formatPrefix(prefix)))
@@ -315,12 +358,17 @@ export function protectionOf(
       }));
     const routes = [...destinations].flatMap(([text, prefix]) => {
       const family = prefix.address.kind();
-      const candidates = (linksOf.get(text) ?? []).filter((link) => carriersOf.get(family)?.includes(link));
+      const candidates = carriers
+        .filter((carrier) => carrier.family === family && carrier.byText.has(text))
+        .flatMap((carrier) => carrier.links);
       const oif = preferred(family, candidates)?.index;
       const unreachable = { table: tunnelTable, destination: prefix, oif: undefined, metric: lastMetric };
-      return oif === undefined
-        ? [unreachable]
-        : [{ table: tunnelTable, destination: prefix, oif, metric: firstMetric[family] }, unreachable];
+      if (oif === undefined) {
+        return [unreachable];
+      }
+      const route = { table: tunnelTable, destination: prefix, oif, metric: firstMetric[family] };
+      // Of one tunnel the filter stops what its link carries no more; beside another it would go into that.
+      return tunnels.length > 1 || prefix.length === 0 ? [route, unreachable] : [route];
     });
     return [...routes, ...exceptions];
   }
@@ -361,17 +409,11 @@ export function protectionOf(
 export function trialProtection(): Protection {
   const lo = { index: 1, name: 'lo', alias: undefined, isUp: false };
   const network = { links: [lo], addresses: [], defaultRoutes: [] };
-  const tunnel = {
-    isLink: () => false,
-    prefixes: [everywhere.ipv4],
-    excluded: [],
-    closed: families,
-    isLeaving: false,
-  };
-  const protection = protectionOf(network, [tunnel]);
+  const scope = { prefixes: [everywhere.ipv4], excluded: [], closed: families };
+  const protection = protectionOf(network, [tunnelOf(() => false, scope)]);
   return {
     ...protection,
-    frameFilter: { ...frameFilterTable, chains: [frameChain(lo, 'accept', [routedMayPass])] },
+    frameFilter: { ...frameFilterTable, sets: [], chains: [frameChain(lo, 'accept', [routedMayPass])] },
   };
 }
 

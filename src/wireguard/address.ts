@@ -173,7 +173,7 @@ function word(bytes: readonly number[], offset: number): number {
   return ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
 }
 
-function fromNumber(value: bigint, kind: 'ipv4' | 'ipv6'): Address {
+export function fromNumber(value: bigint, kind: 'ipv4' | 'ipv6'): Address {
   const words = kind === 'ipv4' ? [value] : [value >> 96n, value >> 64n, value >> 32n, value];
   return ipaddr.fromByteArray(
     words.flatMap((each) => {

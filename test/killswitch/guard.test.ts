@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '../../build/host/commands.ts';
+import { families } from '../../src/killswitch/families.ts';
 import { createGuard, type Guard } from '../../src/killswitch/guard.ts';
 import type { Changed, Namespaces } from '../../src/killswitch/namespaces.ts';
-import type { ContainerLink } from '../../src/killswitch/protection.ts';
+import type { ContainerLink, ContainerNetwork } from '../../src/killswitch/protection.ts';
 import { markOf } from '../../src/wireguard/link-mark.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 import { everything, tunnelScope } from '../support/tunnel-scope.ts';
@@ -42,25 +43,34 @@ let log: ReturnType<typeof recordedLog>;
  * guard may still be at work when its test is over.
  */
 function recordingNamespaces(notes: string[]): Namespaces {
+  const present = new Map<string, Pick<ContainerNetwork, 'routes' | 'rules'>>();
+  const nothing = { routes: [], rules: [] };
   return {
+    families,
     async read(netns) {
       reads.push(netns);
-      return { links: [...links], addresses: [], defaultRoutes: [], routes: [], rules: [] };
+      return { links: [...links], addresses: [], defaultRoutes: [], ...(present.get(netns) ?? nothing) };
     },
     nsidOf: async (netns) => numbers.get(netns),
-    async apply(_netns, { filter, frameFilter }) {
+    async apply(netns, tables, routing) {
       if (failure !== undefined) {
         throw failure;
       }
-      policies.push(filter.chains.at(-1)?.policy ?? '');
-      notes.push(`apply ${frameFilter.chains.length}`);
+      const { routes, rules } = present.get(netns) ?? nothing;
+      present.set(netns, {
+        routes: [...routes.filter((route) => !routing.oldRoutes.includes(route)), ...routing.newRoutes],
+        rules: [...rules.filter((rule) => !routing.oldRules.includes(rule)), ...routing.newRules],
+      });
+      policies.push(tables?.filter.chains.at(-1)?.policy ?? 'as before');
+      notes.push(tables === undefined ? 'routing' : `apply ${tables.frameFilter.chains.length}`);
       return {};
     },
-    async remove() {
+    async remove(netns) {
       await removing;
       if (failure !== undefined) {
         throw failure;
       }
+      present.delete(netns);
       notes.push('remove');
     },
     async probeWatch() {},

@@ -8,10 +8,10 @@ import { fileURLToPath } from 'node:url';
 import { until } from '../../build/host/commands.ts';
 import { netlinkNamespaces } from '../../src/killswitch/by-netlink.ts';
 import { programNamespaces } from '../../src/killswitch/by-programs.ts';
-import { routingDifference } from '../../src/killswitch/difference.ts';
+import { hasChanges, removalOf, routingDifference } from '../../src/killswitch/difference.ts';
 import type { Changed } from '../../src/killswitch/namespaces.ts';
 import { probeProtection } from '../../src/killswitch/probe.ts';
-import { protectionOf } from '../../src/killswitch/protection.ts';
+import { protectionOf, tunnelOf } from '../../src/killswitch/protection.ts';
 import { netlinkObstacle } from '../../src/links/netlink/probe.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
 import { everything, tunnelScope } from '../support/tunnel-scope.ts';
@@ -125,17 +125,13 @@ for (const [name, { make, obstacle }] of Object.entries(implementations)) {
       const namespaces = make();
       const isLink = ({ alias }: { alias: string | undefined }) => alias === 'wgdriver:test:e1';
       const present = await namespaces.read(netns);
-      const protection = protectionOf(present, [
-        { ...tunnelScope(prefixes, excluded), isLink, isLeaving: false },
-      ]);
-      assert.deepEqual(await namespaces.apply(netns, protection, present), {});
+      const protection = protectionOf(present, [tunnelOf(isLink, tunnelScope(prefixes, excluded))]);
+      const routing = routingDifference(present, protection, namespaces.families);
+      assert.deepEqual(await namespaces.apply(netns, protection, routing), {});
       // Once more: what is there is no error, and found again.
-      await namespaces.apply(netns, protection, present);
-      const { newRoutes, oldRoutes, newRules, oldRules } = routingDifference(
-        await namespaces.read(netns),
-        protection,
-      );
-      assert.deepEqual([newRoutes, oldRoutes, newRules, oldRules], [[], [], [], []]);
+      await namespaces.apply(netns, protection, routing);
+      const after = await namespaces.read(netns);
+      assert(!hasChanges(routingDifference(after, protection, namespaces.families)));
     };
 
     before(() => sh(`${container}\n${hostileNeighbour}`));
@@ -172,7 +168,7 @@ for (const [name, { make, obstacle }] of Object.entries(implementations)) {
     });
 
     test('a router advertisement that came before opens nothing, and none comes in from then on', async () => {
-      await make().remove(netns, await make().read(netns));
+      await make().remove(netns, removalOf(await make().read(netns)));
       sh(sendAdvertisement);
       await until('the container takes it', hasAdvertised);
       await protect();
@@ -252,7 +248,7 @@ for (const [name, { make, obstacle }] of Object.entries(implementations)) {
 
     test('it is taken away', async () => {
       await protect();
-      await make().remove(netns, await make().read(netns));
+      await make().remove(netns, removalOf(await make().read(netns)));
       assert.deepEqual(leaks(), Object.keys(attempts));
       const lasting = sh(
         'ip -n container rule; ip -n container -6 rule; ip netns exec container nft list ruleset',

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
+import process from 'node:process';
 import { test } from 'node:test';
+import { routingDifference } from '../../src/killswitch/difference.ts';
 import {
   type ContainerNetwork,
   type ProtectionRoute,
   protectionOf,
   type Tunnel,
+  tunnelOf,
 } from '../../src/killswitch/protection.ts';
 import { formatPrefix, masked, parseAddress, prefixOf } from '../../src/wireguard/address.ts';
 import { everything, tunnelScope } from '../support/tunnel-scope.ts';
@@ -46,7 +49,7 @@ function tunnel(alias: string, ...prefixes: readonly string[]): Tunnel {
 
 function excluding(alias: string, excluded: readonly string[], ...prefixes: readonly string[]): Tunnel {
   const isLink = (link: { readonly alias: string | undefined }) => link.alias === alias;
-  return { ...tunnelScope(prefixes, excluded), isLink, isLeaving: false };
+  return tunnelOf(isLink, tunnelScope(prefixes, excluded));
 }
 
 /** `203.0.113.0/24 by wg0` */
@@ -176,17 +179,20 @@ test('a split tunnel closes what it is for, and nothing else', () => {
   const view = seen(['lo', 'wg0', 'eth0'], 'wg0 192.168.5.0/24', 'eth0 172.30.0.0/24');
   const split = tunnel('ours:a', '10.0.0.0/8', 'fd00::/8');
   const { routes, filter, frameFilter } = protectionOf(view, [split]);
-  assert.deepEqual(routes.map(text), [
-    '10.0.0.0/8 by wg0',
-    '10.0.0.0/8 by unreachable 2147483647',
-    'fd00::/8 by unreachable 2147483647',
-  ]);
+  assert.deepEqual(routes.map(text), ['10.0.0.0/8 by wg0', 'fd00::/8 by unreachable 2147483647']);
   assert.equal(filter.chains.at(-1)?.policy, 'accept');
   assert.equal(frameFilter.chains[0]?.policy, 'accept');
   assert.deepEqual(rulesOf(view, split).slice(-2), [
-    'meta protocol ip ip daddr 10.0.0.0/8 drop',
-    'meta protocol ip6 ip6 daddr fd00::/8 drop',
+    'meta protocol ip ip daddr @tunnel-0-ipv4 drop',
+    'meta protocol ip6 ip6 daddr @tunnel-0-ipv6 drop',
   ]);
+  assert.deepEqual(
+    filter.sets.map(({ ranges }) => ranges[0]),
+    [
+      [0x0a00_0000n, 0x0aff_ffffn],
+      [0xfdn << 120n, (0xfen << 120n) - 1n],
+    ],
+  );
 });
 
 test('what is excluded may leave by another link, and all else stays closed', () => {
@@ -212,6 +218,28 @@ test('what is excluded may leave by another link, and all else stays closed', ()
     'meta protocol ip ip daddr 192.168.7.0/24 drop',
     ...passing,
   ]);
+});
+
+test('a list of 5,000 prefixes takes no longer than its length: twice as long, twice the time', () => {
+  const list = (length: number) =>
+    Array.from({ length }, (_, index) => `10.${index >> 8}.${index & 255}.0/25`);
+  const view = seen(['lo', 'wg0', 'eth0'], 'wg0 192.168.5.2/24', 'eth0 172.30.0.2/24');
+  const cost = (length: number) => {
+    const long = tunnel('ours:a', ...list(length));
+    const started = process.cpuUsage();
+    for (let round = 0; round < 5; round++) {
+      const protection = protectionOf(view, [long]);
+      routingDifference({ routes: protection.routes, rules: [] }, protection, ['ipv4', 'ipv6']);
+    }
+    const { user, system } = process.cpuUsage(started);
+    return (user + system) / 5000;
+  };
+  cost(5000);
+  const [short, long] = [cost(1250), cost(5000)];
+  // Four times as long; by pairs it would be sixteen times.
+  assert(long < 10 * Math.max(short, 1), `${short} ms, ${long} ms`);
+  const { filter } = protectionOf(view, [tunnel('ours:a', ...list(5000))]);
+  assert(filter.chains.flatMap(({ rules }) => rules).length < 20, 'the list is a set');
 });
 
 test('most of IPv4 and nothing of IPv6 closes IPv6, and leaves the rest of IPv4 open', () => {

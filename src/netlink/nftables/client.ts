@@ -3,17 +3,22 @@ import { executeBatch, type Request } from '../request.ts';
 import type { NetlinkSocket } from '../socket.ts';
 import type { Expression } from './expression.ts';
 import {
+  type AddressSet,
   type Chain,
   encodeBatchMark,
   encodeDeleteTable,
   encodeNewChain,
+  encodeNewElements,
   encodeNewRule,
+  encodeNewSet,
   encodeNewTable,
   NFNL_MSG_BATCH_BEGIN,
   NFNL_MSG_BATCH_END,
   NFT_MSG_DELTABLE,
   NFT_MSG_NEWCHAIN,
   NFT_MSG_NEWRULE,
+  NFT_MSG_NEWSET,
+  NFT_MSG_NEWSETELEM,
   NFT_MSG_NEWTABLE,
   type TableName,
 } from './table.ts';
@@ -23,6 +28,7 @@ const NLM_F_APPEND = 0x800;
 
 /** A table with its chains, and each chain with its rules, which are asked in their order. */
 export interface Table extends TableName {
+  readonly sets?: readonly AddressSet[];
   readonly chains: readonly (Chain & { readonly rules: readonly (readonly Expression[])[] })[];
 }
 
@@ -55,6 +61,10 @@ function creationOf(table: Table): Step[] {
   const flags = NLM_F_CREATE;
   return [
     { type: NFT_MSG_NEWTABLE, flags, payload: encodeNewTable(table) },
+    ...(table.sets ?? []).flatMap((set, index) => [
+      { type: NFT_MSG_NEWSET, flags, payload: encodeNewSet(table, set, index + 1) },
+      ...encodeNewElements(table, set).map((payload) => ({ type: NFT_MSG_NEWSETELEM, flags, payload })),
+    ]),
     ...table.chains.map(({ rules: _, ...chain }) => ({
       type: NFT_MSG_NEWCHAIN,
       flags,

@@ -27,6 +27,8 @@ const NFTA_PAYLOAD_DREG = 1;
 const NFTA_PAYLOAD_BASE = 2;
 const NFTA_PAYLOAD_OFFSET = 3;
 const NFTA_PAYLOAD_LEN = 4;
+const NFTA_LOOKUP_SET = 1;
+const NFTA_LOOKUP_SREG = 2;
 const NFT_REG_VERDICT = 0;
 const NFT_REG_1 = 1;
 const NFT_PAYLOAD_NETWORK_HEADER = 1;
@@ -117,6 +119,14 @@ export function isEqual(value: Uint8Array): Expression {
 
 export function isNotEqual(value: Uint8Array): Expression {
   return compare(NFT_CMP_NEQ, value);
+}
+
+/** Goes on with the rule only if what was loaded is in a set. */
+export function isIn(set: string): Expression {
+  return expression('lookup', [
+    { type: NFTA_LOOKUP_SET, value: cString(set) },
+    number(NFTA_LOOKUP_SREG, NFT_REG_1),
+  ]);
 }
 
 export type Verdict = 'accept' | 'drop';

@@ -5,6 +5,7 @@ import {
   type Expression,
   giveVerdict,
   isEqual,
+  isIn,
   isNotEqual,
   loadCt,
   loadMeta,
@@ -96,6 +97,21 @@ export function source(prefix: Prefix): Statement {
 /** The same with such a destination. */
 export function destination(prefix: Prefix): Statement {
   return addressIn('daddr', { ipv4: 16, ipv6: 24 }, prefix);
+}
+
+/** The same with a destination that is in a set. */
+export function destinationIn(set: string, family: 'ipv4' | 'ipv6'): Statement {
+  const isIpv4 = family === 'ipv4';
+  const name = isIpv4 ? 'ip' : 'ip6';
+  return {
+    text: `meta protocol ${name} ${name} daddr @${set}`,
+    expressions: [
+      loadMeta(NFT_META_PROTOCOL),
+      isEqual(be16(isIpv4 ? ETH_P_IP : ETH_P_IPV6)),
+      loadNetworkHeader(isIpv4 ? 16 : 24, isIpv4 ? 4 : 16),
+      isIn(set),
+    ],
+  };
 }
 
 function addressIn(
