@@ -24,14 +24,26 @@ export function routingDifference(
   const present = new Set(has.routes.map(routeText));
   // A new one comes in the place of what is at the same.
   const places = new Set(wanted.routes.map(placeText));
-  const wantedRules = new Set(wanted.rules.map(ruleText));
-  const presentRules = new Set(has.rules.map(ruleText));
+  const rules = families.map((family) => {
+    const [present, sought] = [has.rules, wanted.rules].map((list) =>
+      list.filter((rule) => rule.family === family),
+    );
+    return rulesDifference(present ?? [], sought ?? []);
+  });
   return {
     newRoutes: wanted.routes.filter((route) => !present.has(routeText(route))),
     oldRoutes: has.routes.filter((route) => !places.has(placeText(route))),
-    newRules: wanted.rules.filter((rule) => !presentRules.has(ruleText(rule))),
-    oldRules: has.rules.filter((rule) => !wantedRules.has(ruleText(rule))),
+    newRules: rules.flatMap(({ newRules }) => newRules),
+    oldRules: rules.flatMap(({ oldRules }) => oldRules),
   };
+}
+
+/** All have one priority, and are asked in the order in which they came: from the first that is another on, all are new. */
+function rulesDifference(present: readonly Rule[], wanted: readonly Rule[]) {
+  const texts = present.map(ruleText);
+  const first = wanted.findIndex((rule, index) => ruleText(rule) !== texts[index]);
+  const same = first === -1 ? wanted.length : first;
+  return { oldRules: present.slice(same).toReversed(), newRules: wanted.slice(same) };
 }
 
 export function hasChanges({ newRoutes, oldRoutes, newRules, oldRules }: RoutingDifference): boolean {

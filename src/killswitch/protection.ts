@@ -109,6 +109,7 @@ export interface Protection {
   /** For frames that a process writes itself, which pass by the other one. */
   readonly frameFilter: ProtectionTable;
   readonly routes: readonly ProtectionRoute[];
+  /** In the order in which they are asked. */
   readonly rules: readonly Rule[];
 }
 
@@ -135,10 +136,14 @@ export const frameFilterTable: TableName = { family: 'netdev', name: 'wgdriver' 
 
 /** Of the table of tunnels. */
 export const tunnelTable = 30567;
-/** Of the rules, in this order; those of the kernel are 0, 32766 and 32767. */
-const connectedPriority = 30567;
-const replyPriority = 30568;
-const tunnelPriority = 30569;
+/**
+ * Of all rules, the last before the kernel's own, of the main table, which is at 32766. A rule that is given no priority
+ * comes before the first there is, so the rules of a VPN's client in the container come before these, whichever of them
+ * were there first: of one priority the older is asked first.
+ */
+const rulePriority = 32765;
+/** Of the rules of drivers up to 0.1. */
+const oldRulePriorities: readonly number[] = [30567, 30568, 30569];
 /**
  * Routes of the main table with a prefix of this length or shorter lead nowhere: default routes, and what others set
  * in their place, in two halves or in more parts.
@@ -151,8 +156,13 @@ export function isProtectionTable(table: number): boolean {
 }
 
 /** Is a rule one of a protection's, an earlier driver's too? */
-export function isProtectionRule({ priority }: Rule): boolean {
-  return priority >= connectedPriority && priority <= tunnelPriority;
+export function isProtectionRule({ priority, table, mark, suppressPrefixLength }: Rule): boolean {
+  const isConnected =
+    table === RT_TABLE_MAIN && suppressPrefixLength === shortestConnected && mark === undefined;
+  return (
+    oldRulePriorities.includes(priority) ||
+    (priority === rulePriority && (isProtectionTable(table) || isConnected))
+  );
 }
 
 /**
@@ -300,14 +310,14 @@ export function protectionOf(
       ...families.flatMap((family) => others.flatMap((link) => replyRoute(link, family))),
     ],
     rules: (isReady ? families : []).flatMap((family) => [
-      { family, priority: connectedPriority, table: RT_TABLE_MAIN, suppressPrefixLength: shortestConnected },
+      { family, priority: rulePriority, table: RT_TABLE_MAIN, suppressPrefixLength: shortestConnected },
       ...others.map(({ index }) => ({
         family,
-        priority: replyPriority,
+        priority: rulePriority,
         table: replyMark(index),
         mark: replyMark(index),
       })),
-      { family, priority: tunnelPriority, table: tunnelTable },
+      { family, priority: rulePriority, table: tunnelTable },
     ]),
   };
 

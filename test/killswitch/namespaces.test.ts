@@ -213,6 +213,34 @@ for (const [name, { make, obstacle }] of Object.entries(implementations)) {
       assert.match(sh('ip -n container route get 203.0.113.9'), /dev wg0/);
     });
 
+    // As `wg-quick up` sets them: in a table of its own what has not its mark.
+    const vpnRules = `ip -n container rule add not fwmark 51820 table 51820
+      ip -n container rule add table main suppress_prefixlength 0
+      ip -n container route replace default dev tun9 table 51820`;
+    const endOfVpnRules = `ip -n container rule del not fwmark 51820 table 51820
+      ip -n container rule del table main suppress_prefixlength 0`;
+
+    test('a VPN of the container itself comes before the tunnel, whichever was there first; what it sends, by the tunnel', async () => {
+      sh('ip -n container tuntap add tun9 mode tun; ip -n container link set tun9 up');
+      try {
+        for (const steps of [
+          [() => protect(), () => sh(vpnRules)],
+          [() => sh(vpnRules), () => protect()],
+        ]) {
+          await make().remove(netns, removalOf(await make().read(netns)));
+          for (const step of steps) {
+            await step();
+          }
+          assert.match(sh('ip -n container route get 203.0.113.9'), /dev tun9 table 51820/);
+          assert.match(sh('ip -n container route get 203.0.113.9 mark 51820'), /dev wg0 table 30567/);
+          assert.deepEqual(leaks(), []);
+          sh(endOfVpnRules);
+        }
+      } finally {
+        sh('ip -n container link delete tun9');
+      }
+    });
+
     test('changes in it are told of', async () => {
       const changes: Changed[] = [];
       const namespaces = make();
@@ -253,7 +281,7 @@ for (const [name, { make, obstacle }] of Object.entries(implementations)) {
       const lasting = sh(
         'ip -n container rule; ip -n container -6 rule; ip netns exec container nft list ruleset',
       );
-      assert.doesNotMatch(lasting, /3056|wgdriver/);
+      assert.doesNotMatch(lasting, /32765|3056|wgdriver/);
     });
 
     test('a namespace of its own, as a probe', async () => {

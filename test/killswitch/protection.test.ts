@@ -93,7 +93,7 @@ test('until its link is of use, it is known by its name, and the engine’s rout
   assert(!rulesOf(ready, ...first).includes('oifname "wg*" accept'));
   assert.deepEqual(
     protectionOf(ready, first).rules.map(({ family, priority, table }) => `${family} ${priority} ${table}`),
-    ['ipv4 30567 254', 'ipv4 30569 30567', 'ipv6 30567 254', 'ipv6 30569 30567'],
+    ['ipv4 32765 254', 'ipv4 32765 30567', 'ipv6 32765 254', 'ipv6 32765 30567'],
   );
   const second = [...first, tunnel('ours:b', ...everything)];
   assert(rulesOf(ready, ...second).includes('oifname "wg*" accept'), 'another one is to come');
