@@ -112,7 +112,7 @@ export function createDriver({
   return {
     reconcile: createReconcile({ lifecycle, links, log, now, onFailure: () => onFailure?.('reconcile') }),
     follow,
-    status: createStatus({ lifecycle, links, follow, unprotected: () => unprotectedBy(guard), now, unixNow }),
+    status: createStatus({ lifecycle, links, follow, unprotected: guard.unprotected, now, unixNow }),
     protectAll: lifecycle.protectAll,
     checkHubLinks: () => hubLinks.check(lifecycle, (options) => readSecrets(options, secretsFolder)),
 
@@ -313,8 +313,4 @@ function subnetFields({ subnets, internal }: Network) {
     subnet: subnets.map(({ pool }) => formatPrefix(pool)).join(','),
     internal: internal ? 'yes' : undefined,
   };
-}
-
-function unprotectedBy(guard: Guard): ReadonlyMap<string, string> {
-  return (guard as { unprotected?: () => ReadonlyMap<string, string> }).unprotected?.() ?? new Map();
 }

@@ -45,10 +45,11 @@ let log: ReturnType<typeof recordedLog>;
 function recordingNamespaces(notes: string[]): Namespaces {
   const present = new Map<string, Pick<ContainerNetwork, 'routes' | 'rules'>>();
   const nothing = { routes: [], rules: [] };
+  const noted = reads;
   return {
     families,
     async read(netns) {
-      reads.push(netns);
+      noted.push(netns);
       return { links: [...links], addresses: [], defaultRoutes: [], ...(present.get(netns) ?? nothing) };
     },
     nsidOf: async (netns) => numbers.get(netns),
