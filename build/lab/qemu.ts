@@ -43,7 +43,8 @@ export function startQemu(options: MachineOptions): Machine {
   const drive = (id: string, settings: string) => {
     args.push('-drive', `if=none,id=${id},${settings}`, '-device', `virtio-blk-pci,drive=${id}`);
   };
-  drive('root', `format=qcow2,file=${file(options.disk.file)}`);
+  // The image behind it is read-only, and User-Mode Linux holds a lock on it that QEMU's own would meet.
+  drive('root', `format=qcow2,backing.file.locking=off,file=${file(options.disk.file)}`);
   // Not locked on the host, which writes into it.
   drive('files', `format=raw,cache=unsafe,read-only=on,file.locking=off,file=${file(options.files)}`);
 
