@@ -16,6 +16,8 @@ export class UsageError extends Error {
 interface StrictCommand<Args extends ArgsDef> {
   readonly meta: { readonly name: string; readonly description: string };
   readonly args: Args;
+  /** Switches that may come with a value all the same, which `run` looks for. */
+  readonly optionalValues?: readonly string[];
   /** How many words may follow that are no options; more are refused. Any number if absent. */
   readonly maxPositionals?: number;
   /** Commands that may follow its name; any other word is an argument of its own. */
@@ -36,7 +38,7 @@ export function strictCommand<Args extends ArgsDef>(command: StrictCommand<Args>
     async run({ args, rawArgs }: CommandContext<Args>) {
       const { _: positionals, ...options } = args as ParsedArgs;
       refuseUnknown(options, command.args);
-      refuseOddBooleans(rawArgs, command.args);
+      refuseOddBooleans(rawArgs, command.args, command.optionalValues ?? []);
       const surplus = positionals[command.maxPositionals ?? Number.POSITIVE_INFINITY];
       if (surplus !== undefined) {
         throw new UsageError(`unexpected argument ${surplus}`);
@@ -77,13 +79,18 @@ function refuseUnknown(options: Readonly<Record<string, unknown>>, declared: Arg
 }
 
 /** citty takes any value of a boolean but `false` for true: `--private=no` would show private keys. */
-function refuseOddBooleans(rawArgs: readonly string[], declared: ArgsDef): void {
+function refuseOddBooleans(
+  rawArgs: readonly string[],
+  declared: ArgsDef,
+  optionalValues: readonly string[],
+): void {
   for (const argument of rawArgs) {
     if (argument === '--') {
       return;
     }
     const [, name = '', value = ''] = /^--([^=]+)=(.*)$/s.exec(argument) ?? [];
-    if (declared[name]?.type === 'boolean' && !['true', 'false'].includes(value)) {
+    const isSwitch = declared[name]?.type === 'boolean' && !optionalValues.includes(name);
+    if (isSwitch && !['true', 'false'].includes(value)) {
       throw new UsageError(`option --${name}: expected true or false, got ${value}`);
     }
   }

@@ -140,7 +140,7 @@ export default strictCommand({
     const addresses = [...ownAddresses, ...ownAddresses.flatMap((address) => mapped(ipv6, address))];
     const listenPort =
       args['listen-port'] === undefined
-        ? (known?.listenPort ?? defaultListenPort)
+        ? (known?.peer?.port ?? defaultListenPort)
         : wholeNumber('listen-port', 1, 65535, args['listen-port']);
     const selection = selectionOf(
       subnets.map(({ subnet }) => subnet),
@@ -154,7 +154,7 @@ export default strictCommand({
     const count = usage(() => countSelected(selection));
     const keyFile = args['private-key-file'];
     const privateKey = keyFile === undefined ? undefined : await readPrivateKey(keyFile);
-    if (privateKey && known && publicKeyOf(privateKey) !== known.hubKey) {
+    if (privateKey && known?.hubKey && publicKeyOf(privateKey) !== known.hubKey) {
       throw new Error(
         `private key file ${keyFile}: it does not belong to the network’s ${optionPrefix}peerkey ` +
           `${known.hubKey}, so containers would not reach this hub`,

@@ -4,6 +4,7 @@ import { createEngine } from '../engine/client.ts';
 import { RequestError } from '../engine/request.ts';
 import { defaultAdditional, defaultDerivation, type KeyScheme } from '../keys/derivation.ts';
 import { decodeNetworkOptions, type NetworkOptions, ourOptions } from '../networks/options.ts';
+import { hubAllowedIps } from '../networks/tunnel.ts';
 import {
   type Address,
   formatPrefix,
@@ -12,6 +13,7 @@ import {
   parseAddress,
   parsePrefix,
 } from '../wireguard/address.ts';
+import type { HostPort } from '../wireguard/host-port.ts';
 import type { PresharedKey, PublicKey } from '../wireguard/key.ts';
 import { UsageError } from './command.ts';
 import { engineSocketOf } from './host-options.ts';
@@ -20,9 +22,16 @@ import { seedOf, warnIfShort } from './key-options.ts';
 /** What a hub has to know of a network. */
 export interface KnownNetwork {
   readonly subnets: readonly KnownSubnet[];
-  readonly listenPort: number;
-  readonly hubKey: PublicKey;
+  /** Absent where a configuration file has the peers; and so is the key. */
+  readonly peer?: HostPort;
+  readonly hubKey?: PublicKey;
   readonly scheme: KeyScheme;
+  /** What containers send into the tunnel. */
+  readonly allowedIps: readonly Prefix[];
+  /** Seconds. */
+  readonly keepalive?: number;
+  /** Bytes; absent if the network does not say. */
+  readonly mtu?: number;
   /** What IPv6 addresses are made of from IPv4 ones; absent is none. */
   readonly ipv6?: Prefix;
   /** One of each address, or this one; absent is none. */
@@ -63,7 +72,8 @@ export async function askForNetwork(
   const network = await inspect(engineSocketOf(args), name);
   const subnets = subnetsOf(network, asked);
   const options = optionsOf(network);
-  const { peer, peerkey, derivation, ipv6, hublink } = options;
+  const { peer, peerkey, derivation, ipv6, keepalive, hublink } = options;
+  const { mtu: givenMtu } = Object.fromEntries(ourOptions(network.options));
   if (hublink !== undefined) {
     throw new Error(
       `network ${name}: its hub is the link ${hublink} of its own host, where the driver itself keeps the peers`,
@@ -72,12 +82,24 @@ export async function askForNetwork(
   const ownSeed = args['seed-file'] === undefined ? undefined : await seedOf(args);
   const secrets = await readSecrets({ ...options, ...(ownSeed && { seed: ownSeed }) }, args['secrets-dir']);
   const { seed, additional, presharedKey } = secrets;
+  if (seed === undefined) {
+    throw new Error(
+      `network ${name}: its container has the key of a configuration file, and the other end is whoever made that`,
+    );
+  }
   warnIfShort(seed);
   return {
     subnets,
-    listenPort: peer.port,
-    hubKey: peerkey,
+    ...(peer && { peer }),
+    ...(peerkey && { hubKey: peerkey }),
     scheme: { seed, additional, derivation },
+    allowedIps: hubAllowedIps({
+      options,
+      internal: network.isInternal,
+      subnets: subnets.map(({ subnet }) => ({ pool: subnet })),
+    }),
+    ...(keepalive !== undefined && { keepalive }),
+    ...(givenMtu !== undefined && options.mtu !== undefined && { mtu: options.mtu }),
     ...(ipv6 && { ipv6 }),
     ...(presharedKey && { presharedKey }),
   };

@@ -3,12 +3,13 @@ import { kernelFamilies } from '../killswitch/families.ts';
 import type { Guard } from '../killswitch/guard.ts';
 import type { Links } from '../links/links.ts';
 import { type Log, msSince } from '../log.ts';
+import { containerAddresses, refuseUnfit } from '../networks/conf-file.ts';
 import { dnsServers, refuseForeignDns } from '../networks/dns.ts';
 import { ipv6PrefixOf, refuseOverlap } from '../networks/ipv6.ts';
 import { type Network, networkOf, recordOf, subnetOfAddress } from '../networks/network.ts';
-import { defaultSecretsFolder, optionPrefix, ourOptions } from '../networks/options.ts';
+import { decodeEndpointOptions, defaultSecretsFolder, ourOptions } from '../networks/options.ts';
 import { routing } from '../networks/routing.ts';
-import { allowedIpsOf, peersOf } from '../networks/tunnel.ts';
+import { allowedIpsOf, peersOf, type TunnelSecrets } from '../networks/tunnel.ts';
 import type { CreateEndpointRequest, GetCapabilityResponse } from '../plugin/api.ts';
 import type { Driver } from '../plugin/driver.ts';
 import { GenericData } from '../plugin/netlabel.ts';
@@ -21,13 +22,15 @@ import {
   parsePrefix,
   sameAddress,
 } from '../wireguard/address.ts';
+import type { WgQuickFile } from '../wireguard/config/wg-quick-reader.ts';
+import { publicKeyOf } from '../wireguard/key.ts';
 import { containerLinkPrefix } from '../wireguard/link-name.ts';
 import { createFollow, type Follow } from './follow.ts';
 import { createHubLinks } from './hub-links.ts';
 import type { HubNames } from './hub-names.ts';
 import { createLifecycle, fieldsOf } from './lifecycle.ts';
 import { createReconcile } from './reconcile.ts';
-import { readSecrets } from './secrets.ts';
+import { readConfiguration, readSecrets } from './secrets.ts';
 import { createStatus, type ReadEndpoint } from './status.ts';
 import { dnsWarning, endpointWarnings, networkWarnings } from './warnings.ts';
 
@@ -114,7 +117,8 @@ export function createDriver({
     follow,
     status: createStatus({ lifecycle, links, follow, unprotected: guard.unprotected, now, unixNow }),
     protectAll: lifecycle.protectAll,
-    checkHubLinks: () => hubLinks.check(lifecycle, (options) => readSecrets(options, secretsFolder)),
+    checkHubLinks: () =>
+      hubLinks.check(lifecycle, (options, own) => readSecrets(options, secretsFolder, own)),
 
     // The gateway's address is the hub's inside the tunnel, so the engine must not give it away.
     gwAllocCheck: () => ({ SkipIPv4: false, SkipIPv6: false }),
@@ -136,21 +140,29 @@ export function createDriver({
       const network = networkOf(recordOf(request));
       refuseIpv6Of(network);
       await hubLinks.completed(network);
-      const warnings = await networkWarnings(
-        network,
-        await readSecrets(network.options, secretsFolder),
-        secretsFolder,
-      );
+      const secrets = await readSecrets(network.options, secretsFolder);
+      const { configuration } = secrets;
+      if (configuration !== undefined) {
+        refuseUnfit(network, configuration);
+        await refuseSharedKey(network, configuration);
+      }
+      const warnings = await networkWarnings(network, secrets, secretsFolder);
       await lifecycle.createNetwork(network);
       log.info('network created', {
         network: network.networkId,
         ...subnetFields(network),
+        ...(configuration && {
+          mode: network.isOnePeer
+            ? 'one container, which is the peer of the configuration file'
+            : 'containers with derived keys and the peers of the configuration file',
+          dns: configuration.dns.join(',') || undefined,
+        }),
         ms: msSince(started),
       });
       for (const warning of warnings) {
         log.warn(warning, { network: network.networkId });
       }
-      void warnOfUnresolved(network);
+      void warnOfUnresolved(network, secrets);
     },
 
     async deleteNetwork({ NetworkID }) {
@@ -163,23 +175,33 @@ export function createDriver({
     async createEndpoint(request) {
       const started = performance.now();
       const network = lifecycle.network(request.NetworkID);
-      const given = addressOf(request, network);
-      const derived = derivedIpv6(network, given);
+      decodeEndpointOptions(request.Options);
+      const options = Object.fromEntries(ourOptions(request.Options));
+      const secrets = await readConfiguration(network.options, secretsFolder);
+      const { given, answered } = addressesOf(request, network, secrets);
       const endpoint: Endpoint = {
         endpointId: request.EndpointID,
         networkId: request.NetworkID,
-        addresses: derived === undefined ? [given] : [given, derived],
+        addresses: [...given, ...answered],
+        ...(Object.keys(options).length > 0 && { options }),
         hasDnsServers: dnsServers(request.Options).length > 0,
       };
       if (network.options.killswitch === 'strict') {
-        refuseForeignDns(request.Options, allowedIpsOf({ peers: peersOf(network) }));
+        refuseForeignDns(request.Options, allowedIpsOf({ peers: peersOf(network, secrets) }));
       }
       await lifecycle.createEndpoint(endpoint);
       log.info('endpoint created', { ...fieldsOf(endpoint), ms: msSince(started) });
       for (const warning of endpointWarnings(request.Options)) {
         log.warn(warning, fieldsOf(endpoint));
       }
-      return { Interface: derived === undefined ? {} : { AddressIPv6: formatPrefix(derived) } };
+      return {
+        Interface: Object.fromEntries(
+          answered.map((prefix) => [
+            prefix.address.kind() === 'ipv4' ? 'Address' : 'AddressIPv6',
+            formatPrefix(prefix),
+          ]),
+        ),
+      };
     },
 
     async deleteEndpoint({ EndpointID }) {
@@ -221,8 +243,52 @@ export function createDriver({
     discoverDelete() {},
   };
 
-  async function warnOfUnresolved(network: Network): Promise<void> {
-    for (const host of new Set(peersOf(network).flatMap(({ endpoint }) => endpoint?.host ?? []))) {
+  /** @throws Error if another network on this host has the same private key: the hub would flap between the two */
+  async function refuseSharedKey(network: Network, { privateKey }: WgQuickFile): Promise<void> {
+    if (privateKey === undefined) {
+      return;
+    }
+    const publicKey = publicKeyOf(privateKey);
+    for (const other of store.networks().filter(({ networkId }) => networkId !== network.networkId)) {
+      // What cannot be read now is judged by nobody; a container would not start on it.
+      const { configuration } = await readConfiguration(other.options, secretsFolder).catch(
+        (): Pick<TunnelSecrets, 'configuration'> => ({}),
+      );
+      if (configuration?.privateKey !== undefined && publicKeyOf(configuration.privateKey) === publicKey) {
+        throw new Error(
+          `configuration file ${network.options.conffile?.file}: network ${other.networkId} on this host has the same ` +
+            'PrivateKey, and the peer would answer now the one, now the other; remove that network, or use another file',
+        );
+      }
+    }
+  }
+
+  /** An endpoint's addresses: which the engine gives, and which the driver answers. */
+  function addressesOf(
+    request: CreateEndpointRequest,
+    network: Network,
+    { configuration }: Pick<TunnelSecrets, 'configuration'>,
+  ): { readonly given: readonly Prefix[]; readonly answered: readonly Prefix[] } {
+    refuseMac(request);
+    if (network.isOnePeer && configuration !== undefined) {
+      refuseUnfit(network, configuration);
+      if (request.Interface?.Address || request.Interface?.AddressIPv6) {
+        throw new Error(
+          'the network’s configuration file says the container’s address: start it without --ip and --ip6',
+        );
+      }
+      const answered = containerAddresses(configuration).filter(
+        ({ address }) => hasIpv6 || address.kind() === 'ipv4',
+      );
+      return { given: [], answered };
+    }
+    const given = addressOf(request, network);
+    const derived = derivedIpv6(network, given);
+    return { given: [given], answered: derived === undefined ? [] : [derived] };
+  }
+
+  async function warnOfUnresolved(network: Network, secrets: TunnelSecrets): Promise<void> {
+    for (const host of new Set(peersOf(network, secrets).flatMap(({ endpoint }) => endpoint?.host ?? []))) {
       if ((await hubNames.lookUp(host)) === undefined) {
         log.warn('the hub’s name does not resolve: containers start, and no traffic passes until it does', {
           network: network.networkId,
@@ -267,16 +333,7 @@ export function createDriver({
  * The address that the engine gives, with the length of its subnet.
  * @throws Error that says what the user must change
  */
-function addressOf({ Interface, Options }: CreateEndpointRequest, network: Network): Prefix {
-  const [option] = ourOptions(Options);
-  if (option !== undefined) {
-    throw new Error(
-      `option ${optionPrefix}${option[0]} is not supported on an endpoint yet: give it to the network`,
-    );
-  }
-  if (Interface?.MacAddress) {
-    throw new Error('a WireGuard link has no MAC address: start the container without --mac-address');
-  }
+function addressOf({ Interface }: CreateEndpointRequest, network: Network): Prefix {
   const isIpv6 = network.record.subnets.every(({ pool }) => parsePrefix(pool)?.address.kind() === 'ipv6');
   if (!isIpv6 && Interface?.AddressIPv6) {
     throw new Error(
@@ -299,6 +356,12 @@ function addressOf({ Interface, Options }: CreateEndpointRequest, network: Netwo
     throw new Error(`${address.address.toString()} is the hub’s address: choose another ${option}`);
   }
   return address;
+}
+
+function refuseMac({ Interface }: CreateEndpointRequest): void {
+  if (Interface?.MacAddress) {
+    throw new Error('a WireGuard link has no MAC address: start the container without --mac-address');
+  }
 }
 
 /** The addresses that this host has outside of tunnels and containers. */

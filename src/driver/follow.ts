@@ -2,7 +2,7 @@ import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
 import { createLimit } from '../limit.ts';
 import { LinkError, type Links, type Place } from '../links/links.ts';
 import type { Log } from '../log.ts';
-import { peersOf, type TunnelPeer } from '../networks/tunnel.ts';
+import type { TunnelPeer } from '../networks/tunnel.ts';
 import { type Address, parseAddress, sameAddress } from '../wireguard/address.ts';
 import type { PeerChange } from '../wireguard/change.ts';
 import type { PeerEndpoint } from '../wireguard/device.ts';
@@ -12,7 +12,7 @@ import type { HubNames } from './hub-names.ts';
 import type { EndpointState, Lifecycle } from './lifecycle.ts';
 
 export interface FollowDependencies {
-  readonly lifecycle: Pick<Lifecycle, 'endpoints' | 'network' | 'changeLink'>;
+  readonly lifecycle: Pick<Lifecycle, 'endpoints' | 'network' | 'peers' | 'changeLink'>;
   readonly links: Pick<Links, 'read'>;
   readonly hubNames: HubNames;
   readonly log: Log;
@@ -151,7 +151,7 @@ export function createFollow({
     try {
       const network = lifecycle.network(networkId);
       // A hub on this host has no name to follow and does not move.
-      return network.options.hublink === undefined ? peersOf(network) : [];
+      return network.options.hublink === undefined ? lifecycle.peers(networkId) : [];
     } catch {
       // Of a newer driver's making: its links stay as they are.
       return [];

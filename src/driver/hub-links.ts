@@ -2,7 +2,7 @@ import { networkInterfaces } from 'node:os';
 import type { Links } from '../links/links.ts';
 import type { Log } from '../log.ts';
 import type { Network } from '../networks/network.ts';
-import { type NetworkOptions, optionPrefix } from '../networks/options.ts';
+import { type EndpointOptions, type NetworkOptions, optionPrefix } from '../networks/options.ts';
 import { type Tunnel, type TunnelSecrets, tunnelOf } from '../networks/tunnel.ts';
 import type { Endpoint, Joined } from '../state/store.ts';
 import {
@@ -18,6 +18,7 @@ import {
 import type { PeerChange } from '../wireguard/change.ts';
 import { type PublicKey, publicKeyOf } from '../wireguard/key.ts';
 import type { LinkStatus, PeerStatus } from '../wireguard/status.ts';
+import { endpointOptionsOf } from './secrets.ts';
 
 export interface HubLinksDependencies {
   readonly links: Pick<Links, 'read' | 'change'>;
@@ -25,6 +26,8 @@ export interface HubLinksDependencies {
   /** The addresses of a link of the host. */
   readonly addressesOf?: (link: string) => readonly Address[];
 }
+
+type SecretsOf = (options: NetworkOptions, own?: EndpointOptions) => Promise<TunnelSecrets>;
 
 /** Hubs that are links on this very host (option hublink): the peers of containers on them come and go with these. */
 export interface HubLinks {
@@ -41,7 +44,7 @@ export interface HubLinks {
    * Brings the peers in line with the containers: there are no events for what somebody else does to a link, or for one that
    * was made anew. Does not reject.
    */
-  check(users: HubLinkUsers, secretsOf: (options: NetworkOptions) => Promise<TunnelSecrets>): Promise<void>;
+  check(users: HubLinkUsers, secretsOf: SecretsOf): Promise<void>;
 }
 
 /** The containers that a hub's link has peers for (lifecycle.ts). */
@@ -138,7 +141,9 @@ export function createHubLinks({ links, log, addressesOf = hostAddresses }: HubL
             return;
           }
           if (!known.has(endpointId)) {
-            const tunnel = tunnelOf(network, addresses, await secretsOf(network.options));
+            const ownOptions = endpointOptionsOf(endpoint);
+            const secrets = await secretsOf(network.options, ownOptions);
+            const tunnel = tunnelOf(network, addresses, secrets, ownOptions);
             known.set(endpointId, { link: hublink, peer: peerOf(tunnel) });
           }
         });
@@ -158,11 +163,7 @@ export function createHubLinks({ links, log, addressesOf = hostAddresses }: HubL
     return status;
   }
 
-  async function checkLink(
-    link: string,
-    networks: readonly Network[],
-    secretsOf: (options: NetworkOptions) => Promise<TunnelSecrets>,
-  ): Promise<void> {
+  async function checkLink(link: string, networks: readonly Network[], secretsOf: SecretsOf): Promise<void> {
     const { peers } = await hubOf(link);
     const wanted = [...known.values()].filter((own) => own.link === link).map(({ peer }) => peer);
     const keys = new Set(wanted.map(({ publicKey }) => publicKey));
@@ -248,7 +249,7 @@ function refuseHeld(link: string, peer: HubPeer['peer'], peers: readonly PeerSta
 async function isOurs(
   { publicKey, allowedIps }: PeerStatus,
   networks: readonly Network[],
-  secretsOf: (options: NetworkOptions) => Promise<TunnelSecrets>,
+  secretsOf: SecretsOf,
 ): Promise<boolean> {
   for (const network of networks) {
     const isWithin = (prefix: Prefix) =>

@@ -3,17 +3,25 @@ import { createLimit } from '../limit.ts';
 import { LinkError, type Links, type NewLink, type OwnedLink } from '../links/links.ts';
 import type { Log } from '../log.ts';
 import type { Network } from '../networks/network.ts';
-import { optionPrefix } from '../networks/options.ts';
+import { type EndpointOptions, optionPrefix } from '../networks/options.ts';
 import { scopeOf } from '../networks/scope.ts';
-import { resolved, type Tunnel, tunnelOf } from '../networks/tunnel.ts';
+import {
+  peersOf,
+  resolved,
+  type Tunnel,
+  type TunnelPeer,
+  type TunnelSecrets,
+  tunnelOf,
+} from '../networks/tunnel.ts';
 import type { Endpoint, Joined, Store } from '../state/store.ts';
 import type { LinkChange } from '../wireguard/change.ts';
+import type { WgQuickFile } from '../wireguard/config/wg-quick-reader.ts';
 import type { Device } from '../wireguard/device.ts';
 import { linkName } from '../wireguard/link-name.ts';
 import type { HubLinks } from './hub-links.ts';
 import type { HubNames } from './hub-names.ts';
 import { createQueue } from './queue.ts';
-import { readSecrets } from './secrets.ts';
+import { endpointOptionsOf, readConfiguration, readSecrets } from './secrets.ts';
 
 export interface LifecycleDependencies {
   readonly store: Store;
@@ -35,6 +43,11 @@ export interface LifecycleDependencies {
 export interface Lifecycle {
   /** @throws Error that says why it cannot be used */
   network(networkId: string): Network;
+  /**
+   * The peers of a network's tunnels, of a configuration file those that it had when it was last read.
+   * @throws Error that says why the network cannot be used
+   */
+  peers(networkId: string): readonly TunnelPeer[];
   /** @throws Error if this host cannot make good what its options ask for */
   createNetwork(network: Network): Promise<void>;
   /** With its endpoints. @returns whether it was there */
@@ -125,11 +138,18 @@ export function createLifecycle({
   const undeletedNetworks = new Set<string>();
   /** Endpoints whose protection is about to go. */
   const releasing = new Set<string>();
+  /** What the configuration files of networks said when they were last read. */
+  const configurations = new Map<string, WgQuickFile>();
   const touches = new Map<string, { readonly revision: number; readonly atMs: number }>();
   let lastRevision = 0;
 
   return {
     network: knownNetwork,
+
+    peers(networkId) {
+      const configuration = configurations.get(networkId);
+      return peersOf(knownNetwork(networkId), configuration === undefined ? {} : { configuration });
+    },
 
     createNetwork: (network) =>
       inNetwork(network.networkId, async () => {
@@ -150,11 +170,14 @@ export function createLifecycle({
         inEndpoint(endpoint.endpointId, async () => {
           const { endpointId, networkId } = endpoint;
           // It may have been deleted meanwhile.
-          knownNetwork(networkId);
+          const network = knownNetwork(networkId);
           const known = store.endpoint(endpointId);
           if (known !== undefined && known.networkId !== networkId) {
             // Also, two of these that evicted one another would wait for one another.
             throw new Error(`endpoint ${endpointId} is in network ${known.networkId} already`);
+          }
+          if (network.isOnePeer) {
+            await refuseSecond(endpoint);
           }
           for (const { address } of endpoint.addresses) {
             const holder = store.endpointAt(networkId, address);
@@ -187,18 +210,16 @@ export function createLifecycle({
         }
         touch(endpointId);
         await expectProtection(network);
-        const tunnel = tunnelOf(
-          network,
-          endpoint.addresses,
-          await readSecrets(network.options, secretsFolder),
-        );
+        const ownOptions = endpointOptionsOf(endpoint);
+        const secrets = await secretsOf(network, ownOptions);
+        const tunnel = tunnelOf(network, endpoint.addresses, secrets, ownOptions);
         const link = linkName(endpointId);
         const device = await resolve(endpoint, tunnel);
         await makeLink({ name: link, mtu: tunnel.mtu, endpointId }, sandbox);
         try {
           await links.configure(link, device);
           await hubLinks.add(network, endpointId, tunnel);
-          const protection = await protect(network, endpointId, sandbox);
+          const protection = await protect(network, secrets, endpointId, sandbox);
           return { endpoint, tunnel, link, protection };
         } catch (error) {
           await undoJoin(endpointId);
@@ -211,6 +232,8 @@ export function createLifecycle({
     },
 
     async protectAll() {
+      // Of networks without a kill switch as well, whose hubs are followed. What cannot be read is told below.
+      await Promise.all(store.networks().map((network) => configurationOf(network).catch(() => {})));
       // All at once: a container is protected for all its networks or not at all.
       await Promise.all(
         store.allJoined().map(async ({ endpointId, sandbox, stage }) => {
@@ -219,7 +242,7 @@ export function createLifecycle({
             return;
           }
           try {
-            await guard.protect(sandbox, endpointId, scopeOf(network));
+            await guard.protect(sandbox, endpointId, scopeOf(network, await configurationOf(network)));
           } catch (error) {
             log.error('a container could not be protected', { endpoint: endpointId, cause: String(error) });
           }
@@ -321,6 +344,47 @@ export function createLifecycle({
     return network;
   }
 
+  async function secretsOf(network: Network, ownOptions: EndpointOptions): Promise<TunnelSecrets> {
+    const secrets = await readSecrets(network.options, secretsFolder, ownOptions);
+    remember(network, secrets);
+    return secrets;
+  }
+
+  async function configurationOf(network: Network): Promise<Pick<TunnelSecrets, 'configuration'>> {
+    const read = await readConfiguration(network.options, secretsFolder);
+    remember(network, read);
+    return read;
+  }
+
+  function remember({ networkId }: Network, { configuration }: Pick<TunnelSecrets, 'configuration'>): void {
+    if (configuration !== undefined) {
+      configurations.set(networkId, configuration);
+    }
+  }
+
+  /** @throws Error if another container has the one key of the network, and is not gone */
+  async function refuseSecond({ networkId, endpointId }: Endpoint): Promise<void> {
+    for (const other of store.endpointsOf(networkId)) {
+      if (other.endpointId !== endpointId && (await isPresent(other.endpointId))) {
+        throw new Error(
+          `the network’s configuration file is for one container, and endpoint ${other.endpointId} has its key, with ` +
+            `${other.addresses.map(({ address }) => address.toString()).join(' and ')}: remove or disconnect that ` +
+            'container, or create another network with another file',
+        );
+      }
+    }
+  }
+
+  /** Whether an endpoint's link is anywhere; one that was not joined yet is believed to be about to. */
+  async function isPresent(endpointId: string): Promise<boolean> {
+    const joined = store.joined(endpointId);
+    if (joined === undefined) {
+      return !undeleted.has(endpointId);
+    }
+    const place = { name: linkName(endpointId), endpointId, sandbox: joined.sandbox };
+    return (await links.read(place)) !== undefined;
+  }
+
   function isBroken(endpointId: string): boolean {
     const joined = store.joined(endpointId);
     return joined !== undefined && (joined.stage === 'begun' || store.endpoint(endpointId) === undefined);
@@ -357,13 +421,14 @@ export function createLifecycle({
 
   async function protect(
     network: Network,
+    secrets: TunnelSecrets,
     endpointId: string,
     sandbox: string,
   ): Promise<Protected | undefined> {
     if (network.options.killswitch === 'off') {
       return undefined;
     }
-    const protection = await guard.protect(sandbox, endpointId, scopeOf(network));
+    const protection = await guard.protect(sandbox, endpointId, scopeOf(network, secrets));
     if (protection === 'unseen') {
       throw new Error(
         `${sandbox} is no network namespace to this driver, so the container’s traffic cannot be kept in ` +
@@ -479,6 +544,7 @@ export function createLifecycle({
       await inEndpoint(endpointId, () => removeEndpoint(endpointId));
     }
     await store.removeNetwork(networkId);
+    configurations.delete(networkId);
     undeletedNetworks.delete(networkId);
   }
 

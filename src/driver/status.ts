@@ -1,6 +1,6 @@
 import { createLimit } from '../limit.ts';
 import type { Links } from '../links/links.ts';
-import { peersOf, type TunnelPeer } from '../networks/tunnel.ts';
+import type { TunnelPeer } from '../networks/tunnel.ts';
 import { parseAddress } from '../wireguard/address.ts';
 import { formatEndpoint } from '../wireguard/device.ts';
 import type { LinkStatus, PeerStatus } from '../wireguard/status.ts';
@@ -46,7 +46,7 @@ export interface ReadEndpoint {
 }
 
 export interface StatusDependencies {
-  readonly lifecycle: Pick<Lifecycle, 'endpoints' | 'network'>;
+  readonly lifecycle: Pick<Lifecycle, 'endpoints' | 'network' | 'peers'>;
   readonly links: Pick<Links, 'read'>;
   readonly follow: Pick<Follow, 'seen'>;
   /** The endpoints whose containers are not protected as they should be. */
@@ -102,7 +102,8 @@ export function createStatus(dependencies: StatusDependencies): () => Promise<re
   function networkOf(networkId: string): { peers: readonly TunnelPeer[]; hasKillswitch: boolean } {
     try {
       const network = dependencies.lifecycle.network(networkId);
-      return { peers: peersOf(network), hasKillswitch: network.options.killswitch !== 'off' };
+      const peers = dependencies.lifecycle.peers(networkId);
+      return { peers, hasKillswitch: network.options.killswitch !== 'off' };
     } catch {
       return { peers: [], hasKillswitch: true };
     }

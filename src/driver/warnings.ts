@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { shortSeedBytes } from '../keys/derivation.ts';
+import { unheeded } from '../networks/conf-file.ts';
 import type { Network } from '../networks/network.ts';
 import { optionPrefix, type SecretFile, secretFileOf } from '../networks/options.ts';
 import { isIpv6Implied } from '../networks/scope.ts';
@@ -10,12 +11,12 @@ import { Secret } from '../wireguard/secret.ts';
 /** What works, but not as safely as it could, in a network that was just created. */
 export async function networkWarnings(
   network: Network,
-  { seed }: TunnelSecrets,
+  { seed, configuration }: TunnelSecrets,
   secretsFolder: string,
 ): Promise<string[]> {
   const { options } = network;
-  const warnings: string[] = [];
-  if (seed.reveal().length < shortSeedBytes) {
+  const warnings: string[] = configuration === undefined ? [] : unheeded(network, configuration);
+  if (seed !== undefined && seed.reveal().length < shortSeedBytes) {
     warnings.push(
       `the seed has under ${shortSeedBytes} bytes and may be guessed; \`wgdriver keys seed\` makes a good one`,
     );
@@ -34,6 +35,7 @@ export async function networkWarnings(
   for (const [what, option] of [
     ['seed', options.seed],
     ['preshared key', options.presharedKey],
+    ['configuration', options.conffile],
   ] as const) {
     if (isFile(option)) {
       const file = secretFileOf(option, secretsFolder);

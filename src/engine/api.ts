@@ -97,6 +97,7 @@ export const NetworkInspection = v.pipe(
     Name: v.string(),
     Driver: text,
     ConfigFrom: v.nullish(v.object({ Network: text }), {}),
+    Internal: v.nullish(v.boolean(), false),
     Options: v.nullish(v.record(v.string(), v.unknown()), {}),
     IPAM: v.nullish(
       v.object({
@@ -114,9 +115,10 @@ export const NetworkInspection = v.pipe(
       {},
     ),
   }),
-  v.transform(({ Name, Driver, ConfigFrom, Options, IPAM }) => ({
+  v.transform(({ Name, Driver, ConfigFrom, Internal, Options, IPAM }) => ({
     name: Name,
     driver: Driver,
+    isInternal: Internal ?? false,
     /** The `--config-only` network that it was created from; empty if there is none. */
     configFrom: ConfigFrom.Network ?? '',
     options: Options,

@@ -32,6 +32,11 @@ export interface Network {
   readonly networkId: string;
   /** No way out of the subnet: `docker network create --internal`. */
   readonly internal: boolean;
+  /**
+   * Its one container is the peer that its configuration file is made for, with the file's key and addresses:
+   * `--ipam-driver null`, and no subnets.
+   */
+  readonly isOnePeer: boolean;
   /** Those of --subnet, and of option ipv6 one for each of them. */
   readonly subnets: readonly Subnet[];
   readonly options: NetworkOptions;
@@ -73,6 +78,13 @@ export function networkOf(record: NetworkRecord): Network {
       `option ${optionPrefix}allowedips does not go with --internal, which allows the subnet alone; leave one out`,
     );
   }
+  if (options.conffile !== undefined) {
+    refuseBesideConffile(record, options);
+    if (record.subnets.every(({ pool }) => parsePrefix(pool)?.length === 0)) {
+      refuseExclude(internal, options, []);
+      return { record, networkId, internal, isOnePeer: true, options, subnets: [] };
+    }
+  }
   if (record.subnets.length === 0) {
     throw new Error('the network has no subnet, and a key is derived from an address: give --subnet');
   }
@@ -85,17 +97,31 @@ export function networkOf(record: NetworkRecord): Network {
   }
   const subnets =
     ipv6 === undefined ? given : [...given, ...given.map((subnet) => ipv6SubnetOf(ipv6, subnet))];
-  if (mtu < minIpv6Mtu && subnets.some(({ pool }) => pool.address.kind() === 'ipv6')) {
+  if (mtu !== undefined && mtu < minIpv6Mtu && subnets.some(({ pool }) => pool.address.kind() === 'ipv6')) {
     throw new Error(
       `option ${optionPrefix}mtu: expected at least ${minIpv6Mtu} on a network with IPv6 (RFC 8200)`,
     );
   }
   if (ipv6 !== undefined) {
-    const host = parseAddress(peer.host);
+    const host = peer && parseAddress(peer.host);
     refuseOverlap(ipv6, host === undefined ? [] : [host]);
   }
   refuseExclude(internal, options, subnets);
-  return { record, networkId, internal, options, subnets };
+  return { record, networkId, internal, isOnePeer: false, options, subnets };
+}
+
+function refuseBesideConffile({ internal }: NetworkRecord, { ipv6 }: NetworkOptions): void {
+  if (internal) {
+    throw new Error(
+      `option ${optionPrefix}conffile does not go with --internal, which allows the subnet alone: its peers’ ` +
+        'AllowedIPs say what is allowed; leave one out',
+    );
+  }
+  if (ipv6 !== undefined) {
+    throw new Error(
+      `option ${optionPrefix}ipv6 does not go with ${optionPrefix}conffile, which knows nothing of it; leave one out`,
+    );
+  }
 }
 
 function refuseExclude(

@@ -30,20 +30,24 @@ export interface SecretFile {
 /** The options of a network, decoded. */
 export interface NetworkOptions {
   /** With `hublink` both are read from that link when a container joins; until then they say nothing. */
-  readonly peer: HostPort;
-  readonly peerkey: PublicKey;
+  readonly peer?: HostPort;
+  /** Both are absent with a configuration file, which has the peers. */
+  readonly peerkey?: PublicKey;
   /** The hub is this WireGuard link of the host. */
   readonly hublink?: string;
-  readonly seed: Secret | SecretFile;
+  /** A file for wg-quick(8). */
+  readonly conffile?: SecretFile;
+  /** Absent only with a configuration file, which may hold the key itself. */
+  readonly seed?: Secret | SecretFile;
   /** Of a file it is the first line; the others are older epochs, which only the hub still accepts. */
   readonly additional: Uint8Array | SecretFile;
   readonly derivation: DerivationName;
   /** One of each address, or one of the whole network; absent is none. */
   readonly presharedKey?: 'derived' | SecretFile;
-  /** Seconds between keepalives; 0 is off. */
-  readonly keepalive: number;
-  /** Bytes. */
-  readonly mtu: number;
+  /** Seconds between keepalives; 0 is off. Absent: the configuration file says. */
+  readonly keepalive?: number;
+  /** Bytes. Absent: the configuration file says. */
+  readonly mtu?: number;
   /** Masked; undefined if not given, which means everything. */
   readonly allowedips?: readonly Prefix[];
   /** Masked: what does not go into the tunnel and may leave by another network. */
@@ -52,6 +56,22 @@ export interface NetworkOptions {
   /** What containers' IPv6 addresses are made of, with their IPv4 addresses: see ipv6AddressOf. */
   readonly ipv6?: Prefix;
 }
+
+/** The options of one endpoint, by `docker network connect --driver-opt`; they win over the network's. */
+export interface EndpointOptions {
+  readonly privatekeyfile?: SecretFile;
+  readonly presharedkeyfile?: SecretFile;
+  /** Seconds; 0 is off. */
+  readonly keepalive?: number;
+  /** Bytes. */
+  readonly mtu?: number;
+}
+
+const keepalive = integer(0, 65535, 'seconds, 0 for off');
+const mtu = integer(576, 65535, 'bytes');
+const presharedkeyfile = secretFile('a preshared key, as `wg genpsk` prints it', 'app.psk');
+const defaultKeepalive = 25;
+export const defaultMtu = 1420;
 
 const schema = v.strictObject({
   peer: v.optional(
@@ -87,13 +107,13 @@ const schema = v.strictObject({
       `expected derived; the key itself goes into a file, by ${optionPrefix}presharedkeyfile`,
     ),
   ),
-  presharedkeyfile: v.optional(secretFile('a preshared key, as `wg genpsk` prints it', 'app.psk')),
+  presharedkeyfile: v.optional(presharedkeyfile),
   derivation: v.optional(
     v.picklist(derivationNames, `expected one of ${derivationNames.join(', ')}`),
     defaultDerivation,
   ),
-  keepalive: v.optional(integer(0, 65535, 'seconds, 0 for off'), '25'),
-  mtu: v.optional(integer(576, 65535, 'bytes'), '1420'),
+  keepalive: v.optional(keepalive),
+  mtu: v.optional(mtu),
   allowedips: v.optional(
     v.pipe(
       v.string(),
@@ -106,11 +126,27 @@ const schema = v.strictObject({
       parsed(parsePrefixes, 'expected CIDR prefixes separated by commas, such as 192.168.0.0/16,fd00::/8'),
     ),
   ),
+  conffile: v.optional(secretFile('a configuration for wg-quick', 'provider.conf')),
   ipv6: v.optional(v.pipe(v.string(), parsed(parseIpv6Prefix, ipv6PrefixExpectation))),
   killswitch: v.optional(v.picklist(killswitches, `expected one of ${killswitches.join(', ')}`), 'on'),
 });
 
-const optionNames = Object.keys(schema.entries);
+const endpointSchema = v.strictObject({
+  privatekeyfile: v.optional(secretFile('a private key, as `wg genkey` prints it', 'app.key')),
+  presharedkeyfile: v.optional(presharedkeyfile),
+  keepalive: v.optional(keepalive),
+  mtu: v.optional(mtu),
+});
+
+/** What a configuration file says instead. */
+const notWithConffile = [
+  'peer',
+  'peerkey',
+  'hublink',
+  'allowedips',
+  'presharedkey',
+  'presharedkeyfile',
+] as const;
 
 const defaultAdditionalBytes = decodeBase64(defaultAdditional) as Uint8Array;
 
@@ -128,48 +164,62 @@ export function secretFileOf({ file }: SecretFile, secretsFolder: string): strin
  */
 export function decodeNetworkOptions(options: Readonly<Record<string, unknown>>): NetworkOptions {
   const ours = Object.fromEntries(ourOptions(options));
-  for (const name of Object.keys(ours)) {
-    if (!optionNames.includes(name)) {
-      throw new Error(`unknown option ${optionPrefix}${name}; there are ${optionNames.join(', ')}`);
+  refuseUnknown(ours, Object.keys(schema.entries));
+  if (ours.conffile === undefined) {
+    for (const name of ['peer', 'peerkey']) {
+      refuseBoth(ours, name, 'hublink');
+      if (ours[name] === undefined && ours.hublink === undefined) {
+        throw new Error(
+          `option ${optionPrefix}${name} is missing: give it with \`-o ${optionPrefix}${name}=…\`, or name the hub’s link ` +
+            `on this host with \`-o ${optionPrefix}hublink=…\``,
+        );
+      }
     }
-  }
-  for (const name of ['peer', 'peerkey']) {
-    refuseBoth(ours, name, 'hublink');
-    if (ours[name] === undefined && ours.hublink === undefined) {
+  } else {
+    const surplus = notWithConffile.find((name) => ours[name] !== undefined);
+    if (surplus !== undefined) {
       throw new Error(
-        `option ${optionPrefix}${name} is missing: give it with \`-o ${optionPrefix}${name}=…\`, or name the hub’s link ` +
-          `on this host with \`-o ${optionPrefix}hublink=…\``,
+        `option ${optionPrefix}${surplus} does not go with ${optionPrefix}conffile, whose peers say it: leave one out`,
       );
     }
   }
   const {
-    peer = unknownHub.peer,
-    peerkey = unknownHub.peerkey,
+    peer,
+    peerkey,
     hublink,
+    conffile,
     seed,
     seedfile,
     additional,
     additionalfile,
     presharedkey,
     presharedkeyfile,
+    keepalive = conffile === undefined ? defaultKeepalive : undefined,
+    mtu = conffile === undefined ? defaultMtu : undefined,
     allowedips,
     exclude,
     ipv6,
     ...rest
   } = decode(schema, ours, `option ${optionPrefix.slice(0, -1)}`);
-  if ((seed === undefined) === (seedfile === undefined)) {
-    const both = seed === undefined ? 'is missing: give it, or' : 'was given beside';
-    throw new Error(`option ${optionPrefix}seed ${both} ${optionPrefix}seedfile; expected one of the two`);
+  const aSeed = seed ?? seedfile;
+  if (aSeed === undefined && conffile === undefined) {
+    throw new Error(
+      `option ${optionPrefix}seed is missing: give it, or ${optionPrefix}seedfile; expected one of the two`,
+    );
   }
+  refuseBoth(ours, 'seed', 'seedfile');
   refuseBoth(ours, 'additional', 'additionalfile');
   refuseBoth(ours, 'presharedkey', 'presharedkeyfile');
   const presharedKey = presharedkey ?? presharedkeyfile;
   return {
     ...rest,
-    peer,
-    peerkey,
-    ...(hublink === undefined ? {} : { hublink }),
-    seed: seed ?? seedfile ?? { file: '' },
+    ...(hublink === undefined ? {} : { hublink, ...unknownHub }),
+    ...(peer === undefined ? {} : { peer }),
+    ...(peerkey === undefined ? {} : { peerkey }),
+    ...(conffile === undefined ? {} : { conffile }),
+    ...(aSeed === undefined ? {} : { seed: aSeed }),
+    ...(keepalive === undefined ? {} : { keepalive }),
+    ...(mtu === undefined ? {} : { mtu }),
     additional: additional ?? additionalfile ?? defaultAdditionalBytes,
     ...(presharedKey === undefined ? {} : { presharedKey }),
     ...(allowedips === undefined ? {} : { allowedips }),
@@ -180,6 +230,28 @@ export function decodeNetworkOptions(options: Readonly<Record<string, unknown>>)
 
 /** The endpoint and key of a hub on this host, until its link was looked at. No link has port 0. */
 const unknownHub = { peer: { host: '127.0.0.1', port: 0 }, peerkey: '' as PublicKey } as const;
+
+/**
+ * Decodes the options of one endpoint.
+ * @throws Error that names the option and what was expected, never its value
+ */
+export function decodeEndpointOptions(options: Readonly<Record<string, unknown>>): EndpointOptions {
+  const ours = Object.fromEntries(ourOptions(options));
+  for (const name of Object.keys(ours)) {
+    if (Object.hasOwn(schema.entries, name) && !Object.hasOwn(endpointSchema.entries, name)) {
+      throw new Error(`option ${optionPrefix}${name} is the network’s: give it to \`docker network create\``);
+    }
+  }
+  refuseUnknown(ours, Object.keys(endpointSchema.entries));
+  return decode(endpointSchema, ours, `option ${optionPrefix.slice(0, -1)}`) as EndpointOptions;
+}
+
+function refuseUnknown(ours: Readonly<Record<string, unknown>>, names: readonly string[]): void {
+  const unknown = Object.keys(ours).find((name) => !names.includes(name));
+  if (unknown !== undefined) {
+    throw new Error(`unknown option ${optionPrefix}${unknown}; there are ${names.join(', ')}`);
+  }
+}
 
 function refuseBoth(ours: Readonly<Record<string, unknown>>, one: string, other: string): void {
   if (ours[one] !== undefined && ours[other] !== undefined) {

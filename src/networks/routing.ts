@@ -1,5 +1,12 @@
 import type { StaticRoute } from '../plugin/api.ts';
-import { coverEverything, covers, formatPrefix, type Prefix, plus } from '../wireguard/address.ts';
+import {
+  coverEverything,
+  covers,
+  formatPrefix,
+  hostPrefix,
+  type Prefix,
+  plus,
+} from '../wireguard/address.ts';
 import type { NetworkOptions } from './options.ts';
 import { allowedIpsOf, type Tunnel } from './tunnel.ts';
 
@@ -30,6 +37,10 @@ export function routing(
     const gateway = tunnel.gateways[index];
     if (gateway !== undefined && exclude.length === 0 && coverEverything(prefixes)) {
       gateways[family === 'ipv4' ? 'Gateway' : 'GatewayIPv6'] = gateway.toString();
+      // The engine refuses a gateway that it has no way to.
+      if (!covers(own, hostPrefix(gateway))) {
+        destinations.add(formatPrefix(hostPrefix(gateway)));
+      }
       continue;
     }
     if (killswitch !== 'off') {

@@ -1,7 +1,7 @@
 import { type Prefix, prefixOf } from '../wireguard/address.ts';
 import { coverage, coverFamily } from '../wireguard/coverage.ts';
 import type { Network } from './network.ts';
-import { allowedIpsOf, peersOf } from './tunnel.ts';
+import { allowedIpsOf, peersOf, type TunnelSecrets } from './tunnel.ts';
 
 type Family = 'ipv4' | 'ipv6';
 
@@ -18,15 +18,16 @@ export interface Scope {
 const families: readonly Family[] = ['ipv4', 'ipv6'];
 const everything = ['0.0.0.0/0', '::/0'].map(prefixOf);
 
-export function scopeOf(network: Network): Scope {
+export function scopeOf(network: Network, secrets: Pick<TunnelSecrets, 'configuration'>): Scope {
   const {
     internal,
-    options: { allowedips, exclude = [] },
+    options: { conffile, allowedips, exclude = [] },
   } = network;
+  const prefixes = allowedIpsOf({ peers: peersOf(network, secrets) });
   return {
-    prefixes: allowedIpsOf({ peers: peersOf(network) }),
+    prefixes,
     excluded: exclude,
-    closed: internal ? [] : closedFamilies(allowedips ?? everything),
+    closed: internal ? [] : closedFamilies(conffile === undefined ? (allowedips ?? everything) : prefixes),
   };
 }
 

@@ -1,10 +1,12 @@
-import { derivePresharedKey, derivePrivateKey } from '../keys/derivation.ts';
+import { derivePresharedKey, derivePrivateKey, type KeyScheme } from '../keys/derivation.ts';
 import { type Address, covers, masked, type Prefix, prefixOf } from '../wireguard/address.ts';
+import type { WgQuickFile } from '../wireguard/config/wg-quick-reader.ts';
 import type { Device } from '../wireguard/device.ts';
 import type { HostPort } from '../wireguard/host-port.ts';
 import type { PresharedKey, PrivateKey, PublicKey } from '../wireguard/key.ts';
 import type { Secret } from '../wireguard/secret.ts';
-import { type Network, subnetOfAddress } from './network.ts';
+import { type Network, type Subnet, subnetOfAddress } from './network.ts';
+import { defaultMtu, type EndpointOptions, type NetworkOptions } from './options.ts';
 
 /** A peer of a tunnel: a peer of WireGuard whose host need not be resolved yet. Absent means unset. */
 export interface TunnelPeer {
@@ -26,11 +28,17 @@ export interface Tunnel {
   readonly peers: readonly TunnelPeer[];
   /** Bytes. */
   readonly mtu: number;
+  /** Of the socket on the host; absent: the kernel chooses. */
+  readonly listenPort?: number;
+  /** Mark of the outer packets; 0 is none. */
+  readonly fwmark?: number;
 }
 
 /** What the keys of a network's tunnels come from, as it was read. */
 export interface TunnelSecrets {
-  readonly seed: Secret;
+  readonly seed?: Secret;
+  /** What is in the configuration file of the network. */
+  readonly configuration?: WgQuickFile;
   /** The key itself, instead of one that is derived. */
   readonly privateKey?: PrivateKey;
   readonly additional: Uint8Array;
@@ -38,44 +46,75 @@ export interface TunnelSecrets {
   readonly presharedKey?: 'derived' | PresharedKey;
 }
 
+/** Made-up gateways of a container that has no subnet: link-local, and the link has no neighbours to ask. */
+const onLink = { ipv4: prefixOf('169.254.1.1/32').address, ipv6: prefixOf('fe80::1/128').address };
+
 const everything = [prefixOf('0.0.0.0/0'), prefixOf('::/0')];
 
 /**
  * The tunnel of an endpoint.
  * @throws Error for an address that is in none of the network's subnets
  */
-export function tunnelOf(network: Network, addresses: readonly Prefix[], secrets: TunnelSecrets): Tunnel {
+export function tunnelOf(
+  network: Network,
+  addresses: readonly Prefix[],
+  secrets: TunnelSecrets,
+  own: Pick<EndpointOptions, 'keepalive' | 'mtu'> = {},
+): Tunnel {
   const gateways = addresses.map((address) => {
+    if (network.isOnePeer) {
+      return onLink[address.address.kind()];
+    }
     const subnet = subnetOfAddress(network, address);
     if (subnet === undefined) {
       throw new Error(`${address.address.toString()} is in no subnet of network ${network.networkId}`);
     }
     return subnet.gateway.address;
   });
-  const { seed, additional } = secrets;
-  const { derivation } = network.options;
-  const address = derivationAddress(addresses);
-  const presharedKey =
-    secrets.presharedKey === 'derived'
-      ? derivePresharedKey({ seed, additional }, address)
-      : secrets.presharedKey;
+  const { configuration } = secrets;
+  const { mtu, derivation } = network.options;
+  const derive = <Key>(key: (scheme: KeyScheme, address: Address) => Key): Key => {
+    const { seed, additional } = secrets;
+    if (seed === undefined) {
+      throw new Error(`network ${network.networkId} has neither a seed nor a private key`);
+    }
+    return key({ seed, additional, derivation }, derivationAddress(addresses));
+  };
+  const presharedKey = secrets.presharedKey === 'derived' ? derive(derivePresharedKey) : secrets.presharedKey;
+  const { fwmark } = configuration ?? {};
+  const listenPort = network.isOnePeer ? configuration?.listenPort : undefined;
   return {
     addresses,
     gateways,
-    privateKey: secrets.privateKey ?? derivePrivateKey({ seed, additional, derivation }, address),
-    peers: peersOf(network).map((peer) => ({ ...peer, ...(presharedKey && { presharedKey }) })),
-    mtu: network.options.mtu,
+    privateKey: secrets.privateKey ?? configuration?.privateKey ?? derive(derivePrivateKey),
+    peers: peersOf(network, secrets).map((peer) => ({
+      ...peer,
+      ...(presharedKey && { presharedKey }),
+      ...(own.keepalive !== undefined && { persistentKeepaliveInterval: own.keepalive }),
+    })),
+    mtu: own.mtu ?? mtu ?? configuration?.mtu ?? defaultMtu,
+    ...(listenPort !== undefined && { listenPort }),
+    ...(fwmark !== undefined && { fwmark }),
   };
 }
 
-/** The peers of every tunnel of a network, without preshared keys. */
-export function peersOf(network: Network): readonly TunnelPeer[] {
+/** The peers of every tunnel of a network, without the preshared keys that its options name. */
+export function peersOf(
+  network: Network,
+  { configuration }: Pick<TunnelSecrets, 'configuration'>,
+): readonly TunnelPeer[] {
   const { peer, peerkey, keepalive } = network.options;
+  if (peer === undefined || peerkey === undefined) {
+    return (configuration?.peers ?? []).map(({ line: _, ...ofFile }) => ({
+      ...ofFile,
+      ...(keepalive !== undefined && { persistentKeepaliveInterval: keepalive }),
+    }));
+  }
   return [
     {
       publicKey: peerkey,
       endpoint: peer,
-      persistentKeepaliveInterval: keepalive,
+      ...(keepalive !== undefined && { persistentKeepaliveInterval: keepalive }),
       allowedIps: hubAllowedIps(network),
     },
   ];
@@ -91,11 +130,13 @@ export function allowedIpsOf({ peers }: { readonly peers: readonly TunnelPeer[] 
  * @param addresses of the peers' hosts; a peer whose host has none comes without an endpoint
  */
 export function resolved(
-  { privateKey, peers }: Tunnel,
+  { privateKey, listenPort, fwmark, peers }: Tunnel,
   addresses: ReadonlyMap<string, Address | undefined>,
 ): Device {
   return {
     privateKey,
+    ...(listenPort !== undefined && { listenPort }),
+    ...(fwmark !== undefined && { fwmark }),
     peers: peers.map(({ endpoint, ...peer }) => {
       const address = endpoint && addresses.get(endpoint.host);
       return endpoint && address ? { ...peer, endpoint: { address, port: endpoint.port } } : peer;
@@ -103,7 +144,16 @@ export function resolved(
   };
 }
 
-function hubAllowedIps({ internal, options, subnets }: Network): readonly Prefix[] {
+/** The allowed IPs of the hub, where the network’s options name one. */
+export function hubAllowedIps({
+  internal,
+  options,
+  subnets,
+}: {
+  readonly internal: boolean;
+  readonly options: Pick<NetworkOptions, 'allowedips'>;
+  readonly subnets: readonly Pick<Subnet, 'pool'>[];
+}): readonly Prefix[] {
   const asked = internal ? [] : (options.allowedips ?? everything);
   // The subnet always: its other containers are reached through the hub.
   const missing = subnets

@@ -10,6 +10,8 @@ export interface Endpoint {
   readonly networkId: string;
   /** Each with the length of its subnet. */
   readonly addresses: readonly Prefix[];
+  /** Our options of the endpoint as they were given, by their names less the prefix. */
+  readonly options?: Readonly<Record<string, unknown>> | undefined;
   /** Were DNS servers named for the container? Not known of endpoints that 0.1 made. */
   readonly hasDnsServers?: boolean | undefined;
 }
@@ -49,6 +51,7 @@ const endpointFields = v.object({
     v.array(v.pipe(v.string(), parsed(parsePrefix, 'expected an address with a prefix length'))),
     v.minLength(1, 'expected an address'),
   ),
+  options: v.optional(v.record(v.string(), v.unknown())),
   hasDnsServers: v.optional(v.boolean()),
 });
 

@@ -32,6 +32,7 @@ export interface Store {
   /** This boot of the machine. */
   readonly bootId: string;
   network(networkId: string): Network | undefined;
+  networks(): readonly Network[];
   /** Why a network that is on disk cannot be used, as after a downgrade. Its record stays as it is. */
   unusableNetwork(networkId: string): string | undefined;
   endpoint(endpointId: string): Endpoint | undefined;
@@ -177,6 +178,7 @@ export async function openStore(folder: string, log: Log): Promise<Store> {
   return {
     bootId,
     network: (networkId) => networks.get(networkId),
+    networks: () => [...networks.values()],
     unusableNetwork: (networkId) => unusable.get(networkId),
     endpoint: (endpointId) => endpoints.get(endpointId),
     endpointAt: (networkId, address) => endpoints.get(holders.get(placeOf(networkId, address)) ?? ''),

@@ -19,6 +19,11 @@ export function parseHostPort(text: string): HostPort | undefined {
   return fits ? { host, port: Number(port) } : undefined;
 }
 
+/** The text that parseHostPort reads. */
+export function formatHostPort({ host, port }: HostPort): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
 /** RFC 1123 section 2.1; a last label of digits alone would be a mistyped address. */
 function isHostName(text: string): boolean {
   const label = /^[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$/;

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { EndpointState } from '../../src/driver/lifecycle.ts';
 import { createStatus, type Health } from '../../src/driver/status.ts';
 import type { Place } from '../../src/links/links.ts';
+import { peersOf } from '../../src/networks/tunnel.ts';
 import { type Address, parseAddress, prefixOf } from '../../src/wireguard/address.ts';
 import { parsePublicKey } from '../../src/wireguard/key.ts';
 import type { LinkStatus, PeerStatus } from '../../src/wireguard/status.ts';
@@ -63,6 +64,7 @@ async function statusOf({
     lifecycle: {
       endpoints: () => [state],
       network: () => network({ options: { ...articleOptions, ...options } }),
+      peers: () => peersOf(network({ options: { ...articleOptions, ...options } }), {}),
     },
     links: {
       async read(place) {

@@ -260,7 +260,7 @@ test('any good options are decoded to what they say', () => {
           }),
         );
         assert.deepEqual(options.peer, { host: hub.host, port });
-        assert.deepEqual(Buffer.from(options.peerkey, 'base64'), Buffer.from(key));
+        assert.deepEqual(Buffer.from(options.peerkey ?? '', 'base64'), Buffer.from(key));
         assert(options.seed instanceof Secret);
         assert.deepEqual(options.seed.reveal(), seedBytes);
         assert.deepEqual(options.additional, additional);

@@ -218,7 +218,7 @@ function tunnelIn(made: Network, index = 0): Pick<Tunnel, 'addresses' | 'gateway
   return {
     addresses: [{ address: plus(gateway.address, 1n), length: pool.length }],
     gateways: [gateway.address],
-    peers: peersOf(made),
+    peers: peersOf(made, {}),
   };
 }
 

@@ -23,14 +23,14 @@ test('the scope of a network: its own IPv6 opens nothing, and --internal closes 
   const most = network({
     options: { ...articleOptions, allowedips: '0.0.0.0/1,128.0.0.0/2', ipv6: 'fd12::/64' },
   });
-  assert.deepEqual(scopeOf(most).closed, ['ipv6']);
+  assert.deepEqual(scopeOf(most, {}).closed, ['ipv6']);
   assert(isIpv6Implied(most));
   assert(!isIpv6Implied(network()));
-  const { prefixes, closed: none } = scopeOf(network({ internal: true }));
+  const { prefixes, closed: none } = scopeOf(network({ internal: true }), {});
   assert.deepEqual([prefixes.map(formatPrefix), none], [['192.168.5.0/24'], []]);
   const excepting = network({ options: { ...articleOptions, exclude: '10.1.2.3/8' } });
-  assert.deepEqual(scopeOf(excepting).excluded.map(formatPrefix), ['10.0.0.0/8']);
-  assert.deepEqual(scopeOf(excepting).closed, ['ipv4', 'ipv6']);
+  assert.deepEqual(scopeOf(excepting, {}).excluded.map(formatPrefix), ['10.0.0.0/8']);
+  assert.deepEqual(scopeOf(excepting, {}).closed, ['ipv4', 'ipv6']);
 });
 
 test('exclude: not with --internal nor without the kill switch, and nothing of the subnet', () => {

@@ -113,7 +113,7 @@ test('two peers: the routes are to both, and one whose name does not resolve com
 
 test('a split tunnel has routes of the families that the container has an address of', () => {
   const options = { ...articleOptions, allowedips: '10.0.0.0/8,fd12::/32' };
-  const peers = peersOf(network({ options }));
+  const peers = peersOf(network({ options }), {});
   const [v4, v6] = [prefixOf('192.168.5.2/24'), prefixOf('fd12:0:0:5::2/64')];
   const destinations = (addresses: (typeof v4)[]) =>
     routing({ addresses, gateways: [], peers }, { killswitch: 'off' }).StaticRoutes.map(

@@ -38,7 +38,7 @@ function expectNetworks(store: Store): void {
     const { options, internal, subnets } = store.network(id(name)) ?? assert.fail(name);
     const { peer, mtu, keepalive, killswitch, derivation, allowedips } = options;
     return {
-      peer: `${peer.host} ${peer.port}`,
+      peer: `${peer?.host} ${peer?.port}`,
       mtu,
       keepalive,
       killswitch,

@@ -1,0 +1,230 @@
+import { fstatSync } from 'node:fs';
+import writeFileAtomic from 'write-file-atomic';
+import { derivePresharedKey, derivePrivateKey } from '../keys/derivation.ts';
+import { hostsOf } from '../keys/ranges.ts';
+import { isWithin } from '../keys/selection.ts';
+import { ipv6PrefixOf } from '../networks/ipv6.ts';
+import {
+  type Address,
+  covers,
+  formatPrefix,
+  hostPrefix,
+  masked,
+  type Prefix,
+  parseAddress,
+  parsePrefix,
+  prefixOf,
+  sameAddress,
+} from '../wireguard/address.ts';
+import { clientConfig } from '../wireguard/config/client.ts';
+import { type HostPort, parseHostPort } from '../wireguard/host-port.ts';
+import { type PublicKey, parsePublicKey, publicKeyOf } from '../wireguard/key.ts';
+import { everyValue, strictCommand, UsageError, wholeNumber } from './command.ts';
+import { askForNetwork, type KnownNetwork } from './engine-network.ts';
+import { engineOption, secretsOption } from './host-options.ts';
+import { keyOptions, keySchemeOf } from './key-options.ts';
+import { qrAsPng, qrAsSvg, qrForTerminal } from './qr.ts';
+
+const defaultKeepalive = 25;
+const everything = [prefixOf('0.0.0.0/0'), prefixOf('::/0')];
+
+export default strictCommand({
+  meta: {
+    name: 'client-config',
+    description: 'Write the configuration of a laptop, a phone or a server at an address of a network',
+  },
+  args: {
+    network: {
+      type: 'string',
+      valueHint: 'NAME',
+      description: 'Take keys, hub and all else from this network of the engine, or of a Swarm’s manager',
+    },
+    ...keyOptions,
+    ...secretsOption,
+    ...engineOption,
+    'hub-key': { type: 'string', valueHint: 'KEY', description: 'The hub’s public key, without --network' },
+    endpoint: {
+      type: 'string',
+      valueHint: 'HOST:PORT',
+      description: 'Where the client reaches the hub (Default: where containers do)',
+    },
+    'allowed-ips': {
+      type: 'string',
+      valueHint: 'PREFIX,…',
+      description: 'What the client sends into the tunnel (Default: what the network’s containers do)',
+    },
+    dns: {
+      type: 'string',
+      valueHint: 'SERVER,…',
+      description: 'DNS servers and search domains of the client',
+    },
+    keepalive: { type: 'string', valueHint: 'SECONDS', description: 'Between keepalives; 0 is off' },
+    mtu: { type: 'string', valueHint: 'BYTES', description: 'The MTU of the client’s link' },
+    qr: {
+      type: 'boolean',
+      description: 'Draw it as a code that WireGuard’s apps scan; --qr=FILE.png or FILE.svg writes a picture',
+    },
+    output: {
+      type: 'string',
+      valueHint: 'FILE',
+      description: 'The file to write, for its owner alone (Default: stdout)',
+    },
+    address: {
+      type: 'positional',
+      required: false,
+      valueHint: 'ADDRESS',
+      description: 'The client’s address',
+    },
+  },
+  maxPositionals: 1,
+  optionalValues: ['qr'],
+  async run(args, _positionals, rawArgs) {
+    const address = addressArgument(args.address);
+    const known = args.network === undefined ? undefined : await askForNetwork(args, args.network, []);
+    const hubKey = known?.hubKey ?? hubKeyArgument(args['hub-key']);
+    const endpoint = endpointOf(args.endpoint, known?.peer);
+    const picture = pictureOf(rawArgs);
+    if (known !== undefined) {
+      refuseForeign(known, address, args.network ?? '');
+    }
+    const scheme = known?.scheme ?? (await keySchemeOf(args));
+    const privateKey = derivePrivateKey(scheme, address);
+    const presharedKey =
+      known?.presharedKey === 'derived' ? derivePresharedKey(scheme, address) : known?.presharedKey;
+    const own = hostPrefix(address);
+    const mtu = args.mtu === undefined ? known?.mtu : wholeNumber('mtu', 576, 65535, args.mtu);
+    const text = clientConfig({
+      comment: `wgdriver client-config ${address.toString()}`,
+      privateKey,
+      addresses: [own, ...(known?.ipv6 && address.kind() === 'ipv4' ? [ipv6PrefixOf(known.ipv6, own)] : [])],
+      dns: everyValue('dns', rawArgs),
+      ...(mtu !== undefined && { mtu }),
+      hub: {
+        publicKey: hubKey,
+        ...(presharedKey && { presharedKey }),
+        endpoint,
+        persistentKeepaliveInterval:
+          args.keepalive === undefined
+            ? (known?.keepalive ?? defaultKeepalive)
+            : wholeNumber('keepalive', 0, 65535, args.keepalive),
+        allowedIps: allowedIpsOf(everyValue('allowed-ips', rawArgs), known),
+      },
+    });
+    await write(text, args.output, picture);
+    note(`the hub needs a peer of the public key ${publicKeyOf(privateKey)} at ${address.toString()}`);
+  },
+});
+
+function addressArgument(text: string | undefined): Address {
+  const address = parseAddress(text ?? '');
+  if (address === undefined) {
+    throw new UsageError('expected the client’s address as an argument, such as 192.168.5.9');
+  }
+  return address;
+}
+
+function hubKeyArgument(text: string | undefined): PublicKey {
+  const key = parsePublicKey(text ?? '');
+  if (key === undefined) {
+    throw new UsageError(
+      'expected --network, or --hub-key with the hub’s public key, as `wg pubkey` prints it',
+    );
+  }
+  return key;
+}
+
+function endpointOf(text: string | undefined, ofNetwork: HostPort | undefined): HostPort {
+  const endpoint = text === undefined ? ofNetwork : parseHostPort(text);
+  if (endpoint === undefined) {
+    throw new UsageError('option --endpoint: expected host:port, such as vpn.example.org:51820');
+  }
+  return endpoint;
+}
+
+function allowedIpsOf(texts: readonly string[], known: KnownNetwork | undefined): readonly Prefix[] {
+  if (texts.length === 0) {
+    return known?.allowedIps ?? everything;
+  }
+  return texts.map((text) => {
+    const prefix = parsePrefix(text);
+    if (prefix === undefined) {
+      throw new UsageError('option --allowed-ips: expected prefixes, such as 192.168.5.0/24,10.0.0.0/8');
+    }
+    return masked(prefix);
+  });
+}
+
+/** @throws Error for an address that the network’s hub would not have a peer for */
+function refuseForeign({ subnets }: KnownNetwork, address: Address, name: string): void {
+  const subnet = subnets.find((known) => covers(known.subnet, hostPrefix(address)));
+  if (subnet === undefined || !isWithin(hostsOf(subnet.subnet), address)) {
+    const names = subnets.map((known) => formatPrefix(known.subnet)).join(' or ');
+    throw new Error(`network ${name}: expected an address for a host of ${names}, got ${address.toString()}`);
+  }
+  const hub = subnet.gateway ?? hostsOf(subnet.subnet).first;
+  if (sameAddress(hub, address)) {
+    throw new Error(`network ${name}: ${address.toString()} is the hub’s own address`);
+  }
+  if (![...subnet.auxiliaryAddresses.values()].some((reserved) => sameAddress(reserved, address))) {
+    process.stderr.write(
+      `wgdriver: warning: the engine may give ${address.toString()} to a container as well, with the same key: keep ` +
+        'it free with --aux-address NAME=ADDRESS when the network is created, or with --ip-range\n',
+    );
+  }
+}
+
+interface Picture {
+  readonly kind: 'terminal' | 'svg' | 'png';
+  readonly file: string;
+}
+
+/** What `--qr` asks for; undefined if nothing. */
+function pictureOf(rawArgs: readonly string[]): Picture | undefined {
+  const option = rawArgs.find((argument) => argument === '--qr' || argument.startsWith('--qr='));
+  if (option === undefined || option === '--qr=false') {
+    return undefined;
+  }
+  if (option === '--qr' || option === '--qr=true') {
+    return { kind: 'terminal', file: '' };
+  }
+  const file = option.slice('--qr='.length);
+  const kind = /\.(svg|png)$/.exec(file)?.[1];
+  if (kind !== 'svg' && kind !== 'png') {
+    throw new UsageError('option --qr: expected no value, or a file whose name ends in .png or .svg');
+  }
+  return { kind, file };
+}
+
+/** A private key goes to the terminal, a pipe, or a file that its owner alone can read. */
+async function write(text: string, output: string | undefined, picture: Picture | undefined): Promise<void> {
+  if (output !== undefined) {
+    await writeFileAtomic(output, text, { mode: 0o600 });
+    note(`${output} holds a private key: its mode is 0600, and it belongs to this client alone`);
+  }
+  if (picture !== undefined && picture.kind !== 'terminal') {
+    await writeFileAtomic(picture.file, picture.kind === 'svg' ? qrAsSvg(text) : qrAsPng(text), {
+      mode: 0o600,
+    });
+    note(`${picture.file} shows a private key: its mode is 0600, and it belongs to this client alone`);
+  }
+  if (picture?.kind === 'terminal' || (output === undefined && picture === undefined)) {
+    refuseOpenFile();
+    process.stdout.write(picture === undefined ? text : qrForTerminal(text));
+    note('what is above holds a private key');
+  }
+}
+
+/** @throws Error if stdout is a file that others can read, as of a shell’s `>` */
+function refuseOpenFile(): void {
+  const { mode } = fstatSync(1);
+  // S_IFMT and S_IFREG.
+  if ((mode & 0o170000) === 0o100000 && (mode & 0o077) !== 0) {
+    throw new Error(
+      'stdout is a file that others can read, and a private key is to go there: use --output FILE',
+    );
+  }
+}
+
+function note(text: string): void {
+  process.stderr.write(`wgdriver: ${text}\n`);
+}

@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, type TestContext, test } from 'node:test';
+import { formatPrefix } from '../../src/wireguard/address.ts';
+import { readWgQuick } from '../../src/wireguard/config/wg-quick-reader.ts';
+import { publicKeyOf } from '../../src/wireguard/key.ts';
+import { answers, serveUnix } from '../support/unix-server.ts';
+import { bundle, wgdriver } from '../support/wgdriver.ts';
+
+const hubKey = '3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08=';
+const clientKey = '+Pm8wi17cOoQ/QvaBq/WLcslAcgX1cCkrJA5dG57nU8=';
+const privateKey = 'IJftaHjgELSRD3PXllSPn3EpiVmrEjQupVynwcfu8FE=';
+const scheme = ['--seed', 'dGVzdHNlZWQK', '--additional', 'dGVzdGFkZGl0aW9uYWwK'];
+const hub = ['--hub-key', hubKey, '--endpoint', 'hub.example.org:51820'];
+
+let folder: string;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'wgdriver-client-'));
+});
+after(() => rm(folder, { recursive: true }));
+
+const config = (...args: string[]) => wgdriver(['client-config', ...scheme, ...hub, ...args]);
+
+test('a file for wg-quick: the address’s own key, the hub, and everything into the tunnel', async () => {
+  const { status, stdout, stderr } = await config('192.168.5.2', '--dns', '192.168.5.1,example.org');
+  assert.equal(status, 0, stderr);
+  const file = readWgQuick(stdout);
+  assert.equal(file.privateKey?.toBase64(), privateKey);
+  assert.deepEqual(file.addresses.map(formatPrefix), ['192.168.5.2/32']);
+  assert.deepEqual([file.dns, file.searchDomains], [['192.168.5.1'], ['example.org']]);
+  assert.deepEqual(
+    file.peers.map(({ allowedIps, line: _, ...peer }) => ({
+      ...peer,
+      allowedIps: allowedIps.map(formatPrefix),
+    })),
+    [
+      {
+        publicKey: hubKey,
+        endpoint: { host: 'hub.example.org', port: 51820 },
+        persistentKeepaliveInterval: 25,
+        allowedIps: ['0.0.0.0/0', '::/0'],
+      },
+    ],
+  );
+  assert.match(stderr, /^wgdriver: what is above holds a private key$/m);
+  assert.match(
+    stderr,
+    new RegExp(`the hub needs a peer of the public key ${clientKey.replaceAll('+', '\\+')} at`),
+  );
+  assert(!stderr.includes(privateKey));
+  const other = readWgQuick(
+    (await config('192.168.5.2', '--allowed-ips', '10.0.0.5/8', '--keepalive', '0', '--mtu', '1300')).stdout,
+  );
+  assert.deepEqual(other.peers[0]?.allowedIps.map(formatPrefix), ['10.0.0.0/8']);
+  assert.deepEqual([other.peers[0]?.persistentKeepaliveInterval, other.mtu], [0, 1300]);
+});
+
+test('--network: all of it from the engine; the address is to be kept free', async (t: TestContext) => {
+  const wgnet = {
+    Name: 'wgnet',
+    Driver: 'wireguard-plugin',
+    IPAM: {
+      Config: [
+        { Subnet: '192.168.5.0/29', Gateway: '192.168.5.1', AuxiliaryAddresses: { laptop: '192.168.5.2' } },
+      ],
+    },
+    Options: {
+      'io.bestov.wg.peer': '[2001:db8::1]:7000',
+      'io.bestov.wg.peerkey': hubKey,
+      'io.bestov.wg.seed': 'dGVzdHNlZWQK',
+      'io.bestov.wg.additional': 'dGVzdGFkZGl0aW9uYWwK',
+      'io.bestov.wg.allowedips': '10.0.0.0/8',
+      'io.bestov.wg.keepalive': '15',
+      'io.bestov.wg.mtu': '1400',
+      'io.bestov.wg.presharedkey': 'derived',
+      'io.bestov.wg.ipv6': 'fd12::/64',
+    },
+  };
+  const { socketPath } = await serveUnix(t, answers({ '/networks/wgnet': wgnet }));
+  const ask = (...args: string[]) =>
+    wgdriver(['client-config', '--docker-socket', socketPath, '--network', 'wgnet', ...args]);
+  const { stdout, stderr } = await ask('192.168.5.2');
+  const { addresses, mtu, peers } = readWgQuick(stdout);
+  assert.deepEqual(addresses.map(formatPrefix), ['192.168.5.2/32', 'fd12::c0a8:502/128']);
+  assert.equal(mtu, 1400);
+  const [peer] = peers;
+  assert.deepEqual(peer?.endpoint, { host: '2001:db8::1', port: 7000 });
+  assert.equal(peer?.persistentKeepaliveInterval, 15);
+  assert.equal(peer?.presharedKey?.toBase64(), 'xy/E4uqJb45RI4OKtF9q1/v+fhv7ePpq0hFPiPtlrg4=');
+  assert.deepEqual(peer?.allowedIps.map(formatPrefix), ['10.0.0.0/8', '192.168.5.0/29']);
+  assert.doesNotMatch(stderr, /the engine may give/);
+
+  assert.match(
+    (await ask('192.168.5.3')).stderr,
+    /warning: the engine may give 192\.168\.5\.3 to a container as well/,
+  );
+  for (const [address, message] of [
+    ['192.168.5.1', /network wgnet: 192\.168\.5\.1 is the hub’s own address/],
+    [
+      '192.168.6.2',
+      /network wgnet: expected an address for a host of 192\.168\.5\.0\/29, got 192\.168\.6\.2/,
+    ],
+    ['192.168.5.7', /expected an address for a host of/],
+  ] as const) {
+    const refused = await ask(address);
+    assert.match(refused.stderr, message);
+    assert.deepEqual([refused.status, refused.stdout], [1, '']);
+  }
+});
+
+test('files are for their owner alone, and it says so', async () => {
+  for (const [option, name, begins] of [
+    ['--output', 'client.conf', '# wgdriver client-config'],
+    ['--qr', 'client.png', '\u0089PNG'],
+    ['--qr', 'client.svg', '<svg '],
+  ] as const) {
+    const file = join(folder, name);
+    const { stdout, stderr, status } = await config('192.168.5.2', `${option}=${file}`);
+    assert.equal(status, 0, stderr);
+    assert.equal(stdout, '');
+    assert.equal((await stat(file)).mode & 0o777, 0o600);
+    assert((await readFile(file, 'latin1')).startsWith(begins));
+    assert.match(stderr, new RegExp(`${name} (?:holds|shows) a private key: its mode is 0600`));
+  }
+});
+
+test('--qr draws the code', async () => {
+  const { stdout } = await config('192.168.5.2', '--qr');
+  assert(stdout.startsWith('\u001b[30;107m') && stdout.includes('▀'), stdout);
+  assert(!stdout.includes('PrivateKey'));
+});
+
+test('a private key goes to no file that others can read', () => {
+  const script = 'umask 022; "$@" >"$OUT"';
+  const { status, stderr } = spawnSync(
+    'sh',
+    ['-c', script, 'sh', process.execPath, bundle, 'client-config', ...scheme, ...hub, '192.168.5.2'],
+    { encoding: 'utf8', env: { ...process.env, OUT: join(folder, 'open') } },
+  );
+  assert.equal(status, 1);
+  assert.match(
+    stderr,
+    /stdout is a file that others can read, and a private key is to go there: use --output/,
+  );
+  assert.equal(execFileSync('cat', [join(folder, 'open')], { encoding: 'utf8' }), '');
+});
+
+test('the public key that it names is that of the private key', async () => {
+  const { privateKey: key } = readWgQuick((await config('192.168.5.2')).stdout);
+  assert(key);
+  assert.equal(publicKeyOf(key), clientKey);
+});
+
+for (const [what, args, message] of [
+  ['no address', hub, /expected the client’s address as an argument/],
+  ['an address that is none', [...hub, '192.168.5'], /expected the client’s address/],
+  ['no hub', ['192.168.5.2'], /expected --network, or --hub-key/],
+  ['no endpoint', ['192.168.5.2', '--hub-key', hubKey], /option --endpoint: expected host:port/],
+  [
+    'an endpoint that is none',
+    [...hub, '192.168.5.2', '--endpoint', 'x'],
+    /option --endpoint: expected host:port/,
+  ],
+  [
+    'prefixes that are none',
+    [...hub, '192.168.5.2', '--allowed-ips', 'all'],
+    /option --allowed-ips: expected prefixes/,
+  ],
+  [
+    'a picture of another kind',
+    [...hub, '192.168.5.2', '--qr=x.gif'],
+    /option --qr: expected no value, or a file/,
+  ],
+  ['two addresses', [...hub, '192.168.5.2', '192.168.5.3'], /unexpected argument 192\.168\.5\.3/],
+] as const) {
+  test(`wrong arguments, ${what}: one line and status 2`, async () => {
+    const { status, stdout, stderr } = await wgdriver(['client-config', ...scheme, ...args]);
+    const lines = stderr.split('\n').filter((line) => !line.includes('warning'));
+    assert.equal(lines.length, 2, stderr);
+    assert.match(lines[0] ?? '', message);
+    assert.deepEqual([status, stdout], [2, '']);
+  });
+}

@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { containerAddresses, refuseUnfit, unheeded } from '../../src/networks/conf-file.ts';
+import type { Network } from '../../src/networks/network.ts';
+import { decodeEndpointOptions } from '../../src/networks/options.ts';
+import { routing } from '../../src/networks/routing.ts';
+import { scopeOf } from '../../src/networks/scope.ts';
+import { resolved, tunnelOf } from '../../src/networks/tunnel.ts';
+import { formatPrefix, prefixOf } from '../../src/wireguard/address.ts';
+import { readWgQuick } from '../../src/wireguard/config/wg-quick-reader.ts';
+import { articleOptions, network, peerKeyText } from '../support/networks.ts';
+
+const privateKey = 'OD0JlvJhFEG9g2hSLJ3qYKccX2nZRefM8ha8p7T1U1I=';
+const psk = 'xy/E4uqJb45RI4OKtF9q1/v+fhv7ePpq0hFPiPtlrg4=';
+const peer = (more = '') =>
+  `[Peer]\nPublicKey = ${peerKeyText}\nAllowedIPs = 0.0.0.0/0, ::/0\nEndpoint = vpn.example.org:51820\n${more}`;
+const own = (more = '') =>
+  `[Interface]\nPrivateKey = ${privateKey}\nAddress = 10.2.0.2/32, fd00::2/128\n${more}`;
+
+const conffile = { conffile: 'app.conf' };
+const onePeer = (options = {}) =>
+  network({ subnets: [['0.0.0.0/0', '']], options: { ...conffile, ...options } });
+const { seed, additional } = articleOptions;
+const derived = (options = {}) => network({ options: { ...conffile, seed, additional, ...options } });
+
+const tunnel = (made: Network, text: string, addresses: string[], options = {}) => {
+  const configuration = readWgQuick(text);
+  refuseUnfit(made, configuration);
+  return tunnelOf(made, addresses.map(prefixOf), { configuration, additional: new Uint8Array() }, options);
+};
+
+test('a network without pools is its file’s one peer: key, peers, MTU, mark and port are the file’s', () => {
+  const text = own('MTU = 1380\nFwMark = 0x10\nListenPort = 7\n') + peer(`PresharedKey = ${psk}\n`);
+  const made = tunnel(onePeer(), text, ['10.2.0.2/32', 'fd00::2/128']);
+  assert.equal(made.privateKey.toBase64(), privateKey);
+  assert.equal(made.mtu, 1380);
+  const [first, ...rest] = made.peers;
+  assert.deepEqual(rest, []);
+  assert.equal(first?.presharedKey?.toBase64(), psk);
+  assert.deepEqual(first?.endpoint, { host: 'vpn.example.org', port: 51820 });
+  assert.equal(first?.persistentKeepaliveInterval, undefined);
+  const { fwmark, listenPort, peers } = resolved(made, new Map());
+  assert.deepEqual([fwmark, listenPort], [16, 7]);
+  assert.deepEqual(Object.keys(peers[0] ?? {}).sort(), ['allowedIps', 'presharedKey', 'publicKey']);
+});
+
+test('its gateways are made up, and have routes of their own', () => {
+  const made = tunnel(onePeer(), own() + peer(), ['10.2.0.2/32', 'fd00::2/128']);
+  assert.deepEqual(routing(made, onePeer().options), {
+    Gateway: '169.254.1.1',
+    GatewayIPv6: 'fe80::1',
+    StaticRoutes: ['169.254.1.1/32', 'fe80::1/128'].map((Destination) => ({
+      Destination,
+      RouteType: 1,
+      NextHop: '',
+    })),
+  });
+});
+
+test('what a file sends into the tunnel closes both families, as `allowedips` would', () => {
+  const of = (allowedIps: string) => {
+    const configuration = readWgQuick(own() + peer().replace('0.0.0.0/0, ::/0', allowedIps));
+    const { prefixes, closed } = scopeOf(onePeer(), { configuration });
+    return [prefixes.map(formatPrefix), closed];
+  };
+  assert.deepEqual(of('0.0.0.0/0'), [['0.0.0.0/0'], ['ipv4', 'ipv6']]);
+  assert.deepEqual(of('10.0.0.0/8'), [['10.0.0.0/8'], []]);
+});
+
+test('options of the network win over the file, and those of an endpoint over both', () => {
+  const text = own('MTU = 1380\n') + peer('PersistentKeepalive = 15\n');
+  const of = (options: object, endpoint = {}) => {
+    const made = tunnel(onePeer(options), text, ['10.2.0.2/32'], endpoint);
+    return [made.mtu, made.peers[0]?.persistentKeepaliveInterval];
+  };
+  assert.deepEqual(of({}), [1380, 15]);
+  assert.deepEqual(of({ mtu: '1300', keepalive: '0' }), [1300, 0]);
+  assert.deepEqual(of({ mtu: '1300' }, { mtu: 1290, keepalive: 7 }), [1290, 7]);
+});
+
+test('without a private key it gives the peers, and the seed the key of each address', () => {
+  const configuration = readWgQuick(peer());
+  const network = derived();
+  refuseUnfit(network, configuration);
+  const key = (address: string) =>
+    tunnelOf(network, [prefixOf(address)], {
+      configuration,
+      seed: network.options.seed as never,
+      additional: network.options.additional as Uint8Array,
+    }).privateKey.toBase64();
+  assert.equal(key('192.168.5.2/24'), 'IJftaHjgELSRD3PXllSPn3EpiVmrEjQupVynwcfu8FE=');
+  assert.notEqual(key('192.168.5.3/24'), key('192.168.5.2/24'));
+});
+
+test('what is not done with a file has words', () => {
+  const text = own('Address = 10.3.0.2/24\nPostUp = x\nSaveConfig = true\nListenPort = 7\n');
+  assert.deepEqual(unheeded(onePeer(), readWgQuick(text + peer())), [
+    'PostUp, SaveConfig of the configuration file are never obeyed',
+    'no container gets 10.3.0.2/24 of the configuration file: the engine takes one address of each family',
+  ]);
+  assert.deepEqual(containerAddresses(readWgQuick(text)).map(formatPrefix), ['10.2.0.2/32', 'fd00::2/128']);
+  const [addresses, port] = unheeded(
+    derived(),
+    readWgQuick(`[Interface]\nAddress = 10.3.0.2/24\nListenPort = 7\n${peer()}`),
+  );
+  assert.match(addresses ?? '', /no container gets 10\.3\.0\.2\/24 .*: the engine gives addresses/);
+  assert.match(port ?? '', /ListenPort .* passed over/);
+  assert.deepEqual(unheeded(onePeer(), readWgQuick(own() + peer())), []);
+});
+
+test('options that a file says instead, or knows nothing of', () => {
+  for (const [options, message] of [
+    [{ peer: '192.0.2.1:1' }, /option io\.bestov\.wg\.peer does not go with io\.bestov\.wg\.conffile/],
+    [{ peerkey: peerKeyText }, /peerkey does not go with/],
+    [{ allowedips: '10.0.0.0/8' }, /allowedips does not go with/],
+    [{ presharedkey: 'derived' }, /presharedkey does not go with/],
+    [{ presharedkeyfile: 'app.psk' }, /presharedkeyfile does not go with/],
+    [{ ipv6: 'fd12::/64' }, /ipv6 does not go with io\.bestov\.wg\.conffile/],
+    [{ seedfile: 'app.seed' }, /seed was given beside/],
+  ] as const) {
+    assert.throws(() => derived(options), message);
+  }
+  assert.throws(() => network({ internal: true, options: conffile }), /conffile does not go with --internal/);
+  assert.throws(() => network({ subnets: [['0.0.0.0/0', '']] }), /--ipam-driver null/);
+});
+
+test('options of one endpoint', () => {
+  const prefixed = (options: Record<string, string>) =>
+    Object.fromEntries(Object.entries(options).map(([name, value]) => [`io.bestov.wg.${name}`, value]));
+  assert.deepEqual(decodeEndpointOptions({ 'com.docker.network.portmap': [] }), {});
+  assert.deepEqual(
+    decodeEndpointOptions(
+      prefixed({ privatekeyfile: 'a.key', presharedkeyfile: '/b.psk', keepalive: '7', mtu: '1300' }),
+    ),
+    { privatekeyfile: { file: 'a.key' }, presharedkeyfile: { file: '/b.psk' }, keepalive: 7, mtu: 1300 },
+  );
+  for (const [options, message] of [
+    [{ mtu: 'MARKED' }, /option io\.bestov\.wg\.mtu: expected an integer/],
+    [{ peer: 'MARKED' }, /option io\.bestov\.wg\.peer is the network’s/],
+    [{ color: 'MARKED' }, /unknown option io\.bestov\.wg\.color; there are privatekeyfile/],
+  ] as const) {
+    assert.throws(
+      () => decodeEndpointOptions(prefixed(options)),
+      (error: Error) => message.test(error.message) && !error.message.includes('MARKED'),
+    );
+  }
+});
