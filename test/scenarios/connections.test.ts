@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
+import { until } from '../../build/host/commands.ts';
 import { hostForTests } from '../../build/host/host.ts';
 import { article } from '../../build/host/hub.ts';
 
@@ -57,8 +58,8 @@ for (const [allowedips, expected] of [
   ['0.0.0.0/1', [...parts, '192.168.5.0/24']],
   ['128.0.0.0/1', ['128.0.0.0/1', '192.168.5.0/24']],
 ] as const) {
-  test(`allowed IPs that are not everything, ${allowedips}: a route for each, and no default`, async () => {
-    await host.createNetwork('wgnet', { options: { allowedips } });
+  test(`allowed IPs that are not everything, ${allowedips}: without the kill switch a route for each, and no default`, async () => {
+    await host.createNetwork('wgnet', { options: { allowedips, killswitch: 'off' } });
     await host.startContainer('one', '--network=wgnet');
     assert.deepEqual(await defaultRoutes('one'), []);
     const routes = (await host.exec('one', 'ip', 'route')).split('\n').map((line) => line.split(' dev ')[0]);
@@ -66,6 +67,26 @@ for (const [allowedips, expected] of [
     await host.ping('one', host.hub.address);
   });
 }
+
+test('allowed IPs that hold the subnet of a bridge, which is connected to a running container all the same', async () => {
+  await host.createNetwork('wgnet', { options: { allowedips: '0.0.0.0/1,128.0.0.0/2,192.168.5.0/24' } });
+  await host.startContainer('one', '--network=wgnet');
+  const wayTo = async (address: string) => {
+    const route = await host.enter('one', 'ip', 'route', 'get', address).catch(() => '');
+    return / dev (\w+) /.exec(route)?.[1];
+  };
+  await until('the tunnel has what is for it', async () => (await wayTo('172.29.9.9')) === 'wg0');
+  assert.deepEqual(await defaultRoutes('one'), []);
+  await host.engine.docker('network', 'create', '--subnet=172.29.1.0/24', 'abridge');
+  await host.engine.docker('network', 'connect', 'abridge', 'one');
+  await until('its neighbours are reached', async () => {
+    const { status } = await host.engine.tryDocker('exec', 'one', 'ping', '-c', '1', '-W', '1', '172.29.1.1');
+    return status === 0;
+  });
+  assert.equal(await wayTo('172.29.1.9'), 'eth0');
+  assert.equal(await wayTo('172.29.9.9'), 'wg0');
+  await host.ping('one', host.hub.address);
+});
 
 for (const bridge of ['abridge', 'zbridge']) {
   test(`a container on a bridge called ${bridge} besides starts, and reaches the hub`, async () => {

@@ -76,9 +76,15 @@ test('a split tunnel and an internal network have no default route of either fam
   await host.createNetwork('wgnet', { options: { ...options, allowedips: '10.0.0.0/8,fd77::/32' } });
   await host.startContainer('one', '--network=wgnet');
   const routes = async () =>
-    (await Promise.all(['-4', '-6'].map((family) => host.enter('one', 'ip', family, 'route')))).join('\n');
-  assert.match(await routes(), /^10\.0\.0\.0\/8 dev wg0/m);
-  assert.match(await routes(), /^fd77::\/32 dev wg0/m);
+    (
+      await Promise.all(
+        ['-4', '-6'].map((family) => host.enter('one', 'ip', family, 'route', 'show', 'table', 'all')),
+      )
+    ).join('\n');
+  await until('the tunnel has what is for it', async () =>
+    /^10\.0\.0\.0\/8 dev wg0 table 30567/m.test(await routes()),
+  );
+  assert.match(await routes(), /^fd77::\/32 dev wg0 table 30567/m);
   assert.doesNotMatch(await routes(), /^default/m);
   await reachBoth('one');
   await host.clear();
@@ -91,7 +97,9 @@ test('a split tunnel and an internal network have no default route of either fam
 test('the lower half of IPv6, whose beginning engines may drop', { skip }, async () => {
   await host.createNetwork('wgnet', { options: { ...options, allowedips: '::/1,10.0.0.0/8' } });
   await host.startContainer('one', '--network=wgnet');
-  assert.match(await host.enter('one', 'ip', '-6', 'route', 'get', '2001:db8::1'), / dev wg0 /);
+  await until('the tunnel has it', async () =>
+    / dev wg0 /.test(await host.enter('one', 'ip', '-6', 'route', 'get', '2001:db8::1').catch(() => '')),
+  );
   assert.match(await host.enter('one', 'ip', '-6', 'route', 'get', '64:ff9b::1'), / dev wg0 /);
 });
 

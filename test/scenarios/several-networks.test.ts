@@ -182,9 +182,11 @@ test('with its kill switch the tunnel has it all, whatever the engine chose, unt
   await host.ping('one', host.hub.address);
 
   await host.engine.docker('network', 'disconnect', 'wgnet', 'one');
+  // A sharer of its namespace may run yet: it stays closed for ten seconds.
+  assert.equal(await wayOut(), undefined);
   await until('the protection is gone', async () => (await wayOut()) === 'eth0');
   const rules = await host.enter('one', 'ip', 'rule');
-  assert.doesNotMatch(rules, /3056/);
+  assert.doesNotMatch(rules, /3056|32765/);
 });
 
 test('who comes in by a port that a bridge publishes is answered by it', async () => {
