@@ -1,5 +1,6 @@
 import { NetlinkError } from '../netlink/error.ts';
 import { openLibc } from '../netlink/libc/open.ts';
+import { decodeMessages, type NetlinkMessage } from '../netlink/message.ts';
 import type { NetworkNamespace } from '../netlink/namespace.ts';
 import { deleteTables, replaceTables } from '../netlink/nftables/client.ts';
 import {
@@ -10,7 +11,16 @@ import {
   listRoutes,
   listRules,
 } from '../netlink/route/client.ts';
-import { type Route, RT_TABLE_MAIN, RTN_THROW, RTN_UNICAST, RTPROT_RA } from '../netlink/route/route.ts';
+import {
+  isOfMainDefault,
+  type Route,
+  RT_TABLE_MAIN,
+  RTM_DELROUTE,
+  RTM_NEWROUTE,
+  RTN_THROW,
+  RTN_UNICAST,
+  RTPROT_RA,
+} from '../netlink/route/route.ts';
 import {
   type EventSocket,
   NETLINK_NETFILTER,
@@ -139,9 +149,9 @@ function changesIn(socket: EventSocket): Changed {
   const numbers = new Set<number>();
   try {
     for (;;) {
-      const { nsid } = socket.receive();
+      const { nsid, bytes } = socket.receive();
       // Without one it is this process's own.
-      if (nsid !== undefined) {
+      if (nsid !== undefined && decodeMessages(bytes).some(isOfInterest)) {
         numbers.add(nsid);
       }
     }
@@ -172,6 +182,11 @@ function applyTables(
       return { unfilteredFrames: (error as Error).message };
     }
   });
+}
+
+/** Of routes a protection depends on the default ones alone, and it makes routes of its own, of which the kernel tells, too. */
+function isOfInterest({ type, payload }: NetlinkMessage): boolean {
+  return (type !== RTM_NEWROUTE && type !== RTM_DELROUTE) || isOfMainDefault(payload);
 }
 
 /** A message that a change is not needed costs nothing, a socket in another namespace does. */

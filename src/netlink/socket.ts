@@ -129,10 +129,11 @@ function checkedLength(length: number): number {
 /** Tells what happened, and in which namespace. */
 export interface EventSocket {
   /**
-   * Takes the next datagram; the number (nsid) of the namespace it tells of, undefined for the socket's own. Does
+   * Takes the next datagram; with the number (nsid) of the namespace it tells of, undefined for the socket's own. Does
    * not wait: without one it throws a NetlinkError with errno EAGAIN. With ENOBUFS, some were lost.
+   * @returns bytes that are there until the next call
    */
-  receive(): { readonly nsid: number | undefined };
+  receive(): { readonly nsid: number | undefined; readonly bytes: Uint8Array };
   close(): void;
 }
 
@@ -153,7 +154,10 @@ export async function openEventSocket(libc: Libc = openLibc()): Promise<EventSoc
     throw error;
   }
   return {
-    receive: () => ({ nsid: decodeNsid(libc.recvmsg(socket, buffer).control) }),
+    receive() {
+      const { control, length } = libc.recvmsg(socket, buffer);
+      return { nsid: decodeNsid(control), bytes: buffer.subarray(0, length) };
+    },
     close: () => libc.close(socket),
   };
 }

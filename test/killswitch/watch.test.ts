@@ -9,7 +9,10 @@ import { netlinkNamespaces } from '../../src/killswitch/by-netlink.ts';
 import { programNamespaces } from '../../src/killswitch/by-programs.ts';
 import type { Changed, Watcher } from '../../src/killswitch/namespaces.ts';
 import { NetlinkError } from '../../src/netlink/error.ts';
+import { encodeMessage } from '../../src/netlink/message.ts';
+import { encodeNewRoute } from '../../src/netlink/route/route.ts';
 import type { EventSocket } from '../../src/netlink/socket.ts';
+import { prefixOf } from '../../src/wireguard/address.ts';
 
 function recordingWatcher() {
   const changes: Changed[] = [];
@@ -22,8 +25,14 @@ function recordingWatcher() {
   return { changes, failures, watcher };
 }
 
+const linkEvent = event(16, new Uint8Array(16));
+
+function event(type: number, payload: Uint8Array): Uint8Array {
+  return encodeMessage({ type, flags: 0, sequence: 0, portId: 0, payload });
+}
+
 /** A socket that gives what it is told to, an error by its errno, and then nothing. */
-function eventSocket(...given: readonly (number | string)[]) {
+function eventSocket(...given: readonly (number | string | Uint8Array)[]) {
   const left = [...given];
   const closed: true[] = [];
   const socket: EventSocket = {
@@ -32,7 +41,7 @@ function eventSocket(...given: readonly (number | string)[]) {
       if (typeof next === 'string') {
         throw new NetlinkError('receive', 'netlink message', { errno: next });
       }
-      return { nsid: next };
+      return typeof next === 'number' ? { nsid: next, bytes: linkEvent } : { nsid: 1, bytes: next };
     },
     close: () => void closed.push(true),
   };
@@ -48,6 +57,30 @@ test('events that were lost are changes anywhere, and the watch goes on', async 
   watch.close();
   await until('it closes', () => closed.length === 1);
   assert.deepEqual(failures, []);
+});
+
+test('of routes the default ones of the main table are changes, and not those that a protection makes itself', async () => {
+  const { changes, watcher } = recordingWatcher();
+  const route = (table: number, destination: string) =>
+    event(24, encodeNewRoute({ table, destination: prefixOf(destination), oif: 7 }));
+  const main = (destination: string) => {
+    const bytes = route(254, destination);
+    // The kernel has the number of the table in the header, too: struct rtmsg behind struct nlmsghdr.
+    bytes[16 + 4] = 254;
+    return bytes;
+  };
+  const { socket } = eventSocket(
+    route(30567, '0.0.0.0/0'),
+    main('10.0.0.0/8'),
+    'EAGAIN',
+    main('0.0.0.0/0'),
+    'EAGAIN',
+    9,
+  );
+  const watch = netlinkNamespaces(async () => socket).watch(watcher);
+  await until('the last is told of', () => changes.length === 2);
+  assert.deepEqual(changes, [new Set([1]), new Set([9])]);
+  watch.close();
 });
 
 test('a socket that is broken is closed, and another one opened after a pause', async () => {

@@ -127,6 +127,11 @@ export function decodeRoute(payload: Uint8Array): Route {
   };
 }
 
+/** Is the payload of an RTM_NEWROUTE or RTM_DELROUTE about a default route of the main table? */
+export function isOfMainDefault([, length, , , table]: Uint8Array): boolean {
+  return length === 0 && table === RT_TABLE_MAIN;
+}
+
 interface EncodedRoute {
   readonly family: number;
   readonly destinationLength: number;
