@@ -37,7 +37,7 @@ import { encodeSetDevice } from '../../src/netlink/wireguard/configure.ts';
 import { WG_GENL_NAME } from '../../src/netlink/wireguard/constants.ts';
 import { parseAddress, parsePrefix } from '../../src/wireguard/address.ts';
 import { PrivateKey, publicKeyOf } from '../../src/wireguard/key.ts';
-import { markOf } from '../../src/wireguard/link-mark.ts';
+import { markOf } from '../../src/wireguard/link-alias.ts';
 import { type Daemon, startDaemon, untilReady } from '../host/daemon.ts';
 import { wgdriver } from '../host/driver.ts';
 import { spreadOf, table } from './figures.ts';

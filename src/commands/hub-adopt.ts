@@ -8,7 +8,7 @@ import { createLog } from '../log.ts';
 import { run } from '../programs/run.ts';
 import { formatPrefix } from '../wireguard/address.ts';
 import { type PublicKey, publicKeyOf } from '../wireguard/key.ts';
-import { markOf } from '../wireguard/link-mark.ts';
+import { markOf } from '../wireguard/link-alias.ts';
 import { oneOf, strictCommand, UsageError } from './command.ts';
 import { hubHost, hubLinkOptions, requireRootFor } from './hub-options.ts';
 

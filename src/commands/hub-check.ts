@@ -4,7 +4,7 @@ import { hubOwner } from '../hub/hub.ts';
 import { obstaclesOf } from '../hub/obstacles.ts';
 import { allPeers, readSources } from '../hub/sources.ts';
 import { surveyFirewalls } from '../hub/survey.ts';
-import { markOf } from '../wireguard/link-mark.ts';
+import { markOf } from '../wireguard/link-alias.ts';
 import { strictCommand } from './command.ts';
 import { hubHost, hubOptions } from './hub-options.ts';
 

@@ -9,7 +9,7 @@ import { backends, selectLinks } from '../links/select.ts';
 import { createLog, logFormats, logLevels } from '../log.ts';
 import { notifyReady } from '../service/notify.ts';
 import { lockState } from '../state/lock.ts';
-import { markOf } from '../wireguard/link-mark.ts';
+import { markOf } from '../wireguard/link-alias.ts';
 import { oneOf, strictCommand } from './command.ts';
 import { hubHost, hubLinkOptions, hubStateFolder, requireRootFor } from './hub-options.ts';
 

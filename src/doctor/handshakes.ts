@@ -1,5 +1,5 @@
 import { access } from 'node:fs/promises';
-import { createLimit } from '../limit.ts';
+import { createLimit } from '../concurrency.ts';
 import type { Place } from '../links/links.ts';
 import { linkName } from '../wireguard/link-name.ts';
 import type { LinkStatus, PeerStatus } from '../wireguard/status.ts';

@@ -25,7 +25,7 @@ import {
 import type { WgQuickFile } from '../wireguard/config/wg-quick-reader.ts';
 import { publicKeyOf } from '../wireguard/key.ts';
 import { containerLinkPrefix } from '../wireguard/link-name.ts';
-import { createFollow, type Follow } from './follow.ts';
+import { createFollow, type Follow } from './hub-addresses.ts';
 import { createHubLinks } from './hub-links.ts';
 import type { HubNames } from './hub-names.ts';
 import { createLifecycle, fieldsOf } from './lifecycle.ts';

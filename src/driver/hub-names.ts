@@ -1,4 +1,4 @@
-import { createLimit } from '../limit.ts';
+import { createLimit } from '../concurrency.ts';
 import type { Log } from '../log.ts';
 import { type Address, parseAddress, sameAddress } from '../wireguard/address.ts';
 

@@ -1,5 +1,5 @@
+import { createLimit } from '../concurrency.ts';
 import type { Guard, Protected } from '../killswitch/guard.ts';
-import { createLimit } from '../limit.ts';
 import { LinkError, type Links, type NewLink, type OwnedLink } from '../links/links.ts';
 import type { Log } from '../log.ts';
 import type { Network } from '../networks/network.ts';
@@ -548,7 +548,7 @@ export function createLifecycle({
     undeletedNetworks.delete(networkId);
   }
 
-  /** A peer whose host does not resolve gets no endpoint: its link is closed until it does (follow.ts). */
+  /** A peer whose host does not resolve gets no endpoint: its link is closed until it does (hub-addresses.ts). */
   async function resolve(endpoint: Endpoint, tunnel: Tunnel): Promise<Device> {
     const hosts = new Set(tunnel.peers.flatMap(({ endpoint: peer }) => peer?.host ?? []));
     const addresses = new Map(

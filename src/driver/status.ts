@@ -1,10 +1,10 @@
-import { createLimit } from '../limit.ts';
+import { createLimit } from '../concurrency.ts';
 import type { Links } from '../links/links.ts';
 import type { TunnelPeer } from '../networks/tunnel.ts';
 import { parseAddress } from '../wireguard/address.ts';
 import { formatEndpoint } from '../wireguard/device.ts';
 import type { LinkStatus, PeerStatus } from '../wireguard/status.ts';
-import { type Follow, placeOf } from './follow.ts';
+import { type Follow, placeOf } from './hub-addresses.ts';
 import type { EndpointState, Lifecycle } from './lifecycle.ts';
 
 /**

@@ -4,7 +4,7 @@ import { formatPrefix, type Prefix } from '../wireguard/address.ts';
 import type { PeerChange } from '../wireguard/change.ts';
 import type { PeerEndpoint } from '../wireguard/device.ts';
 import { type PrivateKey, type PublicKey, publicKeyOf } from '../wireguard/key.ts';
-import type { Mark } from '../wireguard/link-mark.ts';
+import type { Mark } from '../wireguard/link-alias.ts';
 import type { LinkStatus } from '../wireguard/status.ts';
 import type { HubConfig } from './config.ts';
 import type { Firewall } from './firewall.ts';

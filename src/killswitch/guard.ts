@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createLimit } from '../limit.ts';
+import { createLimit } from '../concurrency.ts';
 import { type Log, msSince } from '../log.ts';
-import { type Mark, readEndpointId } from '../wireguard/link-mark.ts';
+import { type Mark, readEndpointId } from '../wireguard/link-alias.ts';
 import { createArrivals } from './arrival.ts';
 import { hasChanges, removalOf, routingDifference } from './difference.ts';
 import { createFollowing } from './following.ts';

@@ -1,5 +1,5 @@
 import type { Log } from '../log.ts';
-import { markOf } from '../wireguard/link-mark.ts';
+import { markOf } from '../wireguard/link-alias.ts';
 import { iprouteLinks } from './iproute/links.ts';
 import type { Links } from './links.ts';
 import { netlinkLinks } from './netlink/links.ts';

@@ -1,6 +1,6 @@
 import type { DeleteEndpointRequest, DeleteNetworkRequest } from './api.ts';
+import type { ReadyState } from './calls.ts';
 import type { Driver } from './driver.ts';
-import type { ReadyState } from './routes.ts';
 
 /** Whether the engine's calls can be served yet, and what they get until then. */
 export interface Readiness {

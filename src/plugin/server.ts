@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Log, msSince } from '../log.ts';
-import { type Plugin, type Route, routesOf } from './routes.ts';
+import { type Plugin, type Route, routesOf } from './calls.ts';
 import { claimSocket, type SocketSource, secureSocket } from './socket.ts';
 
 /** What one client may ask of the server at the cost of the others. */

@@ -20,7 +20,7 @@ import { netlinkObstacle } from '../../src/links/netlink/probe.ts';
 import { userspaceLinks } from '../../src/links/userspace/links.ts';
 import { parseAddress } from '../../src/wireguard/address.ts';
 import { type PrivateKey, type PublicKey, publicKeyOf } from '../../src/wireguard/key.ts';
-import { markOf } from '../../src/wireguard/link-mark.ts';
+import { markOf } from '../../src/wireguard/link-alias.ts';
 import { Secret } from '../../src/wireguard/secret.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
 import { backend, type FarEnd, hubPrograms, sh, startFarEnd, until } from '../support/hub-namespaces.ts';

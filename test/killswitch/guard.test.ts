@@ -9,7 +9,7 @@ import { families } from '../../src/killswitch/families.ts';
 import { createGuard, type Guard } from '../../src/killswitch/guard.ts';
 import type { Changed, Namespaces } from '../../src/killswitch/namespaces.ts';
 import type { ContainerLink, ContainerNetwork } from '../../src/killswitch/protection.ts';
-import { markOf } from '../../src/wireguard/link-mark.ts';
+import { markOf } from '../../src/wireguard/link-alias.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 import { everything, tunnelScope } from '../support/tunnel-scope.ts';
 

@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import { decode } from '../../decode.ts';
 import { kernelWords, parseIpJson } from '../../programs/ip.ts';
 import { type Failure, type Outcome, run } from '../../programs/run.ts';
-import { type Mark, readEndpointId } from '../../wireguard/link-mark.ts';
+import { type Mark, readEndpointId } from '../../wireguard/link-alias.ts';
 import { LinkError, type OwnedLink, type Place } from '../links.ts';
 
 /** What `ip -details -json link show` says of a link, as far as it is used. */

@@ -1,7 +1,7 @@
 import { run } from '../../programs/run.ts';
 import type { DeviceChange } from '../../wireguard/change.ts';
 import { setconf } from '../../wireguard/config/setconf.ts';
-import type { Mark } from '../../wireguard/link-mark.ts';
+import type { Mark } from '../../wireguard/link-alias.ts';
 import type { DeviceStatus } from '../../wireguard/status.ts';
 import { LinkError, type Links, nowhere } from '../links.ts';
 import {

@@ -14,7 +14,7 @@ import type { Link } from '../../netlink/route/link.ts';
 import { NETLINK_GENERIC, NETLINK_ROUTE, withNetlinkSocket } from '../../netlink/socket.ts';
 import { configureDevice, getDevice } from '../../netlink/wireguard/client.ts';
 import { WG_GENL_NAME } from '../../netlink/wireguard/constants.ts';
-import { type Mark, readEndpointId } from '../../wireguard/link-mark.ts';
+import { type Mark, readEndpointId } from '../../wireguard/link-alias.ts';
 import { LinkError, type Links, nowhere, type Place } from '../links.ts';
 
 const route = { protocol: NETLINK_ROUTE } as const;

@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { knock } from '../../knock.ts';
 import { type Failure, run } from '../../programs/run.ts';
-import type { Mark } from '../../wireguard/link-mark.ts';
+import type { Mark } from '../../wireguard/link-alias.ts';
 import {
   deleteMarked,
   deleteRecorded,

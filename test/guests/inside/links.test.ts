@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { afterEach, test } from 'node:test';
-import { createLimit } from '../../../src/limit.ts';
+import { createLimit } from '../../../src/concurrency.ts';
 import { iprouteLinks } from '../../../src/links/iproute/links.ts';
 import { netlinkLinks } from '../../../src/links/netlink/links.ts';
 import { linkReader } from '../../../src/links/select.ts';
 import { parseAddress, prefixOf } from '../../../src/wireguard/address.ts';
 import { clamp, PrivateKey, publicKeyOf } from '../../../src/wireguard/key.ts';
-import { markOf } from '../../../src/wireguard/link-mark.ts';
+import { markOf } from '../../../src/wireguard/link-alias.ts';
 import { assertReadsAndChanges } from '../../support/links-in-containers.ts';
 import { anyAliases, setAlias } from '../../support/namespace-links.ts';
 

@@ -14,7 +14,7 @@ import { formatPrefix } from '../../../src/wireguard/address.ts';
 import type { DeviceConfiguration } from '../../../src/wireguard/change.ts';
 import { formatEndpoint } from '../../../src/wireguard/device.ts';
 import { PrivateKey, publicKeyOf } from '../../../src/wireguard/key.ts';
-import { markOf } from '../../../src/wireguard/link-mark.ts';
+import { markOf } from '../../../src/wireguard/link-alias.ts';
 import {
   address,
   configuration,

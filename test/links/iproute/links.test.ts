@@ -8,7 +8,7 @@ import { iprouteLinks } from '../../../src/links/iproute/links.ts';
 import type { LinkError, NewLink } from '../../../src/links/links.ts';
 import { probeWireGuardByPrograms } from '../../../src/links/probe.ts';
 import { userspaceLinks } from '../../../src/links/userspace/links.ts';
-import { markOf } from '../../../src/wireguard/link-mark.ts';
+import { markOf } from '../../../src/wireguard/link-alias.ts';
 import { enterFreshNamespace } from '../../support/fresh-namespace.ts';
 import { hub, privateKeyText, type publicKey } from '../../support/hubs.ts';
 import { assertReadsAndChanges } from '../../support/links-in-containers.ts';

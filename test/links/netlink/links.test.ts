@@ -7,7 +7,7 @@ import type { LinkError, NewLink } from '../../../src/links/links.ts';
 import { netlinkLinks } from '../../../src/links/netlink/links.ts';
 import { netlinkObstacle, probeWireGuardByNetlink } from '../../../src/links/netlink/probe.ts';
 import { PrivateKey } from '../../../src/wireguard/key.ts';
-import { markOf } from '../../../src/wireguard/link-mark.ts';
+import { markOf } from '../../../src/wireguard/link-alias.ts';
 import { enterFreshNamespace } from '../../support/fresh-namespace.ts';
 import {
   addForeignLink,

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
 import type { LinkError, Links, NewLink } from '../../../src/links/links.ts';
 import { userspaceLinks, userspaceProgram } from '../../../src/links/userspace/links.ts';
-import { markOf } from '../../../src/wireguard/link-mark.ts';
+import { markOf } from '../../../src/wireguard/link-alias.ts';
 import { enterFreshNamespace } from '../../support/fresh-namespace.ts';
 import { hub, ownPublicKeyText, privateKeyText, publicKeyTexts } from '../../support/hubs.ts';
 import { assertReadsAndChanges } from '../../support/links-in-containers.ts';

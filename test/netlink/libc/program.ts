@@ -5,7 +5,7 @@ import { netlinkLinks } from '../../../src/links/netlink/links.ts';
 import { openLibc } from '../../../src/netlink/libc/open.ts';
 import { createLink, getLink, listLinks } from '../../../src/netlink/route/client.ts';
 import { NETLINK_ROUTE, openEventSocket, withNetlinkSocket } from '../../../src/netlink/socket.ts';
-import { markOf } from '../../../src/wireguard/link-mark.ts';
+import { markOf } from '../../../src/wireguard/link-alias.ts';
 
 const links = netlinkLinks(markOf('own'), 'bridge');
 const link = { name: 'wgd1', mtu: 1400, endpointId: 'e1' };

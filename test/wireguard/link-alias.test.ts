@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { markOf, readEndpointId } from '../../src/wireguard/link-mark.ts';
+import { markOf, readEndpointId } from '../../src/wireguard/link-alias.ts';
 
 test('a mark is read back by its owner alone', () => {
   // Names of drivers as serve takes them, and ids as the decoder does.

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import { createLimit } from '../src/limit.ts';
+import { createLimit } from '../src/concurrency.ts';
 
 test('no more at once than allowed, in order, and failures make room', async () => {
   const limited = createLimit(3);

@@ -1,5 +1,5 @@
 import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
-import { createLimit } from '../limit.ts';
+import { createLimit } from '../concurrency.ts';
 import { LinkError, type Links, type Place } from '../links/links.ts';
 import type { Log } from '../log.ts';
 import type { TunnelPeer } from '../networks/tunnel.ts';

@@ -12,7 +12,7 @@ import { createHubNames } from '../../src/driver/hub-names.ts';
 import { userspaceLinks } from '../../src/links/userspace/links.ts';
 import { openStore } from '../../src/state/store.ts';
 import { parseAddress } from '../../src/wireguard/address.ts';
-import { markOf } from '../../src/wireguard/link-mark.ts';
+import { markOf } from '../../src/wireguard/link-alias.ts';
 import { linkName } from '../../src/wireguard/link-name.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
 import { deleteAllLinks } from '../support/namespace-links.ts';
