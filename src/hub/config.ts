@@ -22,7 +22,6 @@ import {
   type Prefix,
   parseAddress,
   parsePrefix,
-  plus,
 } from '../wireguard/address.ts';
 import { decodeBase64 } from '../wireguard/base64.ts';
 import { type PublicKey, parsePublicKey } from '../wireguard/key.ts';
@@ -385,8 +384,7 @@ function completedNetwork(
     name,
     subnets: raw.subnet.map((subnet) => ({
       subnet,
-      gateway:
-        gateways.find((gateway) => covers(subnet, hostPrefix(gateway))) ?? containerHosts(subnet).first,
+      gateway: gateways.find((gateway) => covers(subnet, hostPrefix(gateway))) ?? hostsOf(subnet).first,
     })),
     ipv6: raw.ipv6,
     keys:
@@ -474,16 +472,8 @@ export function networkOf(
   );
 }
 
-/** The addresses that an engine gives away: of IPv6 all but the first, which every router of a subnet has (RFC 4291). */
-export function containerHosts(subnet: Prefix): AddressRange {
-  const { first, last } = hostsOf(subnet);
-  return subnet.address.kind() === 'ipv6' && subnet.length <= 126
-    ? { first: plus(first, 1n), last }
-    : { first, last };
-}
-
 function isHostOf(subnet: Prefix, address: Address): boolean {
-  const { first, last } = containerHosts(subnet);
+  const { first, last } = hostsOf(subnet);
   return (
     covers(subnet, hostPrefix(address)) &&
     compareAddresses(first, address) <= 0 &&

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { parseAdditionals } from '../keys/additional.ts';
 import { derivePresharedKey, type KeyScheme } from '../keys/derivation.ts';
 import { keyPairsOf, workersFor } from '../keys/key-pairs.ts';
-import { maxAddresses } from '../keys/ranges.ts';
+import { hostsOf, maxAddresses } from '../keys/ranges.ts';
 import { readSeedFile } from '../keys/seed-file.ts';
 import { ipv6AddressOf } from '../networks/ipv6.ts';
 import {
@@ -18,7 +18,7 @@ import {
   type Prefix,
 } from '../wireguard/address.ts';
 import { type PresharedKey, parsePresharedKey } from '../wireguard/key.ts';
-import { containerHosts, type HubClient, type HubConfig, type HubNetwork, networkOf } from './config.ts';
+import { type HubClient, type HubConfig, type HubNetwork, networkOf } from './config.ts';
 import type { WantedKey, WantedPeer } from './peers.ts';
 import { parsePublicKeys } from './public-keys.ts';
 
@@ -229,7 +229,7 @@ function presharedKeyOf(network: HubNetwork, scheme: KeyScheme, address: Address
 export function* containersOf(network: HubNetwork): Generator<Address> {
   const ranges = Array.isArray(network.peers)
     ? (network.peers as readonly AddressRange[])
-    : network.subnets.map(({ subnet }) => containerHosts(subnet));
+    : network.subnets.map(({ subnet }) => hostsOf(subnet));
   const most = typeof network.peers === 'number' ? network.peers : Number.POSITIVE_INFINITY;
   for (const range of ranges) {
     if (most === Number.POSITIVE_INFINITY && countOf(range) > maxAddresses) {
