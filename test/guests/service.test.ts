@@ -56,7 +56,7 @@ for (const suite of suites) {
         `pid=$(systemctl show -P MainPID wgdriver)
          systemctl kill --kill-whom=main -s KILL wgdriver
          # A call that it had taken before it died is lost: the engine asks again without the body.
-         while [ -e /proc/$pid ]; do sleep 0.1; done
+         until [ "$(systemctl show -P MainPID wgdriver)" != $pid ] && systemctl -q is-active wgdriver; do sleep 0.1; done
          start_container two; ping_from two ${hubAddress}`,
       );
       await sh(guest, 'systemctl stop wgdriver; docker rm -f two; systemctl is-active wgdriver');
