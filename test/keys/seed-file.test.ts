@@ -31,9 +31,11 @@ test('where no pipe is allowed, one that nobody writes into is refused at once',
   execFileSync('mkfifo', [pipe]);
   // More than libuv has threads for files: none of them may wait.
   const reads = Array.from({ length: 8 }, () => readSeedFile(pipe));
-  for (const read of reads) {
-    await assert.rejects(read, /^Error: seed file .*silent: expected a regular file, got a pipe or device$/);
-  }
+  await Promise.all(
+    reads.map((read) =>
+      assert.rejects(read, /^Error: seed file .*silent: expected a regular file, got a pipe or device$/),
+    ),
+  );
   await assert.rejects(readSeedFile('/dev/zero'), /expected a regular file, got a pipe or device/);
 });
 

@@ -40,7 +40,7 @@ test('the driver starts, cannot start, cannot even be started, and starts again'
   for (const name of await readdir(sources)) {
     const text = await readFile(new URL(name, sources), 'utf8');
     const filled = text
-      .replaceAll('@WGDRIVER@', `${process.execPath} ${bundle}`)
+      .replaceAll('@WGDRIVER@', '/run/program/node /run/program/wgdriver')
       .replaceAll('@NAME@', 'wireguard-plugin');
     await writeFile(join(units, name), filled);
   }
@@ -76,8 +76,11 @@ test('the driver starts, cannot start, cannot even be started, and starts again'
     exec unshare --mount --pid --net --ipc --uts --cgroup --fork --kill-child --mount-proc sh -c '
       mount --make-rprivate /; mount -t tmpfs tmpfs /run; mkdir /run/lock; mount -t tmpfs tmpfs /var/lib
       mount -t cgroup2 cgroup2 /sys/fs/cgroup; ip link set lo up
-      exec env -i PATH="$PATH" container=lxc SYSTEMD_UNIT_PATH="$0" ${systemd} --system --unit=go.target' "$1"`;
-  child = spawn('sh', ['-c', script, cgroup, units], { stdio: 'ignore' });
+      # The unit sees no /tmp but its own, and the project may be there.
+      mkdir /run/program; touch /run/program/node /run/program/wgdriver
+      mount --bind "$1" /run/program/node; mount --bind "$2" /run/program/wgdriver
+      exec env -i PATH="$PATH" container=lxc SYSTEMD_UNIT_PATH="$0" ${systemd} --system --unit=go.target' "$@"`;
+  child = spawn('sh', ['-c', script, cgroup, units, process.execPath, bundle], { stdio: 'ignore' });
   const ended = once(child, 'exit');
   let text = '';
   for (let count = 0; count < 2200 && !text.endsWith('done\n') && child.exitCode === null; count++) {
