@@ -1,12 +1,10 @@
 import { fstatSync } from 'node:fs';
 import writeFileAtomic from 'write-file-atomic';
 import { derivePresharedKey, derivePrivateKey } from '../keys/derivation.ts';
-import { hostsOf } from '../keys/ranges.ts';
-import { isWithin } from '../keys/selection.ts';
-import { ipv6PrefixOf } from '../networks/ipv6.ts';
+import { hostsOf, isHostOf } from '../keys/ranges.ts';
+import { ipv6Counterparts } from '../networks/ipv6.ts';
 import {
   type Address,
-  covers,
   formatPrefix,
   hostPrefix,
   masked,
@@ -96,7 +94,7 @@ export default strictCommand({
     const text = clientConfig({
       comment: `wgdriver client-config ${address.toString()}`,
       privateKey,
-      addresses: [own, ...(known?.ipv6 && address.kind() === 'ipv4' ? [ipv6PrefixOf(known.ipv6, own)] : [])],
+      addresses: [own, ...ipv6Counterparts(known?.ipv6, own)],
       dns: everyValue('dns', rawArgs),
       ...(mtu !== undefined && { mtu }),
       hub: {
@@ -156,8 +154,8 @@ function allowedIpsOf(texts: readonly string[], known: KnownNetwork | undefined)
 
 /** @throws Error for an address that the network’s hub would not have a peer for */
 function refuseForeign({ subnets }: KnownNetwork, address: Address, name: string): void {
-  const subnet = subnets.find((known) => covers(known.subnet, hostPrefix(address)));
-  if (subnet === undefined || !isWithin(hostsOf(subnet.subnet), address)) {
+  const subnet = subnets.find((known) => isHostOf(known.subnet, address));
+  if (subnet === undefined) {
     const names = subnets.map((known) => formatPrefix(known.subnet)).join(' or ');
     throw new Error(`network ${name}: expected an address for a host of ${names}, got ${address.toString()}`);
   }

@@ -2,9 +2,9 @@ import { readFile, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { derivePresharedKey, type KeyScheme } from '../keys/derivation.ts';
 import { type KeyPair, keyPairsOf, workersFor } from '../keys/key-pairs.ts';
-import { hostsOf, maxAddresses, parseRange, requireMasked } from '../keys/ranges.ts';
-import { countSelected, firstOf, isSelected, isWithin, type Selection, selected } from '../keys/selection.ts';
-import { ipv4In, ipv6PrefixExpectation, ipv6PrefixOf, parseIpv6Prefix } from '../networks/ipv6.ts';
+import { hostsOf, isHostOf, maxAddresses, parseRange, requireMasked } from '../keys/ranges.ts';
+import { countSelected, firstOf, isSelected, type Selection, selected } from '../keys/selection.ts';
+import { ipv4In, ipv6Counterparts, ipv6PrefixExpectation, parseIpv6Prefix } from '../networks/ipv6.ts';
 import { optionPrefix } from '../networks/options.ts';
 import {
   type Address,
@@ -137,7 +137,10 @@ export default strictCommand({
     }
     const ipv6 = args.ipv6 === undefined ? known?.ipv6 : ipv6Argument(args.ipv6);
     const ownAddresses = hubAddresses(subnets, everyValue('address', rawArgs));
-    const addresses = [...ownAddresses, ...ownAddresses.flatMap((address) => mapped(ipv6, address))];
+    const addresses = [
+      ...ownAddresses,
+      ...ownAddresses.flatMap((address) => ipv6Counterparts(ipv6, address)),
+    ];
     const listenPort =
       args['listen-port'] === undefined
         ? (known?.peer?.port ?? defaultListenPort)
@@ -367,11 +370,6 @@ function selectionOf(
   return { ranges, without: [...without, ...auxiliary.filter((address) => !isAsked(address)).map(alone)] };
 }
 
-/** The IPv6 address that goes with an IPv4 address, if the network has any. */
-function mapped(ipv6: Prefix | undefined, prefix: Prefix): Prefix[] {
-  return ipv6 === undefined || prefix.address.kind() === 'ipv6' ? [] : [ipv6PrefixOf(ipv6, prefix)];
-}
-
 /** Does an address get a peer, by itself or by the IPv4 address that it goes with? */
 function hasPeer(selection: Selection, ipv6: Prefix | undefined, host: Prefix): boolean {
   const isMapped = ipv6 !== undefined && covers(ipv6, host);
@@ -380,11 +378,6 @@ function hasPeer(selection: Selection, ipv6: Prefix | undefined, host: Prefix): 
 
 function alone(address: Address): AddressRange {
   return { first: address, last: address };
-}
-
-/** Neither outside of the subnet nor its network or broadcast address. */
-function isHostOf(subnet: Prefix, address: Address): boolean {
-  return covers(subnet, hostPrefix(address)) && isWithin(hostsOf(subnet), address);
 }
 
 async function readPrivateKey(path: string): Promise<PrivateKey> {
@@ -404,6 +397,10 @@ async function* peersOf(
   for await (const { address, publicKey } of pairs) {
     const own = presharedKey === 'derived' ? derivePresharedKey(scheme, address) : presharedKey;
     const host = hostPrefix(address);
-    yield { publicKey, ...(own && { presharedKey: own }), allowedIps: [host, ...mapped(ipv6, host)] };
+    yield {
+      publicKey,
+      ...(own && { presharedKey: own }),
+      allowedIps: [host, ...ipv6Counterparts(ipv6, host)],
+    };
   }
 }

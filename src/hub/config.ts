@@ -8,13 +8,13 @@ import {
   defaultDerivation,
   derivationNames,
 } from '../keys/derivation.ts';
-import { hostsOf, parseRange, requireMasked } from '../keys/ranges.ts';
+import { hostsOf, isHostOf, parseRange, requireMasked } from '../keys/ranges.ts';
 import type { Family } from '../netlink/family.ts';
-import { ipv6PrefixExpectation, parseIpv6Prefix } from '../networks/ipv6.ts';
+import { ipv6Counterparts, ipv6PrefixExpectation, parseIpv6Prefix } from '../networks/ipv6.ts';
 import {
   type Address,
   type AddressRange,
-  compareAddresses,
+  bits,
   covers,
   formatPrefix,
   hostPrefix,
@@ -22,6 +22,7 @@ import {
   type Prefix,
   parseAddress,
   parsePrefix,
+  sameAddress,
 } from '../wireguard/address.ts';
 import { decodeBase64 } from '../wireguard/base64.ts';
 import { type PublicKey, parsePublicKey } from '../wireguard/key.ts';
@@ -413,11 +414,8 @@ interface Mistake {
 
 /** What no single setting shows. */
 function contradictions({ networks, clients }: HubConfig): Mistake[] {
-  const subnets = networks.flatMap(({ name, subnets, ipv6 }) =>
-    [...subnets.map(({ subnet }) => subnet), ...(ipv6 === undefined ? [] : [ipv6])].map((prefix) => ({
-      name,
-      prefix,
-    })),
+  const subnets = networks.flatMap((network) =>
+    prefixesOf(network).map((prefix) => ({ name: network.name, prefix })),
   );
   const overlaps = subnets.flatMap(({ name, prefix }, index) =>
     subnets
@@ -437,19 +435,50 @@ function contradictions({ networks, clients }: HubConfig): Mistake[] {
       })),
   );
   const owners = new Map<string, string>(
-    networks.flatMap(({ name, subnets }) =>
-      subnets.map(({ gateway }) => [gateway.toString(), `the hub itself in network ${name}`] as const),
+    networks.flatMap(({ name, subnets, ipv6 }) =>
+      subnets
+        .map(({ gateway }) => hostPrefix(gateway))
+        .flatMap((own) => [own, ...ipv6Counterparts(ipv6, own)])
+        .map((own) => [formatPrefix(own), `the hub itself in network ${name}`] as const),
     ),
   );
-  const doubles = clients.flatMap(({ name, addresses }) =>
-    addresses.flatMap((address) => {
-      const owner = owners.get(address.toString());
-      owners.set(address.toString(), `client ${name}`);
-      return owner === undefined
-        ? []
-        : [{ keys: ['clients', name, 'address'], message: `${address.toString()} belongs to ${owner}` }];
-    }),
-  );
+  // WireGuard gives a prefix to one peer alone: with two, the traffic would go now to the one, now to the other.
+  const doubles = clients.flatMap(({ name, addresses, allowedips }) => {
+    const claim = (setting: string, prefixes: readonly Prefix[]) =>
+      prefixes.flatMap((prefix) => {
+        const owner = owners.get(formatPrefix(prefix));
+        owners.set(formatPrefix(prefix), `client ${name}`);
+        return owner === undefined || owner === `client ${name}`
+          ? []
+          : [{ keys: ['clients', name, setting], message: `${shown(prefix)} belongs to ${owner}` }];
+      });
+    return [
+      ...claim('address', clientPrefixes(networks, { addresses, allowedips: [] })),
+      ...claim('allowedips', allowedips),
+    ];
+  });
+  const misplaced = clients.flatMap(({ name, addresses, allowedips }) => {
+    const own = new Set(clientPrefixes(networks, { addresses, allowedips: [] }).map(formatPrefix));
+    return [
+      ...addresses.flatMap((address) => {
+        const network = networks.find(({ ipv6 }) => ipv6 !== undefined && covers(ipv6, hostPrefix(address)));
+        const isImplied = addresses.some((ipv4) =>
+          ipv6Counterparts(network?.ipv6, hostPrefix(ipv4)).some((prefix) =>
+            sameAddress(prefix.address, address),
+          ),
+        );
+        const message = `${address.toString()} goes with an IPv4 address of network ${network?.name}: write that one`;
+        return network === undefined || isImplied ? [] : [{ keys: ['clients', name, 'address'], message }];
+      }),
+      ...allowedips
+        .filter((prefix) => isHost(prefix) && !own.has(formatPrefix(prefix)))
+        .flatMap((prefix) => {
+          const network = networks.find((each) => prefixesOf(each).some((whole) => covers(whole, prefix)));
+          const message = `${shown(prefix)} is an address of network ${network?.name}: write it under address`;
+          return network === undefined ? [] : [{ keys: ['clients', name, 'allowedips'], message }];
+        }),
+    ];
+  });
   const keyless = clients
     .filter(
       ({ publickey, addresses }) =>
@@ -459,7 +488,34 @@ function contradictions({ networks, clients }: HubConfig): Mistake[] {
       keys: ['clients', name],
       message: `needs a publickey: ${addresses[0]?.toString()} is in no network that could derive one`,
     }));
-  return [...overlaps, ...gateways, ...doubles, ...keyless];
+  return [...overlaps, ...gateways, ...doubles, ...misplaced, ...keyless];
+}
+
+function isHost({ address, length }: Prefix): boolean {
+  return length === bits(address);
+}
+
+function shown(prefix: Prefix): string {
+  return isHost(prefix) ? prefix.address.toString() : formatPrefix(prefix);
+}
+
+/** The prefixes that the addresses of a network are in. */
+export function prefixesOf({ subnets, ipv6 }: HubNetwork): Prefix[] {
+  return [...subnets.map(({ subnet }) => subnet), ...(ipv6 === undefined ? [] : [ipv6])];
+}
+
+/** What goes to a client alone: its addresses, the IPv6 addresses that go with them, and what is behind it. */
+export function clientPrefixes(
+  networks: readonly HubNetwork[],
+  { addresses, allowedips }: Pick<HubClient, 'addresses' | 'allowedips'>,
+): Prefix[] {
+  return [
+    ...addresses.flatMap((address) => {
+      const own = hostPrefix(address);
+      return [own, ...ipv6Counterparts(networkOf(networks, address)?.ipv6, own)];
+    }),
+    ...allowedips,
+  ];
 }
 
 /** The network that an address is in. */
@@ -469,14 +525,5 @@ export function networkOf(
 ): HubNetwork | undefined {
   return networks.find(({ subnets }) =>
     subnets.some(({ subnet }) => address !== undefined && covers(subnet, hostPrefix(address))),
-  );
-}
-
-function isHostOf(subnet: Prefix, address: Address): boolean {
-  const { first, last } = hostsOf(subnet);
-  return (
-    covers(subnet, hostPrefix(address)) &&
-    compareAddresses(first, address) <= 0 &&
-    compareAddresses(address, last) <= 0
   );
 }

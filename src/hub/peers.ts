@@ -157,14 +157,19 @@ export function touchedChanges(
 ): PeerChange[] {
   const removed = new Set<PublicKey>();
   const set: PeerChange[] = [];
+  // A client is at several addresses.
+  const seen = new Set<WantedPeer>();
   for (const [before, after] of pairs) {
     if (before !== after) {
       before?.keys.forEach(({ publicKey }) => {
         removed.add(publicKey);
       });
-      for (const { publicKey, presharedKey = 'none' as const } of after?.keys ?? []) {
-        const { allowedIps, keepalive = 0 } = after as WantedPeer;
-        set.push({ publicKey, presharedKey, persistentKeepaliveInterval: keepalive, allowedIps });
+      if (after !== undefined && !seen.has(after)) {
+        seen.add(after);
+        const { keys, allowedIps, keepalive = 0 } = after;
+        for (const { publicKey, presharedKey = 'none' as const } of keys) {
+          set.push({ publicKey, presharedKey, persistentKeepaliveInterval: keepalive, allowedIps });
+        }
       }
     }
   }

@@ -5,7 +5,7 @@ import { derivePresharedKey, type KeyScheme } from '../keys/derivation.ts';
 import { keyPairsOf, workersFor } from '../keys/key-pairs.ts';
 import { hostsOf, maxAddresses } from '../keys/ranges.ts';
 import { readSeedFile } from '../keys/seed-file.ts';
-import { ipv6AddressOf } from '../networks/ipv6.ts';
+import { ipv6Counterparts } from '../networks/ipv6.ts';
 import {
   type Address,
   type AddressRange,
@@ -15,10 +15,10 @@ import {
   covers,
   formatPrefix,
   hostPrefix,
-  type Prefix,
+  isWithin,
 } from '../wireguard/address.ts';
 import { type PresharedKey, parsePresharedKey } from '../wireguard/key.ts';
-import { type HubClient, type HubConfig, type HubNetwork, networkOf } from './config.ts';
+import { clientPrefixes, type HubClient, type HubConfig, type HubNetwork, networkOf } from './config.ts';
 import type { WantedKey, WantedPeer } from './peers.ts';
 import { parsePublicKeys } from './public-keys.ts';
 
@@ -29,7 +29,7 @@ export interface Source {
   readonly peers: ReadonlyMap<string, WantedPeer>;
 }
 
-/** All peers of a hub. At an address that both have, a client stands in a container's place. */
+/** All peers of a hub. A client is at each of its addresses, in the place of a container that would have it. */
 export interface Sources {
   readonly networks: ReadonlyMap<string, Source>;
   readonly clients: Source;
@@ -58,7 +58,7 @@ export function* allPeers({ networks, clients }: Sources): Generator<WantedPeer>
       }
     }
   }
-  yield* clients.peers.values();
+  yield* new Set(clients.peers.values());
 }
 
 /** The addresses at which the peers may differ: those of the parts that do, so that one more costs no look at all. */
@@ -125,7 +125,7 @@ async function networkSource(
   const { keepalive } = network;
   const peers = new Map<string, WantedPeer>();
   const add = (address: Address, keys: readonly WantedKey[]) => {
-    const allowedIps = [hostPrefix(address), ...embeddedOf(network, address)];
+    const allowedIps = [hostPrefix(address), ...ipv6Counterparts(network.ipv6, hostPrefix(address))];
     peers.set(address.toString(), { allowedIps, keys, ...(keepalive === undefined ? {} : { keepalive }) });
   };
   if (secrets.publicKeys !== undefined && 'publickeysfile' in network.keys) {
@@ -168,24 +168,18 @@ async function clientSource(
   const hash = createHash('sha256');
   for (const client of clients) {
     const network = networkOf(configured, client.addresses[0]);
-    const { addresses, allowedips, keepalive = network?.keepalive } = client;
-    const [first] = addresses;
-    if (first === undefined) {
-      continue;
-    }
+    const { keepalive = network?.keepalive } = client;
     const own =
       client.presharedkeyfile === undefined ? undefined : await readPresharedKeyFile(client.presharedkeyfile);
     const keys = await clientKeys(client, network, network && secrets.get(network.name), networks, own);
     const peer: WantedPeer = {
-      allowedIps: [
-        ...addresses.map(hostPrefix),
-        ...(network === undefined ? [] : embeddedOf(network, first)),
-        ...allowedips,
-      ],
+      allowedIps: clientPrefixes(configured, client),
       keys,
       ...(keepalive === undefined ? {} : { keepalive }),
     };
-    peers.set(first.toString(), peer);
+    for (const address of client.addresses) {
+      peers.set(address.toString(), peer);
+    }
     hash.update(JSON.stringify([peer.allowedIps.map(formatPrefix), keepalive, keys.map(fingerprint)]));
   }
   const signature = hash.digest('base64');
@@ -210,11 +204,14 @@ async function clientKeys(
       keys.push(withPresharedKey({ publicKey }, shared));
     }
   }
-  const found = keys.length > 0 ? keys : networks.get(network.name)?.peers.get(address.toString())?.keys;
-  if (found === undefined) {
+  if (keys.length > 0) {
+    return keys;
+  }
+  const listed = networks.get(network.name)?.peers.get(address.toString())?.keys;
+  if (listed === undefined) {
     throw new Error(`client ${name}: ${address.toString()} is not in the file of public keys of its network`);
   }
-  return found;
+  return own === undefined ? listed : listed.map((key) => ({ ...key, presharedKey: own }));
 }
 
 function withPresharedKey(key: WantedKey, presharedKey: PresharedKey | undefined): WantedKey {
@@ -256,18 +253,6 @@ function isContainers({ name, subnets, except }: HubNetwork, address: Address): 
     throw new Error(`network ${name}: ${address.toString()} is in none of its subnets`);
   }
   return compareAddresses(own.gateway, address) !== 0 && !except.some((range) => isWithin(range, address));
-}
-
-function isWithin({ first, last }: AddressRange, address: Address): boolean {
-  return (
-    first.kind() === address.kind() &&
-    compareAddresses(first, address) <= 0 &&
-    compareAddresses(address, last) <= 0
-  );
-}
-
-function embeddedOf({ ipv6 }: HubNetwork, address: Address): Prefix[] {
-  return ipv6 === undefined || address.kind() !== 'ipv4' ? [] : [hostPrefix(ipv6AddressOf(ipv6, address))];
 }
 
 function signatureOf(network: HubNetwork, { schemes, publicKeys, presharedKey }: NetworkSecrets): string {

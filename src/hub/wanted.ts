@@ -12,8 +12,8 @@ import {
 } from '../netlink/nftables/statement.ts';
 import type { Chain, TableName } from '../netlink/nftables/table.ts';
 import { ipv6AddressOf } from '../networks/ipv6.ts';
-import { covers, formatPrefix, hostPrefix, type Prefix } from '../wireguard/address.ts';
-import { type HubClient, type HubConfig, networkOf } from './config.ts';
+import { covers, formatPrefix, type Prefix } from '../wireguard/address.ts';
+import { clientPrefixes, type HubConfig, prefixesOf } from './config.ts';
 
 /** linux/netfilter_ipv4.h: NF_IP_PRI_FILTER, NF_IP_PRI_NAT_SRC */
 const filterPriority = 0;
@@ -37,9 +37,9 @@ export function hubAddresses({ networks }: HubConfig): Prefix[] {
 
 /** What else has to be routed to the link: its own networks the kernel knows from its addresses. */
 export function hubRoutes(config: HubConfig): Prefix[] {
-  const networks = networkPrefixes(config);
+  const networks = config.networks.flatMap(prefixesOf);
   const wanted = config.clients
-    .flatMap((client) => clientPrefixes(config, client))
+    .flatMap((client) => clientPrefixes(config.networks, client))
     .filter((prefix) => !networks.some((network) => covers(network, prefix)));
   return [...new Map(wanted.map((prefix) => [formatPrefix(prefix), prefix])).values()];
 }
@@ -57,7 +57,7 @@ export function hubTable(config: HubConfig): HubTable {
   const { interface: link, allow, clients } = config;
   const accepted = verdict('accept');
   const dropped = verdict('drop');
-  const sources = clients.flatMap((client) => clientPrefixes(config, client));
+  const sources = clients.flatMap((client) => clientPrefixes(config.networks, client));
   const clientRules = sources.flatMap((prefix) => {
     const from = [iifName(link), source(prefix)];
     return allow.clients === undefined
@@ -87,30 +87,10 @@ export function hubTable(config: HubConfig): HubTable {
         hook: 'postrouting',
         priority: sourceNatPriority,
         policy: 'accept',
-        rules: [...networkPrefixes(config), ...hubRoutes(config)]
+        rules: [...config.networks.flatMap(prefixesOf), ...hubRoutes(config)]
           .filter(({ address }) => config.masquerade.includes(address.kind()))
           .map((prefix) => [notOifName(link), source(prefix), masquerade]),
       },
     ],
   };
-}
-
-function networkPrefixes({ networks }: HubConfig): Prefix[] {
-  return networks.flatMap(({ subnets, ipv6 }) => [
-    ...subnets.map(({ subnet }) => subnet),
-    ...(ipv6 === undefined ? [] : [ipv6]),
-  ]);
-}
-
-/** What comes from a client. */
-function clientPrefixes({ networks }: HubConfig, { addresses, allowedips }: HubClient): Prefix[] {
-  const ipv6 = networkOf(networks, addresses[0])?.ipv6;
-  return [
-    ...addresses.map(hostPrefix),
-    ...addresses
-      .slice(0, 1)
-      .filter((address) => ipv6 !== undefined && address.kind() === 'ipv4')
-      .map((address) => hostPrefix(ipv6AddressOf(ipv6 as Prefix, address))),
-    ...allowedips,
-  ];
 }

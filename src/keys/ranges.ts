@@ -5,6 +5,7 @@ import {
   compareAddresses,
   countOf,
   formatPrefix,
+  isWithin,
   masked,
   type Prefix,
   parseAddress,
@@ -46,6 +47,11 @@ export function hostsOf(subnet: Prefix): AddressRange {
     return { first, last };
   }
   return { first: plus(first, 1n), last: subnet.address.kind() === 'ipv4' ? plus(last, -1n) : last };
+}
+
+/** Can an address be a container's or the hub's in a subnet? */
+export function isHostOf(subnet: Prefix, address: Address): boolean {
+  return isWithin(hostsOf(subnet), address);
 }
 
 function singleAddress(text: string): AddressRange | undefined {

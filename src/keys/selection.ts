@@ -1,10 +1,4 @@
-import {
-  type Address,
-  type AddressRange,
-  addressesOf,
-  compareAddresses,
-  countOf,
-} from '../wireguard/address.ts';
+import { type Address, type AddressRange, addressesOf, countOf, isWithin } from '../wireguard/address.ts';
 import { maxAddresses } from './ranges.ts';
 
 /** Which addresses of a network get a peer. */
@@ -59,14 +53,6 @@ export function firstOf(
 export function isSelected({ ranges, without }: Selection, address: Address): boolean {
   const isIn = (range: AddressRange) => isWithin(range, address);
   return ranges.some(isIn) && !without.some(isIn);
-}
-
-export function isWithin({ first, last }: AddressRange, address: Address): boolean {
-  return (
-    first.kind() === address.kind() &&
-    compareAddresses(first, address) <= 0 &&
-    compareAddresses(address, last) <= 0
-  );
 }
 
 function overlap(one: AddressRange, other: AddressRange): boolean {

@@ -58,6 +58,11 @@ export function ipv6PrefixOf(prefix: Prefix, { address, length }: Prefix): Prefi
   return { address: ipv6AddressOf(prefix, address), length: bits(prefix.address) - bits(address) + length };
 }
 
+/** The same, of a network that may have no IPv6, and of a prefix that may be of IPv6 itself: then none goes with it. */
+export function ipv6Counterparts(prefix: Prefix | undefined, own: Prefix): Prefix[] {
+  return prefix === undefined || own.address.kind() === 'ipv6' ? [] : [ipv6PrefixOf(prefix, own)];
+}
+
 /**
  * @param outside addresses that the tunnel's own packets go from or to
  * @throws Error if the prefix holds one of them: it would have two meanings

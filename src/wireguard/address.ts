@@ -128,6 +128,14 @@ export function rangeOf({ address, length }: Prefix): AddressRange {
   };
 }
 
+export function isWithin({ first, last }: AddressRange, address: Address): boolean {
+  return (
+    first.kind() === address.kind() &&
+    compareAddresses(first, address) <= 0 &&
+    compareAddresses(address, last) <= 0
+  );
+}
+
 /** How many addresses a range holds. */
 export function countOf(range: AddressRange): bigint {
   return toNumber(range.last) - toNumber(range.first) + 1n;

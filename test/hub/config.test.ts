@@ -153,6 +153,22 @@ for (const [name, text, expected] of [
     /:5: clients\.tv\.address: 192\.168\.5\.7 belongs to client pc/,
   ],
   [
+    'a prefix behind two clients',
+    `networks:\n  app: { ${network} }\nclients:\n  pc: { address: 192.168.5.7, allowedips: 10.7.0.0/16 }\n` +
+      '  tv: { address: 192.168.5.8, allowedips: [10.8.0.0/16, 10.7.0.0/16] }\n',
+    /:5: clients\.tv\.allowedips: 10\.7\.0\.0\/16 belongs to client pc/,
+  ],
+  [
+    'a container’s address behind a client',
+    `networks:\n  app: { ${network} }\nclients:\n  pc: { address: 192.168.5.7, allowedips: 192.168.5.9/32 }\n`,
+    /:4: clients\.pc\.allowedips: 192\.168\.5\.9 is an address of network app: write it under address/,
+  ],
+  [
+    'a client at the IPv6 address of a container',
+    `networks:\n  app: { ${network}, ipv6: 'fd12::/64' }\nclients:\n  pc: { address: 'fd12::c0a8:509' }\n`,
+    /:4: clients\.pc\.address: fd12::c0a8:509 goes with an IPv4 address of network app: write that one/,
+  ],
+  [
     'a client whose key nobody knows',
     'clients:\n  pc: { address: 192.168.5.7 }\n',
     /:2: clients\.pc: needs a publickey: 192\.168\.5\.7 is in no network/,

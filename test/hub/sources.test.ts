@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { decodeHubConfig } from '../../src/hub/config.ts';
+import { touchedChanges } from '../../src/hub/peers.ts';
 import {
   allPeers,
   filesOf,
@@ -131,6 +132,46 @@ clients:
   assert.equal(laptop.keepalive, 25);
   assert.equal(peerAt(sources, '192.168.5.2')?.keys[0]?.publicKey, firstKey);
   assert.equal(peerAt(sources, '192.168.5.200')?.keys.length, 1);
+});
+
+test('a client of several addresses stands in the place of each container that would have one', async () => {
+  const own = 'L4pT5gXVcyoK5xRkC5GM4uEfz2e0BkOUQ6Xo1+1q2jU=';
+  const base = network(", ipv6: 'fd12::/64'");
+  const before = await read(base);
+  const after = await read(
+    `${base}\nclients: { laptop: { address: [192.168.5.3, 192.168.5.5], publickey: ${own} } }`,
+    before,
+  );
+  const owners = [...allPeers(after)].flatMap(({ allowedIps }) => allowedIps.map(formatPrefix));
+  assert.equal(new Set(owners).size, owners.length);
+  assert.equal(peerAt(after, '192.168.5.5'), peerAt(after, '192.168.5.3'));
+  assert.deepEqual(peerAt(after, '192.168.5.5')?.allowedIps.map(formatPrefix), [
+    '192.168.5.3/32',
+    'fd12::c0a8:503/128',
+    '192.168.5.5/32',
+    'fd12::c0a8:505/128',
+  ]);
+  const changes = touchedChanges(
+    [...touchedAddresses(before, after)].map((address) => [peerAt(before, address), peerAt(after, address)]),
+  );
+  assert.deepEqual(
+    changes.map(({ publicKey, remove = false }) => [publicKey === own, remove]),
+    [
+      [false, true],
+      [false, true],
+      [true, false],
+    ],
+  );
+});
+
+test('a client’s own preshared key counts, also beside a file of public keys', async () => {
+  write('keys', `192.168.5.2 ${firstKey}\n`);
+  const sources = await read(`networks:\n  app: { subnet: 192.168.5.0/24, publickeysfile: keys }
+clients: { phone: { address: 192.168.5.2, presharedkeyfile: psk } }`);
+  assert.equal(
+    peerAt(sources, '192.168.5.2')?.keys[0]?.presharedKey?.toBase64(),
+    'xy/E4uqJb45RI4OKtF9q1/v+fhv7ePpq0hFPiPtlrg4=',
+  );
 });
 
 test('one more client touches its own address alone, and derives nothing anew', async () => {

@@ -31,10 +31,15 @@ test('a client that is in no network, and what is behind one, have routes', () =
 clients:
   inside: { address: 192.168.5.200, publickey: ${key} }
   outside: { address: [10.8.0.2, 'fd99::2'], publickey: ${key} }
-  router: { address: 192.168.5.201, publickey: ${key}, allowedips: [10.7.0.0/16, 10.8.0.2/32] }`,
+  router: { address: 192.168.5.201, publickey: ${key}, allowedips: [10.7.0.0/16, 10.8.0.0/16] }`,
     'hub.yaml',
   );
-  assert.deepEqual(hubRoutes(config).map(formatPrefix), ['10.8.0.2/32', 'fd99::2/128', '10.7.0.0/16']);
+  assert.deepEqual(hubRoutes(config).map(formatPrefix), [
+    '10.8.0.2/32',
+    'fd99::2/128',
+    '10.7.0.0/16',
+    '10.8.0.0/16',
+  ]);
 });
 
 test('unless told otherwise peers reach all, and nobody else reaches them', () => {
