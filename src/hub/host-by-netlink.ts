@@ -72,8 +72,8 @@ export function hostByNetlink(): HubHost {
         changeRouting(socket, { ...none, newRoutes: [{ table: RT_TABLE_MAIN, destination, oif }] }),
       ),
     deleteRoute: (name, destination: Prefix) =>
-      onLink(name, (socket) =>
-        changeRouting(socket, { ...none, oldRoutes: [{ table: RT_TABLE_MAIN, destination }] }),
+      onLink(name, (socket, { index: oif }) =>
+        changeRouting(socket, { ...none, oldRoutes: [{ table: RT_TABLE_MAIN, destination, oif }] }),
       ),
 
     uplinks: () =>

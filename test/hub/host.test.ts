@@ -55,6 +55,7 @@ for (const [name, make, why] of ways) {
         await host.addRoute('wg0', prefixOf(text));
       }
       assert.deepEqual((await host.routes('wg0')).map(formatPrefix).sort(), routes);
+      sh('ip route prepend 10.9.0.0/16 dev eth7');
       await host.deleteRoute('wg0', prefixOf('10.9.0.0/16'));
       await host.deleteAddress('wg0', prefixOf('fd12::c0a8:501/64'));
       assert.deepEqual((await host.routes('wg0')).map(formatPrefix).sort(), ['10.8.0.2/32', 'fd99::/64']);

@@ -44,7 +44,7 @@ export interface NewRoute {
   readonly metric?: number;
 }
 
-export type RouteToDelete = Pick<NewRoute, 'table' | 'destination' | 'metric'>;
+export type RouteToDelete = Pick<NewRoute, 'table' | 'destination' | 'metric' | 'oif'>;
 
 /** A route as the kernel has it. */
 export interface Route {
@@ -79,8 +79,8 @@ export function encodeNewRoute({ table, destination, oif, gateway, metric, isThr
   });
 }
 
-/** Of an RTM_DELROUTE: the first route to a destination, or the one with a metric. */
-export function encodeDeleteRoute({ table, destination, metric }: RouteToDelete): Uint8Array {
+/** Of an RTM_DELROUTE: the first route to a destination, or the one with a metric or by a link. */
+export function encodeDeleteRoute({ table, destination, metric, oif }: RouteToDelete): Uint8Array {
   return encodeRoute({
     family: familyNumber(destination.address.kind()),
     destinationLength: destination.length,
@@ -91,6 +91,7 @@ export function encodeDeleteRoute({ table, destination, metric }: RouteToDelete)
       { type: RTA_DST, value: addressBytes(destination.address) },
       { type: RTA_TABLE, value: u32(table) },
       ...(metric === undefined ? [] : [{ type: RTA_PRIORITY, value: u32(metric) }]),
+      ...(oif === undefined ? [] : [{ type: RTA_OIF, value: u32(oif) }]),
     ],
   });
 }
