@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { derivePresharedKey, type KeyScheme } from '../keys/derivation.ts';
+import { readPrivateKeyFile } from '../keys/key-files.ts';
 import { type KeyPair, keyPairsOf, workersFor } from '../keys/key-pairs.ts';
 import { hostsOf, isHostOf, maxAddresses, parseRange, requireMasked } from '../keys/ranges.ts';
 import { countSelected, firstOf, isSelected, type Selection, selected } from '../keys/selection.ts';
@@ -24,7 +25,7 @@ import { type Kept, keptOf } from '../wireguard/config/kept.ts';
 import { netdev, network } from '../wireguard/config/networkd.ts';
 import { wgQuick, wgSetconf } from '../wireguard/config/wg-quick.ts';
 import type { Peer } from '../wireguard/device.ts';
-import { type PresharedKey, type PrivateKey, parsePrivateKey, publicKeyOf } from '../wireguard/key.ts';
+import { type PresharedKey, type PrivateKey, publicKeyOf } from '../wireguard/key.ts';
 import { everyValue, oneOf, strictCommand, UsageError, usage, wholeNumber } from './command.ts';
 import { askForNetwork, type KnownNetwork, type KnownSubnet } from './engine-network.ts';
 import { engineOption, secretsOption } from './host-options.ts';
@@ -156,7 +157,7 @@ export default strictCommand({
     );
     const count = usage(() => countSelected(selection));
     const keyFile = args['private-key-file'];
-    const privateKey = keyFile === undefined ? undefined : await readPrivateKey(keyFile);
+    const privateKey = keyFile === undefined ? undefined : await readPrivateKeyFile(keyFile, { pipe: true });
     if (privateKey && known?.hubKey && publicKeyOf(privateKey) !== known.hubKey) {
       throw new Error(
         `private key file ${keyFile}: it does not belong to the network’s ${optionPrefix}peerkey ` +
@@ -378,14 +379,6 @@ function hasPeer(selection: Selection, ipv6: Prefix | undefined, host: Prefix): 
 
 function alone(address: Address): AddressRange {
   return { first: address, last: address };
-}
-
-async function readPrivateKey(path: string): Promise<PrivateKey> {
-  const key = parsePrivateKey((await readFile(path, 'utf8')).trim());
-  if (key === undefined) {
-    throw new Error(`private key file ${path}: expected 32 bytes in base64, as \`wg genkey\` prints them`);
-  }
-  return key;
 }
 
 async function* peersOf(

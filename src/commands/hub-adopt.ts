@@ -1,16 +1,14 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { readHubConfig, readPrivateKeyFile } from '../hub/files.ts';
+import { findPrivateKey, readHubConfig } from '../hub/files.ts';
 import { hubOwner, placeOf } from '../hub/hub.ts';
 import { allPeers, readSources } from '../hub/sources.ts';
-import { backends, selectLinks } from '../links/select.ts';
-import { createLog } from '../log.ts';
 import { run } from '../programs/run.ts';
 import { formatPrefix } from '../wireguard/address.ts';
 import { type PublicKey, publicKeyOf } from '../wireguard/key.ts';
 import { markOf } from '../wireguard/link-alias.ts';
-import { oneOf, strictCommand, UsageError } from './command.ts';
-import { hubHost, hubLinkOptions, requireRootFor } from './hub-options.ts';
+import { strictCommand, UsageError } from './command.ts';
+import { hubHost, hubLinkOptions, hubLinksOf, requireRootFor } from './hub-options.ts';
 
 /** So many unknown peers are named, and the others counted. */
 const mostNamed = 5;
@@ -24,7 +22,7 @@ export default strictCommand({
     ...hubLinkOptions,
     'drop-unknown': {
       type: 'boolean',
-      description: 'Also if the link has peers that the hub’s file does not have; `hub serve` removes them',
+      description: 'Adopt it even if it has peers that the file lacks; `hub serve` then removes them',
     },
     link: { type: 'positional', valueHint: 'LINK', description: 'The link, such as wg0' },
   },
@@ -50,10 +48,9 @@ export default strictCommand({
     if (link.alias) {
       throw new Error(`link ${name} carries the alias of somebody else, ${link.alias}: not taken`);
     }
-    const log = createLog({ level: 'error', format: 'text' });
-    const links = await selectLinks(oneOf('backend', backends, args.backend), hubOwner, log);
+    const links = await hubLinksOf(args);
     const status = await links.read(placeOf(config));
-    const key = await readPrivateKeyFile(config.privatekeyfile);
+    const key = await findPrivateKey(config.privatekeyfile);
     if (key === undefined) {
       throw new Error(
         `private key file ${config.privatekeyfile} is not there: put the link’s own key into it, ` +

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
-import { readHubConfig, readPrivateKeyFile } from '../hub/files.ts';
+import type { HubConfig } from '../hub/config.ts';
+import { findPrivateKey, readHubConfig } from '../hub/files.ts';
 import { hubOwner } from '../hub/hub.ts';
 import { obstaclesOf } from '../hub/obstacles.ts';
 import { allPeers, readSources } from '../hub/sources.ts';
@@ -11,7 +12,7 @@ import { hubHost, hubOptions } from './hub-options.ts';
 export default strictCommand({
   meta: {
     name: 'check',
-    description: 'Say what is wrong with the hub’s file, and which firewall of this host is in its way',
+    description: 'Check the hub’s file, and whether a firewall of this host blocks its traffic',
   },
   args: hubOptions,
   maxPositionals: 0,
@@ -19,7 +20,7 @@ export default strictCommand({
     const file = resolve(args.config);
     const config = await readHubConfig(file);
     const sources = await readSources(config);
-    const key = await readPrivateKeyFile(config.privatekeyfile);
+    const key = await findPrivateKey(config.privatekeyfile);
     const count = [...allPeers(sources)].length;
     const lines = [
       `${file}: ${config.networks.length} networks, ${config.clients.length} clients, ${count} peers`,
@@ -32,23 +33,30 @@ export default strictCommand({
         `link ${config.interface} is somebody else’s: \`wgdriver hub adopt ${config.interface}\` takes it over`,
       );
     }
-    const seen = await surveyFirewalls(config.interface);
-    const obstacles = obstaclesOf(config, seen);
-    // What the hub keeps in place by itself is in nobody's way.
-    const left =
-      config.firewall === 'docker-user'
-        ? obstacles.filter(({ what }) => !what.startsWith('Docker'))
-        : obstacles;
-    for (const { what, commands, instead } of left) {
+    const firewalls = process.getuid?.() === 0 ? await firewallLines(config) : undefined;
+    if (firewalls === undefined) {
       process.exitCode = 1;
-      lines.push(`${what}; let it pass:`, ...commands.map((command) => `  ${command}`));
-      if (instead !== undefined) {
-        lines.push(`  (${instead})`);
-      }
-    }
-    if (left.length === 0) {
+      lines.push('The firewalls of this host were not checked: only root sees them, so run this as root.');
+    } else if (firewalls.length > 0) {
+      process.exitCode = 1;
+      lines.push(...firewalls);
+    } else {
       lines.push('no firewall of this host is in the way');
     }
     process.stdout.write(`${lines.join('\n')}\n`);
   },
 });
+
+/** What stands in the way, and the commands that change it; none if nothing does. */
+async function firewallLines(config: HubConfig): Promise<string[]> {
+  return (
+    obstaclesOf(config, await surveyFirewalls(config.interface))
+      // What the hub keeps in place by itself is in nobody's way.
+      .filter(({ what }) => config.firewall !== 'docker-user' || !what.startsWith('Docker'))
+      .flatMap(({ what, commands, instead }) => [
+        `${what}; let it pass:`,
+        ...commands.map((command) => `  ${command}`),
+        ...(instead === undefined ? [] : [`  (${instead})`]),
+      ])
+  );
+}

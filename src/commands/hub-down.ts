@@ -1,29 +1,32 @@
 import { resolve } from 'node:path';
 import { readHubConfig } from '../hub/files.ts';
 import { dockerUserFirewall } from '../hub/firewall.ts';
-import { hubOwner } from '../hub/hub.ts';
 import { hubTableName } from '../hub/wanted.ts';
-import { backends, selectLinks } from '../links/select.ts';
-import { createLog } from '../log.ts';
-import { oneOf, strictCommand } from './command.ts';
-import { hubHost, hubLinkOptions, requireRootFor } from './hub-options.ts';
+import { lockState } from '../state/lock.ts';
+import { strictCommand } from './command.ts';
+import { hubHost, hubLinkOptions, hubLinksOf, hubStateFolder, requireRootFor } from './hub-options.ts';
 
 export default strictCommand({
   meta: {
     name: 'down',
     description:
-      'Take the hub’s link and rules away, after `hub serve` was stopped; forwarding stays as it is',
+      'Delete the hub’s link, rules and nftables table once `hub serve` is stopped; forwarding stays on',
   },
   args: hubLinkOptions,
   maxPositionals: 0,
   async run(args) {
     requireRootFor('down');
     const config = await readHubConfig(resolve(args.config));
-    const log = createLog({ level: 'error', format: 'text' });
-    const links = await selectLinks(oneOf('backend', backends, args.backend), hubOwner, log);
-    await links.delete(config.interface);
-    await dockerUserFirewall().bring({ ...config, firewall: 'none' });
-    await hubHost().deleteTable(hubTableName(config.interface));
-    process.stdout.write(`link ${config.interface} and its rules are gone\n`);
+    const links = await hubLinksOf(args);
+    // What serves this link would make it again.
+    const unlock = await lockState(hubStateFolder(args, config));
+    try {
+      await links.delete(config.interface);
+      await dockerUserFirewall().bring({ ...config, firewall: 'none' });
+      await hubHost().deleteTable(hubTableName(config.interface));
+    } finally {
+      await unlock();
+    }
+    process.stdout.write(`Link ${config.interface} and its rules are gone.\n`);
   },
 });

@@ -8,7 +8,7 @@ import { hubOptions, requireRootFor } from './hub-options.ts';
 import { ownCommand } from './own-command.ts';
 
 export default strictCommand({
-  meta: { name: 'install', description: 'Have systemd keep the hub, from now on and at each boot' },
+  meta: { name: 'install', description: 'Have systemd run the hub, now and at each boot' },
   args: hubOptions,
   maxPositionals: 0,
   async run(args) {
@@ -16,14 +16,14 @@ export default strictCommand({
     const file = resolve(args.config);
     if (!existsSync(file)) {
       throw new Error(
-        `${file} is not there: write it first, \`wgdriver hub check\` says whether it is right`,
+        `${file} does not exist: write it first; \`wgdriver hub check\` tells you whether it is right`,
       );
     }
     await readHubConfig(file);
     await installService(hubUnit, hubUnitText(ownCommand(), file));
     process.stdout.write(
-      `The hub of ${file} is kept by ${hubUnit}.\n` +
-        'A change of the file is loaded at once; `wgdriver hub status` shows the peers.\n',
+      `${hubUnit} now runs the hub of ${file}.\n` +
+        'It loads changes of the file within seconds; `wgdriver hub status` shows the peers.\n',
     );
   },
 });

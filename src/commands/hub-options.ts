@@ -4,8 +4,12 @@ import { defaultHubFile } from '../hub/files.ts';
 import type { HubHost } from '../hub/host.ts';
 import { hostByNetlink } from '../hub/host-by-netlink.ts';
 import { hostByPrograms } from '../hub/host-by-programs.ts';
+import { hubOwner } from '../hub/hub.ts';
+import type { Links } from '../links/links.ts';
 import { netlinkObstacle } from '../links/netlink/probe.ts';
-import { backends } from '../links/select.ts';
+import { backends, selectLinks } from '../links/select.ts';
+import { createLog } from '../log.ts';
+import { oneOf } from './command.ts';
 
 /** The options that all commands of `hub` have. */
 export const hubOptions = {
@@ -13,7 +17,7 @@ export const hubOptions = {
     type: 'string',
     default: defaultHubFile,
     valueHint: 'FILE',
-    description: 'What the hub is to be',
+    description: 'The file that describes the hub',
   },
 } as const;
 
@@ -24,15 +28,21 @@ export const hubLinkOptions = {
     type: 'string',
     default: '/var/lib/wgdriver-hub',
     valueHint: 'FOLDER',
-    description: 'Where endpoints and the course of a rotation are remembered',
+    description: 'Where the hub keeps its peers’ endpoints and the progress of a rotation',
   },
   backend: {
     type: 'string',
     default: 'auto',
     valueHint: backends.join('|'),
-    description: 'How the link is made: auto takes the kernel where it can',
+    description: 'How to make the link; auto uses the kernel’s WireGuard if it can',
   },
 } as const;
+
+/** The links of a command that ends at once: what it chooses is nobody's news. */
+export function hubLinksOf(args: { readonly backend: string }): Promise<Links> {
+  const log = createLog({ level: 'error', format: 'text' });
+  return selectLinks(oneOf('backend', backends, args.backend), hubOwner, log);
+}
 
 /** Each link has a folder of its own. */
 export function hubStateFolder(args: { readonly 'state-dir': string }, config: HubConfig): string {

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
-import { ensurePrivateKeyFile, readHubConfig } from '../hub/files.ts';
+import { ensurePrivateKey, readHubConfig } from '../hub/files.ts';
 import { dockerUserFirewall } from '../hub/firewall.ts';
 import { createHub, hubOwner } from '../hub/hub.ts';
 import { keepHub } from '../hub/keep.ts';
@@ -16,7 +16,7 @@ import { hubHost, hubLinkOptions, hubStateFolder, requireRootFor } from './hub-o
 export default strictCommand({
   meta: {
     name: 'serve',
-    description: 'Keep the hub’s link as its file says, until SIGTERM; SIGHUP loads the file again',
+    description: 'Keep the hub’s link as its file says, until SIGTERM; SIGHUP reloads the file',
   },
   args: {
     ...hubLinkOptions,
@@ -65,17 +65,17 @@ export default strictCommand({
         firewall: dockerUserFirewall(),
         state: await openHubState(stateFolder),
         log,
-        readPrivateKey: ensurePrivateKeyFile,
+        readPrivateKey: ensurePrivateKey,
       });
-      await hub.load(config);
-      await notifyReady(process.env);
-      log.info('serving', { file, link: config.interface });
       await keepHub({
         hub,
         file,
-        config,
         log,
         stop: stop.signal,
+        onLoaded: async () => {
+          await notifyReady(process.env);
+          log.info('serving', { file, link: config.interface });
+        },
         onReload: (callback) => {
           reload = callback;
         },

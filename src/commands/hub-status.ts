@@ -1,23 +1,20 @@
 import { resolve } from 'node:path';
 import { readHubConfig } from '../hub/files.ts';
-import { hubOwner, placeOf } from '../hub/hub.ts';
+import { placeOf } from '../hub/hub.ts';
 import { readSources } from '../hub/sources.ts';
 import { openHubState } from '../hub/state.ts';
 import { type HubStatus, hubStatus, type NetworkStatus } from '../hub/status.ts';
-import { backends, selectLinks } from '../links/select.ts';
-import { createLog } from '../log.ts';
-import { oneOf, strictCommand } from './command.ts';
-import { hubLinkOptions, hubStateFolder, requireRootFor } from './hub-options.ts';
+import { strictCommand } from './command.ts';
+import { hubLinkOptions, hubLinksOf, hubStateFolder, requireRootFor } from './hub-options.ts';
 
 export default strictCommand({
-  meta: { name: 'status', description: 'Show how the hub’s peers fare, and how far a rotation has come' },
+  meta: { name: 'status', description: 'Show which peers are active, and the progress of a key rotation' },
   args: { ...hubLinkOptions, json: { type: 'boolean', description: 'Print JSON, for programs' } },
   maxPositionals: 0,
   async run(args) {
     requireRootFor('status');
     const config = await readHubConfig(resolve(args.config));
-    const log = createLog({ level: 'error', format: 'text' });
-    const links = await selectLinks(oneOf('backend', backends, args.backend), hubOwner, log);
+    const links = await hubLinksOf(args);
     const link = await links.read(placeOf(config));
     if (link === undefined) {
       throw new Error(`link ${config.interface} is not there: is \`wgdriver hub serve\` running?`);
@@ -36,7 +33,7 @@ function textOf({ interface: name, port, publicKey, networks, clients, unknownPe
       const ago = lastHandshake && Math.round((Date.now() - lastHandshake.getTime()) / 1000);
       return `client ${name} (${address}): ${ago === undefined ? 'no handshake yet' : `last handshake ${ago} s ago`}`;
     }),
-    ...(unknownPeers === 0 ? [] : [`${unknownPeers} peers are on the link and in no file`]),
+    ...(unknownPeers === 0 ? [] : [`${unknownPeers} peers are on the link but in no file`]),
   ];
   return `${lines.join('\n')}\n`;
 }
@@ -51,10 +48,12 @@ function networkLines({ name, peers, active, missing, rotation }: NetworkStatus)
   const { moved, activeOnOldKeys, unused } = rotation;
   return [
     head,
-    `  rotation: ${moved} addresses have moved to the new key, ${activeOnOldKeys} in use still have an old one`,
-    ...(unused.length === 0 ? [] : [`  unused, open to the old key until it goes: ${unused.join(', ')}`]),
+    `  rotation: ${moved} addresses have moved to the new key, ${activeOnOldKeys} active ones still use an old key`,
+    ...(unused.length === 0
+      ? []
+      : [`  unused, and open to the old key until you remove it: ${unused.join(', ')}`]),
     activeOnOldKeys === 0
-      ? '  nobody uses an old key: the old seed or additional can go'
-      : '  the old seed or additional has to stay for now',
+      ? '  nobody uses an old key: you can remove the old seed or additional'
+      : '  keep the old seed or additional for now',
   ];
 }

@@ -4,12 +4,12 @@ import { strictCommand } from './command.ts';
 import { requireRootFor } from './hub-options.ts';
 
 export default strictCommand({
-  meta: { name: 'uninstall', description: 'Stop keeping the hub and remove its unit; the tunnels stay up' },
+  meta: { name: 'uninstall', description: 'Stop the hub and remove its unit; the tunnels stay up' },
   args: {},
   maxPositionals: 0,
   async run() {
     requireRootFor('uninstall');
     await uninstallService(hubUnit);
-    process.stdout.write('The hub’s unit is gone; `wgdriver hub down` takes its link and rules away.\n');
+    process.stdout.write('The hub’s unit is removed; `wgdriver hub down` deletes its link and rules.\n');
   },
 });

@@ -1,7 +1,7 @@
 import { commandGroup } from './command.ts';
 
 export default commandGroup(
-  { name: 'hub', description: 'Keep the other end of the tunnels: a hub’s link, its peers and its rules' },
+  { name: 'hub', description: 'Run the other end of the tunnels: the hub’s link, its peers and its rules' },
   {
     serve: async () => (await import('./hub-serve.ts')).default,
     install: async () => (await import('./hub-install.ts')).default,

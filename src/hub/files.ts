@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, readFile, writeFile } from 'node:fs/promises';
+import { chmod, open, readFile, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { readPrivateKeyFile } from '../keys/key-files.ts';
 import { encodeBase64 } from '../wireguard/base64.ts';
 import { clamp, type PrivateKey, parsePrivateKey } from '../wireguard/key.ts';
 import { decodeHubConfig, type HubConfig } from './config.ts';
@@ -12,45 +14,73 @@ export async function readHubConfig(file: string): Promise<HubConfig> {
   try {
     text = await readFile(file, 'utf8');
   } catch (error) {
-    throw new Error(`hub’s file ${file}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
+    throw new Error(`hub’s file ${file}: ${codeOf(error)}`);
   }
   return decodeHubConfig(text, file);
 }
 
-/** The hub's private key. @throws Error that names the file, never what was in it; undefined if there is none */
-export async function readPrivateKeyFile(file: string): Promise<PrivateKey | undefined> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') {
-      return undefined;
-    }
-    throw new Error(`private key file ${file}: ${code ?? String(error)}`);
-  }
-  const key = parsePrivateKey(text.trim());
-  if (key === undefined) {
-    throw new Error(`private key file ${file}: expected 32 bytes in base64, as \`wg genkey\` prints them`);
-  }
-  return key;
+/** The hub's private key; undefined if there is none. @throws Error that names the file, never what was in it */
+export async function findPrivateKey(file: string): Promise<PrivateKey | undefined> {
+  return (await modeOf(file)) === undefined ? undefined : readPrivateKeyFile(file);
 }
 
-/** The same, and makes a key where there is none: for root alone from its first moment. @throws Error */
-export async function ensurePrivateKeyFile(file: string): Promise<PrivateKey> {
-  const present = await readPrivateKeyFile(file);
-  if (present !== undefined) {
-    // The key is what the hub is known by: nobody else may have it.
-    await chmod(file, 0o600);
-    return present;
+/** The hub's private key, which is made if there is none, for root alone from its first moment. @throws Error */
+export async function ensurePrivateKey(file: string): Promise<PrivateKey> {
+  const mode = await modeOf(file);
+  if (mode === undefined) {
+    return makePrivateKey(file);
   }
+  // A group may have it: systemd-networkd reads its keys as one.
+  if ((mode & 0o007) !== 0) {
+    // The unit keeps most folders read-only.
+    await chmod(file, mode & 0o770).catch((error) => {
+      throw new Error(
+        `private key file ${file}: everybody can read it, and that could not be changed (${codeOf(error)}): run \`chmod 600 ${file}\``,
+      );
+    });
+  }
+  return readPrivateKeyFile(file);
+}
+
+async function modeOf(file: string): Promise<number | undefined> {
+  try {
+    return (await stat(file)).mode & 0o777;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') {
+      return undefined;
+    }
+    throw new Error(`private key file ${file}: ${codeOf(error)}`);
+  }
+}
+
+async function makePrivateKey(file: string): Promise<PrivateKey> {
   const text = encodeBase64(clamp(randomBytes(32)));
   try {
-    await writeFile(file, `${text}\n`, { mode: 0o600, flag: 'wx' });
+    // On disk before anybody is told the public key: a power cut must not make another hub of this one.
+    const handle = await open(file, 'wx', 0o600);
+    try {
+      await handle.writeFile(`${text}\n`);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await syncFolder(dirname(file));
   } catch (error) {
-    throw new Error(
-      `make private key file ${file}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`,
-    );
+    throw new Error(`make private key file ${file}: ${codeOf(error)}`);
   }
   return parsePrivateKey(text) as PrivateKey;
+}
+
+/** A new name in a folder is on disk when the folder is. */
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path);
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? String(error);
 }

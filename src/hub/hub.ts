@@ -1,3 +1,4 @@
+import { createLimit } from '../concurrency.ts';
 import type { Links } from '../links/links.ts';
 import { type Log, msSince } from '../log.ts';
 import { formatPrefix, type Prefix } from '../wireguard/address.ts';
@@ -71,13 +72,7 @@ export function createHub(dependencies: HubDependencies): Hub {
   const { links, mark, host, firewall, state, log, readPrivateKey } = dependencies;
   let applied: Applied | undefined;
   let rotations: readonly Rotation[] = [];
-  let last: Promise<unknown> = Promise.resolve();
-
-  function inTurn<Result>(action: () => Promise<Result>): Promise<Result> {
-    const result = last.then(action);
-    last = result.catch(() => {});
-    return result;
-  }
+  const inTurn = createLimit(1);
 
   async function load(config: HubConfig): Promise<void> {
     const started = performance.now();
@@ -91,12 +86,15 @@ export function createHub(dependencies: HubDependencies): Hub {
     const privateKey = await readPrivateKey(config.privatekeyfile);
     const sources = await readSources(config, applied?.sources);
     const index = await ensureLink(config, privateKey);
-    const isSame = applied?.index === index;
     await ensureHost(config);
     const changes =
-      isSame && applied !== undefined && rotations.length === 0 && !isRotating(sources)
+      applied !== undefined &&
+      applied.index === index &&
+      isSameLink(applied, { config, privateKey }) &&
+      rotations.length === 0 &&
+      !isRotating(sources)
         ? await applyTouched(config, applied.sources, sources)
-        : await applyAll(config, sources, privateKey, true);
+        : await applyAll(config, sources, privateKey, await read(config), true);
     applied = { config, sources, privateKey, index };
     log.info('hub loaded', { link: config.interface, changes, ms: msSince(started) });
   }
@@ -161,9 +159,9 @@ export function createHub(dependencies: HubDependencies): Hub {
     config: HubConfig,
     sources: Sources,
     privateKey: PrivateKey,
+    status: LinkStatus,
     withPresharedKeys: boolean,
   ): Promise<number> {
-    const status = await read(config);
     const present = byPublicKey(status.peers);
     const publicKey = publicKeyOf(privateKey);
     const { port: listenPort, mtu } = config;
@@ -261,20 +259,21 @@ export function createHub(dependencies: HubDependencies): Hub {
     }
     const { config, sources, privateKey } = applied;
     const index = await ensureLink(config, privateKey);
-    if (index !== applied.index) {
+    const isNew = index !== applied.index;
+    if (isNew) {
       log.warn('the link was made anew by somebody: set up again', { link: config.interface });
       applied = { ...applied, index };
     }
     await ensureHost(config);
-    const changes = await applyAll(config, sources, privateKey, index !== applied.index);
+    const status = await read(config);
+    const changes = await applyAll(config, sources, privateKey, status, isNew);
     if (changes > 0) {
       log.warn('peers were not as they should be', { link: config.interface, changes });
     }
-    await rememberEndpoints(config);
+    await rememberEndpoints(status);
   }
 
-  async function rememberEndpoints(config: HubConfig): Promise<void> {
-    const { peers } = await read(config);
+  async function rememberEndpoints({ peers }: LinkStatus): Promise<void> {
     const since = Date.now() - activeMs;
     const endpoints = new Map<PublicKey, PeerEndpoint>();
     for (const { publicKey, endpoint, lastHandshake } of peers) {
@@ -312,6 +311,18 @@ export function createHub(dependencies: HubDependencies): Hub {
 /** Where a hub's link is. */
 export function placeOf({ interface: name }: HubConfig) {
   return { name, endpointId: name };
+}
+
+/** Is what a link is given beside its peers the same? */
+function isSameLink(
+  { config, privateKey }: Pick<Applied, 'config' | 'privateKey'>,
+  other: Pick<Applied, 'config' | 'privateKey'>,
+): boolean {
+  return (
+    config.port === other.config.port &&
+    config.mtu === other.config.mtu &&
+    publicKeyOf(privateKey) === publicKeyOf(other.privateKey)
+  );
 }
 
 function isRotating(sources: Sources): boolean {

@@ -10,60 +10,69 @@ import { filesOf } from './sources.ts';
 const filesMs = 2000;
 /** There is no event for a handshake: from each look for one to the next, while a key is being rotated. */
 const followMs = 200;
+/** The same after one that failed, as all do that come soon after. */
+const followAgainMs = 5000;
 /** From each look at the link to the next, and at most a hundredth of the time for it. */
 const lookMs = 60_000;
 const mostOfTime = 0.01;
 
 export interface Keeping {
-  readonly hub: Hub;
+  readonly hub: Pick<Hub, 'load' | 'look' | 'follow'>;
   readonly file: string;
-  /** What is loaded already. */
-  readonly config: HubConfig;
   readonly log: Log;
   readonly stop: AbortSignal;
+  /** Called once, when the file is loaded for the first time. */
+  readonly onLoaded: () => Promise<void>;
   /** Calls back when somebody asks to load the file again. */
   readonly onReload: (reload: () => void) => void;
 }
 
-/** Keeps a hub as its file says, until it is told to stop; then it remembers where its peers are. */
-export async function keepHub({ hub, file, config, log, stop, onReload }: Keeping): Promise<void> {
-  let watched = [file, config.privatekeyfile, ...filesOf(config)];
-  let seen = await signatureOf(watched);
-  let pending = seen;
+/**
+ * Keeps a hub as its file says, until it is told to stop; then it remembers where its peers are.
+ * @throws Error if the file cannot be loaded at the start
+ */
+export async function keepHub({ hub, file, log, stop, onLoaded, onReload }: Keeping): Promise<void> {
   let isAsked = false;
-  let wake = new AbortController();
+  let wake = () => {};
   onReload(() => {
     isAsked = true;
-    wake.abort();
+    wake();
   });
+  stop.addEventListener('abort', () => wake());
+
+  let watched: readonly string[] = [];
+  let seen = '';
+  await load();
+  let pending = seen;
   let isRotating = await hub.follow();
+  let followCause: string | undefined;
+  await onLoaded();
+  let nextFollow = performance.now() + followMs;
   let [nextFiles, nextLook] = [performance.now() + filesMs, performance.now() + lookMs];
 
   while (!stop.aborted) {
-    const next = Math.min(nextFiles, nextLook, isRotating ? performance.now() + followMs : nextFiles);
-    wake = new AbortController();
     if (!isAsked) {
-      const signal = AbortSignal.any([stop, wake.signal]);
-      await sleep(Math.max(0, next - performance.now()), undefined, { signal }).catch(() => {});
+      await wait(Math.min(nextFiles, nextLook, isRotating ? nextFollow : nextFiles));
     }
     if (stop.aborted) {
       break;
     }
-    if (isRotating) {
-      isRotating = await hub.follow().catch((error: Error) => {
-        log.error('could not follow the rotation', { cause: error.message });
-        return true;
-      });
+    if (isRotating && performance.now() >= nextFollow) {
+      await follow();
     }
     if (isAsked || performance.now() >= nextFiles) {
       nextFiles = performance.now() + filesMs;
-      const current = await signatureOf(watched);
+      const current = [await signatureOf([file]), await signatureOf(watched)].join('\n');
       // Whoever is still writing is not read yet.
       const isChanged = current !== seen && current === pending;
       pending = current;
       if (isAsked || isChanged) {
         isAsked = false;
-        await reload();
+        await load().catch((error: Error) => {
+          log.error('not loaded: what runs stays as it is', { cause: error.message });
+        });
+        await follow();
+        pending = seen;
       }
     }
     if (performance.now() >= nextLook) {
@@ -79,17 +88,40 @@ export async function keepHub({ hub, file, config, log, stop, onReload }: Keepin
     log.warn('could not remember where the peers are', { cause: error.message });
   });
 
-  async function reload(): Promise<void> {
+  /** Looks at each file before it is read: what is saved meanwhile is seen as a change the next time. */
+  async function load(): Promise<void> {
+    const ofFile = await signatureOf([file]);
+    let config: HubConfig;
     try {
-      const fresh = await readHubConfig(file);
-      watched = [file, fresh.privatekeyfile, ...filesOf(fresh)];
-      await hub.load(fresh);
-      isRotating = await hub.follow();
-    } catch (error) {
-      log.error('not loaded: what runs stays as it is', { cause: (error as Error).message });
+      config = await readHubConfig(file);
+      watched = [config.privatekeyfile, ...filesOf(config)];
+    } finally {
+      seen = [ofFile, await signatureOf(watched)].join('\n');
     }
-    seen = await signatureOf(watched);
-    pending = seen;
+    await hub.load(config);
+  }
+
+  async function follow(): Promise<void> {
+    try {
+      isRotating = await hub.follow();
+      followCause = undefined;
+      nextFollow = performance.now() + followMs;
+    } catch (error) {
+      const { message: cause } = error as Error;
+      if (cause !== followCause) {
+        followCause = cause;
+        log.error('could not follow the rotation', { cause });
+      }
+      isRotating = true;
+      nextFollow = performance.now() + followAgainMs;
+    }
+  }
+
+  async function wait(until: number): Promise<void> {
+    const waking = new AbortController();
+    wake = () => waking.abort();
+    await sleep(Math.max(0, until - performance.now()), undefined, { signal: waking.signal }).catch(() => {});
+    wake = () => {};
   }
 }
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { parseAdditionals } from '../keys/additional.ts';
 import { derivePresharedKey, type KeyScheme } from '../keys/derivation.ts';
+import { readAdditionalFile, readPresharedKeyFile } from '../keys/key-files.ts';
 import { keyPairsOf, workersFor } from '../keys/key-pairs.ts';
 import { hostsOf, maxAddresses } from '../keys/ranges.ts';
 import { readSeedFile } from '../keys/seed-file.ts';
@@ -17,7 +17,7 @@ import {
   hostPrefix,
   isWithin,
 } from '../wireguard/address.ts';
-import { type PresharedKey, parsePresharedKey } from '../wireguard/key.ts';
+import type { PresharedKey } from '../wireguard/key.ts';
 import { clientPrefixes, type HubClient, type HubConfig, type HubNetwork, networkOf } from './config.ts';
 import type { WantedKey, WantedPeer } from './peers.ts';
 import { parsePublicKeys } from './public-keys.ts';
@@ -98,13 +98,13 @@ async function readNetworkSecrets({ keys, presharedKey }: HubNetwork): Promise<N
   const ofNetwork =
     typeof presharedKey === 'object' ? await readPresharedKeyFile(presharedKey.file) : undefined;
   if ('publickeysfile' in keys) {
-    const publicKeys = await readText('file of public keys', keys.publickeysfile);
+    const publicKeys = await readPublicKeysFile(keys.publickeysfile);
     return { schemes: [], publicKeys, presharedKey: ofNetwork };
   }
   const { additional, derivation } = keys;
   const seeds = await Promise.all(keys.seedfiles.map((file) => readSeedFile(file)));
   const additionals =
-    additional instanceof Uint8Array ? [additional] : await readAdditionals(additional.file);
+    additional instanceof Uint8Array ? [additional] : await readAdditionalFile(additional.file);
   return {
     // One of the two is rotated at a time; with both, each combination may be some host's.
     schemes: seeds.flatMap((seed) => additionals.map((value) => ({ seed, additional: value, derivation }))),
@@ -290,27 +290,11 @@ function fingerprint({ publicKey, presharedKey }: WantedKey): string {
   return `${publicKey} ${shared}`;
 }
 
-async function readPresharedKeyFile(file: string): Promise<PresharedKey> {
-  const key = parsePresharedKey((await readText('preshared key file', file)).trim());
-  if (key === undefined) {
-    throw new Error(`preshared key file ${file}: expected 32 bytes in base64, as \`wg genpsk\` prints them`);
-  }
-  return key;
-}
-
-async function readAdditionals(file: string): Promise<readonly Uint8Array[]> {
-  const additionals = parseAdditionals(await readText('additional file', file));
-  if (additionals === undefined) {
-    throw new Error(`additional file ${file}: expected one value in base64 a line`);
-  }
-  return additionals;
-}
-
-async function readText(what: string, file: string): Promise<string> {
+async function readPublicKeysFile(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    throw new Error(`${what} ${file}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
+    throw new Error(`file of public keys ${file}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
   }
 }
 

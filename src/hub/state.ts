@@ -1,10 +1,9 @@
 import { mkdir, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
-import { parseAddress } from '../wireguard/address.ts';
-import { formatEndpoint, type PeerEndpoint } from '../wireguard/device.ts';
-import { parseHostPort } from '../wireguard/host-port.ts';
+import { formatEndpoint, type PeerEndpoint, parseEndpoint } from '../wireguard/device.ts';
 import { type PublicKey, parsePublicKey } from '../wireguard/key.ts';
+import { syncFolder } from './files.ts';
 
 /** What a hub remembers over a boot: where its peers were, and which keys have got their addresses. No secret. */
 export interface HubState {
@@ -24,10 +23,9 @@ export async function openHubState(folder: string): Promise<HubState> {
   const endpoints = new Map<PublicKey, PeerEndpoint>();
   for (const line of await linesOf(endpointsFile)) {
     const [key = '', text = ''] = line.split(' ');
-    const [publicKey, hostPort] = [parsePublicKey(key), parseHostPort(text)];
-    const address = hostPort && parseAddress(hostPort.host);
-    if (publicKey !== undefined && hostPort !== undefined && address !== undefined) {
-      endpoints.set(publicKey, { address, port: hostPort.port });
+    const [publicKey, endpoint] = [parsePublicKey(key), parseEndpoint(text)];
+    if (publicKey !== undefined && endpoint !== undefined) {
+      endpoints.set(publicKey, endpoint);
     }
   }
   const moved = new Set((await linesOf(movedFile)).flatMap((line) => parsePublicKey(line) ?? []));
@@ -46,11 +44,13 @@ export async function openHubState(folder: string): Promise<HubState> {
     async addMoved(keys) {
       const file = await open(movedFile, 'a', 0o600);
       try {
-        await file.write(keys.map((key) => `${key}\n`).join(''));
+        // A power cut may have left half a line at the end.
+        await file.write(`\n${keys.map((key) => `${key}\n`).join('')}`);
         await file.datasync();
       } finally {
         await file.close();
       }
+      await syncFolder(folder);
       for (const key of keys) {
         moved.add(key);
       }
@@ -61,6 +61,7 @@ export async function openHubState(folder: string): Promise<HubState> {
         return;
       }
       await writeFileAtomic(movedFile, kept.map((key) => `${key}\n`).join(''), { mode: 0o600 });
+      await syncFolder(folder);
       for (const key of moved) {
         if (!keys.has(key)) {
           moved.delete(key);

@@ -660,7 +660,7 @@ test('a private key file that is missing or holds none: one line, without what i
   await writeFile(wrongKey, `${marked}\n`);
   for (const [file, message] of [
     [wrongKey, /^wgdriver: private key file .*wrong: expected 32 bytes in base64/],
-    [`${wrongKey}-none`, /^wgdriver: .*ENOENT.*wrong-none/],
+    [`${wrongKey}-none`, /^wgdriver: private key file .*wrong-none: ENOENT/],
   ] as const) {
     const { status, stdout, stderr } = await config('10.0.0.0/30', '--private-key-file', file);
     assert.match(stderr, message);

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { decodeHubConfig } from '../../src/hub/config.ts';
-import { ensurePrivateKeyFile } from '../../src/hub/files.ts';
+import { ensurePrivateKey } from '../../src/hub/files.ts';
 import { dockerUserFirewall } from '../../src/hub/firewall.ts';
 import { hostByNetlink } from '../../src/hub/host-by-netlink.ts';
 import { hostByPrograms } from '../../src/hub/host-by-programs.ts';
@@ -66,7 +66,7 @@ async function newHub(): Promise<Hub> {
     firewall: dockerUserFirewall(),
     state: await openHubState(join(folder, 'state')),
     log,
-    readPrivateKey: ensurePrivateKeyFile,
+    readPrivateKey: ensurePrivateKey,
   });
 }
 
@@ -79,7 +79,7 @@ if (skip === undefined) {
     writeFileSync(join(folder, `${name}.seed`), seed);
   }
   hub = await newHub();
-  hubKey = publicKeyOf(await ensurePrivateKeyFile(join(folder, 'wg0.key')));
+  hubKey = publicKeyOf(await ensurePrivateKey(join(folder, 'wg0.key')));
 }
 const startEnd = (host: number, keepalive?: number) => {
   const end = startFarEnd({
@@ -138,6 +138,18 @@ test('loading the same again changes nothing, and one client more is one change'
   );
   await hub.load(configOf(base));
   assert.equal(dump().length, 20);
+});
+
+test('another port, MTU or key in the file is the link’s at once', { skip }, async () => {
+  const shown = () =>
+    sh('wg show wg0 listen-port; wg show wg0 public-key; ip link show dev wg0 | grep -o "mtu [0-9]*"')
+      .trim()
+      .split('\n');
+  const other = publicKeyOf(await ensurePrivateKey(join(folder, 'other.key')));
+  await hub.load(configOf(`${base}\nport: 4500\nmtu: 1300\nprivatekeyfile: other.key`));
+  assert.deepEqual(shown(), ['4500', other, 'mtu 1300']);
+  await hub.load(configOf(base));
+  assert.deepEqual(shown(), ['51820', hubKey, 'mtu 1420']);
 });
 
 test('what somebody takes away, by hand or with a kill in the middle, comes back', { skip }, async () => {

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { ensurePrivateKey, findPrivateKey } from '../../src/hub/files.ts';
+import { publicKeyOf } from '../../src/wireguard/key.ts';
+import { enterFreshNamespace } from '../support/fresh-namespace.ts';
+
+// Mounts are of this process alone.
+const { skip } = await enterFreshNamespace('mount');
+
+const folder = mkdtempSync(join(tmpdir(), 'wgdriver-hub-files-'));
+after(() => rmSync(folder, { recursive: true }));
+const modeOf = (file: string) => statSync(file).mode & 0o777;
+const file = join(folder, 'wg0.key');
+
+test('a key that is missing is made, and stays', async () => {
+  assert.equal(await findPrivateKey(file), undefined);
+  const made = await ensurePrivateKey(file);
+  assert.equal(modeOf(file), 0o600);
+  assert.equal(publicKeyOf(await ensurePrivateKey(file)), publicKeyOf(made));
+  assert.equal((await findPrivateKey(file))?.toBase64(), readFileSync(file, 'utf8').trim());
+});
+
+test('everybody else loses a key, and a group keeps it', async () => {
+  chmodSync(file, 0o644);
+  await ensurePrivateKey(file);
+  assert.equal(modeOf(file), 0o640);
+});
+
+test('a key in a folder that is read-only is read', { skip }, async () => {
+  const place = join(folder, 'ro');
+  mkdirSync(place);
+  execFileSync('mount', ['-t', 'tmpfs', 'none', place]);
+  try {
+    const key = join(place, 'wg0.key');
+    writeFileSync(key, readFileSync(file), { mode: 0o600 });
+    writeFileSync(`${key}.open`, readFileSync(file), { mode: 0o604 });
+    execFileSync('mount', ['-o', 'remount,ro', place]);
+    assert.equal(publicKeyOf(await ensurePrivateKey(key)), publicKeyOf(await ensurePrivateKey(file)));
+    await assert.rejects(
+      ensurePrivateKey(`${key}.open`),
+      /private key file .*\.open: everybody can read it, .*EROFS.*chmod 600/,
+    );
+  } finally {
+    execFileSync('umount', [place]);
+  }
+});
+
+test('no key: the file is named, and what is in it is not', async () => {
+  writeFileSync(file, 'c2VjcmV0\n');
+  await assert.rejects(ensurePrivateKey(file), ({ message }: Error) => {
+    assert.match(message, /private key file .*wg0\.key: expected 32 bytes in base64/);
+    return !message.includes('c2VjcmV0');
+  });
+});

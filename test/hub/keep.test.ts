@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { HubConfig } from '../../src/hub/config.ts';
+import { keepHub } from '../../src/hub/keep.ts';
+import { recordedLog } from '../support/recorded-log.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'wgdriver-keep-'));
+const file = join(folder, 'hub.yaml');
+after(() => rmSync(folder, { recursive: true }));
+
+interface Kept {
+  readonly ports: readonly number[];
+  readonly follows: readonly number[];
+  readonly log: ReturnType<typeof recordedLog>;
+  readonly reload: () => void;
+  stop(): Promise<void>;
+}
+
+/** A hub that only notes what it is told. */
+async function keep(
+  onLoad: (config: HubConfig, count: number) => void = () => {},
+  onFollow: () => boolean = () => false,
+): Promise<Kept> {
+  const ports: number[] = [];
+  const follows: number[] = [];
+  const log = recordedLog();
+  const stop = new AbortController();
+  let reload = () => {};
+  let kept: Promise<void> | undefined;
+  await new Promise<void>((resolve, reject) => {
+    kept = keepHub({
+      hub: {
+        load: async (config) => {
+          ports.push(config.port);
+          onLoad(config, ports.length);
+        },
+        look: async () => {},
+        follow: async () => {
+          follows.push(performance.now());
+          return onFollow();
+        },
+      },
+      file,
+      log,
+      stop: stop.signal,
+      onLoaded: async () => resolve(),
+      onReload: (callback) => {
+        reload = callback;
+      },
+    });
+    kept.catch(reject);
+  });
+  return {
+    ports,
+    follows,
+    log,
+    reload: () => reload(),
+    async stop() {
+      stop.abort();
+      await kept;
+    },
+  };
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  for (const started = performance.now(); !isSo(); await sleep(50)) {
+    assert(performance.now() - started < 15_000, 'waited in vain');
+  }
+}
+
+test('what is saved while the file is being loaded is loaded as well', async () => {
+  writeFileSync(file, 'port: 1\n');
+  const { ports, stop } = await keep((_, count) => {
+    if (count === 1) {
+      writeFileSync(file, 'port: 2\n');
+    }
+  });
+  await until(() => ports.length > 1);
+  await stop();
+  assert.deepEqual(ports, [1, 2]);
+});
+
+test('a file that is wrong is told of once, and loaded when it is right', async () => {
+  writeFileSync(file, 'port: 1\n');
+  const { ports, log, reload, stop } = await keep();
+  writeFileSync(file, 'prot: 2\n');
+  reload();
+  await until(() => log.lines.length > 0);
+  await sleep(5000);
+  assert.deepEqual(
+    log.lines.map(({ message }) => message),
+    ['not loaded: what runs stays as it is'],
+  );
+  writeFileSync(file, 'port: 3\n');
+  await until(() => ports.length > 1);
+  await stop();
+  assert.deepEqual(ports, [1, 3]);
+});
+
+test('a rotation that cannot be followed is told of once, and not tried five times a second', async () => {
+  writeFileSync(file, 'port: 1\n');
+  let isBroken = false;
+  const { follows, log, stop } = await keep(undefined, () => {
+    if (isBroken) {
+      throw new Error('link wg0 is gone');
+    }
+    return true;
+  });
+  await until(() => follows.length > 3);
+  isBroken = true;
+  await until(() => log.lines.length > 0);
+  const { length } = follows;
+  await sleep(3000);
+  await stop();
+  assert(follows.length - length <= 1, `${follows.length - length} times`);
+  assert.equal(log.lines.length, 1);
+});
+
+test('a file that cannot be loaded at the start is an error', async () => {
+  writeFileSync(file, 'prot: 1\n');
+  await assert.rejects(keep(), /hub\.yaml:1: prot: unknown setting/);
+});
