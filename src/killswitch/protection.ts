@@ -142,27 +142,30 @@ export const tunnelTable = 30567;
  * were there first: of one priority the older is asked first.
  */
 const rulePriority = 32765;
-/** Of the rules of drivers up to 0.1. */
-const oldRulePriorities: readonly number[] = [30567, 30568, 30569];
+/** The rules of driver 0.1, which left out routes of the main table with a prefix of this length alone. */
+const oldRules = { priorities: [30567, 30568, 30569] as readonly number[], shortestConnected: 0 };
 /**
  * Routes of the main table with a prefix of this length or shorter lead nowhere: default routes, and what others set
  * in their place, in two halves or in more parts.
  */
 const shortestConnected = 7;
 
-/** Is a table of routes one of a protection's: of tunnels, or of a link's replies? */
+/**
+ * Is a table of routes one of a protection's: of tunnels, or of a link's replies? All upper bits count: other programs
+ * number tables as they like, and Mullvad's client has 0x6d6f6c65.
+ */
 export function isProtectionTable(table: number): boolean {
-  return table === tunnelTable || (table & passMark) !== 0;
+  return table === tunnelTable || table >>> linkIndexBits === passMark >>> linkIndexBits;
 }
 
 /** Is a rule one of a protection's, an earlier driver's too? */
 export function isProtectionRule({ priority, table, mark, suppressPrefixLength }: Rule): boolean {
+  const isOld = oldRules.priorities.includes(priority);
   const isConnected =
-    table === RT_TABLE_MAIN && suppressPrefixLength === shortestConnected && mark === undefined;
-  return (
-    oldRulePriorities.includes(priority) ||
-    (priority === rulePriority && (isProtectionTable(table) || isConnected))
-  );
+    table === RT_TABLE_MAIN &&
+    mark === undefined &&
+    suppressPrefixLength === (isOld ? oldRules.shortestConnected : shortestConnected);
+  return (isOld || priority === rulePriority) && (isProtectionTable(table) || isConnected);
 }
 
 /**
@@ -171,6 +174,7 @@ export function isProtectionRule({ priority, table, mark, suppressPrefixLength }
  * can set it (SO_MARK, from Linux 5.17 on), so it never decides alone; on connections only these rules do.
  */
 const passMark = 0x4000_0000;
+const linkIndexBits = 28;
 
 /** A route of this metric counts only where there is no other. */
 const lastMetric = 0x7fff_ffff;

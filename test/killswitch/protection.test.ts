@@ -4,6 +4,8 @@ import { test } from 'node:test';
 import { routingDifference } from '../../src/killswitch/difference.ts';
 import {
   type ContainerNetwork,
+  isProtectionRule,
+  isProtectionTable,
   type ProtectionRoute,
   protectionOf,
   type Tunnel,
@@ -266,4 +268,20 @@ test('of two tunnels to everywhere the one with the engine’s default route; a 
   const routes = ways(seen(['lo', 'wg0', 'wg1'], ...both), split);
   assert(routes.includes('0.0.0.0/0 by wg0'));
   assert(routes.includes('10.0.0.0/8 by wg1'));
+});
+
+test('what others have in a container is not taken for a protection’s', () => {
+  const rule = { family: 'ipv4', priority: 32765 } as const;
+  assert.deepEqual([30567, 0x4000_0009].map(isProtectionTable), [true, true]);
+  // Of wg-quick, Tailscale and Mullvad; and any with the bit of a mark that may pass.
+  assert(![51820, 52, 0x6d6f_6c65, 0xc000_0009].some(isProtectionTable));
+  assert(isProtectionRule({ ...rule, table: 254, suppressPrefixLength: 7 }));
+  assert(
+    isProtectionRule({ ...rule, priority: 30567, table: 254, suppressPrefixLength: 0 }),
+    'of driver 0.1',
+  );
+  assert(isProtectionRule({ ...rule, priority: 30569, table: 30567 }));
+  assert(!isProtectionRule({ ...rule, table: 254, suppressPrefixLength: 0 }), 'of wg-quick');
+  assert(!isProtectionRule({ ...rule, priority: 30568, table: 51820 }));
+  assert(!isProtectionRule({ ...rule, priority: 30567, table: 254 }));
 });
