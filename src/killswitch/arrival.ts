@@ -7,7 +7,7 @@ export interface Awaited {
   /** Does anybody wait for it yet? */
   isWanted(): boolean;
   onArrival(): void;
-  /** Its container did not start. */
+  /** Its container did not start, or takes longer than it is waited for. */
   onTimeout(): void;
 }
 
@@ -17,11 +17,10 @@ export interface Arrivals {
   settled(timeoutMs: number): Promise<void>;
 }
 
-const timeoutMs = 60_000;
 const pollMs = 5;
 
-/** Tells of the arrival of network namespaces. */
-export function createArrivals(): Arrivals {
+/** Tells of the arrival of network namespaces, each for as long as `timeoutMs`. */
+export function createArrivals(timeoutMs: number): Arrivals {
   const deadlines = new Map<NamespaceFile, { readonly awaited: Awaited; readonly deadline: number }>();
   let isPolling = false;
 

@@ -144,17 +144,21 @@ export function netlinkNamespaces(open = openEventSocket): Namespaces {
   };
 }
 
-/** Where there is news from, up to the last that has come. @throws NetlinkError if the socket is of no use any more */
+/** Whoever is root of a container can make events faster than they are read; what does not fit in the socket is lost. */
+const mostEventsAtOnce = 1000;
+
+/** Where there is news from, of what has come. @throws NetlinkError if the socket is of no use any more */
 function changesIn(socket: EventSocket): Changed {
   const numbers = new Set<number>();
   try {
-    for (;;) {
+    for (let left = mostEventsAtOnce; left > 0; left--) {
       const { nsid, bytes } = socket.receive();
       // Without one it is this process's own.
       if (nsid !== undefined && decodeMessages(bytes).some(isOfInterest)) {
         numbers.add(nsid);
       }
     }
+    return numbers;
   } catch (error) {
     switch (error instanceof NetlinkError ? error.errno : undefined) {
       case 'EAGAIN':

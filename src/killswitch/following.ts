@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { createLimit } from '../concurrency.ts';
 import type { NamespaceFile } from './namespace-file.ts';
 import type { Changed } from './namespaces.ts';
 
@@ -12,18 +13,22 @@ export interface Followed {
 export interface FollowingOptions<Sandbox> {
   readonly sandboxes: () => Iterable<Sandbox>;
   readonly nsidOf: (key: NamespaceFile) => Promise<number | undefined>;
-  /** Brings a sandbox's protection up to date. Never rejects. */
-  readonly update: (sandbox: Sandbox) => Promise<void>;
+  /** Brings a sandbox's protection up to date. Never rejects. @returns whether there was something to change */
+  readonly update: (sandbox: Sandbox) => Promise<boolean>;
 }
 
-/** Makes the function to call with each change: it updates what has changed, again if that changes meanwhile. */
+/**
+ * Makes the function to call with each change: it updates what has changed, again if that changes meanwhile. The root of a
+ * container can change its links all the time and make them slow to read, which holds up no other container.
+ */
 export function createFollowing<Sandbox extends Followed>({
   sandboxes,
   nsidOf,
   update,
 }: FollowingOptions<Sandbox>): (where: Changed) => Promise<void> {
   const changed = new Set<Sandbox>();
-  let isUpdating = false;
+  const updating = new Set<Sandbox>();
+  const oneByOne = createLimit(1);
 
   async function learnNsid(sandbox: Sandbox): Promise<number | undefined> {
     try {
@@ -34,29 +39,33 @@ export function createFollowing<Sandbox extends Followed>({
     return sandbox.nsid;
   }
 
-  async function updateChanged(): Promise<void> {
-    if (isUpdating) {
+  async function updateAndRest(sandbox: Sandbox): Promise<void> {
+    changed.delete(sandbox);
+    const started = performance.now();
+    if (!(await update(sandbox))) {
+      // Most of this process's time is for others.
+      await sleep(2 * (performance.now() - started));
+    }
+  }
+
+  async function updateChanged(sandbox: Sandbox): Promise<void> {
+    if (updating.has(sandbox)) {
       return;
     }
-    isUpdating = true;
-    for (const sandbox of changed) {
-      changed.delete(sandbox);
-      const started = performance.now();
-      await update(sandbox);
-      if (sandbox.nsid === undefined) {
-        // Any change may be its, so all are read for each: most of this process's time is for others.
-        await sleep(2 * (performance.now() - started));
-      }
+    updating.add(sandbox);
+    while (changed.has(sandbox)) {
+      // Where namespaces have no numbers, all are read for a change in any.
+      await (sandbox.nsid === undefined ? oneByOne(() => updateAndRest(sandbox)) : updateAndRest(sandbox));
     }
-    isUpdating = false;
+    updating.delete(sandbox);
   }
 
   return async (where) => {
     for (const sandbox of sandboxes()) {
       if (where === 'anywhere' || where.has((await learnNsid(sandbox)) ?? Number.NaN)) {
         changed.add(sandbox);
+        void updateChanged(sandbox);
       }
     }
-    await updateChanged();
   };
 }

@@ -5,7 +5,7 @@ import { type Mark, readEndpointId } from '../wireguard/link-alias.ts';
 import { createArrivals } from './arrival.ts';
 import { hasChanges, removalOf, routingDifference } from './difference.ts';
 import { createFollowing } from './following.ts';
-import { exists, isAbsolute, isContainerNamespace, type NamespaceFile } from './namespace-file.ts';
+import { exists, inodeOf, isAbsolute, isContainerNamespace, type NamespaceFile } from './namespace-file.ts';
 import type { Applied, Namespaces, Watch } from './namespaces.ts';
 import { probeProtection } from './probe.ts';
 import {
@@ -53,11 +53,14 @@ export interface GuardTimes {
   readonly releaseMs: number;
   /** From a failure to protect to the next try. */
   readonly retryMs: number;
+  /** For how long a namespace that is to come is looked for. */
+  readonly arrivalMs: number;
 }
 
 interface Sandbox {
   readonly key: NamespaceFile;
   readonly tunnels: Map<string, Tunnel>;
+  inode?: number;
   nsid?: number | undefined;
   /** What was applied last. */
   applied?: Protection | undefined;
@@ -65,6 +68,7 @@ interface Sandbox {
   isExpecting: boolean;
   /** Why it is not protected as it should be. */
   failure?: string | undefined;
+  isRetried: boolean;
   /** The last step that was taken or is being taken. */
   last: Promise<unknown>;
 }
@@ -75,7 +79,7 @@ const updatesAtOnce = 4;
 /** A link may go between the reading and the deed. */
 const tries = 5;
 const triesPauseMs = 50;
-const defaultTimes: GuardTimes = { releaseMs: 10_000, retryMs: 5000 };
+const defaultTimes: GuardTimes = { releaseMs: 10_000, retryMs: 5000, arrivalMs: 60_000 };
 /** In which a container that was stopped has ended. */
 const releasePollMs = 1000;
 
@@ -83,14 +87,14 @@ export function createGuard(
   namespaces: Namespaces,
   mark: Mark,
   log: Log,
-  { releaseMs, retryMs }: GuardTimes = defaultTimes,
+  { releaseMs, retryMs, arrivalMs }: GuardTimes = defaultTimes,
 ): Guard {
   const sandboxes = new Map<string, Sandbox>();
   let watch: Watch | undefined;
   let probed: Promise<void> | undefined;
   let hasSaidFrames = false;
   let isClosed = false;
-  const arrivals = createArrivals();
+  const arrivals = createArrivals(arrivalMs);
   const limited = createLimit(updatesAtOnce);
   const follow = createFollowing({
     sandboxes: () => sandboxes.values(),
@@ -103,23 +107,30 @@ export function createGuard(
     if (known !== undefined) {
       return known;
     }
-    const sandbox = { key: sandboxKey, tunnels: new Map(), isExpecting: true, last: Promise.resolve() };
+    const sandbox = {
+      key: sandboxKey,
+      tunnels: new Map(),
+      isExpecting: true,
+      isRetried: false,
+      last: Promise.resolve(),
+    };
     sandboxes.set(sandboxKey, sandbox);
     return sandbox;
   }
 
   /** One step behind the other. */
-  function next(sandbox: Sandbox, step: (sandbox: Sandbox) => Promise<void>): Promise<void> {
+  function next<Result>(sandbox: Sandbox, step: (sandbox: Sandbox) => Promise<Result>): Promise<Result> {
     const result = sandbox.last.then(() => limited(() => step(sandbox)));
     sandbox.last = result.catch(() => {});
     return result;
   }
 
-  async function update(sandbox: Sandbox): Promise<void> {
+  /** @returns whether there was something to change */
+  async function update(sandbox: Sandbox): Promise<boolean> {
     const tunnels = [...sandbox.tunnels.values()];
     // Of a container that is being stopped nothing is opened, and nothing need be closed: it is.
     if (tunnels.every(({ isLeaving }) => isLeaving)) {
-      return;
+      return false;
     }
     const started = performance.now();
     const network = await namespaces.read(sandbox.key);
@@ -127,7 +138,8 @@ export function createGuard(
     const routing = routingDifference(network, protection, namespaces.families);
     const isTableNew = sandbox.applied === undefined || !haveSameTables(sandbox.applied, protection);
     sandbox.isExpecting = !tunnels.every(({ isLeaving, isLink }) => isLeaving || network.links.some(isLink));
-    if (isTableNew || hasChanges(routing)) {
+    const isNew = isTableNew || hasChanges(routing);
+    if (isNew) {
       sandbox.applied = undefined;
       warnOfFrames(await namespaces.apply(sandbox.key, isTableNew ? protection : undefined, routing));
       sandbox.applied = protection;
@@ -137,17 +149,21 @@ export function createGuard(
       sandbox.failure = undefined;
       log.info('container protected at last', { sandbox: sandbox.key });
     }
+    return isNew;
   }
 
   /** @throws what it came to in the end, unless the namespace has gone */
-  async function nextWithRetries(sandbox: Sandbox, step: (sandbox: Sandbox) => Promise<void>): Promise<void> {
+  async function nextWithRetries<Result>(
+    sandbox: Sandbox,
+    step: (sandbox: Sandbox) => Promise<Result>,
+  ): Promise<Result | undefined> {
     for (let left = tries; ; left--) {
       try {
         return await next(sandbox, step);
       } catch (error) {
         if (!(await isContainerNamespace(sandbox.key))) {
           // The container has ended; its endpoints will be deleted.
-          return;
+          return undefined;
         }
         if (left === 1) {
           throw error;
@@ -157,17 +173,17 @@ export function createGuard(
     }
   }
 
-  async function updateWithRetries(sandbox: Sandbox): Promise<void> {
+  async function updateWithRetries(sandbox: Sandbox): Promise<boolean> {
     try {
-      await nextWithRetries(sandbox, update);
+      return (await nextWithRetries(sandbox, update)) ?? false;
     } catch (error) {
       noteFailure(sandbox, error);
+      return false;
     }
   }
 
   /** It is tried again as long as there is somebody to protect; meanwhile no other container is promised to be. */
   function noteFailure(sandbox: Sandbox, error: unknown): void {
-    const isFirst = sandbox.failure === undefined;
     const cause = (error as Error).message;
     if (cause !== sandbox.failure) {
       log.error('a container’s protection could not be brought up to date; trying again', {
@@ -177,21 +193,23 @@ export function createGuard(
     }
     sandbox.failure = cause;
     probed = undefined;
-    if (isFirst) {
+    if (!sandbox.isRetried) {
       void retryLater(sandbox);
     }
   }
 
   async function retryLater(sandbox: Sandbox): Promise<void> {
+    sandbox.isRetried = true;
     while (sandbox.failure !== undefined) {
       await sleep(retryMs, undefined, { ref: false });
       const isNeeded = [...sandbox.tunnels.values()].some(({ isLeaving }) => !isLeaving);
       if (isClosed || !isNeeded || !(await isContainerNamespace(sandbox.key))) {
         sandbox.failure = undefined;
-        return;
+      } else if (sandbox.failure !== undefined) {
+        await updateWithRetries(sandbox);
       }
-      await updateWithRetries(sandbox);
     }
+    sandbox.isRetried = false;
   }
 
   /** Said once. */
@@ -263,17 +281,22 @@ export function createGuard(
       const sandbox = sandboxOf(sandboxKey);
       const isLink = ({ alias }: ContainerLink) => mark.read(alias) === endpointId;
       sandbox.tunnels.set(endpointId, tunnelOf(isLink, scope));
-      // It may be another namespace than before.
-      sandbox.nsid = undefined;
       watch ??= namespaces.watch({
         onChange: (where) => void (isClosed || follow(where)),
         onFailure: (cause) =>
           log.error('changes in containers’ networks cannot be watched; trying again', { cause }),
         isUrgent: () => [...sandboxes.values()].some(({ isExpecting }) => isExpecting),
       });
-      if (await isContainerNamespace(sandbox.key)) {
+      const inode = await inodeOf(sandbox.key);
+      if (inode !== undefined) {
         try {
-          await next(sandbox, update);
+          await next(sandbox, () => {
+            if (inode !== sandbox.inode) {
+              // Another namespace than before.
+              Object.assign(sandbox, { inode, nsid: undefined, applied: undefined });
+            }
+            return update(sandbox);
+          });
         } catch (error) {
           noteFailure(sandbox, error);
           throw error;
@@ -281,7 +304,10 @@ export function createGuard(
         return 'protected';
       }
       if (await exists(sandbox.key)) {
-        sandboxes.delete(sandboxKey);
+        sandbox.tunnels.delete(endpointId);
+        if (sandbox.tunnels.size === 0) {
+          sandboxes.delete(sandboxKey);
+        }
         return 'unseen';
       }
       arrivals.expect({
@@ -291,8 +317,10 @@ export function createGuard(
         onTimeout() {
           sandbox.isExpecting = false;
           log.warn(
-            'a container’s network namespace has not come, and if it ever does it will not be protected',
-            { sandbox: sandbox.key },
+            'a container’s network namespace has not come; it will be protected when a link arrives in it',
+            {
+              sandbox: sandbox.key,
+            },
           );
         },
       });

@@ -10,16 +10,23 @@ export function isAbsolute(path: string): path is NamespaceFile {
 
 let host: Stats | undefined;
 
-/** The engine makes a file first, and then mounts the namespace on it. */
-export async function isContainerNamespace(path: string): Promise<boolean> {
+/**
+ * The inode of a container's namespace, by which it is told from another; undefined while there is none. The engine makes
+ * a file first, and then mounts the namespace on it.
+ */
+export async function inodeOf(path: string): Promise<number | undefined> {
   try {
     host ??= await stat('/proc/self/ns/net');
     const { dev, ino } = await stat(path);
     // Never the host's own, whatever the engine says.
-    return dev === host.dev && ino !== host.ino;
+    return dev === host.dev && ino !== host.ino ? ino : undefined;
   } catch {
-    return false;
+    return undefined;
   }
+}
+
+export async function isContainerNamespace(path: string): Promise<boolean> {
+  return (await inodeOf(path)) !== undefined;
 }
 
 export function exists(path: string): Promise<boolean> {

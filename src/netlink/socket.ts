@@ -44,6 +44,8 @@ const kernelAddress = concat([u16(AF_NETLINK), u16(0), u32(0), u32(0)]);
 
 /** The kernel sends at most 32 KiB in a datagram of a dump, however large the buffer (netlink_dump). */
 const largestDatagram = 0x1_0000;
+/** Of what is read of a namespace that others are root of: some 60,000 routes or 4,000 links. More is an error. */
+const mostOfOthers = 4 * 1024 * 1024;
 /** Of what is sent. A batch of nftables is one datagram, with some 300 bytes for each rule; the default is 208 KiB. */
 const largestBatch = 8 * 1024 * 1024;
 
@@ -85,7 +87,7 @@ export function openNetlinkSocket(options: SocketOptions, libc: Libc = openLibc(
     libc.close(socket);
     throw error;
   }
-  return overSocket(libc, socket);
+  return overSocket(libc, socket, options.netns === undefined ? Number.POSITIVE_INFINITY : mostOfOthers);
 }
 
 function openSocket(libc: Libc, { protocol, netns }: SocketOptions): number {
@@ -106,13 +108,20 @@ function openSocket(libc: Libc, { protocol, netns }: SocketOptions): number {
 /** For all sockets: what was received is copied out of it at once. */
 const buffer = new Uint8Array(largestDatagram);
 
-function overSocket(libc: Libc, socket: number): NetlinkSocket {
+function overSocket(libc: Libc, socket: number, most: number): NetlinkSocket {
+  let left = most;
   return {
     send: (bytes) => libc.send(socket, bytes),
     receive: () => buffer.slice(0, checkedLength(libc.recv(socket, buffer))),
     async receivePart() {
       const part = new Uint8Array(largestDatagram);
-      return part.subarray(0, checkedLength(await libc.recvAsync(socket, part)));
+      const length = checkedLength(await libc.recvAsync(socket, part));
+      left -= length;
+      if (left < 0) {
+        const text = `more than ${most} bytes of another network namespace`;
+        throw new NetlinkError('receive', 'netlink message', { errno: 'EMSGSIZE', text });
+      }
+      return part.subarray(0, length);
     },
     close: () => libc.closeAsync(socket),
   };

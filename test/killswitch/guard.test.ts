@@ -22,6 +22,8 @@ const eth0 = { index: 3, name: 'eth0', alias: undefined, isUp: true };
 
 /** Short of ten seconds. */
 const releaseMs = 60;
+/** Short of a minute. */
+const arrivalMs = 200;
 
 let folder: string;
 /** A namespace's file, once it is made. */
@@ -33,6 +35,8 @@ let policies: string[];
 let reads: string[];
 let failure: Error | undefined;
 let removing: Promise<void> | undefined;
+/** A namespace that is slow to read. */
+let slow: { readonly key: string; readonly until: Promise<void> } | undefined;
 let change: (where: Changed) => void;
 const numbers = new Map<string, number>();
 let guard: Guard;
@@ -50,6 +54,9 @@ function recordingNamespaces(notes: string[]): Namespaces {
     families,
     async read(netns) {
       noted.push(netns);
+      if (netns === slow?.key) {
+        await slow.until;
+      }
       return { links: [...links], addresses: [], defaultRoutes: [], ...(present.get(netns) ?? nothing) };
     },
     nsidOf: async (netns) => numbers.get(netns),
@@ -95,8 +102,9 @@ beforeEach(async () => {
   numbers.clear();
   failure = undefined;
   removing = undefined;
+  slow = undefined;
   log = recordedLog();
-  guard = createGuard(recordingNamespaces(done), mark, log, { releaseMs, retryMs: 30 });
+  guard = createGuard(recordingNamespaces(done), mark, log, { releaseMs, retryMs: 30, arrivalMs });
 });
 afterEach(() => rm(folder, { recursive: true }));
 
@@ -132,6 +140,53 @@ test('only a namespace that has changed is looked at, whenever it gets its numbe
   change('anywhere');
   await until('both are looked at', () => reads.length > 3);
   assert.deepEqual(reads.slice(2).sort(), [a, b]);
+});
+
+test('a namespace that is slow to read holds up no other, and one that changes all the time is read now and then', async () => {
+  const keys = ['a', 'b'].map((name) => join(folder, name));
+  const [a = '', b = ''] = keys;
+  numbers.set(a, 7).set(b, 8);
+  for (const each of keys) {
+    await symlink('/proc/self/ns/uts', each);
+    await guard.protect(each, `e-${each}`, scope);
+  }
+  reads.length = 0;
+  let goOn = () => {};
+  slow = { key: a, until: new Promise((resolve) => (goOn = resolve)) };
+  change(new Set([7]));
+  await until('the slow one is being read', () => reads.length === 1);
+  await sleep(100);
+  change(new Set([8]));
+  await until('the other one is looked at', () => reads.length === 2);
+  assert.deepEqual(reads, [a, b]);
+  change(new Set([7]));
+  goOn();
+  // It took 100 ms for nothing, so twice that is for others.
+  await sleep(100);
+  assert.deepEqual(reads, [a, b]);
+  await until('it is looked at again', () => reads.length === 3);
+});
+
+test('another namespace under the same name is protected anew', async () => {
+  await makeNamespace();
+  await guard.protect(key, 'e1', scope);
+  await guard.protect(key, 'e1', scope);
+  assert.deepEqual(done, ['apply 0']);
+  await rm(key);
+  await symlink('/proc/self/ns/ipc', key);
+  await guard.protect(key, 'e1', scope);
+  assert.deepEqual(done, ['apply 0', 'apply 0']);
+});
+
+test('a namespace that comes too late to be waited for is protected when it changes', async () => {
+  assert.equal(await guard.protect(key, 'e1', scope), 'coming');
+  await until('it is not waited for any more', () => log.lines.some(({ level }) => level === 'warn'));
+  await makeNamespace();
+  await sleep(50);
+  assert.deepEqual(done, []);
+  numbers.set(key, 7);
+  change(new Set([7]));
+  await until('it is protected', () => done.length === 1);
 });
 
 test('a namespace that is to come is protected as soon as it is there', async () => {
@@ -227,7 +282,7 @@ test('no protection goes as long as the link of the tunnel is there: the engine 
   await until('its changes are followed', () => done.length === 2);
   assert.deepEqual(done, ['apply 1', 'apply 2']);
   // As after a restart, when nothing is known of it but the record of its endpoint.
-  const next = createGuard(recordingNamespaces(done), mark, log, { releaseMs, retryMs: 30 });
+  const next = createGuard(recordingNamespaces(done), mark, log, { releaseMs, retryMs: 30, arrivalMs });
   await next.release(key, 'e1');
   assert.deepEqual(done, ['apply 1', 'apply 2']);
 });

@@ -59,6 +59,15 @@ test('events that were lost are changes anywhere, and the watch goes on', async 
   assert.deepEqual(failures, []);
 });
 
+test('events that come faster than they are read hold up nothing', async () => {
+  const { changes, watcher } = recordingWatcher();
+  const flood: EventSocket = { receive: () => ({ nsid: 7, bytes: linkEvent }), close() {} };
+  const watch = netlinkNamespaces(async () => flood).watch(watcher);
+  await until('they are told of', () => changes.length > 1);
+  watch.close();
+  assert.deepEqual(changes[0], new Set([7]));
+});
+
 test('of routes the default ones of the main table are changes, and not those that a protection makes itself', async () => {
   const { changes, watcher } = recordingWatcher();
   const route = (table: number, destination: string) =>

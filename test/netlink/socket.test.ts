@@ -6,6 +6,7 @@ import { readdirSync, readlinkSync } from 'node:fs';
 import { test } from 'node:test';
 import { netlinkObstacle } from '../../src/links/netlink/probe.ts';
 import { u32 } from '../../src/netlink/bytes.ts';
+import type { Libc } from '../../src/netlink/libc/libc.ts';
 import { openLibc } from '../../src/netlink/libc/open.ts';
 import type { NetworkNamespace } from '../../src/netlink/namespace.ts';
 import { deleteTables, replaceTables } from '../../src/netlink/nftables/client.ts';
@@ -68,6 +69,28 @@ test('a socket in another process’s namespace', options, async () => {
     child.stdin.end();
     await once(child, 'close');
   }
+});
+
+test('a namespace that others are root of may have any number of routes: only so many are read', async () => {
+  const libc: Libc = {
+    ...(Object.fromEntries(
+      ['connect', 'setsockopt', 'setns', 'close'].map((name) => [name, () => {}]),
+    ) as unknown as Libc),
+    socket: () => 3,
+    open: () => 4,
+    recvAsync: async (_socket, buffer) => buffer.length / 2,
+  };
+  const inside = openNetlinkSocket({ protocol: NETLINK_ROUTE, netns: '/proc/4711/ns/net' }, libc);
+  const own = openNetlinkSocket({ protocol: NETLINK_ROUTE }, libc);
+  for (let read = 0; read < 4 * 1024 * 1024; read += 0x8000) {
+    await inside.receivePart();
+    await own.receivePart();
+  }
+  await assert.rejects(inside.receivePart(), {
+    errno: 'EMSGSIZE',
+    message: 'receive netlink message: EMSGSIZE: more than 4194304 bytes of another network namespace',
+  });
+  await own.receivePart();
 });
 
 test('a namespace that is none: an error, and this process stays where it is', options, () => {
@@ -148,7 +171,8 @@ test(
 
 test('whoever could not come back from a namespace does not go', options, () => {
   const program = `
-    import { openLibc } from '${new URL('../../src/netlink/libc/open.ts', import.meta.url)}';
+    import type { Libc } from '../../src/netlink/libc/libc.ts';
+import { openLibc } from '${new URL('../../src/netlink/libc/open.ts', import.meta.url)}';
     import { inNamespace } from '${new URL('../../src/netlink/namespace.ts', import.meta.url)}';
     try { inNamespace(openLibc(), 'new', () => {}); } catch ({ message }) { console.log(message); }`;
   const args = [
@@ -180,7 +204,8 @@ test('no file stays open, whatever fails', options, async () => {
 
 test('the experimental warning of node:ffi is kept from users, and no other', options, () => {
   const program = `
-    import { openLibc } from '${new URL('../../src/netlink/libc/open.ts', import.meta.url)}';
+    import type { Libc } from '../../src/netlink/libc/libc.ts';
+import { openLibc } from '${new URL('../../src/netlink/libc/open.ts', import.meta.url)}';
     openLibc();
     process.emitWarning('something else', 'ExperimentalWarning');`;
   const script = `"$0" --input-type=module-typescript --eval "$1" 2>&1`;
