@@ -1,5 +1,4 @@
 import { fstatSync } from 'node:fs';
-import writeFileAtomic from 'write-file-atomic';
 import { derivePresharedKey, derivePrivateKey } from '../keys/derivation.ts';
 import { hostsOf, isHostOf } from '../keys/ranges.ts';
 import { ipv6Counterparts } from '../networks/ipv6.ts';
@@ -21,6 +20,7 @@ import { everyValue, strictCommand, UsageError, wholeNumber } from './command.ts
 import { askForNetwork, type KnownNetwork } from './engine-network.ts';
 import { engineOption, secretsOption } from './host-options.ts';
 import { keyOptions, keySchemeOf } from './key-options.ts';
+import { replaceFile } from './output.ts';
 import { qrAsPng, qrAsSvg, qrForTerminal } from './qr.ts';
 
 const defaultKeepalive = 25;
@@ -196,13 +196,11 @@ function pictureOf(rawArgs: readonly string[]): Picture | undefined {
 /** A private key goes to the terminal, a pipe, or a file that its owner alone can read. */
 async function write(text: string, output: string | undefined, picture: Picture | undefined): Promise<void> {
   if (output !== undefined) {
-    await writeFileAtomic(output, text, { mode: 0o600 });
+    await replaceFile(output, text, 0o600);
     note(`${output} holds a private key: its mode is 0600, and it belongs to this client alone`);
   }
   if (picture !== undefined && picture.kind !== 'terminal') {
-    await writeFileAtomic(picture.file, picture.kind === 'svg' ? qrAsSvg(text) : qrAsPng(text), {
-      mode: 0o600,
-    });
+    await replaceFile(picture.file, picture.kind === 'svg' ? qrAsSvg(text) : qrAsPng(text), 0o600);
     note(`${picture.file} shows a private key: its mode is 0600, and it belongs to this client alone`);
   }
   if (picture?.kind === 'terminal' || (output === undefined && picture === undefined)) {

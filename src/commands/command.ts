@@ -59,13 +59,9 @@ export function commandGroup(
 }
 
 function refuseUnknown(options: Readonly<Record<string, unknown>>, declared: ArgsDef): void {
-  const byName = new Map(
-    Object.entries(declared).flatMap(([name, definition]) =>
-      [name, camelCase(name)].map((spelling) => [spelling, definition.type] as const),
-    ),
-  );
+  const names = namesBySpelling(declared);
   for (const [name, value] of Object.entries(options)) {
-    const type = byName.get(name);
+    const type = declared[names.get(name) ?? '']?.type;
     if (type === undefined) {
       const hint = didYouMean(name, Object.keys(declared));
       throw new UsageError(
@@ -84,16 +80,25 @@ function refuseOddBooleans(
   declared: ArgsDef,
   optionalValues: readonly string[],
 ): void {
+  const names = namesBySpelling(declared);
   for (const argument of rawArgs) {
     if (argument === '--') {
       return;
     }
-    const [, name = '', value = ''] = /^--([^=]+)=(.*)$/s.exec(argument) ?? [];
+    const [, spelling = '', value = ''] = /^--([^=]+)=(.*)$/s.exec(argument) ?? [];
+    const name = names.get(spelling) ?? '';
     const isSwitch = declared[name]?.type === 'boolean' && !optionalValues.includes(name);
     if (isSwitch && !['true', 'false'].includes(value)) {
       throw new UsageError(`option --${name}: expected true or false, got ${value}`);
     }
   }
+}
+
+/** The names of options by what may stand for them: citty takes `--seedFile` for `--seed-file`. */
+function namesBySpelling(declared: ArgsDef): ReadonlyMap<string, string> {
+  return new Map(
+    Object.keys(declared).flatMap((name) => [name, camelCase(name)].map((spelling) => [spelling, name])),
+  );
 }
 
 function camelCase(name: string): string {
@@ -106,13 +111,15 @@ function camelCase(name: string): string {
  */
 export function everyValue(option: string, rawArgs: readonly string[]): string[] {
   const end = rawArgs.indexOf('--');
+  const spellings = [option, camelCase(option)].map((spelling) => `--${spelling}`);
   return rawArgs
     .slice(0, end === -1 ? undefined : end)
     .flatMap((argument, index, all) => {
-      if (argument === `--${option}`) {
+      if (spellings.includes(argument)) {
         return all[index + 1] ?? [];
       }
-      return argument.startsWith(`--${option}=`) ? argument.slice(option.length + 3) : [];
+      const equals = argument.indexOf('=');
+      return spellings.includes(argument.slice(0, equals)) ? argument.slice(equals + 1) : [];
     })
     .flatMap((value) => value.split(',').map((part) => part.trim()));
 }

@@ -12,7 +12,13 @@ export async function print(pieces: AsyncIterable<string>): Promise<void> {
  * Makes or replaces a file, in one step when all is written: where that fails, the old one stays. A device or a pipe
  * that is there, such as /dev/null or /dev/stdout, is written into.
  */
-export async function replaceFile(path: string, pieces: AsyncIterable<string>, mode: number): Promise<void> {
+export async function replaceFile(
+  path: string,
+  content: AsyncIterable<string> | string | Uint8Array,
+  mode: number,
+): Promise<void> {
+  const chunks = () =>
+    typeof content === 'string' || content instanceof Uint8Array ? [content] : inBlocks(content);
   const present = await stat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') {
       throw error;
@@ -20,13 +26,13 @@ export async function replaceFile(path: string, pieces: AsyncIterable<string>, m
     return undefined;
   });
   if (present?.isFile() === false) {
-    await pipeline(inBlocks(pieces), createWriteStream(path));
+    await pipeline(chunks(), createWriteStream(path));
     return;
   }
   await writeFileAtomic(path, '', {
     mode,
     // It takes whole texts only, but waits for this before it puts the file in place.
-    tmpfileCreated: (temporary) => pipeline(inBlocks(pieces), createWriteStream(temporary)),
+    tmpfileCreated: (temporary) => pipeline(chunks(), createWriteStream(temporary)),
   });
 }
 

@@ -1,5 +1,5 @@
 import type { Family } from '../netlink/family.ts';
-import { type Outcome, run } from '../programs/run.ts';
+import { run, successOf } from '../programs/run.ts';
 import { formatPrefix } from '../wireguard/address.ts';
 import type { HubConfig } from './config.ts';
 
@@ -73,11 +73,11 @@ async function bringFamily(family: Family, link: string, wanted: readonly Iptabl
   for (const words of present.filter(
     (other) => !wanted.some((rule) => rule.words.join(' ') === other.join(' ')),
   )) {
-    successOf(await run(program, ['--wait', '-D', chain, ...words]), 'delete');
+    successOf(await run(program, ['--wait', '-D', chain, ...words]), `delete rule of chain ${chain}`);
   }
   for (const { words } of wanted) {
     if (!isThere(words)) {
-      successOf(await run(program, ['--wait', '-I', chain, ...words]), 'add');
+      successOf(await run(program, ['--wait', '-I', chain, ...words]), `add rule to chain ${chain}`);
     }
   }
 }
@@ -89,12 +89,4 @@ export function taggedRules(list: string, tag: string): string[][] {
     .map((line) => [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare ?? ''))
     .filter((words) => words[0] === '-A' && words[words.indexOf('--comment') + 1] === tag)
     .map((words) => words.slice(2));
-}
-
-function successOf(outcome: Outcome, operation: string): void {
-  if (!outcome.ok) {
-    throw new Error(
-      `${operation} rule of chain ${chain}: ${outcome.cause.trim().replaceAll(/\s*\n\s*/g, '; ')}`,
-    );
-  }
 }

@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { decode } from '../decode.ts';
-import { run } from '../programs/run.ts';
+import { parseIpJson } from '../programs/ip.ts';
+import { run, successOf } from '../programs/run.ts';
 import { formatPrefix, masked, parsePrefix } from '../wireguard/address.ts';
 import type { HubHost } from './host.ts';
 import type { HubTable } from './wanted.ts';
@@ -39,7 +40,7 @@ export function hostByPrograms(): HubHost {
       if (!outcome.ok && /does not exist|Cannot find device/.test(outcome.cause)) {
         return undefined;
       }
-      const [link] = decode(linksShown, parsedJson(successOf(outcome, 'show link', name)), 'ip link show');
+      const [link] = decode(linksShown, parseIpJson(successOf(outcome, `show link ${name}`)), 'ip link show');
       return (
         link && {
           index: link.ifindex,
@@ -55,7 +56,7 @@ export function hostByPrograms(): HubHost {
 
     async addresses(name) {
       const json = await ask('list addresses of link', name, ['-json', 'address', 'show', 'dev', name]);
-      return decode(addressesShown, parsedJson(json), 'ip address show')
+      return decode(addressesShown, parseIpJson(json), 'ip address show')
         .flatMap(({ addr_info }) => addr_info)
         .filter(({ scope }) => scope !== 'link')
         .flatMap(({ local, prefixlen }) => parsePrefix(`${local}/${prefixlen}`) ?? []);
@@ -72,7 +73,7 @@ export function hostByPrograms(): HubHost {
         ),
       );
       return lists
-        .flatMap((json) => decode(routesShown, parsedJson(json), 'ip route show'))
+        .flatMap((json) => decode(routesShown, parseIpJson(json), 'ip route show'))
         .filter(({ protocol }) => protocol !== 'kernel')
         .flatMap(({ dst }) => parsePrefix(dst.includes('/') ? dst : hostText(dst)) ?? [])
         .map(masked);
@@ -88,7 +89,7 @@ export function hostByPrograms(): HubHost {
           ask('list', 'default routes', ['-json', family, 'route', 'show', 'default']),
         ),
       );
-      const routes = lists.flatMap((json) => decode(routesShown, parsedJson(json), 'ip route show'));
+      const routes = lists.flatMap((json) => decode(routesShown, parseIpJson(json), 'ip route show'));
       return [
         ...new Set(routes.flatMap(({ dev, nexthops = [] }) => [dev, ...nexthops.map((hop) => hop.dev)])),
       ].filter((name) => name !== undefined);
@@ -104,7 +105,7 @@ export function hostByPrograms(): HubHost {
 }
 
 async function ask(operation: string, subject: string, args: readonly string[]): Promise<string> {
-  return successOf(await run('ip', args), operation, subject);
+  return successOf(await run('ip', args), `${operation} ${subject}`);
 }
 
 async function ip(operation: string, subject: string, args: readonly string[]): Promise<void> {
@@ -112,19 +113,7 @@ async function ip(operation: string, subject: string, args: readonly string[]): 
 }
 
 async function nft({ name }: Pick<HubTable, 'name'>, script: string): Promise<void> {
-  successOf(await run('nft', ['--file', '-'], { stdin: script }), 'change table', name);
-}
-
-function successOf(outcome: Awaited<ReturnType<typeof run>>, operation: string, subject: string): string {
-  if (!outcome.ok) {
-    throw new Error(`${operation} ${subject}: ${outcome.cause.trim().replaceAll(/\s*\n\s*/g, '; ')}`);
-  }
-  return outcome.stdout;
-}
-
-/** `ip` says nothing where there is nothing to list. */
-function parsedJson(text: string): unknown {
-  return text.trim() === '' ? [] : JSON.parse(text);
+  successOf(await run('nft', ['--file', '-'], { stdin: script }), `change table ${name}`);
 }
 
 function hostText(address: string): string {

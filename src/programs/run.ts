@@ -14,6 +14,14 @@ export interface Failure {
 
 export type Outcome = { readonly ok: true; readonly stdout: string } | Failure;
 
+/** What a program printed. @throws Error that says what it was run for, and why it failed */
+export function successOf(outcome: Outcome, what: string): string {
+  if (!outcome.ok) {
+    throw new Error(`${what}: ${outcome.cause}`);
+  }
+  return outcome.stdout;
+}
+
 export interface RunOptions {
   /** The way for secrets: everybody can read a program's arguments. */
   readonly stdin?: string;

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
+import { mkdtemp, readFile, rm, stat, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
+import { promisify } from 'node:util';
 import { formatPrefix } from '../../src/wireguard/address.ts';
 import { readWgQuick } from '../../src/wireguard/config/wg-quick-reader.ts';
 import { publicKeyOf } from '../../src/wireguard/key.ts';
@@ -125,6 +126,29 @@ test('files are for their owner alone, and it says so', async () => {
     assert((await readFile(file, 'latin1')).startsWith(begins));
     assert.match(stderr, new RegExp(`${name} (?:holds|shows) a private key: its mode is 0600`));
   }
+});
+
+test('a device or a pipe is written into, and stays one', async () => {
+  const pipe = join(folder, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  for (const [option, begins] of [
+    ['--output', '# wgdriver client-config'],
+    ['--qr', '<svg '],
+  ] as const) {
+    const name = option === '--qr' ? `${pipe}.svg` : pipe;
+    await symlink(pipe, name).catch(() => {});
+    // A thread that opens it would never end where nobody writes.
+    const reader = promisify(execFile)('timeout', ['10', 'cat', pipe]);
+    const { status, stderr } = await config('192.168.5.2', `${option}=${name}`);
+    assert.equal(status, 0, stderr);
+    assert((await stat(pipe)).isFIFO());
+    assert((await reader).stdout.startsWith(begins));
+  }
+});
+
+test('an option counts by either of its spellings, each time it is given', async () => {
+  const { stdout } = await config('192.168.5.2', '--allowedIps', '10.0.0.0/8', '--allowed-ips=10.1.0.0/16');
+  assert.match(stdout, /^AllowedIPs = 10\.0\.0\.0\/8, 10\.1\.0\.0\/16$/m);
 });
 
 test('--qr draws the code', async () => {

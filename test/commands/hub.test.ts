@@ -59,6 +59,10 @@ if (skip === undefined) {
 test('a hub.yaml that is missing or wrong: where, and what was expected', { skip }, async () => {
   assert.match((await hub('check', ...options)).stderr, /^wgdriver: hub’s file .*hub\.yaml: ENOENT$/m);
   writeFileSync(file, 'networks:\n  app: { subnet: 192.168.5.0/24 }\n');
+  assert.match(
+    (await hub('adopt', 'wg0', ...linkOptions, '--dropUnknown=no')).stderr,
+    /option --drop-unknown: expected true or false, got no/,
+  );
   const { status, stderr } = await hub('serve', ...linkOptions);
   assert.equal(status, 1);
   assert.match(stderr, /hub\.yaml:2: networks\.app: expected one of seedfile, seedfiles and publickeysfile/);
