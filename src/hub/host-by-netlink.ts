@@ -28,7 +28,6 @@ import {
 import type { Prefix } from '../wireguard/address.ts';
 import type { HubHost } from './host.ts';
 
-const families = ['ipv4', 'ipv6'] as const;
 const none = { newRoutes: [], oldRules: [], newRules: [], oldRoutes: [] } as const;
 
 /** By messages to the kernel, on runtimes that can (openLibc). */
@@ -54,7 +53,7 @@ export function hostByNetlink(): HubHost {
 
     addresses: (name) =>
       onLink(name, async (socket, { index }) =>
-        (await listAddresses(socket, families))
+        (await listAddresses(socket))
           .filter((address) => address.index === index && address.scope !== RT_SCOPE_LINK)
           .map(({ address }) => address),
       ),
@@ -63,7 +62,7 @@ export function hostByNetlink(): HubHost {
 
     routes: (name) =>
       onLink(name, async (socket, { index }) =>
-        (await listRoutes(socket, families))
+        (await listRoutes(socket))
           .filter((route) => route.oif === index && isGiven(route))
           .map(({ destination }) => destination),
       ),
@@ -78,7 +77,7 @@ export function hostByNetlink(): HubHost {
 
     uplinks: () =>
       withNetlinkSocket({ protocol: NETLINK_ROUTE }, async (socket) => {
-        const routes = await listRoutes(socket, families);
+        const routes = await listRoutes(socket);
         const indexes = routes
           .filter(({ table, destination }) => table === RT_TABLE_MAIN && destination.length === 0)
           .map(({ oif }) => oif);

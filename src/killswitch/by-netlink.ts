@@ -54,9 +54,9 @@ export function netlinkNamespaces(open = openEventSocket): Namespaces {
     read: (netns) =>
       withRoute(netns, async (socket) => {
         const links = await listLinks(socket);
-        const addresses = await listAddresses(socket, families);
-        const routes = await listRoutes(socket, families);
-        const rules = await listRules(socket, families);
+        const addresses = await listAddresses(socket);
+        const routes = await listRoutes(socket);
+        const rules = await listRules(socket);
         return {
           links,
           addresses,

@@ -3,7 +3,7 @@ import { addressBytes, masked, type Prefix } from '../../wireguard/address.ts';
 import { AttributeTable, encodeAttributes } from '../attribute.ts';
 import { concat, readU32, u8, u32 } from '../bytes.ts';
 import { malformed } from '../error.ts';
-import { AF_INET, AF_INET6, type Family, familyNumber } from '../family.ts';
+import { AF_INET, AF_INET6, familyNumber } from '../family.ts';
 
 // linux/rtnetlink.h
 export const RTM_NEWADDR = 20;
@@ -56,9 +56,9 @@ export function encodeAddress(index: number, { address, length }: Prefix): Uint8
   ]);
 }
 
-/** Of an RTM_GETADDR for a dump of all addresses of a family. */
-export function encodeGetAddresses(family: Family): Uint8Array {
-  return concat([u8(familyNumber(family)), u8(0), u8(0), u8(0), u32(0)]);
+/** Of an RTM_GETADDR for a dump of all addresses, of every family (AF_UNSPEC). */
+export function encodeGetAddresses(): Uint8Array {
+  return new Uint8Array(headerLength);
 }
 
 /** The payload of an RTM_NEWADDR that the kernel sent. @throws NetlinkError if it is malformed */

@@ -1,6 +1,6 @@
 import { formatPrefix, type Prefix } from '../../wireguard/address.ts';
 import { NetlinkError } from '../error.ts';
-import { AF_INET, AF_INET6, type Family } from '../family.ts';
+import { AF_INET, AF_INET6 } from '../family.ts';
 import { type NetlinkMessage, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from '../message.ts';
 import { decodedFor, dump, execute, executeEach, type Request } from '../request.ts';
 import type { NetlinkSocket } from '../socket.ts';
@@ -159,43 +159,46 @@ export async function listLinks(socket: NetlinkSocket): Promise<Link[]> {
   return linksIn(await dump(socket, request), request);
 }
 
-/** The routes of some families, in every table, of the socket's namespace. @throws NetlinkError */
-export async function listRoutes(socket: NetlinkSocket, families: readonly Family[]): Promise<Route[]> {
-  const routes: Route[] = [];
-  for (const family of families) {
-    const payload = encodeGetRoutes(family === 'ipv4' ? AF_INET : AF_INET6);
-    const request = { type: RTM_GETROUTE, payload, operation: 'list', subject: 'routes' };
-    const answer = (await dump(socket, request)).filter(({ type }) => type === RTM_NEWROUTE);
-    routes.push(...decodedFor(request, () => answer.map((message) => decodeRoute(message.payload))));
-  }
-  return routes;
+/** The routes of IPv4 and IPv6, in every table, of the socket's namespace. @throws NetlinkError */
+export function listRoutes(socket: NetlinkSocket): Promise<Route[]> {
+  const request = {
+    type: RTM_GETROUTE,
+    payload: encodeGetRoutes(),
+    operation: 'list',
+    subject: 'routes',
+  };
+  return listInternet(socket, request, RTM_NEWROUTE, decodeRoute);
 }
 
-/** The addresses of some families, of all links of the socket's namespace. @throws NetlinkError */
-export async function listAddresses(
+/** The addresses of IPv4 and IPv6, of all links of the socket's namespace. @throws NetlinkError */
+export function listAddresses(socket: NetlinkSocket): Promise<OwnAddress[]> {
+  const request = {
+    type: RTM_GETADDR,
+    payload: encodeGetAddresses(),
+    operation: 'list',
+    subject: 'addresses',
+  };
+  return listInternet(socket, request, RTM_NEWADDR, decodeAddress);
+}
+
+/** The rules of IPv4 and IPv6 that do nothing but look in a table, those of each in their order. @throws NetlinkError */
+export async function listRules(socket: NetlinkSocket): Promise<Rule[]> {
+  const request = { type: RTM_GETRULE, payload: encodeGetRules(), operation: 'list', subject: 'rules' };
+  const rules = await listInternet(socket, request, RTM_NEWRULE, decodeRule);
+  return rules.filter((rule) => rule !== undefined);
+}
+
+/** A dump of all families in one, as each dump costs time; those of multicast routing and MPLS are left out. */
+async function listInternet<Item>(
   socket: NetlinkSocket,
-  families: readonly Family[],
-): Promise<OwnAddress[]> {
-  const addresses: OwnAddress[] = [];
-  for (const family of families) {
-    const payload = encodeGetAddresses(family);
-    const request = { type: RTM_GETADDR, payload, operation: 'list', subject: 'addresses' };
-    const answer = (await dump(socket, request)).filter(({ type }) => type === RTM_NEWADDR);
-    addresses.push(...decodedFor(request, () => answer.map((message) => decodeAddress(message.payload))));
-  }
-  return addresses;
-}
-
-/** The rules of some families that do nothing but look in a table, in their order. @throws NetlinkError */
-export async function listRules(socket: NetlinkSocket, families: readonly Family[]): Promise<Rule[]> {
-  const rules: Rule[] = [];
-  for (const family of families) {
-    const payload = encodeGetRules(family);
-    const request = { type: RTM_GETRULE, payload, operation: 'list', subject: 'rules' };
-    const answer = (await dump(socket, request)).filter(({ type }) => type === RTM_NEWRULE);
-    rules.push(...decodedFor(request, () => answer.flatMap((message) => decodeRule(message.payload) ?? [])));
-  }
-  return rules;
+  request: Request,
+  wanted: number,
+  decode: (payload: Uint8Array) => Item,
+): Promise<Item[]> {
+  const answer = (await dump(socket, request)).filter(
+    ({ type, payload: [family = AF_INET] }) => type === wanted && (family === AF_INET || family === AF_INET6),
+  );
+  return decodedFor(request, () => answer.map(({ payload }) => decode(payload)));
 }
 
 /** What is to come and to go, in this order: routes come, rules go and come, routes go. */

@@ -96,9 +96,9 @@ export function encodeDeleteRoute({ table, destination, metric, oif }: RouteToDe
   });
 }
 
-/** Of an RTM_GETROUTE for a dump of all routes of a family, of every table. */
-export function encodeGetRoutes(family: number): Uint8Array {
-  return encodeRoute({ family, destinationLength: 0, protocol: 0, scope: 0, type: 0, attributes: [] });
+/** Of an RTM_GETROUTE for a dump of all routes, of every family (AF_UNSPEC) and table. */
+export function encodeGetRoutes(): Uint8Array {
+  return new Uint8Array(headerLength);
 }
 
 /** The payload of an RTM_NEWROUTE that the kernel sent. @throws NetlinkError if it is malformed */

@@ -51,9 +51,9 @@ export function encodeNewRule({ family, priority, table, mark, suppressPrefixLen
 /** Of an RTM_DELRULE: the first rule with all that is given. */
 export const encodeDeleteRule: (rule: Rule) => Uint8Array = encodeNewRule;
 
-/** Of an RTM_GETRULE for a dump of all rules of a family. */
-export function encodeGetRules(family: Family): Uint8Array {
-  return encodeRule({ family }, []);
+/** Of an RTM_GETRULE for a dump of all rules, of every family (AF_UNSPEC). */
+export function encodeGetRules(): Uint8Array {
+  return new Uint8Array(headerLength);
 }
 
 /**

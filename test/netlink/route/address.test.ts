@@ -20,8 +20,8 @@ function newAddress(prefix: string, { headerFlags = 0, flags = -1, protocol = -1
   ]);
 }
 
-test('RTM_GETADDR of a family, from linux/if_addr.h', () => {
-  assert.deepEqual(encodeGetAddresses('ipv6'), Uint8Array.of(10, 0, 0, 0, 0, 0, 0, 0));
+test('RTM_GETADDR of every family, from linux/if_addr.h', () => {
+  assert.deepEqual(encodeGetAddresses(), Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0));
 });
 
 test('an address and the network it is in', () => {

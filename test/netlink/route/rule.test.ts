@@ -39,8 +39,8 @@ test('RTM_DELRULE names all of the rule: another may have its priority', () => {
   assert.deepEqual(encodeDeleteRule(rule), messageIn(vectors.newRuleWithMark).payload);
 });
 
-test('RTM_GETRULE of a family, from linux/fib_rules.h', () => {
-  assert.deepEqual(encodeGetRules('ipv6'), Uint8Array.of(10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0));
+test('RTM_GETRULE of every family, from linux/fib_rules.h', () => {
+  assert.deepEqual(encodeGetRules(), Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0));
 });
 
 const anyU32 = fc.nat(0xffff_fffe);
