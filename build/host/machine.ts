@@ -21,3 +21,16 @@ export const machineFunctions = `
   # The names of all links of this namespace.
   show_links() { ls /sys/class/net; }
 `;
+
+/**
+ * Waits until a driver that runs has no link here and no file in its folder of state: the record of a Join stays as long
+ * as the container's protection, which is ten seconds after a disconnect and up to a second after the container's end.
+ */
+export const untilNothingLeft = (stateFolder: string) => `
+  for try in {1..30}; do
+    left="$(show_links | grep ^wg || true)$(find ${stateFolder} -type f)"
+    [ -n "$left" ] || break
+    sleep 1
+  done
+  [ -z "$left" ] || { echo "left behind: $left"; exit 1; }
+`;

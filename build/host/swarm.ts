@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { testImage } from './engine.ts';
+import { untilNothingLeft } from './machine.ts';
 import { managedPlugin } from './plugin.ts';
 
 /** A machine of a cluster. Its scripts of bash(1) may call machineFunctions (machine.ts). */
@@ -214,14 +215,7 @@ export function describeSwarm(title: string, scope: Scope, open: () => Promise<C
       if (scope === 'local') {
         await manager.sh('until docker network rm wgnet; do sleep 1; done');
       }
-      await onNodes(
-        `for i in $(seq 30); do
-         left="$(show_links | grep ^wg || true)$(find /var/lib/wgdriver-plugin -type f)"
-         [ -n "$left" ] || break
-         sleep 1
-       done
-       [ -z "$left" ] || { echo "$left"; exit 1; }`,
-      );
+      await onNodes(untilNothingLeft('/var/lib/wgdriver-plugin'));
     });
 
     test('an address that moves to a node whose clock is behind', slow, async (t) => {

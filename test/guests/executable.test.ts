@@ -1,7 +1,8 @@
 /** The single executable, on a host that has neither Node nor any program that the driver runs on older ones. */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { executable } from '../../build/host/driver.ts';
+import { executable, stateFolder } from '../../build/host/driver.ts';
+import { untilNothingLeft } from '../../build/host/machine.ts';
 import { openLab, SUITES } from '../../build/lab/index.ts';
 import { hubAddress, hubFiles, sh, startHubBeside } from './guest-host.ts';
 
@@ -66,8 +67,11 @@ for (const suite of suites) {
     });
 
     await t.test('everything is removed, and no link is left', async () => {
-      await sh(guest, 'docker rm -f one; docker network rm wgnet; kill $(cat /run/wgdriver.pid)');
-      await sh(guest, 'while [ -e /proc/$(cat /run/wgdriver.pid) ]; do sleep 0.1; done');
+      await sh(guest, `docker rm -f one; docker network rm wgnet; ${untilNothingLeft(stateFolder)}`);
+      await sh(
+        guest,
+        'kill $(cat /run/wgdriver.pid); while [ -e /proc/$(cat /run/wgdriver.pid) ]; do sleep 0.1; done',
+      );
       assert.equal(await sh(guest, 'show_links'), links);
       assert.equal(await sh(guest, 'show_state; ls /run/docker/plugins'), '');
       assert.doesNotMatch(await sh(guest, 'cat /var/log/wgdriver.log'), /Warning:| error /);
