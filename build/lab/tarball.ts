@@ -15,7 +15,8 @@ export async function tarball(files: GuestFiles, archive: string): Promise<void>
     for (const [path, source] of Object.entries(files)) {
       const staged = join(stage, path);
       await mkdir(dirname(staged), { recursive: true });
-      if (typeof source === 'string') await stageFile(source, staged);
+      // A copy: a second name would change the file's time of change while another guest's tar reads it.
+      if (typeof source === 'string') await command(['cp', '-aHT', '--reflink=auto', source, staged]);
       else await writeFile(staged, source);
       members.push(`.${join('/', path)}`);
     }
@@ -24,14 +25,5 @@ export async function tarball(files: GuestFiles, archive: string): Promise<void>
     await command(['tar', '-C', stage, '-cf', archive, ...owner, '--files-from=/dev/null', '--', ...members]);
   } finally {
     await rm(stage, { recursive: true, force: true });
-  }
-}
-
-/** As another name of the same files, or as a copy where they are on another file system. */
-async function stageFile(source: string, staged: string): Promise<void> {
-  try {
-    await command(['cp', '-alHT', source, staged]);
-  } catch {
-    await command(['cp', '-aHT', source, staged]);
   }
 }

@@ -12,6 +12,7 @@ import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import packageJson from '../../package.json' with { type: 'json' };
 import { root } from '../../src/commands/root.ts';
+import { defaultHubFile } from '../../src/hub/files.ts';
 import { bashCompletion, fishCompletion, zshCompletion } from './completions.ts';
 import { debianChangelog, maintainer, type PackageFile, writeDebianPackage } from './debian-package.ts';
 import { manPage, manPageName } from './man-page.ts';
@@ -172,15 +173,17 @@ async function commonFiles(name: string): Promise<Record<string, PackageFile>> {
   ]);
   const unit = async (file: string) => {
     const text = await readFile(`build/systemd/${file}`, 'utf8');
+    const [options] = /(?<=EnvironmentFile=-)\S+/.exec(text) ?? [];
     return {
       content: text
         // Whose first lines say who writes it, and that is the package here.
         .replace(
           /^(?:#.*\n)+/,
-          '# Changes of your own belong into `systemctl edit`, options of serve into /etc/default/wgdriver.\n',
+          `# Put changes of your own into \`systemctl edit\`${options ? `, options into ${options}` : ''}.\n`,
         )
         .replaceAll('@WGDRIVER@', '/usr/bin/wgdriver')
-        .replaceAll('@NAME@', 'wireguard-plugin'),
+        .replaceAll('@NAME@', 'wireguard-plugin')
+        .replaceAll('@CONFIG@', defaultHubFile),
     };
   };
   const units = await Promise.all(

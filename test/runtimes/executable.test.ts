@@ -45,7 +45,7 @@ test('another folder makes the same bytes', async () => {
     `mkdir -p "$1/test/runtimes"
      cp -al node_modules "$1"
      cp -al test/runtimes/node_modules test/runtimes/package-lock.json "$1/test/runtimes"
-     cp -a build src package.json package-lock.json tsconfig.json "$1"
+     cp -a build src package.json package-lock.json tsconfig.json LICENSE "$1"
      node "$1/build/run.mjs" exe x64`,
     folder,
   );

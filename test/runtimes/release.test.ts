@@ -35,6 +35,7 @@ test('its units start the program of the package, and no word of a template is l
     deb,
   );
   assert.match(units, /^ExecStart=\/usr\/bin\/wgdriver serve --name wireguard-plugin /m);
+  assert.match(units, /^ExecStart=\/usr\/bin\/wgdriver hub serve --config \/etc\/wgdriver\/hub\.yaml /m);
   assert.doesNotMatch(units, /@[A-Z]+@|Written by/);
 });
 
