@@ -13,6 +13,7 @@ const files = [
   'test/log.test.ts',
   'test/runtimes/deno.test.ts',
   'test/scenarios/dns.test.ts',
+  'test/scenarios/refusals.test.ts',
   'test/scenarios/walkthrough.test.ts',
 ];
 const plan = (words: readonly string[], hasGuests = false) =>
@@ -23,7 +24,11 @@ test('no word: every tier, with every file in one of them', () => {
     unit: ['test/driver/driver.test.ts', 'test/driver/queue.test.ts', 'test/log.test.ts'],
     faults: ['test/faults/engine/kills.test.ts', 'test/faults/kills.test.ts'],
     runtimes: ['test/runtimes/deno.test.ts'],
-    engine: ['test/scenarios/dns.test.ts', 'test/scenarios/walkthrough.test.ts'],
+    engine: [
+      'test/scenarios/dns.test.ts',
+      'test/scenarios/refusals.test.ts',
+      'test/scenarios/walkthrough.test.ts',
+    ],
     guests: ['test/guests/swarm.test.ts', 'test/lab/lab.test.ts'],
   });
 });
@@ -36,8 +41,10 @@ test('several words: tiers, files and folders, in the order of the tiers, each f
   assert.deepEqual(plan(['test/faults/engine/']), { faults: ['test/faults/engine/kills.test.ts'] });
 });
 
-test('where guests run every scenario, the engine’s tier is the smoke scenarios, and whichever is named', () => {
-  assert.deepEqual(plan(['engine'], true), { engine: ['test/scenarios/walkthrough.test.ts'] });
+test('where there are guests, the engine’s tier is what they do not run, the smoke scenarios, and whichever is named', () => {
+  assert.deepEqual(plan(['engine'], true), {
+    engine: ['test/scenarios/refusals.test.ts', 'test/scenarios/walkthrough.test.ts'],
+  });
   assert.deepEqual(plan(['test/scenarios/dns.test.ts'], true), { engine: ['test/scenarios/dns.test.ts'] });
 });
 

@@ -1,7 +1,7 @@
 import { existsSync, globSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename, join, normalize, sep } from 'node:path';
-import { smokeScenarios } from '../build/host/scenarios.ts';
+import { guestScenarios, smokeScenarios } from '../build/host/scenarios.ts';
 import { labObstacle } from '../build/lab/index.ts';
 
 export const tierNames = ['unit', 'faults', 'runtimes', 'engine', 'guests'] as const;
@@ -91,12 +91,16 @@ export function testFiles(): string[] {
     .sort();
 }
 
-const isSmoke = (file: string) => smokeScenarios.some((name) => basename(file) === `${name}.test.ts`);
+/** A guest alone runs it in `npm test`, but for the smoke scenarios, which run in both. */
+function isGuests(file: string): boolean {
+  const name = basename(file, '.test.ts');
+  return guestScenarios.includes(name) && !smokeScenarios.includes(name);
+}
 
 /**
  * The files to run, by tier.
  * @param words tiers, files and folders; none for every tier
- * @param hasGuests whether guests run every scenario, so that the tier `engine` need not; a scenario that is
+ * @param hasGuests whether guests run their scenarios, so that the tier `engine` need not; a scenario that is
  * named runs
  * @throws Error for a word that is none of them
  */
@@ -107,7 +111,7 @@ export function planTiers(
   const isWanted = (file: string, word: string) => {
     const tier = tierOf(file);
     if ((tierNames as readonly string[]).includes(word)) {
-      return word === tier && (tier !== 'engine' || !hasGuests || isSmoke(file));
+      return word === tier && (tier !== 'engine' || !hasGuests || !isGuests(file));
     }
     const path = normalize(word);
     return file === path || file.startsWith(path.endsWith(sep) ? path : path + sep);

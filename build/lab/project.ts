@@ -24,6 +24,7 @@ export const projectFiles: GuestFiles = {
 export const sourceFiles: GuestFiles = Object.fromEntries(
   [
     'src',
+    'test/support',
     'node_modules/ipaddr.js',
     'node_modules/valibot',
     'node_modules/@noble',

@@ -1,15 +1,21 @@
 /**
- * The scenarios with the kernel's WireGuard, in guests: all of them with the executable on trixie, and the smoke
- * scenarios on the other engines, on each suite's own kernel, and with the other drivers. In the full run all of them
- * on all engines with the executable, and on one with the other drivers, recorded for the docs.
+ * The scenarios with the kernel's WireGuard, in guests: those that are for guests with the executable on trixie, and
+ * the smoke scenarios on the other engines, on each suite's own kernel, and with the other drivers. In the full run all
+ * of them on all engines with the executable, and on one with the other drivers, recorded for the docs.
  */
 import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { describe, test } from 'node:test';
-import { smokeScenarios } from '../../build/host/scenarios.ts';
+import { guestScenarios, smokeScenarios } from '../../build/host/scenarios.ts';
 import { drivers } from '../../build/lab/drivers.ts';
 import { openLab, SUITES, type Suite } from '../../build/lab/index.ts';
-import { parseReport, projectFiles, reportFile, scenarioScript } from '../../build/lab/project.ts';
+import {
+  parseReport,
+  projectFiles,
+  reportFile,
+  scenarioScript,
+  sourceFiles,
+} from '../../build/lab/project.ts';
 import { recordRun } from './results-page.ts';
 
 interface Column {
@@ -31,9 +37,11 @@ const all = (await readdir(folder))
   // leaks.test.ts beside this has its own way to tell what it saw.
   .filter((name) => name.endsWith('.test.ts') && name !== 'leaks.test.ts')
   .map((name) => name.replace('.test.ts', ''))
+  .filter((name) => isFull || onlyWith !== undefined || guestScenarios.includes(name))
   .sort();
 // Alphabet is as fair a way to share as any: each share has some that start engines again.
-const shares = [0, 1, 2].map((share) => all.filter((_, index) => index % 3 === share));
+const count = isFull ? 3 : 2;
+const shares = Array.from({ length: count }, (_, share) => all.filter((_, index) => index % count === share));
 
 const standard = 'netlink on the executable';
 const others = (Object.keys(drivers) as (keyof typeof drivers)[]).filter((driver) => driver !== standard);
@@ -87,7 +95,7 @@ async function run(column: Column, names: readonly string[]): Promise<void> {
       suite,
       kernel,
       cpus: 1,
-      files: { ...projectFiles, ...files },
+      files: { ...projectFiles, ...sourceFiles, ...files },
       script: scenarioScript(
         names.map((name) => `${folder}/${name}.test.ts`),
         env,

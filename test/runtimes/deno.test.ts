@@ -81,7 +81,9 @@ async function failure(
   if (command[0] === 'serve') {
     const daemon = startDaemon('env', line, env);
     // A driver that is missing something says so, and goes on trying.
-    await untilReady(daemon, 'it serves', () => / serving | not ready: /.test(daemon.output())).catch(() => {});
+    await untilReady(daemon, 'it serves', () => / serving | not ready: /.test(daemon.output())).catch(
+      () => {},
+    );
     await daemon.stop();
     return daemon.output().includes(' serving ') ? undefined : daemon.output();
   }
