@@ -10,6 +10,7 @@ export const commands: Readonly<Record<string, LazyCommand>> = {
   keys: async () => (await import('./keys.ts')).default,
   'endpoint-config': async () => (await import('./endpoint-config.ts')).default,
   'client-config': async () => (await import('./client-config.ts')).default,
+  reload: async () => (await import('./reload.ts')).default,
   status: async () => (await import('./status.ts')).default,
   doctor: async () => (await import('./doctor.ts')).default,
   service: async () => (await import('./service.ts')).default,

@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns/promises';
 import { writeFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import packageJson from '../../package.json' with { type: 'json' };
@@ -23,6 +23,7 @@ import { servePlugin, serveRoutes } from '../plugin/server.ts';
 import { inheritedSocket } from '../plugin/socket.ts';
 import { notifyReady, notifyStatus } from '../service/notify.ts';
 import { lockState } from '../state/lock.ts';
+import { createMarker } from '../state/marker.ts';
 import { openStore, type Store } from '../state/store.ts';
 import { type Address, parseAddress } from '../wireguard/address.ts';
 import { markOf } from '../wireguard/link-alias.ts';
@@ -142,6 +143,12 @@ export default strictCommand({
         const endpoints = (await driver?.status()) ?? [];
         return { ...readiness.state(), endpoints: endpoints.map(({ status }) => named(status, names)) };
       },
+      async reload(networks) {
+        if (driver === undefined) {
+          throw new Error(`the driver is not ready: ${readiness.state().missing}`);
+        }
+        return { networks: await driver.reload.reload(networks) };
+      },
       async metrics() {
         const endpoints = (await driver?.status()) ?? [];
         return counters.format(endpoints.map((endpoint) => metricsOf(endpoint, names)));
@@ -179,6 +186,7 @@ export default strictCommand({
         hubNames,
         log,
         secretsFolder,
+        reloadMarker: createMarker(join(resolve(args['state-dir']), 'reload')),
         onFailure: (of) =>
           of === 'reconcile' ? counters.countReconcileFailure() : counters.countHealingFailure(),
       });
@@ -189,7 +197,7 @@ export default strictCommand({
       log.info('serving', where);
       void notifyStatus(process.env, 'serving');
       // What protects containers is there, and is brought up to date while the engine is served.
-      void made.protectAll();
+      void made.protectAll().then(() => made.reload.resume());
       void keepNames(createEngine(engineSocketOf({})), (found) => {
         names = found;
       });

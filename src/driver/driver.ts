@@ -13,6 +13,7 @@ import { allowedIpsOf, peersOf, type TunnelSecrets } from '../networks/tunnel.ts
 import type { CreateEndpointRequest, GetCapabilityResponse } from '../plugin/api.ts';
 import type { Driver } from '../plugin/driver.ts';
 import { GenericData } from '../plugin/netlabel.ts';
+import type { Marker } from '../state/marker.ts';
 import type { Endpoint, Store } from '../state/store.ts';
 import {
   type Address,
@@ -30,6 +31,7 @@ import { createHubLinks } from './hub-links.ts';
 import type { HubNames } from './hub-names.ts';
 import { createLifecycle, fieldsOf } from './lifecycle.ts';
 import { createReconcile } from './reconcile.ts';
+import { createReload, type Reload } from './reload.ts';
 import { readConfiguration, readSecrets } from './secrets.ts';
 import { createStatus, type ReadEndpoint } from './status.ts';
 import { dnsWarning, endpointWarnings, networkWarnings } from './warnings.ts';
@@ -48,6 +50,8 @@ export interface DriverDependencies {
   readonly now?: () => number;
   /** Milliseconds of UNIX time. */
   readonly unixNow?: () => number;
+  /** Remembers a reload over a kill. */
+  readonly reloadMarker?: Marker;
   /** An attempt to undo what was left behind, or to mend a tunnel, failed. */
   readonly onFailure?: (of: 'reconcile' | 'healing') => void;
 }
@@ -61,6 +65,8 @@ export interface WireGuardDriver extends Driver {
   readonly status: () => Promise<readonly ReadEndpoint[]>;
   /** Protects the containers that run already: their networks may have changed meanwhile, and will. */
   protectAll(): Promise<void>;
+  /** Reads files again, and changes the links of running containers where they are (createReload). */
+  readonly reload: Reload;
   /** Looks at the hubs’ links on this host, and sets right what is missing or too much there; every 10 s. */
   checkHubLinks(): Promise<void>;
 }
@@ -88,6 +94,7 @@ export function createDriver({
   hasIpv6 = kernelFamilies().includes('ipv6'),
   now = () => performance.now(),
   unixNow = Date.now,
+  reloadMarker,
   onFailure,
 }: DriverDependencies): WireGuardDriver {
   let hasToldOfIpv6 = false;
@@ -117,6 +124,15 @@ export function createDriver({
     follow,
     status: createStatus({ lifecycle, links, follow, unprotected: guard.unprotected, now, unixNow }),
     protectAll: lifecycle.protectAll,
+    reload: createReload({
+      lifecycle,
+      networks: () => store.networks(),
+      links,
+      hubLinks,
+      hubNames,
+      log,
+      ...(reloadMarker && { marker: reloadMarker }),
+    }),
     checkHubLinks: () =>
       hubLinks.check(lifecycle, (options, own) => readSecrets(options, secretsFolder, own)),
 

@@ -36,8 +36,12 @@ export interface HubLinks {
    * @throws Error that says what is wrong with the link
    */
   completed(network: Network): Promise<Network>;
-  /** Gives the hub a container's peer, in the place of the one with an older key. @throws Error if another peer has one of its addresses */
-  add(network: Network, endpointId: string, tunnel: Tunnel): Promise<void>;
+  /**
+   * Gives the hub a container's peer, in the place of the one with an older key.
+   * @param olderKey as its link has it, which is not known yet after a start
+   * @throws Error if another peer has one of its addresses
+   */
+  add(network: Network, endpointId: string, tunnel: Tunnel, olderKey?: PublicKey): Promise<void>;
   /** Takes it away again. What fails is made up for by `check`. */
   remove(endpointId: string): Promise<void>;
   /**
@@ -93,12 +97,12 @@ export function createHubLinks({ links, log, addressesOf = hostAddresses }: HubL
       return { ...network, options: { ...network.options, peer: { host: '127.0.0.1', port }, peerkey } };
     },
 
-    async add({ options: { hublink } }, endpointId, tunnel) {
+    async add({ options: { hublink } }, endpointId, tunnel, olderKey) {
       if (hublink === undefined) {
         return;
       }
       const peer = peerOf(tunnel);
-      const before = known.get(endpointId)?.peer.publicKey;
+      const before = olderKey ?? known.get(endpointId)?.peer.publicKey;
       const { peers } = await hubOf(hublink);
       refuseHeld(
         hublink,

@@ -1,6 +1,6 @@
 import { createLimit } from '../concurrency.ts';
 import type { Guard, Protected } from '../killswitch/guard.ts';
-import { LinkError, type Links, type NewLink, type OwnedLink } from '../links/links.ts';
+import { LinkError, type Links, type NewLink, type OwnedLink, type Place } from '../links/links.ts';
 import type { Log } from '../log.ts';
 import type { Network } from '../networks/network.ts';
 import { type EndpointOptions, optionPrefix } from '../networks/options.ts';
@@ -76,6 +76,13 @@ export interface Lifecycle {
    * @returns whether it did
    */
   changeLink(seen: EndpointState, change: LinkChange): Promise<boolean>;
+  /**
+   * Does something with a link, while no call for its endpoint is served, unless one came after it was seen so.
+   * @returns undefined if it was not done
+   */
+  withLink<Result>(seen: EndpointState, task: (place: Place) => Promise<Result>): Promise<Result | undefined>;
+  /** Reads the files again that a network names, and an endpoint. @throws Error */
+  readSecrets(network: Network, own?: EndpointOptions): Promise<TunnelSecrets>;
   /** Deletes a link with our mark, unless it is the one of an endpoint. @returns whether it did */
   deleteOrphan(link: OwnedLink): Promise<boolean>;
   /**
@@ -276,15 +283,15 @@ export function createLifecycle({
         return true;
       }),
 
-    changeLink: ({ endpoint: { endpointId }, revision }, change) =>
-      inEndpoint(endpointId, async () => {
-        const joined = store.joined(endpointId);
-        if (revisionOf(endpointId) !== revision || joined?.stage !== 'marked') {
-          return false;
-        }
-        await links.change({ name: linkName(endpointId), endpointId, sandbox: joined.sandbox }, change);
+    withLink,
+
+    changeLink: async (seen, change) =>
+      (await withLink(seen, async (place) => {
+        await links.change(place, change);
         return true;
-      }),
+      })) ?? false,
+
+    readSecrets: (network, own = {}) => secretsOf(network, own),
 
     deleteOrphan: ({ name, endpointId }) =>
       inEndpoint(endpointId, async () => {
@@ -326,6 +333,18 @@ export function createLifecycle({
         return true;
       }),
   };
+
+  function withLink<Result>(
+    { endpoint: { endpointId }, revision }: EndpointState,
+    task: (place: Place) => Promise<Result>,
+  ): Promise<Result | undefined> {
+    return inEndpoint(endpointId, async () => {
+      const joined = store.joined(endpointId);
+      return revisionOf(endpointId) === revision && joined?.stage === 'marked'
+        ? task({ name: linkName(endpointId), endpointId, sandbox: joined.sandbox })
+        : undefined;
+    });
+  }
 
   function knownNetwork(networkId: string): Network {
     const network = store.network(networkId);

@@ -1,4 +1,4 @@
-import type * as v from 'valibot';
+import * as v from 'valibot';
 import { decode } from '../decode.ts';
 import * as api from './api.ts';
 import type { Driver } from './driver.ts';
@@ -23,6 +23,8 @@ export interface Plugin {
   driver(): Promise<Driver>;
   /** How it does, for `wgdriver status` and `doctor`: our own call, and no part of the API. */
   health(): Promise<Health>;
+  /** For `wgdriver reload`: our own call, too. @param networks how the ids of networks begin; none for all */
+  reload(networks: readonly string[]): Promise<object>;
   /** Prometheus’ text. */
   metrics(): Promise<string>;
   /** A call was answered. */
@@ -41,6 +43,8 @@ export interface Health extends ReadyState {
   readonly endpoints: readonly object[];
 }
 
+const reloadRequest = v.object({ Networks: v.optional(v.array(v.string()), []) });
+
 /** The routes by path, `/NetworkDriver.Join` and its like. */
 export function routesOf(plugin: Plugin): ReadonlyMap<string, Route> {
   return new Map<string, Route>([
@@ -48,6 +52,14 @@ export function routesOf(plugin: Plugin): ReadonlyMap<string, Route> {
     bodiless('Plugin.Activate', () => ({ Implements: ['NetworkDriver'] })),
     bodiless('NetworkDriver.GetCapabilities', () => plugin.capabilities),
     ['/Plugin.Health', { method: 'GET', allowsEmptyBody: true, call: () => plugin.health() }],
+    [
+      '/Plugin.Reload',
+      {
+        method: 'POST',
+        allowsEmptyBody: false,
+        call: (body) => plugin.reload(decode(reloadRequest, body, 'Plugin.Reload').Networks),
+      },
+    ],
     metricsRoute(plugin),
     route('GwAllocCheck', api.GwAllocCheckerRequest, (driver, request) => driver.gwAllocCheck(request)),
     route('AllocateNetwork', api.AllocateNetworkRequest, (driver, request) =>

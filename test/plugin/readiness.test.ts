@@ -22,6 +22,7 @@ async function serve(readiness: Readiness): Promise<void> {
     capabilities: capabilitiesOf('local'),
     driver: readiness.driver,
     health: async () => ({ ...readiness.state(), endpoints: [] }),
+    reload: async () => ({}),
     metrics: async () => '',
   };
   server = await servePlugin(plugin, { path: join(folder, 'plugin.sock') }, recordedLog());

@@ -5,6 +5,7 @@ import { endpointFiles } from '../../build/host/state.ts';
 import { capabilitiesOf, createDriver, type Scope } from '../../src/driver/driver.ts';
 import { createHubNames } from '../../src/driver/hub-names.ts';
 import { defaultLimits, type Limits, type PluginServer, servePlugin } from '../../src/plugin/server.ts';
+import { createMarker } from '../../src/state/marker.ts';
 import { openStore } from '../../src/state/store.ts';
 import { parseAddress } from '../../src/wireguard/address.ts';
 import { connectEngine, type EngineConnection } from './engine-client.ts';
@@ -67,12 +68,14 @@ export async function serveDriver({ limits, scope = 'local', ...more }: Setting 
       hubNames,
       log,
       secretsFolder: folder,
+      reloadMarker: createMarker(join(state, 'reload')),
       ...more,
     });
     const plugin = {
       capabilities: capabilitiesOf(scope),
       driver: async () => driver,
       health: async () => ({ ready: true, endpoints: [] }),
+      reload: async (ids: readonly string[]) => ({ networks: await driver.reload.reload(ids) }),
       metrics: async () => '',
     };
     return servePlugin(plugin, { path: socket }, log, { ...defaultLimits, ...limits });

@@ -1,0 +1,201 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, test } from 'node:test';
+import { createHubLinks } from '../../src/driver/hub-links.ts';
+import { createHubNames } from '../../src/driver/hub-names.ts';
+import { createLifecycle, type Lifecycle } from '../../src/driver/lifecycle.ts';
+import { createReload, type Reload } from '../../src/driver/reload.ts';
+import { createMarker } from '../../src/state/marker.ts';
+import { openStore, type Store } from '../../src/state/store.ts';
+import { formatPrefix, parseAddress, prefixOf } from '../../src/wireguard/address.ts';
+import { clamp, PrivateKey, publicKeyOf } from '../../src/wireguard/key.ts';
+import { linkName } from '../../src/wireguard/link-name.ts';
+import { network, peerKeyText, seedText } from '../support/networks.ts';
+import { recordedLog } from '../support/recorded-log.ts';
+import { recordingGuard } from '../support/recording-guard.ts';
+import { type RecordingLinks, recordingLinks } from '../support/recording-links.ts';
+
+/** The article's keys, and those of another seed. */
+const [firstKey, newSeed] = ['+Pm8wi17cOoQ/QvaBq/WLcslAcgX1cCkrJA5dG57nU8=', 'bmV3c2VlZG5ld3NlZWRuZXdzZWVk'];
+const options = {
+  peer: '192.0.2.1:51820',
+  peerkey: peerKeyText,
+  seedfile: 'app.seed',
+  additional: 'dGVzdGFkZGl0aW9uYWwK',
+  presharedkey: 'derived',
+};
+const hubKey = new PrivateKey(clamp(randomBytes(32)));
+
+let folder: string;
+let links: RecordingLinks;
+let lifecycle: Lifecycle;
+let store: Store;
+let reload: Reload;
+let log: ReturnType<typeof recordedLog>;
+const marker = () => createMarker(join(folder, 'reload'));
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'wgdriver-reload-'));
+  links = recordingLinks();
+  log = recordedLog();
+  await start();
+  await writeFile(join(folder, 'app.seed'), seedText);
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+async function start(): Promise<void> {
+  store = await openStore(join(folder, 'state'), log);
+  const addressesOf = () => [parseAddress('192.168.5.1') ?? assert.fail()];
+  const hubLinks = createHubLinks({ links, log, addressesOf });
+  const hubNames = createHubNames({ resolve: async (host) => [parseAddress(host) ?? assert.fail()], log });
+  lifecycle = createLifecycle({
+    store,
+    links,
+    guard: recordingGuard(),
+    hubNames,
+    hubLinks,
+    log,
+    secretsFolder: folder,
+  });
+  reload = createReload({
+    lifecycle,
+    networks: () => store.networks(),
+    links,
+    hubLinks,
+    hubNames,
+    log,
+    marker: marker(),
+  });
+}
+
+async function run(endpointId: string, address: string, networkId = 'network', own = {}): Promise<void> {
+  await lifecycle.createEndpoint({ endpointId, networkId, addresses: [prefixOf(address)], ...own });
+  await lifecycle.join(networkId, endpointId, '');
+  links.take(linkName(endpointId));
+}
+
+const deviceOf = (endpointId: string) => links.taken.get(linkName(endpointId))?.device ?? assert.fail();
+const keyOf = (endpointId: string) => publicKeyOf(deviceOf(endpointId).privateKey);
+const pskOf = (endpointId: string) => deviceOf(endpointId).peers[0]?.presharedKey?.toBase64();
+
+test('running containers get the keys of a new seed, with its preshared keys', async () => {
+  await lifecycle.createNetwork(network({ options }));
+  await run('e1', '192.168.5.2/24');
+  await run('e2', '192.168.5.3/24');
+  assert.equal(keyOf('e1'), firstKey);
+  const before = pskOf('e1');
+  assert.deepEqual(await reload.reload([]), [{ networkId: 'network', links: 2, newKeys: 0, failures: [] }]);
+  await writeFile(join(folder, 'app.seed'), newSeed);
+  assert.deepEqual(await reload.reload([]), [{ networkId: 'network', links: 2, newKeys: 2, failures: [] }]);
+  assert.notEqual(keyOf('e1'), firstKey);
+  assert.notEqual(pskOf('e1'), before);
+  assert.equal(deviceOf('e1').peers[0]?.endpoint?.port, 51820);
+  assert.equal(await marker().unfinished(), undefined);
+  // The secrets are nobody's news.
+  assert(!JSON.stringify(log.lines).includes(deviceOf('e1').privateKey.toBase64()));
+});
+
+test('a wrong file changes nothing of its network, and the others are reloaded', async () => {
+  await lifecycle.createNetwork(network({ options }));
+  const others = { ...options, seedfile: 'other.seed' };
+  await writeFile(join(folder, 'other.seed'), seedText);
+  await lifecycle.createNetwork(
+    network({ id: 'second', subnets: [['192.168.6.0/24', '192.168.6.1/24']], options: others }),
+  );
+  await run('e1', '192.168.5.2/24');
+  await run('e2', '192.168.6.2/24', 'second');
+  const other = keyOf('e2');
+  await writeFile(join(folder, 'app.seed'), 'not base64!');
+  await writeFile(join(folder, 'other.seed'), newSeed);
+  const [first, second] = await reload.reload([]);
+  assert.equal(first?.links, 0);
+  assert.match(first.failures[0]?.cause ?? '', /seed file .*app\.seed: expected base64/);
+  assert.equal(keyOf('e1'), firstKey);
+  assert.equal(second?.newKeys, 1);
+  assert.notEqual(keyOf('e2'), other);
+});
+
+test('one network, by the beginning of its id; another word is refused', async () => {
+  await lifecycle.createNetwork(network({ id: 'abc', options }));
+  await lifecycle.createNetwork(
+    network({ id: 'def', subnets: [['192.168.6.0/24', '192.168.6.1/24']], options }),
+  );
+  assert.deepEqual(
+    (await reload.reload(['ab'])).map(({ networkId }) => networkId),
+    ['abc'],
+  );
+  await assert.rejects(reload.reload(['ab', 'x']), /x is no network of this driver/);
+});
+
+test('a container’s own key file is read again, too', async () => {
+  await writeFile(join(folder, 'own.key'), hubKey.toBase64());
+  await lifecycle.createNetwork(network({ options }));
+  await run('e1', '192.168.5.2/24', 'network', { options: { privatekeyfile: 'own.key' } });
+  const next = new PrivateKey(clamp(randomBytes(32)));
+  await writeFile(join(folder, 'own.key'), next.toBase64());
+  assert.equal((await reload.reload([]))[0]?.newKeys, 1);
+  assert.equal(keyOf('e1'), publicKeyOf(next));
+});
+
+test('a link that cannot be changed is told of, and the others are', async () => {
+  await lifecycle.createNetwork(network({ options }));
+  await run('e1', '192.168.5.2/24');
+  await writeFile(join(folder, 'app.seed'), newSeed);
+  links.fail('change', new Error('change link: EPERM'));
+  const [failed] = await reload.reload([]);
+  assert.deepEqual(failed?.failures, [{ endpointId: 'e1', cause: 'change link: EPERM' }]);
+  links.fail('change', undefined);
+  assert.equal((await reload.reload([]))[0]?.newKeys, 1);
+  // A container that has ended is no failure.
+  await lifecycle.deleteEndpoint('e1');
+  assert.equal((await reload.reload([]))[0]?.links, 0);
+});
+
+test('what a kill has cut short is completed at the next start', async () => {
+  await lifecycle.createNetwork(network({ options }));
+  await run('e1', '192.168.5.2/24');
+  await run('e2', '192.168.5.3/24');
+  await writeFile(join(folder, 'app.seed'), newSeed);
+  const held = links.hold('change');
+  void reload.reload([]);
+  await held;
+  // The kill: nothing of this driver goes on.
+  assert.deepEqual(await marker().unfinished(), ['network']);
+  await start();
+  await reload.resume();
+  assert.notEqual(keyOf('e1'), firstKey);
+  assert.equal((await reload.reload([]))[0]?.newKeys, 0);
+  assert.equal(await marker().unfinished(), undefined);
+  const { length } = links.asked;
+  await reload.resume();
+  assert.equal(links.asked.length, length);
+});
+
+test('with hublink the driver does both ends, also right after a start', async () => {
+  await links.create({ name: 'wg-hub', mtu: 1420, endpointId: '' });
+  await links.configure('wg-hub', { privateKey: hubKey, listenPort: 4500, peers: [] });
+  const { peer: _, peerkey: __, ...rest } = options;
+  await lifecycle.createNetwork(network({ options: { ...rest, hublink: 'wg-hub' } }));
+  await run('e1', '192.168.5.2/24');
+  await start();
+  await writeFile(join(folder, 'app.seed'), newSeed);
+  assert.deepEqual((await reload.reload([]))[0], {
+    networkId: 'network',
+    links: 1,
+    newKeys: 1,
+    failures: [],
+  });
+  assert.notEqual(keyOf('e1'), firstKey);
+  const peers = links.present.get('wg-hub')?.device?.peers ?? [];
+  assert.deepEqual(
+    peers.map(({ publicKey, allowedIps, presharedKey }) => [
+      publicKey,
+      allowedIps.map(formatPrefix),
+      presharedKey?.toBase64(),
+    ]),
+    [[keyOf('e1'), ['192.168.5.2/32'], pskOf('e1')]],
+  );
+});
