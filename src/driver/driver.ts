@@ -6,8 +6,13 @@ import { type Log, msSince } from '../log.ts';
 import { containerAddresses, refuseUnfit } from '../networks/conf-file.ts';
 import { dnsServers, refuseForeignDns } from '../networks/dns.ts';
 import { ipv6PrefixOf, refuseOverlap } from '../networks/ipv6.ts';
-import { type Network, networkOf, recordOf, subnetOfAddress } from '../networks/network.ts';
-import { decodeEndpointOptions, defaultSecretsFolder, ourOptions } from '../networks/options.ts';
+import { type Network, networkOf, recordOf, refuseSmallMtu, subnetOfAddress } from '../networks/network.ts';
+import {
+  decodeEndpointOptions,
+  defaultSecretsFolder,
+  optionPrefix,
+  ourOptions,
+} from '../networks/options.ts';
 import { routing } from '../networks/routing.ts';
 import { allowedIpsOf, peersOf, type TunnelSecrets } from '../networks/tunnel.ts';
 import type { CreateEndpointRequest, GetCapabilityResponse } from '../plugin/api.ts';
@@ -24,12 +29,13 @@ import {
   sameAddress,
 } from '../wireguard/address.ts';
 import type { WgQuickFile } from '../wireguard/config/wg-quick-reader.ts';
-import { publicKeyOf } from '../wireguard/key.ts';
+import { type PublicKey, publicKeyOf } from '../wireguard/key.ts';
 import { containerLinkPrefix } from '../wireguard/link-name.ts';
 import { createFollow, type Follow } from './hub-addresses.ts';
 import { createHubLinks } from './hub-links.ts';
 import type { HubNames } from './hub-names.ts';
 import { createLifecycle, fieldsOf } from './lifecycle.ts';
+import { createQueue } from './queue.ts';
 import { createReconcile } from './reconcile.ts';
 import { createReload, type Reload } from './reload.ts';
 import { readConfiguration, readSecrets } from './secrets.ts';
@@ -98,6 +104,7 @@ export function createDriver({
   onFailure,
 }: DriverDependencies): WireGuardDriver {
   let hasToldOfIpv6 = false;
+  const inKey = createQueue();
   const hubLinks = createHubLinks({ links, log });
   const lifecycle = createLifecycle({
     store,
@@ -160,10 +167,21 @@ export function createDriver({
       const { configuration } = secrets;
       if (configuration !== undefined) {
         refuseUnfit(network, configuration);
-        await refuseSharedKey(network, configuration);
+        if (network.isOnePeer) {
+          addressesOfFile(network, configuration);
+        }
       }
       const warnings = await networkWarnings(network, secrets, secretsFolder);
-      await lifecycle.createNetwork(network);
+      if (configuration?.privateKey === undefined) {
+        await lifecycle.createNetwork(network);
+      } else {
+        const publicKey = publicKeyOf(configuration.privateKey);
+        // One at a time, so that of two networks with one key the second sees the first.
+        await inKey(publicKey, async () => {
+          await refuseSharedKey(network, publicKey);
+          await lifecycle.createNetwork(network);
+        });
+      }
       log.info('network created', {
         network: network.networkId,
         ...subnetFields(network),
@@ -191,10 +209,11 @@ export function createDriver({
     async createEndpoint(request) {
       const started = performance.now();
       const network = lifecycle.network(request.NetworkID);
-      decodeEndpointOptions(request.Options);
+      const own = decodeEndpointOptions(request.Options);
       const options = Object.fromEntries(ourOptions(request.Options));
       const secrets = await readConfiguration(network.options, secretsFolder);
       const { given, answered } = addressesOf(request, network, secrets);
+      refuseSmallMtu(`option ${optionPrefix}mtu`, own.mtu, [...given, ...answered]);
       const endpoint: Endpoint = {
         endpointId: request.EndpointID,
         networkId: request.NetworkID,
@@ -260,11 +279,7 @@ export function createDriver({
   };
 
   /** @throws Error if another network on this host has the same private key: the hub would flap between the two */
-  async function refuseSharedKey(network: Network, { privateKey }: WgQuickFile): Promise<void> {
-    if (privateKey === undefined) {
-      return;
-    }
-    const publicKey = publicKeyOf(privateKey);
+  async function refuseSharedKey(network: Network, publicKey: PublicKey): Promise<void> {
     for (const other of store.networks().filter(({ networkId }) => networkId !== network.networkId)) {
       // What cannot be read now is judged by nobody; a container would not start on it.
       const { configuration } = await readConfiguration(other.options, secretsFolder).catch(
@@ -293,14 +308,28 @@ export function createDriver({
           'the network’s configuration file says the container’s address: start it without --ip and --ip6',
         );
       }
-      const answered = containerAddresses(configuration).filter(
-        ({ address }) => hasIpv6 || address.kind() === 'ipv4',
-      );
-      return { given: [], answered };
+      return { given: [], answered: addressesOfFile(network, configuration) };
     }
     const given = addressOf(request, network);
     const derived = derivedIpv6(network, given);
     return { given: [given], answered: derived === undefined ? [] : [derived] };
+  }
+
+  /**
+   * The addresses of the one container, which is the peer that the configuration file is made for.
+   * @throws Error if this kernel can give it none of them
+   */
+  function addressesOfFile({ options }: Network, configuration: WgQuickFile): readonly Prefix[] {
+    const addresses = containerAddresses(configuration).filter(
+      ({ address }) => hasIpv6 || address.kind() === 'ipv4',
+    );
+    if (addresses.length === 0) {
+      throw new Error(
+        `configuration file ${options.conffile?.file}: it has IPv6 addresses alone, and this kernel has no IPv6: ` +
+          'add an IPv4 Address, or boot it without ipv6.disable=1',
+      );
+    }
+    return addresses;
   }
 
   async function warnOfUnresolved(network: Network, secrets: TunnelSecrets): Promise<void> {
@@ -316,7 +345,7 @@ export function createDriver({
 
   /** @throws Error for a network whose IPv6 addresses cannot be what they are to be on this host */
   function refuseIpv6Of({ options: { ipv6 }, subnets }: Network): void {
-    if (!hasIpv6 && subnets.every(({ pool }) => pool.address.kind() === 'ipv6')) {
+    if (!hasIpv6 && subnets.length > 0 && subnets.every(({ pool }) => pool.address.kind() === 'ipv6')) {
       throw new Error(
         'this kernel has no IPv6, so a network of IPv6 alone is of no use: boot it without ipv6.disable=1',
       );

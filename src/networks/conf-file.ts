@@ -1,17 +1,24 @@
 import { formatPrefix, type Prefix } from '../wireguard/address.ts';
 import type { WgQuickFile } from '../wireguard/config/wg-quick-reader.ts';
-import type { Network } from './network.ts';
+import { type Network, refuseSmallMtu } from './network.ts';
 import { optionPrefix } from './options.ts';
 
 /** @throws Error if a configuration file does not go with the network that names it */
-export function refuseUnfit(network: Network, { privateKey, addresses, peers }: WgQuickFile): void {
-  const { isOnePeer, options } = network;
+export function refuseUnfit(network: Network, configuration: WgQuickFile): void {
+  const { isOnePeer, options, subnets } = network;
+  const { privateKey, addresses, peers, mtu } = configuration;
   const refuse = (cause: string) => {
     throw new Error(`configuration file ${options.conffile?.file}: ${cause}`);
   };
   if (peers.length === 0) {
     refuse('expected a [Peer], and there is none');
   }
+  const [subject, bytes] =
+    options.mtu === undefined
+      ? [`configuration file ${options.conffile?.file}: MTU`, mtu]
+      : [`option ${optionPrefix}mtu`, options.mtu];
+  const prefixes = isOnePeer ? containerAddresses(configuration) : subnets.map(({ pool }) => pool);
+  refuseSmallMtu(subject, bytes, prefixes);
   if (isOnePeer) {
     if (privateKey === undefined) {
       refuse(

@@ -97,17 +97,28 @@ export function networkOf(record: NetworkRecord): Network {
   }
   const subnets =
     ipv6 === undefined ? given : [...given, ...given.map((subnet) => ipv6SubnetOf(ipv6, subnet))];
-  if (mtu !== undefined && mtu < minIpv6Mtu && subnets.some(({ pool }) => pool.address.kind() === 'ipv6')) {
-    throw new Error(
-      `option ${optionPrefix}mtu: expected at least ${minIpv6Mtu} on a network with IPv6 (RFC 8200)`,
-    );
-  }
+  refuseSmallMtu(
+    `option ${optionPrefix}mtu`,
+    mtu,
+    subnets.map(({ pool }) => pool),
+  );
   if (ipv6 !== undefined) {
     const host = peer && parseAddress(peer.host);
     refuseOverlap(ipv6, host === undefined ? [] : [host]);
   }
   refuseExclude(internal, options, subnets);
   return { record, networkId, internal, isOnePeer: false, options, subnets };
+}
+
+/**
+ * @param subject what says the MTU
+ * @param prefixes that containers get addresses of
+ * @throws Error for an MTU that IPv6 does not go with: the kernel would take IPv6 from the link without a word
+ */
+export function refuseSmallMtu(subject: string, mtu: number | undefined, prefixes: readonly Prefix[]): void {
+  if (mtu !== undefined && mtu < minIpv6Mtu && prefixes.some(({ address }) => address.kind() === 'ipv6')) {
+    throw new Error(`${subject}: expected at least ${minIpv6Mtu} with IPv6 addresses (RFC 8200)`);
+  }
 }
 
 function refuseBesideConffile({ internal }: NetworkRecord, { ipv6 }: NetworkOptions): void {

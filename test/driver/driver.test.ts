@@ -351,6 +351,67 @@ test('a kernel without IPv6: containers get IPv4 alone, and the log says so once
   }
 });
 
+/** A network whose one container is the peer of a configuration file. */
+const onePeer = (id = 'network', options: Readonly<Record<string, unknown>> = {}) =>
+  createNetworkRequest({
+    id,
+    subnets: [['0.0.0.0/0', '']],
+    options: { conffile: 'app.conf', ...options },
+  });
+const writeConffile = ({ folder }: ServedDriver, ...lines: string[]) =>
+  writeFile(
+    join(folder, 'app.conf'),
+    `[Interface]\nPrivateKey = ${articlePrivateKey}\n${lines.join('\n')}
+[Peer]\nPublicKey = ${peerKeyText}\nEndpoint = 192.0.2.1:51820\nAllowedIPs = 0.0.0.0/0\n`,
+    { mode: 0o600 },
+  );
+
+test('the container of a configuration file, on a kernel without IPv6: its IPv4 address, or a refusal', async () => {
+  const host = await serveDriver({ hasIpv6: false });
+  try {
+    await writeConffile(host, 'Address = 10.2.0.2/32, fd00::2/128');
+    assert.deepEqual(await host.call('NetworkDriver.CreateNetwork', onePeer()), {});
+    const body = { ...endpoint('e1'), Interface: {}, Options: {} };
+    assert.deepEqual(await host.call('NetworkDriver.CreateEndpoint', body), {
+      Interface: { Address: '10.2.0.2/32' },
+    });
+
+    await writeConffile(host, 'Address = fd00::2/128');
+    const refused = /configuration file app\.conf: it has IPv6 addresses alone, and this kernel has no IPv6/;
+    assertErr(await host.call('NetworkDriver.CreateNetwork', onePeer('n2')), refused);
+    const another = { ...body, EndpointID: 'e2' };
+    assertErr(await host.call('NetworkDriver.CreateEndpoint', another), refused);
+  } finally {
+    await host.close();
+  }
+});
+
+test('an MTU that IPv6 does not go with is refused, whoever says it', async () => {
+  const file = /^configuration file app\.conf: MTU: expected at least 1280 with IPv6 addresses/;
+  const option = /^option io\.bestov\.wg\.mtu: expected at least 1280 with IPv6 addresses/;
+  await writeConffile(driver, 'Address = 10.2.0.2/32, fd00::2/128', 'MTU = 1279');
+  assertErr(await driver.call('NetworkDriver.CreateNetwork', onePeer()), file);
+  assertErr(await driver.call('NetworkDriver.CreateNetwork', onePeer('network', { mtu: '1279' })), option);
+  assert.deepEqual(await driver.call('NetworkDriver.CreateNetwork', onePeer('n1', { mtu: '1280' })), {});
+
+  await createNetwork({ id: 'n2', options: { ...articleOptions, ipv6: 'fd12::/64' } });
+  const own = (mtu: string) => createEndpoint('e1', '192.168.5.2/24', 'n2', { [`${optionPrefix}mtu`]: mtu });
+  assertErr(await own('1279'), option);
+  assert.deepEqual(await own('1280'), { Interface: { AddressIPv6: 'fd12::c0a8:502/120' } });
+});
+
+test('of two networks that are created at once with one PrivateKey, one is refused', async () => {
+  await writeConffile(driver, 'Address = 10.2.0.2/32');
+  const answers = await Promise.all(
+    ['n1', 'n2'].map((id) => driver.call('NetworkDriver.CreateNetwork', onePeer(id))),
+  );
+  assert.equal(answers.filter((answer) => 'Err' in Object(answer)).length, 1, JSON.stringify(answers));
+  assertErr(
+    answers.find((answer) => 'Err' in Object(answer)),
+    /network n[12] on this host has the same PrivateKey/,
+  );
+});
+
 test('a prefix that holds an address of this host is refused', async () => {
   const own = Object.values(networkInterfaces())
     .flatMap((addresses) => addresses ?? [])
