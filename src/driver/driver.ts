@@ -75,6 +75,8 @@ export interface WireGuardDriver extends Driver {
   readonly reload: Reload;
   /** Looks at the hubs’ links on this host, and sets right what is missing or too much there; every 10 s. */
   checkHubLinks(): Promise<void>;
+  /** Resolves when nothing writes to the state any more, once no call is under way and none of the above. */
+  close(): Promise<void>;
 }
 
 /** Who gives away the addresses of a network: each host its own, or a Swarm's managers. */
@@ -140,6 +142,7 @@ export function createDriver({
       log,
       ...(reloadMarker && { marker: reloadMarker }),
     }),
+    close: lifecycle.close,
     checkHubLinks: () =>
       hubLinks.check(lifecycle, (options, own) => readSecrets(options, secretsFolder, own)),
 

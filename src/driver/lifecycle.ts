@@ -93,6 +93,9 @@ export interface Lifecycle {
   deleteBrokenJoin(endpointId: string, isOver: boolean): Promise<boolean>;
   /** Deletes a network whose deletion had failed. @returns whether it did */
   deleteNetworkAgain(networkId: string): Promise<boolean>;
+
+  /** From now on records outlive protections that go. Resolves when those that are going have gone. */
+  close(): Promise<void>;
 }
 
 export interface HandedOver {
@@ -149,6 +152,7 @@ export function createLifecycle({
   const configurations = new Map<string, WgQuickFile>();
   const touches = new Map<string, { readonly revision: number; readonly atMs: number }>();
   let lastRevision = 0;
+  let isClosed = false;
 
   return {
     network: knownNetwork,
@@ -332,6 +336,11 @@ export function createLifecycle({
         await removeNetwork(networkId);
         return true;
       }),
+
+    async close() {
+      isClosed = true;
+      await Promise.all([...releasing].map((endpointId) => inEndpoint(endpointId, async () => {})));
+    },
   };
 
   function withLink<Result>(
@@ -482,7 +491,9 @@ export function createLifecycle({
 
   /** The record of a protected container stays as long as its protection: who starts meanwhile goes on with it. */
   async function forgetJoin(endpointId: string, isGuarded: boolean): Promise<void> {
-    if (isGuarded && store.joined(endpointId)?.stage === 'leaving') {
+    const stage = store.joined(endpointId)?.stage;
+    // One that was begun has no protection yet. One that could not be recorded as leaving has.
+    if (isGuarded && stage !== undefined && stage !== 'begun') {
       release(endpointId);
     } else {
       await store.removeJoined(endpointId);
@@ -500,6 +511,10 @@ export function createLifecycle({
       .then(() =>
         inEndpoint(endpointId, async () => {
           const joined = store.joined(endpointId);
+          // The folder may be another driver’s by now, which makes up for it.
+          if (isClosed) {
+            return;
+          }
           // It may have joined anew.
           if (joined?.stage === 'leaving' || (joined?.stage === 'marked' && isBroken(endpointId))) {
             await store.removeJoined(endpointId);

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import { until } from '../../build/host/commands.ts';
 import { createHubLinks } from '../../src/driver/hub-links.ts';
 import { createHubNames } from '../../src/driver/hub-names.ts';
 import { createLifecycle, type Lifecycle } from '../../src/driver/lifecycle.ts';
+import type { Guard } from '../../src/killswitch/guard.ts';
 import { openStore, type Store } from '../../src/state/store.ts';
 import { prefixOf } from '../../src/wireguard/address.ts';
 import { linkName } from '../../src/wireguard/link-name.ts';
@@ -27,14 +30,14 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-async function start(): Promise<void> {
+async function start(guard: Guard = recordingGuard()): Promise<void> {
   const log = recordedLog();
   store = await openStore(folder, log);
   const hubNames = createHubNames({ resolve: async () => [], log });
   lifecycle = createLifecycle({
     store,
     links,
-    guard: recordingGuard(),
+    guard,
     hubNames,
     hubLinks: createHubLinks({ links, log }),
     log,
@@ -108,4 +111,35 @@ test('a network with options that this version does not know says so, and can be
   );
   await lifecycle.deleteNetwork('network');
   assert.throws(() => lifecycle.network('network'), /is not known to this driver/);
+});
+
+test('a removal that cannot be recorded takes the protection away all the same', async () => {
+  const guard = recordingGuard();
+  await start(guard);
+  await lifecycle.createEndpoint(endpoint('e1', '192.168.5.2/24'));
+  await lifecycle.join('network', 'e1', '/sandbox');
+  assert(guard.guarded.has('e1'));
+  const folderOfJoins = join(folder, 'boots', store.bootId, 'joined');
+  // In the way of the rename.
+  await mkdir(join(folderOfJoins, 'e1.leaving', 'x'), { recursive: true });
+  await lifecycle.deleteEndpoint('e1');
+  await until('it is released', () => store.joined('e1') === undefined);
+  assert(!guard.guarded.has('e1'));
+});
+
+test('a driver that has ended takes no record away with a protection: the folder may be another’s', async () => {
+  const guard = recordingGuard();
+  let release = () => {};
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  await start({ ...guard, release: () => released });
+  await lifecycle.createEndpoint(endpoint('e1', '192.168.5.2/24'));
+  await lifecycle.join('network', 'e1', '/sandbox');
+  await lifecycle.deleteEndpoint('e1');
+  await lifecycle.close();
+  release();
+  await setImmediate();
+  const folderOfJoins = join(folder, 'boots', store.bootId, 'joined');
+  assert.deepEqual(await readdir(folderOfJoins), ['e1.leaving']);
 });
