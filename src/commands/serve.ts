@@ -9,8 +9,8 @@ import { keepFollowing } from '../driver/hub-addresses.ts';
 import { createHubNames, lookUpsAtOnce } from '../driver/hub-names.ts';
 import { removalsAtOnce } from '../driver/lifecycle.ts';
 import type { ReadEndpoint } from '../driver/status.ts';
-import { createEngine, type Engine } from '../engine/client.ts';
-import { type Names, noNames, readNames } from '../engine/names.ts';
+import { createEngine } from '../engine/client.ts';
+import { type Names, namesOnDemand } from '../engine/names.ts';
 import { createGuard } from '../killswitch/guard.ts';
 import { selectNamespaces } from '../killswitch/select.ts';
 import { backends, selectLinks } from '../links/select.ts';
@@ -38,9 +38,6 @@ const startMs = 10_000;
 
 /** From a start that failed to the next. */
 const retryMs = 5000;
-
-/** From one look at the names of containers to the next. */
-const namesMs = 30_000;
 
 /** From the first look at what was left behind to the second, which acts on what the first one saw. */
 const secondLookMs = 10_000;
@@ -135,13 +132,13 @@ export default strictCommand({
     const build = { version: packageJson.version, runtime: runtimeName(), backend: 'none yet' };
     const counters = createCounters(build);
     let driver: WireGuardDriver | undefined;
-    let names = noNames;
+    const names = namesOnDemand(createEngine(engineSocketOf({})));
     const plugin: Plugin = {
       capabilities: capabilitiesOf(scope),
       driver: readiness.driver,
       async health() {
-        const endpoints = (await driver?.status()) ?? [];
-        return { ...readiness.state(), endpoints: endpoints.map(({ status }) => named(status, names)) };
+        const [endpoints = [], known] = await Promise.all([driver?.status(), names()]);
+        return { ...readiness.state(), endpoints: endpoints.map(({ status }) => named(status, known)) };
       },
       async reload(networks) {
         if (driver === undefined) {
@@ -150,8 +147,8 @@ export default strictCommand({
         return { networks: await driver.reload.reload(networks) };
       },
       async metrics() {
-        const endpoints = (await driver?.status()) ?? [];
-        return counters.format(endpoints.map((endpoint) => metricsOf(endpoint, names)));
+        const [endpoints = [], known] = await Promise.all([driver?.status(), names()]);
+        return counters.format(endpoints.map((endpoint) => metricsOf(endpoint, known)));
       },
       observe: counters.observeCall,
     };
@@ -159,15 +156,23 @@ export default strictCommand({
     // the same socket this one does not begin.
     const server = await servePlugin(plugin, socket, log);
     const closers: (() => Promise<void>)[] = [];
+    const end = new AbortController();
+    const isOver = AbortSignal.any([stop, end.signal]);
     const where: Fields = 'path' in socket ? { socket: socket.path } : { fd: socket.fd };
     try {
       log.info('listening', where);
       await notifyReady(process.env);
       if (metricsAddress !== undefined) {
-        const metricsServer = await serveRoutes(new Map([metricsRoute(plugin)]), metricsAddress, log);
-        closers.push(() => metricsServer.close());
+        const persistBeside = createPersistence(isOver, async (cause) =>
+          log.error('metrics are not served yet; trying again', { cause }),
+        );
+        // Containers do not wait for them, nor is the driver less ready without.
+        const metricsServer = persistBeside(() =>
+          serveRoutes(new Map([metricsRoute(plugin)]), metricsAddress, log),
+        ).catch(() => undefined);
+        closers.push(async () => (await metricsServer)?.close());
       }
-      const persist = createPersistence(stop, async (cause) => {
+      const persist = createPersistence(isOver, async (cause) => {
         readiness.refuse(cause);
         log.error('not ready: the engine’s calls are refused', { cause });
         await notifyStatus(process.env, `not ready: ${cause}`);
@@ -196,15 +201,19 @@ export default strictCommand({
       driver = made;
       log.info('serving', where);
       void notifyStatus(process.env, 'serving');
-      // What protects containers is there, and is brought up to date while the engine is served.
-      void made.protectAll().then(() => made.reload.resume());
-      void keepNames(createEngine(engineSocketOf({})), (found) => {
-        names = found;
-      });
-      void keepCheckingHubLinks(made, stop);
       const stopFollowing = keepFollowing(made.follow);
-      closers.push(async () => stopFollowing());
-      void makeUpFor(refused, made, log).then(() => keepReconciling(made));
+      // What they write comes before the folder of state is another's.
+      const background = Promise.all([
+        // What protects containers is there, and is brought up to date while the engine is served.
+        made.protectAll().then(() => made.reload.resume()),
+        makeUpFor(refused, made, log).then(() => repeat(made.reconcile, isOver, secondLookMs, reconcileMs)),
+        repeat(made.checkHubLinks, isOver, hubLinksMs),
+      ]);
+      closers.push(async () => {
+        stopFollowing();
+        await background;
+        await made.close();
+      });
       await aborted(stop);
     } catch (error) {
       if (!stop.aborted) {
@@ -213,6 +222,7 @@ export default strictCommand({
     } finally {
       log.info('stopping', { signal: stop.reason });
       readiness.refuse('it is stopping');
+      end.abort();
       // Calls under way end; tunnels stay up. With its socket or its watch of namespaces the process would live on.
       await server.close();
       for (const close of closers.reverse()) {
@@ -284,33 +294,24 @@ function metricsOf({ status, link }: ReadEndpoint, names: Names): EndpointMetric
   };
 }
 
-/** In the background: the engine may be waiting for one of our answers. */
-async function keepNames(engine: Engine, keep: (names: Names) => void): Promise<never> {
-  for (;;) {
-    // Where the engine is away, or cannot be asked as from a managed plugin, ids stand in for names.
-    await readNames(engine).then(keep, () => {});
-    await setTimeoutAsync(namesMs, undefined, { ref: false });
-  }
-}
-
 function runtimeName(): string {
   return 'Deno' in globalThis ? `deno ${process.versions.deno}` : `node ${process.versions.node}`;
 }
 
-/** What somebody else does to the hub's link of this host tells nobody. */
-async function keepCheckingHubLinks(driver: WireGuardDriver, stop: AbortSignal): Promise<void> {
-  while (!stop.aborted) {
-    await driver.checkHubLinks();
-    await setTimeoutAsync(hubLinksMs, undefined, { ref: false });
-  }
-}
-
-async function keepReconciling(driver: WireGuardDriver): Promise<never> {
-  await driver.reconcile();
-  await setTimeoutAsync(secondLookMs, undefined, { ref: false });
-  for (;;) {
-    await driver.reconcile();
-    await setTimeoutAsync(reconcileMs, undefined, { ref: false });
+/**
+ * Does a task until the signal.
+ * @param pausesMs from the end of the first to the next, and so on; the last counts for all that follow
+ * @returns when no task is under way any more
+ */
+async function repeat(
+  task: () => Promise<void>,
+  isOver: AbortSignal,
+  ...pausesMs: readonly number[]
+): Promise<void> {
+  for (let round = 0; !isOver.aborted; round++) {
+    await task();
+    const pauseMs = pausesMs[round] ?? pausesMs.at(-1);
+    await setTimeoutAsync(pauseMs, undefined, { ref: false, signal: isOver }).catch(() => {});
   }
 }
 

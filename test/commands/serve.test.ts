@@ -5,10 +5,12 @@ import { once } from 'node:events';
 import { existsSync, readdirSync } from 'node:fs';
 import { access, mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { type IncomingMessage, type RequestOptions, request } from 'node:http';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, test } from 'node:test';
+import { until } from '../../build/host/commands.ts';
 import { startNameServer } from '../../build/host/name-server.ts';
 import { linkName } from '../../src/wireguard/link-name.ts';
 import { callBytes, connectEngine } from '../support/engine-client.ts';
@@ -132,6 +134,34 @@ test('health and metrics on the driver’s socket, and metrics alone on a port t
   assert.equal((await get({ host: '127.0.0.1', port: 9586, path: '/Plugin.Health' })).status, 404);
   assert.equal((await get({ socketPath: socket, path: '/Plugin.Activate' })).status, 405);
   assert.deepEqual(await service.end('SIGTERM'), [0, null]);
+});
+
+test('a port for metrics that another process has is no obstacle, and is taken once it is free', {
+  skip,
+}, async () => {
+  const holder = createServer().listen(9587, '127.0.0.1');
+  await once(holder, 'listening');
+  const service = await serve('--metrics', '127.0.0.1:9587');
+  await service.line(/error metrics are not served yet; trying again .*EADDRINUSE/);
+  assert.deepEqual(await service.call('Plugin.Activate'), { Implements: ['NetworkDriver'] });
+  assert.equal((await get({ socketPath: socket, path: '/metrics' })).status, 200);
+  holder.close();
+  await until('metrics are served', async () => {
+    const answer = get({ host: '127.0.0.1', port: 9587, path: '/metrics' });
+    return answer.then(
+      ({ status }) => status === 200,
+      () => false,
+    );
+  });
+  assert.deepEqual(await service.end('SIGTERM'), [0, null]);
+});
+
+test('a driver without its port for metrics stops all the same', { skip }, async () => {
+  const holder = createServer().listen(9588, '127.0.0.1');
+  await once(holder, 'listening');
+  const service = await serve('--metrics', '127.0.0.1:9588');
+  assert.deepEqual(await service.end('SIGTERM'), [0, null]);
+  holder.close();
 });
 
 test('at start, orphaned links go; those of others, and of other drivers, stay', { skip }, async () => {
