@@ -24,6 +24,11 @@ interface Job extends Waiter<JobEnd> {
 /** Job number, kind, length; see `guest/agent` for the kinds. */
 const HEADER = 9;
 const NOTHING = Buffer.alloc(0);
+/**
+ * Bytes that may wait for the agent. User-Mode Linux stops reading a serial line whose 4 KB in the guest are nearly full,
+ * and never begins again: the script arrives, and everything after it does not.
+ */
+const WINDOW = 2048;
 
 /** The host's end of the line to a guest's agent: any number of jobs, one after another or at once. */
 export class Channel {
@@ -37,6 +42,9 @@ export class Channel {
   #length = 0;
   #needed = HEADER;
   #next = 1;
+  #outgoing: Buffer = NOTHING;
+  /** Bytes that were sent and that the agent has not read yet. */
+  #unread = 0;
   #broken: Error | undefined;
 
   /** `onLateOutput` gets what processes print that outlived the job that started them. */
@@ -78,7 +86,16 @@ export class Channel {
     header.writeUInt32BE(id, 0);
     header.write(kind, 4, 'latin1');
     header.writeUInt32BE(data.length, 5);
-    this.#port.write(Buffer.concat([header, data]));
+    this.#outgoing = Buffer.concat([this.#outgoing, header, data]);
+    this.#write();
+  }
+
+  #write(): void {
+    const piece = this.#outgoing.subarray(0, WINDOW - this.#unread);
+    if (piece.length === 0 || this.#broken) return;
+    this.#outgoing = this.#outgoing.subarray(piece.length);
+    this.#unread += piece.length;
+    this.#port.write(piece);
   }
 
   #receive(chunk: Buffer): void {
@@ -101,6 +118,9 @@ export class Channel {
     const job = this.#jobs.get(id);
     if (kind === 'h') {
       this.#agent?.resolve();
+    } else if (kind === 'a') {
+      this.#unread -= Number(data.toString());
+      this.#write();
     } else if (kind === 'l') {
       this.#onLateOutput(data);
     } else if (kind === 'o') {

@@ -56,6 +56,17 @@ function testLab(kernel: 'debian' | undefined) {
     assert.equal(many.output, `${Array.from({ length: 200_000 }, (_, n) => n + 1).join('\n')}\n`);
   });
 
+  it('takes scripts longer than what waits in a serial line, one after another and at once', async () => {
+    const script = (number: number) => `# ${'x'.repeat(20_000)}\necho ${number}`;
+    assert.equal((await guest.exec(script(0))).output, '0\n');
+    const ends = await Promise.all([1, 2, 3].map((number) => guest.exec(script(number))));
+    assert.deepEqual(
+      ends.map(({ output }) => output),
+      ['1\n', '2\n', '3\n'],
+    );
+    assert.equal((await guest.exec('echo there')).output, 'there\n');
+  });
+
   it('passes output on while the script still runs', async () => {
     let first = 0;
     const start = Date.now();
