@@ -30,31 +30,35 @@ function container(more: Partial<SurveyedContainer>): SurveyedContainer {
   };
 }
 
+const admin = 'NET_ADMIN, and may read its private key and undo its kill switch';
+const raw = 'NET_RAW beside another network, and may send past its kill switch by AF_XDP';
+
 for (const [title, more, cause] of [
   ['without NET_RAW', {}, undefined],
   ['without any', { capDrop: ['all'] }, undefined],
-  ['with what Docker gives', { capDrop: [] }, 'NET_RAW beside another network: c'],
+  ['with what Docker gives', { capDrop: [] }, `${raw}: c`],
   ['with what Docker gives, on our network alone', { capDrop: [], attachments: [wg] }, undefined],
-  ['with NET_ADMIN', { capAdd: ['CAP_NET_ADMIN'] }, 'NET_ADMIN, and may undo its kill switch: c'],
-  [
-    'privileged',
-    { isPrivileged: true },
-    'NET_ADMIN, and may undo its kill switch: c; NET_RAW beside another network: c',
-  ],
+  ['with what Docker gives, without a kill switch', { capDrop: [], attachments: [off, bridge] }, undefined],
+  ['with NET_ADMIN', { capAdd: ['CAP_NET_ADMIN'] }, `${admin}: c`],
+  ['privileged', { isPrivileged: true }, `${admin}: c; ${raw}: c`],
   [
     'with one in its namespace that is privileged',
     { sharers: [{ name: 'sidecar', isPrivileged: true, capAdd: [], capDrop: [] }] },
-    'NET_ADMIN, and may undo its kill switch: sidecar; NET_RAW beside another network: sidecar',
+    `${admin}: sidecar; ${raw}: sidecar`,
   ],
   [
     'privileged, without a kill switch to undo',
     { isPrivileged: true, attachments: [off, bridge] },
-    undefined,
+    'NET_ADMIN, and may read its private key: c',
   ],
 ] as const) {
   test(`capabilities: ${title}`, () => {
     const finding = judgeCapabilities({ containers: [container(more)] });
     assert.equal(finding.status, cause === undefined ? 'pass' : 'warn');
-    assert.equal(finding.cause, cause ?? 'no running container may undo its kill switch');
+    assert.equal(
+      finding.cause,
+      cause ?? 'no running container may read its private key or get past its kill switch',
+    );
+    assert.equal(finding.fix?.includes('rotate its key') ?? false, cause?.includes('private key') ?? false);
   });
 }
