@@ -1,5 +1,6 @@
 import { release } from 'node:os';
 import { createEngine, type Engine } from '../engine/client.ts';
+import { selectNamespaces } from '../killswitch/select.ts';
 import { netlinkObstacle } from '../links/netlink/probe.ts';
 import { isInstalled } from '../links/probe.ts';
 import { linkReader } from '../links/select.ts';
@@ -12,6 +13,7 @@ import { judgeEngine } from './engine.ts';
 import { type Finding, pass, skip } from './finding.ts';
 import { judgeHandshakes, probeHandshakes } from './handshakes.ts';
 import { judgeHubLinks, probeForwardRules } from './hub-link.ts';
+import { judgeInnerTunnels, probeInnerTunnels } from './inner-tunnels.ts';
 import { judgeIp } from './ip.ts';
 import { judgeIpRange } from './ip-range.ts';
 import { judgeKernelVersion } from './kernel.ts';
@@ -85,6 +87,7 @@ const networkChecks: Readonly<Record<string, (survey: Survey) => Finding | Promi
   'default-route': judgeDefaultRoute,
   dns: judgeDns,
   capabilities: judgeCapabilities,
+  'inner-tunnels': async (survey) => judgeInnerTunnels(await probeInnerTunnels(survey, selectNamespaces())),
   hublink: async (survey) => judgeHubLinks(survey, await probeForwardRules()),
   handshakes: async (survey) => judgeHandshakes(await probeHandshakes(survey, linkReader())),
 };

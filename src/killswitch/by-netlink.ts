@@ -1,4 +1,5 @@
 import { NetlinkError } from '../netlink/error.ts';
+import { genericFamily } from '../netlink/generic-family.ts';
 import { openLibc } from '../netlink/libc/open.ts';
 import { decodeMessages, type NetlinkMessage } from '../netlink/message.ts';
 import type { NetworkNamespace } from '../netlink/namespace.ts';
@@ -23,16 +24,23 @@ import {
 } from '../netlink/route/route.ts';
 import {
   type EventSocket,
+  NETLINK_GENERIC,
   NETLINK_NETFILTER,
   NETLINK_ROUTE,
+  NETLINK_SOCK_DIAG,
   type NetlinkSocket,
   openEventSocket,
   withNetlinkSocket,
 } from '../netlink/socket.ts';
+import { sendBuffersOfPort } from '../netlink/socket-diag.ts';
+import { getDevice } from '../netlink/wireguard/client.ts';
+import { WG_GENL_NAME } from '../netlink/wireguard/constants.ts';
 import { hasChanges, type RoutingDifference } from './difference.ts';
 import { kernelFamilies } from './families.ts';
+import { type Candidate, candidatesOf, sendBufferOfWireGuard, withInner } from './inner-tunnels.ts';
 import { type Applied, type Changed, type Namespaces, watchPauseMs } from './namespaces.ts';
 import {
+  type ContainerLink,
   type DefaultRoute,
   filterTable,
   frameFilterTable,
@@ -45,6 +53,8 @@ import {
 /** Reading a socket that has nothing costs some 10 µs, and a container that starts waits for its link. */
 const pollMs = { urgent: 5, idle: 50 } as const;
 
+const wireguard = genericFamily(WG_GENL_NAME);
+
 /** By messages to the kernel, without programs of the host. */
 export function netlinkNamespaces(open = openEventSocket): Namespaces {
   const families = kernelFamilies();
@@ -53,7 +63,7 @@ export function netlinkNamespaces(open = openEventSocket): Namespaces {
 
     read: (netns) =>
       withRoute(netns, async (socket) => {
-        const links = await listLinks(socket);
+        const links = await withInnerTunnels(netns, await listLinks(socket));
         const addresses = await listAddresses(socket);
         const routes = await listRoutes(socket);
         const rules = await listRules(socket);
@@ -191,6 +201,33 @@ function applyTables(
 /** Of routes a protection depends on the default ones alone, and it makes routes of its own, of which the kernel tells, too. */
 function isOfInterest({ type, payload }: NetlinkMessage): boolean {
   return (type !== RTM_NEWROUTE && type !== RTM_DELROUTE) || isOfMainDefault(payload);
+}
+
+/** Costs something only where there is a WireGuard link that is not a driver's. What cannot be told is not marked. */
+async function withInnerTunnels(
+  netns: NetworkNamespace,
+  links: readonly ContainerLink[],
+): Promise<readonly ContainerLink[]> {
+  const candidates: Candidate[] = [];
+  const ports = new Set<number>();
+  try {
+    for (const { index } of candidatesOf(links)) {
+      const { listenPort } = await withNetlinkSocket({ protocol: NETLINK_GENERIC, netns }, (socket) =>
+        getDevice(socket, index, wireguard),
+      );
+      const buffers = await withNetlinkSocket({ protocol: NETLINK_SOCK_DIAG, netns }, (socket) =>
+        sendBuffersOfPort(socket, listenPort),
+      );
+      candidates.push({ index, listenPort });
+      if (buffers.includes(sendBufferOfWireGuard)) {
+        ports.add(listenPort);
+      }
+    }
+  } catch {
+    // It has gone meanwhile, which an event tells; or this kernel does not list sockets (CONFIG_INET_UDP_DIAG).
+    return links;
+  }
+  return withInner(links, candidates, ports);
 }
 
 /** A message that a change is not needed costs nothing, a socket in another namespace does. */

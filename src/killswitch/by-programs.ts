@@ -19,8 +19,10 @@ import {
 } from '../wireguard/address.ts';
 import type { RoutingDifference } from './difference.ts';
 import { families as allFamilies, kernelFamilies } from './families.ts';
+import { candidatesOf, sendBufferOfWireGuard, withInner } from './inner-tunnels.ts';
 import { type Namespaces, watchPauseMs } from './namespaces.ts';
 import {
+  type ContainerLink,
   filterTable,
   frameFilterTable,
   isProtectionRule,
@@ -38,6 +40,7 @@ const shownLinks = v.array(
     ifname: v.string(),
     ifalias: v.optional(v.string()),
     flags: v.optional(v.array(v.string()), []),
+    linkinfo: v.optional(v.object({ info_kind: v.optional(v.string()) })),
   }),
 );
 const shownAddresses = v.array(
@@ -89,17 +92,19 @@ export function programNamespaces(): Namespaces {
 
     async read(netns) {
       const [links, addresses, ...rest] = await inNamespace(netns, [
-        { command: 'ip -json link show' },
+        { command: 'ip -details -json link show' },
         { command: 'ip -json address show' },
         ...families.map((family) => ({ command: `ip -json ${flags[family]} route show table all` })),
         ...families.map((family) => ({ command: `ip -json ${flags[family]} rule show` })),
       ]);
-      const containerLinks = parsed(shownLinks, links).map(({ ifindex, ifname, ifalias, flags: has }) => ({
+      const shown = parsed(shownLinks, links).map(({ ifindex, ifname, ifalias, flags: has, linkinfo }) => ({
         index: ifindex,
         name: ifname,
         alias: ifalias,
         isUp: has.includes('UP'),
+        kind: linkinfo?.info_kind,
       }));
+      const containerLinks = await withInnerTunnels(netns, shown);
       const indexOf = new Map(containerLinks.map(({ name, index }) => [name, index]));
       const routes = families.flatMap((family, place) =>
         parsed(shownRoutes, rest[place]).flatMap(({ dst, dev, gateway, ...route }) => {
@@ -219,6 +224,37 @@ export function programNamespaces(): Namespaces {
       };
     },
   };
+}
+
+/** Costs something only where there is a WireGuard link that is not a driver's. Without `wg` and `ss` none is marked. */
+async function withInnerTunnels(netns: NetworkNamespace, links: readonly ContainerLink[]) {
+  const candidates = candidatesOf(links);
+  if (candidates.length === 0) {
+    return links;
+  }
+  const [devices, sockets] = await inNamespace(netns, [
+    { command: 'wg show all listen-port' },
+    { command: 'ss --no-header --numeric --all --udp --memory' },
+  ]);
+  if (devices?.status !== 0 || sockets?.status !== 0) {
+    return links;
+  }
+  const portOf = new Map(devices.output.split('\n').map((line) => line.split('\t') as [string, string]));
+  return withInner(
+    links,
+    candidates.map(({ index, name }) => ({ index, listenPort: Number(portOf.get(name)) })),
+    portsOfWireGuard(sockets.output),
+  );
+}
+
+/** Of what ss(8) prints: a socket's addresses, and in a line of its own the memory of it. */
+export function portsOfWireGuard(sockets: string): Set<number> {
+  const lines = sockets.matchAll(/:(\d+)\s+\S+:\*\s+skmem:\(([^)]*)\)/g);
+  return new Set(
+    [...lines]
+      .filter(([, , memory]) => memory?.split(',').includes(`tb${sendBufferOfWireGuard}`))
+      .map(([, port]) => Number(port)),
+  );
 }
 
 interface Command {

@@ -5,6 +5,7 @@ import { type Mark, readEndpointId } from '../wireguard/link-alias.ts';
 import { createArrivals } from './arrival.ts';
 import { hasChanges, removalOf, routingDifference } from './difference.ts';
 import { createFollowing } from './following.ts';
+import { refusedTunnels } from './inner-tunnels.ts';
 import { exists, inodeOf, isAbsolute, isContainerNamespace, type NamespaceFile } from './namespace-file.ts';
 import type { Applied, Namespaces, Watch } from './namespaces.ts';
 import { probeProtection } from './probe.ts';
@@ -69,6 +70,7 @@ interface Sandbox {
   /** Why it is not protected as it should be. */
   failure?: string | undefined;
   isRetried: boolean;
+  hasSaidTunnel: boolean;
   /** The last step that was taken or is being taken. */
   last: Promise<unknown>;
 }
@@ -112,6 +114,7 @@ export function createGuard(
       tunnels: new Map(),
       isExpecting: true,
       isRetried: false,
+      hasSaidTunnel: false,
       last: Promise.resolve(),
     };
     sandboxes.set(sandboxKey, sandbox);
@@ -135,6 +138,7 @@ export function createGuard(
     const started = performance.now();
     const network = await namespaces.read(sandbox.key);
     const protection = protectionOf(network, tunnels);
+    warnOfTunnel(sandbox, network.links);
     const routing = routingDifference(network, protection, namespaces.families);
     const isTableNew = sandbox.applied === undefined || !haveSameTables(sandbox.applied, protection);
     sandbox.isExpecting = !tunnels.every(({ isLeaving, isLink }) => isLeaving || network.links.some(isLink));
@@ -219,6 +223,20 @@ export function createGuard(
       log.warn('frames that a process with CAP_NET_RAW writes to another network’s link are not stopped', {
         cause,
       });
+    }
+  }
+
+  /** Said once for a container: its root may make as many as it likes. */
+  function warnOfTunnel(sandbox: Sandbox, links: readonly ContainerLink[]): void {
+    const [refused] = refusedTunnels(links);
+    const isClosed = [...sandbox.tunnels.values()].some(({ closed }) => closed.length > 0);
+    if (refused !== undefined && isClosed && !sandbox.hasSaidTunnel) {
+      sandbox.hasSaidTunnel = true;
+      log.warn(
+        'a container has a tunnel of its own that carries nothing: the kernel does not say where its packets leave. ' +
+          'A link of the kernel’s WireGuard that was made in the container would work',
+        { sandbox: sandbox.key, link: refused.name, kind: refused.kind },
+      );
     }
   }
 

@@ -33,7 +33,11 @@ import { containerLinkPrefix } from '../wireguard/link-name.ts';
 import { families } from './families.ts';
 
 /** A link of a container's namespace. */
-export type ContainerLink = Pick<Link, 'index' | 'name' | 'alias' | 'isUp'>;
+export type ContainerLink = Pick<Link, 'index' | 'name' | 'alias' | 'isUp'> & {
+  readonly kind?: string | undefined;
+  /** A tunnel that was made in this namespace, so that its outer packets leave from here and are judged again. */
+  readonly isInner?: boolean;
+};
 
 /** A default route of the main table, with one next hop. */
 export interface DefaultRoute {
@@ -212,7 +216,8 @@ export function protectionOf(
   const closed = families.filter((family) => tunnels.some((tunnel) => tunnel.closed.includes(family)));
   const lo = links.filter(({ name }) => name === 'lo');
   const ours = links.filter((link) => tunnels.some(({ isLink }) => isLink(link)));
-  const others = links.filter((link) => !lo.includes(link) && !ours.includes(link));
+  const inner = links.filter((link) => link.isInner && !ours.includes(link));
+  const others = links.filter((link) => ![...lo, ...ours, ...inner].includes(link));
 
   const isReady = tunnels.every(
     ({ isLeaving, isLink }) =>
@@ -283,7 +288,7 @@ export function protectionOf(
           priority: 0,
           policy,
           rules: [
-            ...[...lo, ...ours].map(({ index }) => [oif(index), accepted]),
+            ...[...lo, ...ours, ...inner].map(({ index }) => [oif(index), accepted]),
             ...(isReady ? [] : [[oifNamed(containerLinkPrefix), accepted]]),
             ...others.flatMap((link) =>
               connectedNetworks(link).map((prefix) => [oif(link.index), destination(prefix), ...pass]),

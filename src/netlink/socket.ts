@@ -6,6 +6,7 @@ import { inNamespace, type NetworkNamespace } from './namespace.ts';
 
 // linux/netlink.h
 export const NETLINK_ROUTE = 0;
+export const NETLINK_SOCK_DIAG = 4;
 export const NETLINK_NETFILTER = 12;
 export const NETLINK_GENERIC = 16;
 const NETLINK_ADD_MEMBERSHIP = 1;
@@ -65,7 +66,11 @@ export interface NetlinkSocket {
 }
 
 export interface SocketOptions {
-  readonly protocol: typeof NETLINK_ROUTE | typeof NETLINK_NETFILTER | typeof NETLINK_GENERIC;
+  readonly protocol:
+    | typeof NETLINK_ROUTE
+    | typeof NETLINK_SOCK_DIAG
+    | typeof NETLINK_NETFILTER
+    | typeof NETLINK_GENERIC;
   /** Where the socket is; without it, where this process is. */
   readonly netns?: NetworkNamespace | undefined;
 }
@@ -192,6 +197,7 @@ function decodeNsid(control: Uint8Array): number | undefined {
 /** Sockets of this process’s own namespace that nobody uses now: opening one takes four calls, each Join needs three. */
 const spares = {
   [NETLINK_ROUTE]: [] as NetlinkSocket[],
+  [NETLINK_SOCK_DIAG]: [] as NetlinkSocket[],
   [NETLINK_NETFILTER]: [] as NetlinkSocket[],
   [NETLINK_GENERIC]: [] as NetlinkSocket[],
 };

@@ -35,7 +35,9 @@ test('netlink with the kernel’s WireGuard', async (t) => {
     files: { ...projectFiles, ...sourceFiles, ...tests },
   });
   await t.test('the client', async () => {
-    const script = scenarioScript(['test/guests/inside/netlink.test.ts', 'test/guests/inside/links.test.ts']);
+    const script = scenarioScript(
+      ['netlink', 'links', 'inner-tunnel'].map((name) => `test/guests/inside/${name}.test.ts`),
+    );
     const { status, output } = await guest.exec(script, { timeoutSeconds: 1200 });
     console.log(output);
     const report = parseReport((await guest.get(reportFile))[reportFile]?.toString() ?? '');

@@ -167,6 +167,24 @@ test('a namespace that is slow to read holds up no other, and one that changes a
   await until('it is looked at again', () => reads.length === 3);
 });
 
+test('a tunnel of the container’s own that stays closed is told of once', async () => {
+  await makeNamespace();
+  links = [lo, wg0];
+  await guard.protect(key, 'e1', scope);
+  links = [lo, wg0, { ...eth0, name: 'vpn0', kind: 'wireguard', isInner: true }];
+  change('anywhere');
+  await until('the change is followed', () => done.length === 2);
+  const warnings = () => log.lines.filter(({ level }) => level === 'warn').map(({ message }) => message);
+  assert.deepEqual(warnings(), []);
+  links = [...links, { ...eth0, index: 4, name: 'tun0', kind: 'tun' }];
+  change('anywhere');
+  await until('it is told of', () => warnings().length === 1);
+  links = [...links, { ...eth0, index: 5, name: 'tun1', kind: 'tun' }];
+  change('anywhere');
+  await until('the change is followed', () => done.length === 4);
+  assert.match(warnings().join(), /^a container has a tunnel of its own that carries nothing/);
+});
+
 test('another namespace under the same name is protected anew', async () => {
   await makeNamespace();
   await guard.protect(key, 'e1', scope);
