@@ -325,13 +325,8 @@ function isSameLink(
   );
 }
 
-function isRotating(sources: Sources): boolean {
-  for (const { keys } of allPeers(sources)) {
-    if (keys.length > 1) {
-      return true;
-    }
-  }
-  return false;
+function isRotating({ networks, clients }: Sources): boolean {
+  return [...networks.values(), clients].some((source) => source.isRotating);
 }
 
 /** The keys but the oldest that have got their addresses. */

@@ -27,6 +27,12 @@ export interface Source {
   /** Of all that they come of: the same text, the same peers. Holds no secret. */
   readonly signature: string;
   readonly peers: ReadonlyMap<string, WantedPeer>;
+  /** Has a peer of it more keys than one? */
+  readonly isRotating: boolean;
+}
+
+function sourceOf(signature: string, peers: ReadonlyMap<string, WantedPeer>): Source {
+  return { signature, peers, isRotating: [...peers.values()].some(({ keys }) => keys.length > 1) };
 }
 
 /** All peers of a hub. A client is at each of its addresses, in the place of a container that would have it. */
@@ -140,7 +146,7 @@ async function networkSource(
         );
       }
     }
-    return { signature, peers };
+    return sourceOf(signature, peers);
   }
   const addresses = [...containersOf(network)];
   const keyLists = addresses.map((): WantedKey[] => []);
@@ -155,7 +161,7 @@ async function networkSource(
   addresses.forEach((address, index) => {
     add(address, keyLists[index] ?? []);
   });
-  return { signature, peers };
+  return sourceOf(signature, peers);
 }
 
 async function clientSource(
@@ -183,7 +189,7 @@ async function clientSource(
     hash.update(JSON.stringify([peer.allowedIps.map(formatPrefix), keepalive, keys.map(fingerprint)]));
   }
   const signature = hash.digest('base64');
-  return before?.signature === signature ? before : { signature, peers };
+  return before?.signature === signature ? before : sourceOf(signature, peers);
 }
 
 async function clientKeys(

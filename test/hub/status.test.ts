@@ -55,8 +55,12 @@ clients: { pc: { address: 192.168.5.99, publickey: ${keyOf(9, 9)} } }`,
   );
   const client = { allowedIps: [hostPrefix(addressOf(99))], keys: [{ publicKey: keyOf(9, 9) }] };
   const sources: Sources = {
-    networks: new Map([['app', { signature: '', peers }]]),
-    clients: { signature: '', peers: new Map([[addressOf(99).toString(), client]]) },
+    networks: new Map([['app', { signature: '', peers, isRotating: true }]]),
+    clients: {
+      signature: '',
+      peers: new Map([[addressOf(99).toString(), client]]),
+      isRotating: false,
+    },
   };
   const link = {
     name: 'wg0',
