@@ -144,7 +144,9 @@ export function createDriver({
     }),
     close: lifecycle.close,
     checkHubLinks: () =>
-      hubLinks.check(lifecycle, (options, own) => readSecrets(options, secretsFolder, own)),
+      hubLinks.check({ endpoints: lifecycle.endpoints, networks: store.networks }, (options, own) =>
+        readSecrets(options, secretsFolder, own),
+      ),
 
     // The gateway's address is the hub's inside the tunnel, so the engine must not give it away.
     gwAllocCheck: () => ({ SkipIPv4: false, SkipIPv6: false }),

@@ -51,15 +51,14 @@ export interface HubLinks {
   check(users: HubLinkUsers, secretsOf: SecretsOf): Promise<void>;
 }
 
-/** The containers that a hub's link has peers for (lifecycle.ts). */
+/** The networks and containers that a hub's link has peers for. */
 export interface HubLinkUsers {
   endpoints(): readonly {
     readonly endpoint: Endpoint;
     readonly joined: Joined | undefined;
     readonly isUndeleted: boolean;
   }[];
-  /** @throws Error for one that cannot be used */
-  network(networkId: string): Network;
+  networks(): readonly Network[];
 }
 
 interface HubPeer {
@@ -70,7 +69,11 @@ interface HubPeer {
 export function createHubLinks({ links, log, addressesOf = hostAddresses }: HubLinksDependencies): HubLinks {
   /** By their endpoints. Known from the Join on, and after a start from the first check. */
   const known = new Map<string, HubPeer>();
-  const complaints = new Map<string, string>();
+  /** Endpoints that went since the last check began. */
+  const removed = new Set<string>();
+  /** What went wrong in this check and in the one before. */
+  let complaints: Map<string, string> = new Map();
+  let complaintsBefore: Map<string, string> = new Map();
 
   return {
     async completed(network) {
@@ -118,6 +121,7 @@ export function createHubLinks({ links, log, addressesOf = hostAddresses }: HubL
     },
 
     async remove(endpointId) {
+      removed.add(endpointId);
       const own = known.get(endpointId);
       if (own === undefined) {
         return;
@@ -131,30 +135,38 @@ export function createHubLinks({ links, log, addressesOf = hostAddresses }: HubL
     },
 
     async check(users, secretsOf) {
-      const networks = new Map<string, Network>();
+      const networks = users.networks().filter(({ options }) => options.hublink !== undefined);
+      complaintsBefore = complaints;
+      complaints = new Map();
+      removed.clear();
+      if (networks.length === 0) {
+        return;
+      }
+      const ofNetwork = createSecretsOnce(secretsOf);
+      const byId = new Map(networks.map((network) => [network.networkId, network]));
       for (const { endpoint, joined, isUndeleted } of users.endpoints()) {
-        const { endpointId, networkId, addresses } = endpoint;
-        await attempt(networkId, async () => {
-          const network = networks.get(networkId) ?? users.network(networkId);
-          const { hublink } = network.options;
-          if (hublink === undefined) {
-            return;
-          }
-          networks.set(networkId, network);
-          if (joined?.stage !== 'marked' || isUndeleted) {
-            return;
-          }
-          if (!known.has(endpointId)) {
-            const ownOptions = endpointOptionsOf(endpoint);
-            const secrets = await secretsOf(network.options, ownOptions);
-            const tunnel = tunnelOf(network, addresses, secrets, ownOptions);
-            known.set(endpointId, { link: hublink, peer: peerOf(tunnel) });
+        const { endpointId, networkId, addresses, options } = endpoint;
+        const network = byId.get(networkId);
+        const link = network?.options.hublink;
+        const isWithoutPeer = joined?.stage === 'marked' && !isUndeleted && !known.has(endpointId);
+        if (network === undefined || link === undefined || !isWithoutPeer) {
+          continue;
+        }
+        await attempt(endpointId, async () => {
+          const own = endpointOptionsOf(endpoint);
+          const secrets = await (options === undefined
+            ? ofNetwork(network)
+            : secretsOf(network.options, own));
+          const peer = peerOf(tunnelOf(network, addresses, secrets, own));
+          // It may have gone meanwhile, or joined anew.
+          if (!removed.has(endpointId) && !known.has(endpointId)) {
+            known.set(endpointId, { link, peer });
           }
         });
       }
-      for (const link of new Set([...networks.values()].map(({ options }) => options.hublink ?? ''))) {
-        const own = [...networks.values()].filter(({ options }) => options.hublink === link);
-        await attempt(link, () => checkLink(link, own, secretsOf));
+      for (const link of new Set(networks.map(({ options }) => options.hublink ?? ''))) {
+        const own = networks.filter(({ options }) => options.hublink === link);
+        await attempt(link, () => checkLink(link, own, ofNetwork));
       }
     },
   };
@@ -167,54 +179,74 @@ export function createHubLinks({ links, log, addressesOf = hostAddresses }: HubL
     return status;
   }
 
-  async function checkLink(link: string, networks: readonly Network[], secretsOf: SecretsOf): Promise<void> {
+  async function checkLink(
+    link: string,
+    networks: readonly Network[],
+    ofNetwork: SecretsOnce,
+  ): Promise<void> {
     const { peers } = await hubOf(link);
-    const wanted = [...known.values()].filter((own) => own.link === link).map(({ peer }) => peer);
-    const keys = new Set(wanted.map(({ publicKey }) => publicKey));
+    const wantedNow = () => [...known.values()].filter((own) => own.link === link).map(({ peer }) => peer);
+    const keysBefore = new Set(wantedNow().map(({ publicKey }) => publicKey));
     const left: PublicKey[] = [];
-    for (const peer of peers) {
-      if (!keys.has(peer.publicKey) && (await isOurs(peer, networks, secretsOf))) {
+    for (const peer of peers.filter(({ publicKey }) => !keysBefore.has(publicKey))) {
+      if (await wasOurs(peer, networks, ofNetwork)) {
         left.push(peer.publicKey);
       }
     }
-    const others = peers.filter(({ publicKey }) => !left.includes(publicKey));
-    const missing = wanted.filter(
-      (peer) =>
-        !samePrefixes(
-          peer,
-          others.find(({ publicKey }) => publicKey === peer.publicKey),
-        ),
-    );
-    const changes: PeerChange[] = left.map((publicKey) => ({ publicKey, remove: true }));
-    for (const peer of missing) {
-      await attempt(`${link} ${peer.publicKey}`, async () => {
+    // From here on nothing is waited for: whoever comes or goes meanwhile would be set wrong again.
+    const wanted = wantedNow();
+    const keys = new Set(wanted.map(({ publicKey }) => publicKey));
+    const surplus = left.filter((publicKey) => !keys.has(publicKey));
+    const others = peers.filter(({ publicKey }) => !surplus.includes(publicKey));
+    const present = new Map(others.map((peer) => [peer.publicKey, peer]));
+    const changes: PeerChange[] = surplus.map((publicKey) => ({ publicKey, remove: true }));
+    for (const peer of wanted.filter((each) => !samePrefixes(each, present.get(each.publicKey)))) {
+      try {
         refuseHeld(link, peer, others);
         changes.push(peer);
-      });
+      } catch (error) {
+        complain(`${link} ${peer.publicKey}`, error);
+      }
     }
     if (changes.length > 0) {
       await links.change({ name: link }, { peers: changes });
       log.info('peers of the hub’s link set right', {
         link,
-        added: changes.length - left.length,
-        removed: left.length,
+        added: changes.length - surplus.length,
+        removed: surplus.length,
       });
     }
   }
 
-  /** A failure is told of once, until it is another or over. */
   async function attempt(subject: string, task: () => Promise<void>): Promise<void> {
     try {
       await task();
-      complaints.delete(subject);
     } catch (error) {
-      const cause = error instanceof Error ? error.message : String(error);
-      if (complaints.get(subject) !== cause) {
-        complaints.set(subject, cause);
-        log.warn('the hub’s link could not be checked', { cause });
-      }
+      complain(subject, error);
     }
   }
+
+  /** A failure is told of once, until it is another or over. */
+  function complain(subject: string, error: unknown): void {
+    const cause = error instanceof Error ? error.message : String(error);
+    complaints.set(subject, cause);
+    if (complaintsBefore.get(subject) !== cause) {
+      log.warn('the hub’s link could not be checked', { cause });
+    }
+  }
+}
+
+/** What makes the keys of a network's tunnels. */
+type SecretsOnce = (network: Network) => Promise<TunnelSecrets>;
+
+/** Reads the files of each network once, and only if they are wanted. */
+function createSecretsOnce(secretsOf: SecretsOf): SecretsOnce {
+  const read = new Map<string, Promise<TunnelSecrets>>();
+  return ({ networkId, options }) => {
+    const known = read.get(networkId) ?? secretsOf(options);
+    read.set(networkId, known);
+    return known;
+  };
 }
 
 function option(link: string): string {
@@ -247,19 +279,23 @@ function refuseHeld(link: string, peer: HubPeer['peer'], peers: readonly PeerSta
 }
 
 /**
- * Is it the peer of a container that these networks could have? It has single addresses of theirs, and the key that is
- * derived from them: nobody else has that.
+ * Was it the peer of a container of these networks? It has single addresses of theirs, the key that is derived from them,
+ * and it was reached at a loopback address, as the containers of this host alone are: one of another host with the same
+ * seed has no other endpoint here than that host's, and stays.
  */
-async function isOurs(
-  { publicKey, allowedIps }: PeerStatus,
+async function wasOurs(
+  { publicKey, allowedIps, endpoint }: PeerStatus,
   networks: readonly Network[],
-  secretsOf: SecretsOf,
+  ofNetwork: SecretsOnce,
 ): Promise<boolean> {
+  if (endpoint?.address.range() !== 'loopback' || allowedIps.length === 0) {
+    return false;
+  }
   for (const network of networks) {
     const isWithin = (prefix: Prefix) =>
       prefix.length === bits(prefix.address) && network.subnets.some(({ pool }) => covers(pool, prefix));
-    if (allowedIps.length > 0 && allowedIps.every(isWithin)) {
-      const tunnel = tunnelOf(network, allowedIps, await secretsOf(network.options));
+    if (allowedIps.every(isWithin)) {
+      const tunnel = tunnelOf(network, allowedIps, await ofNetwork(network));
       if (publicKeyOf(tunnel.privateKey) === publicKey) {
         return true;
       }

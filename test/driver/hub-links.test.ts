@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
@@ -8,7 +8,7 @@ import { createHubLinks, type HubLinks } from '../../src/driver/hub-links.ts';
 import { createHubNames } from '../../src/driver/hub-names.ts';
 import { createLifecycle, type Lifecycle } from '../../src/driver/lifecycle.ts';
 import { readSecrets } from '../../src/driver/secrets.ts';
-import { openStore } from '../../src/state/store.ts';
+import { openStore, type Store } from '../../src/state/store.ts';
 import { formatPrefix, parseAddress, prefixOf } from '../../src/wireguard/address.ts';
 import { encodeBase64 } from '../../src/wireguard/base64.ts';
 import { clamp, PrivateKey, type PublicKey, publicKeyOf } from '../../src/wireguard/key.ts';
@@ -32,6 +32,9 @@ let folder: string;
 let links: RecordingLinks;
 let lifecycle: Lifecycle;
 let hubLinks: HubLinks;
+let store: Store;
+/** How often the files of a network or of an endpoint were read. */
+let reads = 0;
 const log = recordedLog();
 
 beforeEach(async () => {
@@ -56,8 +59,9 @@ async function makeHub(): Promise<void> {
 async function start(): Promise<void> {
   const addressesOf = () => [parseAddress('192.168.5.1') ?? assert.fail()];
   hubLinks = createHubLinks({ links, log, addressesOf });
+  store = await openStore(folder, log);
   lifecycle = createLifecycle({
-    store: await openStore(folder, log),
+    store,
     links,
     guard: recordingGuard(),
     hubNames: createHubNames({ resolve: async (host) => [parseAddress(host) ?? assert.fail()], log }),
@@ -76,7 +80,16 @@ const hubPeers = () =>
     ({ publicKey, allowedIps }) => `${publicKey} ${allowedIps.map(formatPrefix).join()}`,
   );
 const withLaptop = (...others: string[]) => [`${laptop} 192.168.5.99/32`, ...others];
-const check = () => hubLinks.check(lifecycle, (asked) => readSecrets(asked, folder));
+const check = (read = readSecrets) =>
+  hubLinks.check({ endpoints: lifecycle.endpoints, networks: store.networks }, (asked, own) => {
+    reads += 1;
+    return read(asked, folder, own);
+  });
+const warnings = () => log.lines.filter(({ level }) => level === 'warn').map(({ fields }) => fields.cause);
+/** Where the container of a peer was reached. */
+const reachedAt = (host: string) => ({
+  endpoint: { address: parseAddress(host) ?? assert.fail(), port: 40_000 },
+});
 
 test('a container’s peer is on the hub’s link before its own link is handed over, and goes with it', async () => {
   const { link, tunnel } = await lifecycle.join('network', 'e1', '');
@@ -119,14 +132,98 @@ test('one of ours that somebody brought back goes, and nobody else’s', async (
   await lifecycle.createEndpoint(endpoint('e2', '192.168.5.3/24'));
   await lifecycle.join('network', 'e2', '');
   const [, second = ''] = hubPeers();
-  const saved = { publicKey: firstKey as PublicKey, allowedIps: [prefixOf('192.168.5.2/32')] };
+  const saved = {
+    publicKey: firstKey as PublicKey,
+    allowedIps: [prefixOf('192.168.5.2/32')],
+    ...reachedAt('127.0.0.1'),
+  };
   const broad = {
     publicKey: encodeBase64(randomBytes(32)) as PublicKey,
     allowedIps: [prefixOf('10.0.0.0/8')],
+    ...reachedAt('127.0.0.1'),
   };
   await links.change({ name: 'wg-hub' }, { peers: [saved, broad] });
   await check();
   assert.deepEqual(hubPeers(), withLaptop(second, `${broad.publicKey} 10.0.0.0/8`));
+});
+
+test('one of another host with the same seed stays, where it was reached and before', async () => {
+  const other = { publicKey: firstKey as PublicKey, allowedIps: [prefixOf('192.168.5.2/32')] };
+  for (const reached of [{}, reachedAt('192.0.2.7')]) {
+    await links.change({ name: 'wg-hub' }, { peers: [{ ...other, ...reached }] });
+    await check();
+    assert.deepEqual(hubPeers(), withLaptop(`${firstKey} 192.168.5.2/32`));
+  }
+});
+
+test('of a network without containers, what was left goes as well; its files are read once for all peers', async () => {
+  await lifecycle.createEndpoint(endpoint('e2', '192.168.5.3/24'));
+  await lifecycle.join('network', 'e1', '');
+  await lifecycle.join('network', 'e2', '');
+  const left = (links.present.get('wg-hub')?.device?.peers ?? []).filter(
+    ({ publicKey }) => publicKey !== laptop,
+  );
+  await lifecycle.deleteEndpoint('e1');
+  await lifecycle.deleteEndpoint('e2');
+  await links.change(
+    { name: 'wg-hub' },
+    {
+      peers: left.map(({ publicKey, allowedIps }) => ({
+        publicKey,
+        allowedIps,
+        ...reachedAt('127.0.0.1'),
+      })),
+    },
+  );
+  assert.equal(hubPeers().length, 3);
+  reads = 0;
+  await check();
+  assert.deepEqual(hubPeers(), withLaptop());
+  assert.equal(reads, 1);
+});
+
+test('without such a network nothing is looked at', async () => {
+  await lifecycle.deleteNetwork('network');
+  await lifecycle.createNetwork(network({ id: 'plain' }));
+  const { length } = links.asked;
+  await hubLinks.check(
+    { networks: store.networks, endpoints: () => assert.fail('endpoints are looked at') },
+    () => assert.fail('files are read'),
+  );
+  assert.equal(links.asked.length, length);
+});
+
+test('a container that goes while the files are read gets no peer again', async () => {
+  await lifecycle.createEndpoint(endpoint('e2', '192.168.5.3/24'));
+  await lifecycle.join('network', 'e1', '');
+  await lifecycle.join('network', 'e2', '');
+  const [, , second = ''] = hubPeers();
+  await start();
+  let deleted: Promise<unknown> | undefined;
+  await check(async (...asked) => {
+    deleted ??= lifecycle.deleteEndpoint('e1');
+    await deleted;
+    return readSecrets(...asked);
+  });
+  await links.deleteRecorded('wg-hub');
+  await makeHub();
+  await check();
+  assert.deepEqual(hubPeers(), withLaptop(second));
+});
+
+test('what is wrong with one container is told once, however many others are well', async () => {
+  const privatekeyfile = 'own.key';
+  await writeFile(join(folder, privatekeyfile), hubKey.toBase64(), { mode: 0o600 });
+  await lifecycle.createEndpoint({ ...endpoint('e2', '192.168.5.3/24'), options: { privatekeyfile } });
+  await lifecycle.join('network', 'e2', '');
+  await lifecycle.join('network', 'e1', '');
+  await start();
+  await rm(join(folder, privatekeyfile));
+  const before = warnings().length;
+  await check();
+  await check();
+  assert.match(String(warnings().at(-1)), /private key file .*own\.key/);
+  assert.equal(warnings().length, before + 1);
 });
 
 test('a link that is missing, has no key, or not the network’s gateway', async () => {
