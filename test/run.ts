@@ -73,6 +73,8 @@ function run(file: string, ...args: string[]): boolean {
   const env = {
     ...process.env,
     WGDRIVER_LAB_TIMES: labTimes,
+    // Each file of tests is a process, and would take the types off the same sources again.
+    NODE_COMPILE_CACHE: join(folder, 'compiled'),
     ...(isFull ? { WGDRIVER_TEST_FULL: 'yes' } : {}),
   };
   return spawnSync(file, args, { stdio: 'inherit', env }).status === 0;

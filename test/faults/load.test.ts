@@ -16,7 +16,7 @@ import { createNetworkRequest } from '../support/networks.ts';
 const { skip } = await enterFreshNamespace('wireguard-go', 'wg');
 
 const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
-const cycles = Number(process.env.WGDRIVER_TEST_CYCLES ?? (isFull ? 10_000 : 500));
+const cycles = Number(process.env.WGDRIVER_TEST_CYCLES ?? (isFull ? 10_000 : 200));
 const atOnce = 64;
 /** Looks at what it holds, with nothing under way. */
 const looks = 20;

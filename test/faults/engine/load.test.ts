@@ -10,7 +10,7 @@ import { expectNoTraceSince, takeTraces } from '../../../build/host/traces.ts';
 const host = await hostForTests();
 
 const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
-const containers = Number(process.env.WGDRIVER_TEST_CONTAINERS ?? (isFull ? 200 : 40));
+const containers = Number(process.env.WGDRIVER_TEST_CONTAINERS ?? (isFull ? 200 : 24));
 const atOnce = 16;
 
 /** Runs a task for each number from 1 to `containers`, so many at once. */
