@@ -10,6 +10,7 @@ import { linkName } from '../wireguard/link-name.ts';
 import type { LinkStatus, PeerStatus } from '../wireguard/status.ts';
 import type { HubNames } from './hub-names.ts';
 import type { EndpointState, Lifecycle } from './lifecycle.ts';
+import { oncePerKey } from './once.ts';
 
 export interface FollowDependencies {
   readonly lifecycle: Pick<Lifecycle, 'endpoints' | 'network' | 'peers' | 'changeLink'>;
@@ -119,17 +120,20 @@ export function createFollow({
     async watch() {
       const looks = new Map<string, Seen>();
       const states = inUse();
+      const inUseNow = new Set(states.map(({ endpoint }) => endpoint.endpointId));
       for (const endpointId of complained) {
-        if (!states.some(({ endpoint }) => endpoint.endpointId === endpointId)) {
+        if (!inUseNow.has(endpointId)) {
           complained.delete(endpointId);
         }
       }
+      const peersIn = oncePerKey(peersOf);
       await Promise.all(
         states.map((state) =>
           attempt(state, async () => {
-            const found = await look(state, seen.get(state.endpoint.endpointId));
+            const { endpointId, networkId } = state.endpoint;
+            const found = await look(state, peersIn(networkId), seen.get(endpointId));
             if (found !== undefined) {
-              looks.set(state.endpoint.endpointId, found);
+              looks.set(endpointId, found);
             }
           }),
         ),
@@ -147,7 +151,7 @@ export function createFollow({
       .filter(({ joined, isUndeleted }) => joined?.stage === 'marked' && !isUndeleted);
   }
 
-  function peersFor({ endpoint: { networkId } }: EndpointState): readonly TunnelPeer[] {
+  function peersOf(networkId: string): readonly TunnelPeer[] {
     try {
       const network = lifecycle.network(networkId);
       // A hub on this host has no name to follow and does not move.
@@ -161,13 +165,15 @@ export function createFollow({
   /** The names of hubs, each with the links that have it. */
   function usersOfNames(): Map<string, EndpointState[]> {
     const users = new Map<string, EndpointState[]>();
+    const namesIn = oncePerKey((networkId: string) => {
+      const hosts = peersOf(networkId).flatMap(({ endpoint }) => endpoint?.host ?? []);
+      return [...new Set(hosts)].filter((host) => parseAddress(host) === undefined);
+    });
     for (const state of inUse()) {
-      for (const { endpoint } of peersFor(state)) {
-        if (endpoint !== undefined && parseAddress(endpoint.host) === undefined) {
-          const others = users.get(endpoint.host) ?? [];
-          users.set(endpoint.host, others);
-          others.push(state);
-        }
+      for (const host of namesIn(state.endpoint.networkId)) {
+        const others = users.get(host) ?? [];
+        users.set(host, others);
+        others.push(state);
       }
     }
     return users;
@@ -176,7 +182,7 @@ export function createFollow({
   async function fillNow(host: string): Promise<void> {
     filling.add(host);
     try {
-      const address = (await hubNames.lookUp(host)) && (await hubNames.addressOf(host));
+      const address = (await hubNames.lookUp(host)) && hubNames.preferred(host);
       if (address === undefined) {
         return;
       }
@@ -217,17 +223,18 @@ export function createFollow({
       asked: { readonly port: number },
     ) => PeerEndpoint | undefined,
   ): Promise<void> {
+    const peersAt = oncePerKey((networkId: string) =>
+      peersOf(networkId).filter(({ endpoint }) => endpoint?.host === host),
+    );
     await Promise.all(
       states.map((state) =>
         attempt(state, async () => {
           const status = await links.read(placeOf(state));
-          const changes = peersFor(state).flatMap((peer) => {
-            const present = status?.peers.find(({ publicKey }) => publicKey === peer.publicKey);
-            if (present === undefined || peer.endpoint?.host !== host) {
-              return [];
-            }
-            const endpoint = choose(present.endpoint, peer.endpoint);
-            return endpoint === undefined ? [] : prompted(present, endpoint);
+          const present = byPublicKey(status?.peers ?? []);
+          const changes = peersAt(state.endpoint.networkId).flatMap(({ publicKey, endpoint: asked }) => {
+            const peer = present.get(publicKey);
+            const endpoint = peer && asked && choose(peer.endpoint, asked);
+            return peer === undefined || endpoint === undefined ? [] : prompted(peer, endpoint);
           });
           if (changes.length > 0 && (await lifecycle.changeLink(state, { peers: changes }))) {
             log.info('a link has a new endpoint', { ...fieldsOf(state), host });
@@ -237,24 +244,33 @@ export function createFollow({
     );
   }
 
-  async function look(state: EndpointState, earlier: Seen | undefined): Promise<Seen | undefined> {
+  async function look(
+    state: EndpointState,
+    askedPeers: readonly TunnelPeer[],
+    earlier: Seen | undefined,
+  ): Promise<Seen | undefined> {
     const status = await links.read(placeOf(state));
     if (status === undefined) {
       return undefined;
     }
     const before = earlier?.revision === state.revision ? earlier : undefined;
     const atMs = now();
+    const present = byPublicKey(status.peers);
+    const earlierPeers = byPublicKey(before?.status.peers ?? []);
     const peers = new Map(
-      status.peers.map((peer) => [peer.publicKey as string, seenPeer(peer, before, atMs)] as const),
+      status.peers.map(
+        (peer) =>
+          [peer.publicKey as string, seenPeer(peer, earlierPeers.get(peer.publicKey), before, atMs)] as const,
+      ),
     );
     const sinceMs = before?.sinceMs ?? atMs;
 
     const changes: PeerChange[] = [];
-    for (const peer of peersFor(state)) {
-      const present = status.peers.find(({ publicKey }) => publicKey === peer.publicKey);
-      const about = peers.get(peer.publicKey);
-      if (present !== undefined && about !== undefined && peer.endpoint !== undefined) {
-        changes.push(...remedy(peer.endpoint, present, about, atMs - sinceMs));
+    for (const { publicKey, endpoint } of askedPeers) {
+      const peer = present.get(publicKey);
+      const about = peers.get(publicKey);
+      if (peer !== undefined && about !== undefined && endpoint !== undefined) {
+        changes.push(...remedy(endpoint, peer, about, atMs - sinceMs));
       }
     }
     if (changes.length > 0) {
@@ -263,8 +279,12 @@ export function createFollow({
     return { status, atMs, sinceMs, peers, revision: state.revision };
   }
 
-  function seenPeer(peer: PeerStatus, before: Seen | undefined, atMs: number): SeenPeer {
-    const old = before?.status.peers.find(({ publicKey }) => publicKey === peer.publicKey);
+  function seenPeer(
+    peer: PeerStatus,
+    old: PeerStatus | undefined,
+    before: Seen | undefined,
+    atMs: number,
+  ): SeenPeer {
     const oldAgeMs = before?.peers.get(peer.publicKey)?.ageMs;
     const passedMs = atMs - (before?.atMs ?? atMs);
     const handshake = peer.lastHandshake?.getTime();
@@ -362,6 +382,13 @@ async function keepWatching(follow: Follow, signal: AbortSignal): Promise<never>
     const pauseMs = Math.max(watchEveryMs - tookMs, 4 * tookMs);
     await setTimeoutAsync(pauseMs, undefined, { ref: false, signal });
   }
+}
+
+/** A configuration file may have thousands of peers. */
+export function byPublicKey<Peer extends { readonly publicKey: string }>(
+  peers: readonly Peer[],
+): ReadonlyMap<string, Peer> {
+  return new Map(peers.map((peer) => [peer.publicKey, peer]));
 }
 
 /** Where an endpoint's link is, or has been. */

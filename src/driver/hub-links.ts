@@ -18,6 +18,7 @@ import {
 import type { PeerChange } from '../wireguard/change.ts';
 import { type PublicKey, publicKeyOf } from '../wireguard/key.ts';
 import type { LinkStatus, PeerStatus } from '../wireguard/status.ts';
+import { oncePerKey } from './once.ts';
 import { endpointOptionsOf } from './secrets.ts';
 
 export interface HubLinksDependencies {
@@ -60,6 +61,8 @@ export interface HubLinkUsers {
   }[];
   networks(): readonly Network[];
 }
+
+type OfNetwork = (network: Network) => Promise<TunnelSecrets>;
 
 interface HubPeer {
   readonly link: string;
@@ -142,7 +145,8 @@ export function createHubLinks({ links, log, addressesOf = hostAddresses }: HubL
       if (networks.length === 0) {
         return;
       }
-      const ofNetwork = createSecretsOnce(secretsOf);
+      // Their files are read once for each network, and only if they are wanted.
+      const ofNetwork = oncePerKey(({ options }: Network) => secretsOf(options));
       const byId = new Map(networks.map((network) => [network.networkId, network]));
       for (const { endpoint, joined, isUndeleted } of users.endpoints()) {
         const { endpointId, networkId, addresses, options } = endpoint;
@@ -179,11 +183,7 @@ export function createHubLinks({ links, log, addressesOf = hostAddresses }: HubL
     return status;
   }
 
-  async function checkLink(
-    link: string,
-    networks: readonly Network[],
-    ofNetwork: SecretsOnce,
-  ): Promise<void> {
+  async function checkLink(link: string, networks: readonly Network[], ofNetwork: OfNetwork): Promise<void> {
     const { peers } = await hubOf(link);
     const wantedNow = () => [...known.values()].filter((own) => own.link === link).map(({ peer }) => peer);
     const keysBefore = new Set(wantedNow().map(({ publicKey }) => publicKey));
@@ -236,19 +236,6 @@ export function createHubLinks({ links, log, addressesOf = hostAddresses }: HubL
   }
 }
 
-/** What makes the keys of a network's tunnels. */
-type SecretsOnce = (network: Network) => Promise<TunnelSecrets>;
-
-/** Reads the files of each network once, and only if they are wanted. */
-function createSecretsOnce(secretsOf: SecretsOf): SecretsOnce {
-  const read = new Map<string, Promise<TunnelSecrets>>();
-  return ({ networkId, options }) => {
-    const known = read.get(networkId) ?? secretsOf(options);
-    read.set(networkId, known);
-    return known;
-  };
-}
-
 function option(link: string): string {
   return `option ${optionPrefix}hublink=${link}`;
 }
@@ -286,7 +273,7 @@ function refuseHeld(link: string, peer: HubPeer['peer'], peers: readonly PeerSta
 async function wasOurs(
   { publicKey, allowedIps, endpoint }: PeerStatus,
   networks: readonly Network[],
-  ofNetwork: SecretsOnce,
+  ofNetwork: OfNetwork,
 ): Promise<boolean> {
   if (endpoint?.address.range() !== 'loopback' || allowedIps.length === 0) {
     return false;

@@ -14,6 +14,8 @@ export interface HubNames {
    * answer in time, the one that worked last; undefined if there was none.
    */
   addressOf(host: string): Promise<Address | undefined>;
+  /** Of the last look-up that had any, the address that worked before, or the first; undefined if there was none. */
+  preferred(host: string): Address | undefined;
   /** The addresses of the last look-up that had any. */
   answer(host: string): readonly Address[];
   /** A hub has answered at this address of its name. */
@@ -69,20 +71,18 @@ export function createHubNames({
       const late = new Promise<undefined>((done) => {
         timer = setTimeout(done, patienceMs, undefined);
       });
-      const addresses = (await Promise.race([lookUp(host), late])) ?? known.get(host)?.addresses ?? [];
+      await Promise.race([lookUp(host), late]);
       clearTimeout(timer);
-      if (addresses.length === 0) {
+      const address = preferred(host);
+      if (address === undefined) {
         unresolved.add(host);
         dropOldest(unresolved);
       }
-      const working = known.get(host)?.working;
-      return addresses.find((address) => working && sameAddress(address, working)) ?? addresses[0];
+      return address;
     },
 
-    answer(host) {
-      const literal = parseAddress(host);
-      return literal === undefined ? (known.get(host)?.addresses ?? []) : [literal];
-    },
+    preferred,
+    answer,
 
     worked(host, address) {
       const addresses = known.get(host)?.addresses;
@@ -93,6 +93,17 @@ export function createHubNames({
 
     unresolved: () => [...unresolved],
   };
+
+  function preferred(host: string): Address | undefined {
+    const addresses = answer(host);
+    const working = known.get(host)?.working;
+    return addresses.find((address) => working && sameAddress(address, working)) ?? addresses[0];
+  }
+
+  function answer(host: string): readonly Address[] {
+    const literal = parseAddress(host);
+    return literal === undefined ? (known.get(host)?.addresses ?? []) : [literal];
+  }
 
   function lookUp(host: string): Promise<readonly Address[] | undefined> {
     const literal = parseAddress(host);

@@ -20,6 +20,7 @@ import type { Device } from '../wireguard/device.ts';
 import { linkName } from '../wireguard/link-name.ts';
 import type { HubLinks } from './hub-links.ts';
 import type { HubNames } from './hub-names.ts';
+import { oncePerKey } from './once.ts';
 import { createQueue } from './queue.ts';
 import { endpointOptionsOf, readConfiguration, readSecrets } from './secrets.ts';
 
@@ -243,8 +244,11 @@ export function createLifecycle({
     },
 
     async protectAll() {
+      const scopeIn = oncePerKey(async (network: Network) =>
+        scopeOf(network, await configurationOf(network)),
+      );
       // Of networks without a kill switch as well, whose hubs are followed. What cannot be read is told below.
-      await Promise.all(store.networks().map((network) => configurationOf(network).catch(() => {})));
+      await Promise.allSettled(store.networks().map(scopeIn));
       // All at once: a container is protected for all its networks or not at all.
       await Promise.all(
         store.allJoined().map(async ({ endpointId, sandbox, stage }) => {
@@ -253,7 +257,7 @@ export function createLifecycle({
             return;
           }
           try {
-            await guard.protect(sandbox, endpointId, scopeOf(network, await configurationOf(network)));
+            await guard.protect(sandbox, endpointId, await scopeIn(network));
           } catch (error) {
             log.error('a container could not be protected', { endpoint: endpointId, cause: String(error) });
           }

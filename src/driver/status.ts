@@ -3,9 +3,11 @@ import type { Links } from '../links/links.ts';
 import type { TunnelPeer } from '../networks/tunnel.ts';
 import { parseAddress } from '../wireguard/address.ts';
 import { formatEndpoint } from '../wireguard/device.ts';
+import { formatHostPort } from '../wireguard/host-port.ts';
 import type { LinkStatus, PeerStatus } from '../wireguard/status.ts';
-import { type Follow, placeOf } from './hub-addresses.ts';
+import { byPublicKey, type Follow, placeOf } from './hub-addresses.ts';
 import type { EndpointState, Lifecycle } from './lifecycle.ts';
+import { oncePerKey } from './once.ts';
 
 /**
  * How a container's tunnel does, in a word; the last that holds counts. `new` and `idle` are as good as `ok`: it is too
@@ -45,6 +47,12 @@ export interface ReadEndpoint {
   readonly link: LinkStatus | undefined;
 }
 
+/** What the containers of a network have in common. */
+interface KnownNetwork {
+  readonly peers: ReadonlyMap<string, TunnelPeer>;
+  readonly hasKillswitch: boolean;
+}
+
 export interface StatusDependencies {
   readonly lifecycle: Pick<Lifecycle, 'endpoints' | 'network' | 'peers'>;
   readonly links: Pick<Links, 'read'>;
@@ -76,15 +84,25 @@ export function createStatus(dependencies: StatusDependencies): () => Promise<re
 
   async function readAll(): Promise<readonly ReadEndpoint[]> {
     const states = dependencies.lifecycle.endpoints().filter(({ joined }) => joined?.stage === 'marked');
-    return await Promise.all(states.map((state) => limited(() => readOne(state))));
+    const networkOf = oncePerKey(knownOf);
+    const unprotected = dependencies.unprotected();
+    return await Promise.all(
+      states.map((state) =>
+        limited(() =>
+          readOne(state, networkOf(state.endpoint.networkId), unprotected.has(state.endpoint.endpointId)),
+        ),
+      ),
+    );
   }
 
-  async function readOne(state: EndpointState): Promise<ReadEndpoint> {
-    const { links, unprotected } = dependencies;
+  async function readOne(
+    state: EndpointState,
+    { peers, hasKillswitch }: KnownNetwork,
+    isUnprotected: boolean,
+  ): Promise<ReadEndpoint> {
     const { endpointId, networkId, addresses } = state.endpoint;
-    const link = await links.read(placeOf(state)).catch(() => undefined);
-    const { peers, hasKillswitch } = networkOf(networkId);
-    const isProtected = !hasKillswitch || !unprotected().has(endpointId);
+    const link = await dependencies.links.read(placeOf(state)).catch(() => undefined);
+    const isProtected = !hasKillswitch || !isUnprotected;
     const health: Health = isProtected ? healthOf(state, link, peers) : 'unprotected';
     const mtu = link?.mtu;
     const status: EndpointStatus = {
@@ -94,25 +112,25 @@ export function createStatus(dependencies: StatusDependencies): () => Promise<re
       health,
       killswitch: !hasKillswitch ? 'off' : isProtected ? 'up' : 'down',
       ...(mtu !== undefined && { mtu }),
-      hubs: (link?.peers ?? []).map((peer) => hubOf(peer, peers)),
+      hubs: (link?.peers ?? []).map((peer) => hubOf(peer, peers.get(peer.publicKey))),
     };
     return { status, link };
   }
 
-  function networkOf(networkId: string): { peers: readonly TunnelPeer[]; hasKillswitch: boolean } {
+  function knownOf(networkId: string): KnownNetwork {
     try {
       const network = dependencies.lifecycle.network(networkId);
       const peers = dependencies.lifecycle.peers(networkId);
-      return { peers, hasKillswitch: network.options.killswitch !== 'off' };
+      return { peers: byPublicKey(peers), hasKillswitch: network.options.killswitch !== 'off' };
     } catch {
-      return { peers: [], hasKillswitch: true };
+      return { peers: new Map(), hasKillswitch: true };
     }
   }
 
   function healthOf(
     state: EndpointState,
     link: LinkStatus | undefined,
-    peers: readonly TunnelPeer[],
+    peers: KnownNetwork['peers'],
   ): Health {
     const { now, unixNow, follow } = dependencies;
     const { touchedMs, endpoint } = state;
@@ -133,10 +151,7 @@ export function createStatus(dependencies: StatusDependencies): () => Promise<re
       if (silenceMs <= silentMs) {
         return 'ok';
       }
-      if (
-        peer.endpoint === undefined &&
-        hasName(peers.find(({ publicKey }) => publicKey === peer.publicKey))
-      ) {
+      if (peer.endpoint === undefined && hasName(peers.get(peer.publicKey))) {
         return 'no name';
       }
       const hasSent = follow.seen(endpoint.endpointId)?.peers.get(peer.publicKey)?.hasSent ?? false;
@@ -153,10 +168,9 @@ function hasName(peer: TunnelPeer | undefined): boolean {
   return peer?.endpoint !== undefined && parseAddress(peer.endpoint.host) === undefined;
 }
 
-function hubOf(peer: PeerStatus, peers: readonly TunnelPeer[]): HubStatus {
-  const asked = peers.find(({ publicKey }) => publicKey === peer.publicKey)?.endpoint;
+function hubOf(peer: PeerStatus, asked: TunnelPeer | undefined): HubStatus {
   return {
-    name: asked === undefined ? '' : `${asked.host}:${asked.port}`,
+    name: asked?.endpoint === undefined ? '' : formatHostPort(asked.endpoint),
     publicKey: peer.publicKey,
     ...(peer.endpoint && { endpoint: formatEndpoint(peer.endpoint) }),
     ...(peer.lastHandshake && { lastHandshake: peer.lastHandshake.toISOString() }),

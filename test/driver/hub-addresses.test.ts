@@ -8,15 +8,19 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { createDriver, type WireGuardDriver } from '../../src/driver/driver.ts';
+import { createFollow } from '../../src/driver/hub-addresses.ts';
 import { createHubNames } from '../../src/driver/hub-names.ts';
+import type { EndpointState } from '../../src/driver/lifecycle.ts';
 import { userspaceLinks } from '../../src/links/userspace/links.ts';
 import { openStore } from '../../src/state/store.ts';
 import { parseAddress } from '../../src/wireguard/address.ts';
+import type { LinkChange } from '../../src/wireguard/change.ts';
+import type { PublicKey } from '../../src/wireguard/key.ts';
 import { markOf } from '../../src/wireguard/link-alias.ts';
 import { linkName } from '../../src/wireguard/link-name.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
 import { deleteAllLinks } from '../support/namespace-links.ts';
-import { articleOptions, createNetworkRequest, peerKeyText } from '../support/networks.ts';
+import { articleOptions, createNetworkRequest, network, peerKeyText } from '../support/networks.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 import { recordingGuard } from '../support/recording-guard.ts';
 
@@ -133,7 +137,9 @@ test('a link without an endpoint gets one when its name resolves, also by the ne
     await driver.follow.fill();
     assert.equal(shown('endpoints'), '(none)');
     names.set('hub.example', ['127.0.0.1']);
+    asked = [];
     await driver.follow.fill();
+    assert.deepEqual(asked, ['hub.example']);
     assert.equal(shown('endpoints'), '127.0.0.1:51820');
     await handshakeAfter(0);
     assert.equal(shown('persistent-keepalive'), '25');
@@ -276,4 +282,63 @@ test('a clock that is set makes no handshake old', { skip }, async () => {
   aheadMs += 15_000;
   await driver.follow.watch();
   assert.equal(shown('endpoints'), '127.0.0.1:51820');
+});
+
+test('a link with two peers of one name is changed once', async () => {
+  const keys = [peerKeyText, 'XAIxNgBzVzfjVOMaWIR6lvvS8VsZC6qHCdSKkuk77Uk='] as PublicKey[];
+  const state: EndpointState = {
+    endpoint: { endpointId: 'e1', networkId: 'network', addresses: [] },
+    joined: { endpointId: 'e1', sandbox: '', stage: 'marked' },
+    isUndeleted: false,
+    revision: 1,
+    touchedMs: undefined,
+  };
+  const changes: LinkChange[] = [];
+  const follow = createFollow({
+    lifecycle: {
+      endpoints: () => [state],
+      network: () => network(),
+      peers: () =>
+        keys.map((publicKey, index) => ({
+          publicKey,
+          endpoint: { host: 'hub.example', port: 51820 + index },
+          allowedIps: [],
+        })),
+      async changeLink(_, change) {
+        changes.push(change);
+        return true;
+      },
+    },
+    links: {
+      read: async () => ({
+        name: link,
+        mtu: 1420,
+        publicKey: undefined,
+        listenPort: 1,
+        fwmark: 0,
+        peers: keys.map((publicKey) => ({
+          publicKey,
+          hasPresharedKey: false,
+          endpoint: undefined,
+          persistentKeepaliveInterval: 0,
+          lastHandshake: undefined,
+          receivedBytes: 0,
+          sentBytes: 0,
+          allowedIps: [],
+        })),
+      }),
+    },
+    hubNames: createHubNames({
+      resolve: async () => [parseAddress('192.0.2.7') ?? assert.fail()],
+      log: recordedLog(),
+    }),
+    log: recordedLog(),
+  });
+  // It waits for its name from the first look on.
+  await follow.watch();
+  await follow.fill();
+  assert.deepEqual(
+    changes.map(({ peers }) => peers?.map(({ publicKey, endpoint }) => [publicKey, endpoint?.port])),
+    [keys.map((publicKey, index) => [publicKey, 51820 + index])],
+  );
 });

@@ -9,6 +9,7 @@ import { createHubLinks } from '../../src/driver/hub-links.ts';
 import { createHubNames } from '../../src/driver/hub-names.ts';
 import { createLifecycle, type Lifecycle } from '../../src/driver/lifecycle.ts';
 import type { Guard } from '../../src/killswitch/guard.ts';
+import type { TunnelScope } from '../../src/killswitch/protection.ts';
 import { openStore, type Store } from '../../src/state/store.ts';
 import { prefixOf } from '../../src/wireguard/address.ts';
 import { linkName } from '../../src/wireguard/link-name.ts';
@@ -142,4 +143,32 @@ test('a driver that has ended takes no record away with a protection: the folder
   await setImmediate();
   const folderOfJoins = join(folder, 'boots', store.bootId, 'joined');
   assert.deepEqual(await readdir(folderOfJoins), ['e1.leaving']);
+});
+
+test('a driver that starts reads a network’s file once for all its containers', async () => {
+  const file = join(folder, 'app.conf');
+  const peer = `[Peer]\nPublicKey = ${articleOptions.peerkey}\nAllowedIPs = 10.0.0.0/8\n`;
+  await writeFile(file, `[Interface]\n${peer}`, { mode: 0o600 });
+  const { seed, additional } = articleOptions;
+  await lifecycle.createNetwork(
+    network({ id: 'of-file', options: { conffile: 'app.conf', seed, additional } }),
+  );
+  for (const [id, address] of [
+    ['e1', '192.168.5.2/24'],
+    ['e2', '192.168.5.3/24'],
+  ] as const) {
+    await lifecycle.createEndpoint({ ...endpoint(id, address), networkId: 'of-file' });
+    await lifecycle.join('of-file', id, `/sandbox-${id}`);
+  }
+  const scopes: TunnelScope[] = [];
+  await start({
+    ...recordingGuard(),
+    async protect(_, __, scope) {
+      scopes.push(scope);
+      return 'protected';
+    },
+  });
+  await lifecycle.protectAll();
+  assert.equal(scopes.length, 2);
+  assert.equal(scopes[0], scopes[1]);
 });

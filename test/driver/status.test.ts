@@ -25,16 +25,27 @@ interface Case {
   readonly options?: Readonly<Record<string, string>>;
 }
 
-async function statusOf({
-  ageSeconds,
-  handshakeSecondsAgo,
-  hasLink = true,
-  hasEndpoint = true,
-  keepalive = 25,
-  hasSent = false,
-  unprotected = false,
-  options = {},
-}: Case) {
+/** How often what containers have in common was asked for. */
+let asked: string[] = [];
+
+async function statusOf(found: Case) {
+  const [read] = await readAll(found, ['e1']);
+  return read?.status ?? assert.fail();
+}
+
+async function readAll(
+  {
+    ageSeconds,
+    handshakeSecondsAgo,
+    hasLink = true,
+    hasEndpoint = true,
+    keepalive = 25,
+    hasSent = false,
+    unprotected = false,
+    options = {},
+  }: Case,
+  ids: readonly string[],
+) {
   const peer: PeerStatus = {
     publicKey,
     hasPresharedKey: false,
@@ -47,24 +58,34 @@ async function statusOf({
     allowedIps: [],
   };
   const link: LinkStatus = { name: 'wg0', mtu: 1420, publicKey, listenPort: 1, fwmark: 0, peers: [peer] };
-  const state: EndpointState = {
-    endpoint: {
-      endpointId: 'e1',
-      networkId: 'network',
-      addresses: [prefixOf('192.168.5.2/24')],
-      hasDnsServers: false,
-    },
-    joined: { endpointId: 'e1', sandbox: '/run/netns/x', stage: 'marked' },
-    isUndeleted: false,
-    revision: 1,
-    touchedMs: ageSeconds === undefined ? undefined : nowMs - ageSeconds * 1000,
-  };
+  const states = ids.map(
+    (endpointId): EndpointState => ({
+      endpoint: {
+        endpointId,
+        networkId: 'network',
+        addresses: [prefixOf('192.168.5.2/24')],
+        hasDnsServers: false,
+      },
+      joined: { endpointId, sandbox: '/run/netns/x', stage: 'marked' },
+      isUndeleted: false,
+      revision: 1,
+      touchedMs: ageSeconds === undefined ? undefined : nowMs - ageSeconds * 1000,
+    }),
+  );
   const places: Place[] = [];
-  const [read] = await createStatus({
+  asked = [];
+  const made = network({ options: { ...articleOptions, ...options } });
+  const read = await createStatus({
     lifecycle: {
-      endpoints: () => [state],
-      network: () => network({ options: { ...articleOptions, ...options } }),
-      peers: () => peersOf(network({ options: { ...articleOptions, ...options } }), {}),
+      endpoints: () => states,
+      network() {
+        asked.push('network');
+        return made;
+      },
+      peers() {
+        asked.push('peers');
+        return peersOf(made, {});
+      },
     },
     links: {
       async read(place) {
@@ -81,12 +102,15 @@ async function statusOf({
         peers: new Map([[publicKey, { ageMs: undefined, hasSent, hasReceived: false }]]),
       }),
     },
-    unprotected: () => new Map(unprotected ? [['e1', 'nft is gone']] : []),
+    unprotected() {
+      asked.push('unprotected');
+      return new Map(unprotected ? [['e1', 'nft is gone']] : []);
+    },
     now: () => nowMs,
     unixNow: () => unixMs,
   })();
   assert.equal(places[0]?.sandbox, '/run/netns/x');
-  return read?.status ?? assert.fail();
+  return read;
 }
 
 const cases: readonly (readonly [what: string, found: Case, health: Health])[] = [
@@ -141,4 +165,14 @@ test('what is told of a container, and that nothing of it is secret', async () =
   });
   assert.equal((await statusOf({ unprotected: true })).killswitch, 'down');
   assert.equal((await statusOf({ options: { killswitch: 'off' } })).killswitch, 'off');
+});
+
+test('what containers of a network have in common is asked for once', async () => {
+  assert.equal((await readAll({}, ['e1', 'e2', 'e3'])).length, 3);
+  assert.deepEqual(asked.sort(), ['network', 'peers', 'unprotected']);
+});
+
+test('a hub by its IPv6 address is told as an option names it', async () => {
+  const { hubs } = await statusOf({ options: { peer: '[2001:db8::1]:51820' } });
+  assert.equal(hubs[0]?.name, '[2001:db8::1]:51820');
 });
