@@ -32,7 +32,7 @@ test('the driver starts, cannot start, cannot even be started, and starts again'
   t.after(async () => {
     child?.kill('SIGKILL');
     await rm(folder, { recursive: true });
-    removeCgroups(cgroup);
+    await removeCgroups(cgroup);
   });
   const units = join(folder, 'units');
   await mkdir(units);
@@ -106,11 +106,19 @@ function cgroup2(): string {
   return line?.split(' ')[1] ?? assert.fail('cgroup2 is not mounted');
 }
 
-function removeCgroups(folder: string): void {
+async function removeCgroups(folder: string): Promise<void> {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     if (entry.isDirectory()) {
-      removeCgroups(join(folder, entry.name));
+      await removeCgroups(join(folder, entry.name));
     }
   }
-  rmdirSync(folder);
+  // What the killed systemd had started is not gone in the same moment.
+  for (let tries = 1; existsSync(folder); tries++) {
+    try {
+      rmdirSync(folder);
+    } catch (error) {
+      if (tries === 100) throw error;
+      await setTimeout(100);
+    }
+  }
 }
