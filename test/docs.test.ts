@@ -1,0 +1,86 @@
+/** The documentation against the program: every option has its place, and every link leads somewhere. */
+import assert from 'node:assert/strict';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { test } from 'node:test';
+import { run } from '../build/host/commands.ts';
+import { wgdriver } from '../build/host/driver.ts';
+import { decodeEndpointOptions, decodeNetworkOptions } from '../src/networks/options.ts';
+
+const read = (path: string) => readFileSync(path, 'utf8');
+
+test('docs/commands.md has a section for each command, with exactly its options', async () => {
+  const sections = new Map(
+    read('docs/commands.md')
+      .split(/^### (?=`wgdriver )/m)
+      .slice(1)
+      .map((section) => {
+        const [own = ''] = section.split(/^## /m);
+        const command = /^`wgdriver (?<words>[^`]+)`/.exec(own)?.groups?.words ?? '';
+        return [command, namesIn(own, /^\| `--(?<name>[a-z0-9-]+)/gm)] as const;
+      }),
+  );
+  assert.deepEqual(sections, new Map(await optionsBelow([])));
+});
+
+/** The options of a command and of all below it, as their help has them. */
+async function optionsBelow(
+  words: readonly string[],
+): Promise<(readonly [command: string, options: readonly string[]])[]> {
+  const help = await run(wgdriver, [...words, '--help']);
+  const [own = '', commands = ''] = help.split(/^COMMANDS$/m);
+  const below = namesIn(commands, /^ +(?<name>[a-z-]+) {4}\S/gm);
+  const nested = await Promise.all(below.map((name) => optionsBelow([...words, name])));
+  const options = namesIn(own, /^ *--(?<name>[a-z0-9-]+)/gm);
+  const isCommand = words.length > 0 && (below.length === 0 || options.length > 0);
+  return [...(isCommand ? [[words.join(' '), options] as const] : []), ...nested.flat()];
+}
+
+function namesIn(text: string, pattern: RegExp): string[] {
+  return [...text.matchAll(pattern)].map(({ groups }) => groups?.name ?? '').sort();
+}
+
+test('docs/options.md has every option of networks and endpoints once', () => {
+  const [ofNetworks = '', ofEndpoints = ''] = read('docs/options.md').split('## Options of one container');
+  for (const [text, decode] of [
+    [ofNetworks, decodeNetworkOptions],
+    [ofEndpoints, decodeEndpointOptions],
+  ] as const) {
+    let message = '';
+    try {
+      decode({ 'io.bestov.wg.nosuch': '' });
+    } catch (error) {
+      message = (error as Error).message;
+    }
+    const names = /; there are (.*)$/.exec(message)?.[1]?.split(', ');
+    assert.deepEqual(namesIn(text, /^\| `io\.bestov\.wg\.(?<name>[a-z0-9]+)` /gm), names?.sort());
+  }
+});
+
+test('every link in the documentation leads to a file, and to a heading in it', () => {
+  const pages = globSync(['*.md', 'docs/*.md', 'compose-examples/*/README.md']);
+  const dead = pages.flatMap((page) =>
+    [...read(page).matchAll(/\]\((?<target>[^)\s]+)\)/g)]
+      .map(({ groups }) => groups?.target ?? '')
+      .filter((target) => !/^https?:/.test(target) && !leadsSomewhere(page, target))
+      .map((target) => `${page}: ${target}`),
+  );
+  assert.deepEqual(dead, []);
+});
+
+function leadsSomewhere(page: string, target: string): boolean {
+  const [path = '', anchor] = target.split('#');
+  const file = path === '' ? page : normalize(join(dirname(page), path));
+  return existsSync(file) && (anchor === undefined || anchorsOf(read(file)).includes(anchor));
+}
+
+/** As GitHub makes them of headings. */
+function anchorsOf(markdown: string): string[] {
+  return [...markdown.matchAll(/^#+ (?<heading>.*)$/gm)].map(({ groups }) =>
+    (groups?.heading ?? '')
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+      .trim()
+      .replaceAll(' ', '-'),
+  );
+}
