@@ -1,17 +1,17 @@
 import { resolve } from 'node:path';
-import { setFlagsFromString } from 'node:v8';
 import { ensurePrivateKey, readHubConfig } from '../hub/files.ts';
 import { dockerUserFirewall } from '../hub/firewall.ts';
 import { createHub, hubOwner } from '../hub/hub.ts';
 import { keepHub } from '../hub/keep.ts';
 import { openHubState } from '../hub/state.ts';
 import { backends, selectLinks } from '../links/select.ts';
-import { createLog, logFormats, logLevels } from '../log.ts';
 import { notifyReady } from '../service/notify.ts';
 import { lockState } from '../state/lock.ts';
 import { markOf } from '../wireguard/link-alias.ts';
 import { oneOf, strictCommand } from './command.ts';
+import { becomeDaemon, stopSignal } from './daemon.ts';
 import { hubHost, hubLinkOptions, hubStateFolder, requireRootFor } from './hub-options.ts';
+import { logOf, logOptions } from './log-options.ts';
 
 export default strictCommand({
   meta: {
@@ -20,37 +20,17 @@ export default strictCommand({
   },
   args: {
     ...hubLinkOptions,
-    'log-level': {
-      type: 'string',
-      default: 'info',
-      valueHint: logLevels.join('|'),
-      description: 'What is logged',
-    },
-    'log-format': {
-      type: 'string',
-      default: 'text',
-      valueHint: logFormats.join('|'),
-      description: 'How it is logged',
-    },
+    ...logOptions,
   },
   maxPositionals: 0,
   async run(args) {
     const backend = oneOf('backend', backends, args.backend);
-    const log = createLog({
-      level: oneOf('log-level', logLevels, args['log-level']),
-      format: oneOf('log-format', logFormats, args['log-format']),
-    });
+    const log = logOf(args);
     requireRootFor('serve');
-    // It waits most of its time: memory counts for more than speed.
-    setFlagsFromString('--optimize-for-size');
-    process.umask(0o077);
-    const stop = new AbortController();
-    // The listeners stay to the end: signal-exit, in write-file-atomic, ends a process that has none.
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.on(signal, () => stop.abort());
-    }
+    const stop = stopSignal();
     let reload = () => {};
     process.on('SIGHUP', () => reload());
+    await becomeDaemon();
 
     const file = resolve(args.config);
     const config = await readHubConfig(file);
@@ -71,7 +51,7 @@ export default strictCommand({
         hub,
         file,
         log,
-        stop: stop.signal,
+        stop,
         onLoaded: async () => {
           await notifyReady(process.env);
           log.info('serving', { file, link: config.interface });

@@ -1,8 +1,6 @@
 import { lookup } from 'node:dns/promises';
-import { writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
 import packageJson from '../../package.json' with { type: 'json' };
 import { capabilitiesOf, createDriver, scopes, type WireGuardDriver } from '../driver/driver.ts';
 import { keepFollowing } from '../driver/hub-addresses.ts';
@@ -14,7 +12,7 @@ import { type Names, namesOnDemand } from '../engine/names.ts';
 import { createGuard } from '../killswitch/guard.ts';
 import { selectNamespaces } from '../killswitch/select.ts';
 import { backends, selectLinks } from '../links/select.ts';
-import { createLog, type Fields, type Log, logFormats, logLevels } from '../log.ts';
+import type { Fields, Log } from '../log.ts';
 import { createCounters, type EndpointMetrics } from '../metrics/metrics.ts';
 import { metricsRoute, type Plugin } from '../plugin/calls.ts';
 import type { Driver } from '../plugin/driver.ts';
@@ -28,7 +26,9 @@ import { openStore, type Store } from '../state/store.ts';
 import { type Address, parseAddress } from '../wireguard/address.ts';
 import { markOf } from '../wireguard/link-alias.ts';
 import { oneOf, strictCommand } from './command.ts';
+import { becomeDaemon, stopSignal } from './daemon.ts';
 import { engineSocketOf, secretsOption } from './host-options.ts';
+import { logOf, logOptions } from './log-options.ts';
 import { metricsAddressOf } from './metrics-address.ts';
 import { named } from './named-status.ts';
 import { pluginOptions, pluginSocketOf } from './plugin-options.ts';
@@ -84,18 +84,8 @@ export default strictCommand({
       type: 'boolean',
       description: 'Let --metrics be an address that others reach; they see the names of containers',
     },
-    'log-level': {
-      type: 'string',
-      default: setting('log-level', 'info'),
-      valueHint: logLevels.join('|'),
-      description: 'What is logged',
-    },
-    'log-format': {
-      type: 'string',
-      default: 'text',
-      valueHint: logFormats.join('|'),
-      description: 'How it is logged',
-    },
+    ...logOptions,
+    'log-level': { ...logOptions['log-level'], default: setting('log-level', 'info') },
   },
   maxPositionals: 0,
   async run(args) {
@@ -107,25 +97,17 @@ export default strictCommand({
         ? undefined
         : metricsAddressOf(args.metrics, args['metrics-public'] ?? false);
     const scope = oneOf('scope', scopes, args.scope);
-    const log = createLog({
-      level: oneOf('log-level', logLevels, args['log-level']),
-      format: oneOf('log-format', logFormats, args['log-format']),
-    });
+    const log = logOf(args);
     if (process.getuid?.() !== 0) {
       throw new Error('serve makes network links and needs root: start it as root');
     }
-    // It waits most of its time, and runs on every host: memory counts for more than speed.
-    setFlagsFromString('--optimize-for-size');
     // libuv’s threads, of which it starts with its first task so many, and gives look-ups half of; they take next to
     // no memory.
     process.env.UV_THREADPOOL_SIZE ??= String(removalsAtOnce + 2 + 2 * lookUpsAtOnce);
     // A look-up that hangs cannot be given up, and keeps the process from ending; 10 s is what glibc takes by itself.
     process.env.RES_OPTIONS ??= 'timeout:2 attempts:2';
-    // Everything made from here on, the socket included, is root's alone from its first moment.
-    process.umask(0o077);
-    // A program that pipes core dumps to itself takes one whatever LimitCORE= says; with nothing in it (core(5)).
-    await writeFile('/proc/self/coredump_filter', '0').catch(() => {});
     const stop = stopSignal();
+    await becomeDaemon();
 
     const socket = inheritedSocket(process.env, process.pid) ?? { path };
     const readiness = createReadiness(startMs);
@@ -321,18 +303,6 @@ async function repeat(
  */
 function setting(option: string, otherwise: string): string {
   return process.env[`WGDRIVER_${option.toUpperCase().replaceAll('-', '_')}`] || otherwise;
-}
-
-/**
- * Aborted by the first signal that asks to stop, which is its reason. The listeners stay to the end: signal-exit, in
- * write-file-atomic, takes a process without any for one that is to die of the signal, and kills it in the middle of
- * a write.
- */
-function stopSignal(): AbortSignal {
-  const controller = new AbortController();
-  process.on('SIGTERM', (signal) => controller.abort(signal));
-  process.on('SIGINT', (signal) => controller.abort(signal));
-  return controller.signal;
 }
 
 async function aborted(signal: AbortSignal): Promise<void> {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -75,6 +75,7 @@ test('serve makes the key, follows the file, keeps what runs when it is wrong, a
   assert.match((await hub('check', ...options)).stdout, /1 networks, 0 clients, 20 peers[\s\S]*no firewall/);
   assert.match((await hub('status', ...linkOptions)).stderr, /link wg0 is not there/);
   const first = await startServe();
+  assert.equal(readFileSync(`/proc/${first.pid}/coredump_filter`, 'utf8'), '00000000\n');
   assert.equal(statSync(join(folder, 'wg0.key')).mode & 0o777, 0o600);
   assert.equal(peers(), 20);
   assert.match(

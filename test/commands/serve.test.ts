@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { access, mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { type IncomingMessage, type RequestOptions, request } from 'node:http';
 import { createServer } from 'node:net';
@@ -46,6 +46,7 @@ afterEach(async () => {
 
 test('from start to SIGTERM', { skip }, async () => {
   const service = await serve();
+  assert.equal(readFileSync(`/proc/${service.child.pid}/coredump_filter`, 'utf8'), '00000000\n');
   assert.equal((await stat(socket)).mode & 0o777, 0o600);
   assert.equal((await stat(state)).mode & 0o777, 0o700);
   assert.deepEqual(await service.call('Plugin.Activate'), { Implements: ['NetworkDriver'] });
