@@ -40,7 +40,7 @@ const pure = [
   'hub/config.ts',
   'hub/peers.ts',
   'hub/public-keys.ts',
-  'hub/wanted.ts',
+  'hub/host-setup.ts',
   'keys/additional.ts',
   'keys/derivation.ts',
   'links/iproute/wg.ts',

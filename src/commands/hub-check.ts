@@ -3,8 +3,8 @@ import type { HubConfig } from '../hub/config.ts';
 import { findPrivateKey, readHubConfig } from '../hub/files.ts';
 import { hubOwner } from '../hub/hub.ts';
 import { obstaclesOf } from '../hub/obstacles.ts';
+import { readFirewalls } from '../hub/other-firewalls.ts';
 import { allPeers, readSources } from '../hub/sources.ts';
-import { surveyFirewalls } from '../hub/survey.ts';
 import { markOf } from '../wireguard/link-alias.ts';
 import { strictCommand } from './command.ts';
 import { hubHost, hubOptions } from './hub-options.ts';
@@ -50,7 +50,7 @@ export default strictCommand({
 /** What stands in the way, and the commands that change it; none if nothing does. */
 async function firewallLines(config: HubConfig): Promise<string[]> {
   return (
-    obstaclesOf(config, await surveyFirewalls(config.interface))
+    obstaclesOf(config, await readFirewalls(config.interface))
       // What the hub keeps in place by itself is in nobody's way.
       .filter(({ what }) => config.firewall !== 'docker-user' || !what.startsWith('Docker'))
       .flatMap(({ what, commands, instead }) => [

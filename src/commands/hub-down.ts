@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { readHubConfig } from '../hub/files.ts';
 import { dockerUserFirewall } from '../hub/firewall.ts';
-import { hubTableName } from '../hub/wanted.ts';
+import { hubTableName } from '../hub/host-setup.ts';
 import { lockState } from '../state/lock.ts';
 import { strictCommand } from './command.ts';
 import { hubHost, hubLinkOptions, hubLinksOf, hubStateFolder, requireRootFor } from './hub-options.ts';

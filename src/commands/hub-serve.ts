@@ -2,8 +2,8 @@ import { resolve } from 'node:path';
 import { ensurePrivateKey, readHubConfig } from '../hub/files.ts';
 import { dockerUserFirewall } from '../hub/firewall.ts';
 import { createHub, hubOwner } from '../hub/hub.ts';
-import { keepHub } from '../hub/keep.ts';
 import { openHubState } from '../hub/state.ts';
+import { watchHub } from '../hub/watch.ts';
 import { backends, selectLinks } from '../links/select.ts';
 import { notifyReady } from '../service/notify.ts';
 import { lockState } from '../state/lock.ts';
@@ -47,7 +47,7 @@ export default strictCommand({
         log,
         readPrivateKey: ensurePrivateKey,
       });
-      await keepHub({
+      await watchHub({
         hub,
         file,
         log,

@@ -11,6 +11,7 @@ import type { HubConfig } from './config.ts';
 import type { Firewall } from './firewall.ts';
 import { switchOnForwarding } from './forwarding.ts';
 import type { HubHost } from './host.ts';
+import { hubAddresses, hubRoutes, hubTable } from './host-setup.ts';
 import {
   byPublicKey,
   type MovedKeys,
@@ -24,7 +25,6 @@ import {
 } from './peers.ts';
 import { allPeers, peerAt, readSources, type Sources, touchedAddresses } from './sources.ts';
 import type { HubState } from './state.ts';
-import { hubAddresses, hubRoutes, hubTable } from './wanted.ts';
 
 /** A peer without traffic shakes hands no more after so long: REJECT_AFTER_TIME of WireGuard's paper. */
 export const activeMs = 180_000;
@@ -55,9 +55,9 @@ export interface Hub {
   /** Makes everything as a configuration says. @throws Error that says why; then what can be left as it was is */
   load(config: HubConfig): Promise<void>;
   /** Sets right what has gone wrong since, and remembers where the peers are. @throws Error */
-  look(): Promise<void>;
+  repair(): Promise<void>;
   /** Gives addresses to newer keys that have shaken hands. @returns whether there are any left to watch */
-  follow(): Promise<boolean>;
+  advanceRotation(): Promise<boolean>;
 }
 
 interface Applied {
@@ -219,7 +219,7 @@ export function createHub(dependencies: HubDependencies): Hub {
     }
   }
 
-  /** Remembers what has moved, and looks out for what has to. */
+  /** Remembers what has moved, and watches what has yet to move. */
   async function watch(sources: Sources, present: PresentPeers): Promise<void> {
     const rotating = [...allPeers(sources)].filter(({ keys }) => keys.length > 1);
     const moved = holdersOf(rotating, present, state.moved);
@@ -234,7 +234,7 @@ export function createHub(dependencies: HubDependencies): Hub {
     }
   }
 
-  async function follow(): Promise<boolean> {
+  async function advanceRotation(): Promise<boolean> {
     if (applied === undefined || rotations.length === 0) {
       return false;
     }
@@ -253,7 +253,7 @@ export function createHub(dependencies: HubDependencies): Hub {
     return rotations.length > 0;
   }
 
-  async function look(): Promise<void> {
+  async function repair(): Promise<void> {
     if (applied === undefined) {
       return;
     }
@@ -303,8 +303,8 @@ export function createHub(dependencies: HubDependencies): Hub {
 
   return {
     load: (config) => inTurn(() => load(config)),
-    look: () => inTurn(look),
-    follow: () => inTurn(follow),
+    repair: () => inTurn(repair),
+    advanceRotation: () => inTurn(advanceRotation),
   };
 }
 

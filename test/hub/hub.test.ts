@@ -12,8 +12,8 @@ import { hostByNetlink } from '../../src/hub/host-by-netlink.ts';
 import { hostByPrograms } from '../../src/hub/host-by-programs.ts';
 import { createHub, type Hub, hubOwner, placeOf } from '../../src/hub/hub.ts';
 import { obstaclesOf } from '../../src/hub/obstacles.ts';
+import { readFirewalls } from '../../src/hub/other-firewalls.ts';
 import { openHubState } from '../../src/hub/state.ts';
-import { surveyFirewalls } from '../../src/hub/survey.ts';
 import { derivePrivateKey } from '../../src/keys/derivation.ts';
 import { netlinkLinks } from '../../src/links/netlink/links.ts';
 import { netlinkObstacle } from '../../src/links/netlink/probe.ts';
@@ -158,7 +158,7 @@ test('what somebody takes away, by hand or with a kill in the middle, comes back
     'wg set wg0 peer $1 remove; ip address delete 192.168.5.1/24 dev wg0; nft delete table inet wgdriver-hub-wg0',
     key,
   );
-  await hub.look();
+  await hub.repair();
   assert.equal(dump().length, 20);
   sh('wg set wg0 peer $1 remove', key);
   await (await newHub()).load(configOf(base));
@@ -213,16 +213,16 @@ test('Docker’s drop policy: told of with the rules that mend it, or kept open 
     await hub.load(configOf(base));
     assert(!one.pings('192.168.5.3', 1));
     const own = sh('iptables -S');
-    const found = obstaclesOf(configOf(base), await surveyFirewalls('wg0'));
+    const found = obstaclesOf(configOf(base), await readFirewalls('wg0'));
     assert.match(found[0]?.what ?? '', /^Docker /);
     for (const { commands } of found) {
       sh(commands.join('\n'));
     }
     assert(one.pings('192.168.5.3'));
-    assert.deepEqual(obstaclesOf(configOf(base), await surveyFirewalls('wg0')), []);
+    assert.deepEqual(obstaclesOf(configOf(base), await readFirewalls('wg0')), []);
     // The same rules, and the hub adds none twice.
     await hub.load(configOf(`${base}\nfirewall: docker-user`));
-    await hub.look();
+    await hub.repair();
     assert.equal(sh('iptables -S DOCKER-USER').match(/wgdriver-hub-wg0/g)?.length, 2);
     await hub.load(configOf(base));
     assert.equal(sh('iptables -S'), own);
@@ -244,7 +244,7 @@ test('a link that is made anew opens the handshakes itself, towards the endpoint
     'a handshake',
     () => Number(dump().find(([, , , ips]) => ips?.startsWith('192.168.5.4/'))?.[4]) > 0,
   );
-  await hub.look();
+  await hub.repair();
   sh('ip link delete wg0');
   const again = await newHub();
   await again.load(configOf(base));
@@ -269,11 +269,11 @@ test('two epochs: an address goes to its new key at the handshake, and never bac
   assert.equal(dump().length, 40);
   assert.equal(allowedOf(fresh), '(none)');
   assert(one.pings('192.168.5.1'));
-  assert.equal(await hub.follow(), true);
+  assert.equal(await hub.advanceRotation(), true);
   one.setKey(keyOf('new', '192.168.5.2'));
   await until('the address to move', async () => {
     one.pings('192.168.5.1', 1);
-    await hub.follow();
+    await hub.advanceRotation();
     return allowedOf(fresh) === '192.168.5.2/32,fd12::c0a8:502/128';
   }).catch(async (error) => {
     throw new Error(`${error.message}\n${sh('wg show wg0')}`);
@@ -295,7 +295,7 @@ test('two epochs: an address goes to its new key at the handshake, and never bac
   // The old line goes: so do its peers.
   await hub.load(configOf(base.replace('old.seed', 'new.seed')));
   assert.equal(dump().length, 20);
-  assert.equal(await hub.follow(), false);
+  assert.equal(await hub.advanceRotation(), false);
   assert(one.pings('192.168.5.1'));
   assert(!two.pings('192.168.5.1', 2));
 });

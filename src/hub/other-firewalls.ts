@@ -20,7 +20,7 @@ const listing = v.object({
 });
 
 /** Looks at the firewalls of this host, by their own programs; one whose program is missing is not there. */
-export async function surveyFirewalls(link: string): Promise<SeenFirewalls> {
+export async function readFirewalls(link: string): Promise<SeenFirewalls> {
   const output = async (file: string, ...args: string[]) => {
     const outcome = await run(file, args);
     return outcome.ok ? outcome.stdout : undefined;

@@ -9,15 +9,15 @@ import { filesOf } from './sources.ts';
 /** From each look at the files to the next. */
 const filesMs = 2000;
 /** There is no event for a handshake: from each look for one to the next, while a key is being rotated. */
-const followMs = 200;
+const rotationMs = 200;
 /** The same after one that failed, as all do that come soon after. */
-const followAgainMs = 5000;
+const rotationAgainMs = 5000;
 /** From each look at the link to the next, and at most a hundredth of the time for it. */
-const lookMs = 60_000;
+const repairMs = 60_000;
 const mostOfTime = 0.01;
 
-export interface Keeping {
-  readonly hub: Pick<Hub, 'load' | 'look' | 'follow'>;
+export interface Watching {
+  readonly hub: Pick<Hub, 'load' | 'repair' | 'advanceRotation'>;
   readonly file: string;
   readonly log: Log;
   readonly stop: AbortSignal;
@@ -31,7 +31,7 @@ export interface Keeping {
  * Keeps a hub as its file says, until it is told to stop; then it remembers where its peers are.
  * @throws Error if the file cannot be loaded at the start
  */
-export async function keepHub({ hub, file, log, stop, onLoaded, onReload }: Keeping): Promise<void> {
+export async function watchHub({ hub, file, log, stop, onLoaded, onReload }: Watching): Promise<void> {
   let isAsked = false;
   let wake = () => {};
   onReload(() => {
@@ -44,21 +44,21 @@ export async function keepHub({ hub, file, log, stop, onLoaded, onReload }: Keep
   let seen = '';
   await load();
   let pending = seen;
-  let isRotating = await hub.follow();
-  let followCause: string | undefined;
+  let isRotating = await hub.advanceRotation();
+  let rotationCause: string | undefined;
   await onLoaded();
-  let nextFollow = performance.now() + followMs;
-  let [nextFiles, nextLook] = [performance.now() + filesMs, performance.now() + lookMs];
+  let nextRotation = performance.now() + rotationMs;
+  let [nextFiles, nextRepair] = [performance.now() + filesMs, performance.now() + repairMs];
 
   while (!stop.aborted) {
     if (!isAsked) {
-      await wait(Math.min(nextFiles, nextLook, isRotating ? nextFollow : nextFiles));
+      await wait(Math.min(nextFiles, nextRepair, isRotating ? nextRotation : nextFiles));
     }
     if (stop.aborted) {
       break;
     }
-    if (isRotating && performance.now() >= nextFollow) {
-      await follow();
+    if (isRotating && performance.now() >= nextRotation) {
+      await advance();
     }
     if (isAsked || performance.now() >= nextFiles) {
       nextFiles = performance.now() + filesMs;
@@ -71,20 +71,20 @@ export async function keepHub({ hub, file, log, stop, onLoaded, onReload }: Keep
         await load().catch((error: Error) => {
           log.error('not loaded: what runs stays as it is', { cause: error.message });
         });
-        await follow();
+        await advance();
         pending = seen;
       }
     }
-    if (performance.now() >= nextLook) {
+    if (performance.now() >= nextRepair) {
       const started = performance.now();
-      await hub.look().catch((error: Error) => {
+      await hub.repair().catch((error: Error) => {
         log.error('the hub is not as it should be', { cause: error.message });
       });
       const took = performance.now() - started;
-      nextLook = performance.now() + Math.max(lookMs, took / mostOfTime);
+      nextRepair = performance.now() + Math.max(repairMs, took / mostOfTime);
     }
   }
-  await hub.look().catch((error: Error) => {
+  await hub.repair().catch((error: Error) => {
     log.warn('could not remember where the peers are', { cause: error.message });
   });
 
@@ -101,19 +101,19 @@ export async function keepHub({ hub, file, log, stop, onLoaded, onReload }: Keep
     await hub.load(config);
   }
 
-  async function follow(): Promise<void> {
+  async function advance(): Promise<void> {
     try {
-      isRotating = await hub.follow();
-      followCause = undefined;
-      nextFollow = performance.now() + followMs;
+      isRotating = await hub.advanceRotation();
+      rotationCause = undefined;
+      nextRotation = performance.now() + rotationMs;
     } catch (error) {
       const { message: cause } = error as Error;
-      if (cause !== followCause) {
-        followCause = cause;
+      if (cause !== rotationCause) {
+        rotationCause = cause;
         log.error('could not follow the rotation', { cause });
       }
       isRotating = true;
-      nextFollow = performance.now() + followAgainMs;
+      nextRotation = performance.now() + rotationAgainMs;
     }
   }
 

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { HubConfig } from '../../src/hub/config.ts';
-import { keepHub } from '../../src/hub/keep.ts';
+import { watchHub } from '../../src/hub/watch.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'wgdriver-keep-'));
+const folder = mkdtempSync(join(tmpdir(), 'wgdriver-watch-'));
 const file = join(folder, 'hub.yaml');
 after(() => rmSync(folder, { recursive: true }));
 
@@ -32,14 +32,14 @@ async function keep(
   let reload = () => {};
   let kept: Promise<void> | undefined;
   await new Promise<void>((resolve, reject) => {
-    kept = keepHub({
+    kept = watchHub({
       hub: {
         load: async (config) => {
           ports.push(config.port);
           onLoad(config, ports.length);
         },
-        look: async () => {},
-        follow: async () => {
+        repair: async () => {},
+        advanceRotation: async () => {
           follows.push(performance.now());
           return onFollow();
         },
