@@ -187,3 +187,42 @@ test('the example remote-hub: what the app sends leaves the hub with the hub’s
     await sh('ip netns delete remote; ip netns delete world');
   }
 });
+
+test('the example hub-on-this-host: the phone and the app reach one another', async () => {
+  const link = 'wg-home';
+  await sh(
+    `ip netns add phone
+     ip link add phone-host type veth peer name eth0 netns phone
+     ip address add 10.97.0.1/24 dev phone-host; ip link set phone-host up
+     ip -n phone address add 10.97.0.2/24 dev eth0; ip -n phone link set eth0 up; ip -n phone link set lo up`,
+  );
+  const rules = (await run('iptables', ['-S', 'DOCKER-USER'])).split('\n');
+  try {
+    await withExample('hub-on-this-host', async (example) => {
+      const { compose, reach, cannotReach } = example;
+      await example.run('./setup.sh', '10.97.0.1');
+      await compose('up', '-d');
+      await reach('app', hub);
+      assert.deepEqual(await links(example, 'app'), ['lo', 'wg0']);
+      const onPhone = (...command: string[]) => run('ip', ['netns', 'exec', 'phone', ...command]);
+      await onPhone('wg-quick', 'up', join(example.folder, 'secrets/phone.conf'));
+      await onPhone('sh', '-c', pingUntilAnswered, 'sh', '192.168.5.2');
+      await reach('app', '192.168.5.9');
+      // Again, as after a reboot.
+      await example.run('./setup.sh', '10.97.0.1');
+      await cannotReach('app', '10.97.0.2');
+      // Both ends of the containers' tunnels take a new seed by one command.
+      await example.run('sh', '-c', 'wgdriver keys seed >secrets/seed');
+      assert.match(await example.run('wgdriver', 'reload'), /: 1 running links reloaded, 1 with a new key$/);
+      await onPhone('sh', '-c', pingUntilAnswered, 'sh', '192.168.5.2');
+      await onPhone('wg-quick', 'down', join(example.folder, 'secrets/phone.conf'));
+    });
+  } finally {
+    await sh('ip netns delete phone; ip link delete $1', link);
+    for (const rule of (await run('iptables', ['-S', 'DOCKER-USER'])).split('\n')) {
+      if (!rules.includes(rule)) {
+        await run('iptables', rule.replace('-A', '-D').split(' '));
+      }
+    }
+  }
+});
