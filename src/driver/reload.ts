@@ -17,7 +17,7 @@ import { endpointOptionsOf } from './secrets.ts';
 export interface ReloadDependencies {
   readonly lifecycle: Pick<Lifecycle, 'endpoints' | 'peers' | 'readSecrets' | 'withLink'>;
   readonly networks: () => readonly Network[];
-  readonly links: Pick<Links, 'read' | 'change'>;
+  readonly links: Pick<Links, 'readDevice' | 'change'>;
   readonly hubLinks: Pick<HubLinks, 'completed' | 'add'>;
   readonly hubNames: Pick<HubNames, 'addressOf'>;
   readonly log: Log;
@@ -148,7 +148,7 @@ export function createReload({
     const tunnel = tunnelOf(network, addresses, secrets, own);
     const device = resolved(tunnel, await addressesOf(tunnel));
     return lifecycle.withLink(state, async (place) => {
-      const status = await links.read(place);
+      const status = await links.readDevice(place);
       if (status === undefined) {
         return undefined;
       }

@@ -6,7 +6,7 @@ import type { PeerChange } from '../wireguard/change.ts';
 import type { PeerEndpoint } from '../wireguard/device.ts';
 import { type PrivateKey, type PublicKey, publicKeyOf } from '../wireguard/key.ts';
 import type { Mark } from '../wireguard/link-alias.ts';
-import type { LinkStatus } from '../wireguard/status.ts';
+import type { DeviceStatus, LinkStatus } from '../wireguard/status.ts';
 import type { HubConfig } from './config.ts';
 import type { Firewall } from './firewall.ts';
 import { switchOnForwarding } from './forwarding.ts';
@@ -239,7 +239,7 @@ export function createHub(dependencies: HubDependencies): Hub {
       return false;
     }
     const { config } = applied;
-    const moves = movesOf(rotations, byPublicKey((await read(config)).peers));
+    const moves = movesOf(rotations, byPublicKey((await readDevice(config)).peers));
     if (moves.length > 0) {
       await state.addMoved(moves.flatMap(({ rotation: { peer }, to }) => peer.keys[to]?.publicKey ?? []));
       await change(config, moves.flatMap(moveChanges));
@@ -294,11 +294,15 @@ export function createHub(dependencies: HubDependencies): Hub {
   }
 
   async function read(config: HubConfig): Promise<LinkStatus> {
-    const status = await links.read(placeOf(config));
-    if (status === undefined) {
-      throw new Error(`link ${config.interface} is gone`);
-    }
-    return status;
+    return (await links.read(placeOf(config))) ?? refuseGone(config);
+  }
+
+  async function readDevice(config: HubConfig): Promise<DeviceStatus> {
+    return (await links.readDevice(placeOf(config))) ?? refuseGone(config);
+  }
+
+  function refuseGone({ interface: name }: HubConfig): never {
+    throw new Error(`link ${name} is gone`);
   }
 
   return {

@@ -1,6 +1,6 @@
 import type { LinkChange } from '../wireguard/change.ts';
 import type { Device } from '../wireguard/device.ts';
-import type { LinkStatus } from '../wireguard/status.ts';
+import type { DeviceStatus, LinkStatus } from '../wireguard/status.ts';
 
 /** A WireGuard link to make. */
 export interface NewLink {
@@ -40,6 +40,8 @@ export interface Links {
   configure(name: string, device: Device): Promise<void>;
   /** A link as it is now, wherever it is; undefined if it is nowhere. @throws LinkError */
   read(place: Place): Promise<LinkStatus | undefined>;
+  /** The same without name and MTU, which take a userspace link a program: for a look that must not take long. */
+  readDevice(place: Place): Promise<DeviceStatus | undefined>;
   /**
    * Changes a link wherever it is, and nothing of it that the change does not name: sessions go on unless a key
    * changes. What fails may have been done in part.

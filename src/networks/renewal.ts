@@ -2,7 +2,7 @@ import { formatPrefix, masked, type Prefix } from '../wireguard/address.ts';
 import type { LinkChange, PeerChange } from '../wireguard/change.ts';
 import type { Device, Peer } from '../wireguard/device.ts';
 import { type PublicKey, publicKeyOf } from '../wireguard/key.ts';
-import type { LinkStatus, PeerStatus } from '../wireguard/status.ts';
+import type { DeviceStatus, PeerStatus } from '../wireguard/status.ts';
 
 /** Any but 0 sends a keepalive at once, and with it a handshake. */
 const promptingKeepalive = 25;
@@ -15,7 +15,7 @@ const promptingKeepalive = 25;
  * @throws Error if other prefixes are to go into the tunnel: the routes to it were set when the container started
  */
 export function renewalOf(
-  status: LinkStatus,
+  status: Pick<DeviceStatus, 'publicKey' | 'peers'>,
   { privateKey, peers }: Pick<Device, 'privateKey' | 'peers'>,
   moved: ReadonlySet<PublicKey>,
 ): LinkChange | undefined {

@@ -57,6 +57,12 @@ export function recordingLinks(): RecordingLinks {
     }
   }
 
+  async function read({ name }: { readonly name: string }): Promise<LinkStatus | undefined> {
+    await begin('read', name);
+    const made = taken.get(name) ?? present.get(name);
+    return made && statusOf(made);
+  }
+
   return {
     backend: 'netlink',
     present,
@@ -106,11 +112,8 @@ export function recordingLinks(): RecordingLinks {
       present.set(name, { ...entry, device });
     },
 
-    async read({ name }) {
-      await begin('read', name);
-      const made = taken.get(name) ?? present.get(name);
-      return made && statusOf(made);
-    },
+    read,
+    readDevice: read,
 
     async change(place, { mtu, peers = [], ...change }) {
       await begin('change', place.name);

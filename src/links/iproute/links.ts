@@ -2,8 +2,8 @@ import { run } from '../../programs/run.ts';
 import type { DeviceChange } from '../../wireguard/change.ts';
 import { setconf } from '../../wireguard/config/setconf.ts';
 import type { Mark } from '../../wireguard/link-alias.ts';
-import type { DeviceStatus } from '../../wireguard/status.ts';
-import { LinkError, type Links, nowhere } from '../links.ts';
+import type { DeviceStatus, LinkStatus } from '../../wireguard/status.ts';
+import { LinkError, type Links, nowhere, type Place } from '../links.ts';
 import {
   deleteMarked,
   deleteRecorded,
@@ -26,6 +26,12 @@ import { parseDump, type WgRun, wgRuns } from './wg.ts';
  * without it, where `wg` finds userspace links by their names.
  */
 export function iprouteLinks(mark: Mark, kind: Kind = 'wireguard'): Links {
+  async function read(place: Place): Promise<LinkStatus | undefined> {
+    const link = await locate(place, kind);
+    const device = link && (await readDevice(link));
+    return device && { name: link.name, mtu: link.mtu, ...device };
+  }
+
   return {
     backend: 'iproute',
     async create({ name, mtu, endpointId }) {
@@ -53,11 +59,8 @@ export function iprouteLinks(mark: Mark, kind: Kind = 'wireguard'): Links {
       }
     },
 
-    async read(place) {
-      const link = await locate(place, kind);
-      const device = link && (await readDevice(link));
-      return device && { name: link.name, mtu: link.mtu, ...device };
-    },
+    read,
+    readDevice: read,
 
     async change(place, { mtu, ...change }) {
       const link = await locate(place, kind);

@@ -15,6 +15,7 @@ import { NETLINK_GENERIC, NETLINK_ROUTE, withNetlinkSocket } from '../../netlink
 import { configureDevice, getDevice } from '../../netlink/wireguard/client.ts';
 import { WG_GENL_NAME } from '../../netlink/wireguard/constants.ts';
 import { type Mark, readEndpointId } from '../../wireguard/link-alias.ts';
+import type { LinkStatus } from '../../wireguard/status.ts';
 import { LinkError, type Links, nowhere, type Place } from '../links.ts';
 
 const route = { protocol: NETLINK_ROUTE } as const;
@@ -67,6 +68,24 @@ export function netlinkLinks(mark: Mark, kind = 'wireguard'): Links {
     return (await inContainer()) ?? (await onHost()) ?? (await inContainer());
   };
 
+  async function read(place: Place): Promise<LinkStatus | undefined> {
+    const read = async ({ link, netns }: LocatedLink) => {
+      const device = await unlessGone(
+        withNetlinkSocket({ ...generic, netns }, (socket) => getDevice(socket, link.index, family)),
+      );
+      if (device === undefined) {
+        return undefined;
+      }
+      const { publicKey, listenPort, fwmark, peers } = device;
+      return { name: link.name, mtu: link.mtu, publicKey, listenPort, fwmark, peers };
+    };
+    const readLocated = async () => {
+      const located = await locate(place);
+      return located && read(located);
+    };
+    return readLocated().catch(asLinkError('read', place.name));
+  }
+
   return {
     backend: 'netlink',
     create: ({ name, mtu, endpointId }) =>
@@ -86,23 +105,8 @@ export function netlinkLinks(mark: Mark, kind = 'wireguard'): Links {
         configureDevice(socket, name, { ...device, replacePeers: true }, family),
       ).catch(asLinkError('configure', name)),
 
-    async read(place) {
-      const read = async ({ link, netns }: LocatedLink) => {
-        const device = await unlessGone(
-          withNetlinkSocket({ ...generic, netns }, (socket) => getDevice(socket, link.index, family)),
-        );
-        if (device === undefined) {
-          return undefined;
-        }
-        const { publicKey, listenPort, fwmark, peers } = device;
-        return { name: link.name, mtu: link.mtu, publicKey, listenPort, fwmark, peers };
-      };
-      const readLocated = async () => {
-        const located = await locate(place);
-        return located && read(located);
-      };
-      return readLocated().catch(asLinkError('read', place.name));
-    },
+    read,
+    readDevice: read,
 
     async change(place, { mtu, ...change }) {
       const changeLocated = async () => {

@@ -2,6 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 import { knock } from '../../knock.ts';
 import { type Failure, run } from '../../programs/run.ts';
 import type { Mark } from '../../wireguard/link-alias.ts';
+import type { DeviceStatus } from '../../wireguard/status.ts';
 import {
   deleteMarked,
   deleteRecorded,
@@ -14,7 +15,7 @@ import {
   locate,
   setMtu,
 } from '../iproute/ip.ts';
-import { LinkError, type Links, nowhere } from '../links.ts';
+import { LinkError, type Links, nowhere, type Place } from '../links.ts';
 import { decodeErrno, decodeGet, encodeSet, getRequest } from './uapi.ts';
 import { requestUapi, uapiSocketOf } from './uapi-socket.ts';
 
@@ -60,13 +61,14 @@ export function userspaceLinks(mark: Mark, program: string): Links {
     },
 
     async read(place) {
-      const answer = await request('read', place.name, getRequest).catch(unlessEnded);
-      if (answer === undefined) {
+      const device = await readDevice(place);
+      if (device === undefined) {
         return undefined;
       }
       const link = await locate(place, 'tun');
-      return { name: link?.name ?? place.name, mtu: link?.mtu, ...decodeGet(answer) };
+      return { name: link?.name ?? place.name, mtu: link?.mtu, ...device };
     },
+    readDevice,
 
     async change(place, { mtu, ...change }) {
       if (mtu !== undefined) {
@@ -104,6 +106,11 @@ export function userspaceLinks(mark: Mark, program: string): Links {
 
     list: () => listMarked(mark),
   };
+
+  async function readDevice({ name }: Place): Promise<DeviceStatus | undefined> {
+    const answer = await request('read', name, getRequest).catch(unlessEnded);
+    return answer === undefined ? undefined : decodeGet(answer);
+  }
 
   /** Asks the program of a link, which keeps its socket's name wherever the link is. @throws LinkError */
   async function request(operation: string, name: string, text: string): Promise<string> {
