@@ -4,13 +4,13 @@ import { hostsOf, isHostOf } from '../keys/ranges.ts';
 import { ipv6Counterparts } from '../networks/ipv6.ts';
 import {
   type Address,
+  everything,
   formatPrefix,
   hostPrefix,
   masked,
   type Prefix,
   parseAddress,
   parsePrefix,
-  prefixOf,
   sameAddress,
 } from '../wireguard/address.ts';
 import { clientConfig } from '../wireguard/config/client.ts';
@@ -24,7 +24,6 @@ import { replaceFile } from './output.ts';
 import { qrAsPng, qrAsSvg, qrForTerminal } from './qr.ts';
 
 const defaultKeepalive = 25;
-const everything = [prefixOf('0.0.0.0/0'), prefixOf('::/0')];
 
 export default strictCommand({
   meta: {

@@ -1,4 +1,3 @@
-import { networkInterfaces } from 'node:os';
 import { kernelFamilies } from '../killswitch/families.ts';
 import type { Guard } from '../killswitch/guard.ts';
 import type { Links } from '../links/links.ts';
@@ -20,17 +19,11 @@ import type { Driver } from '../plugin/driver.ts';
 import { GenericData } from '../plugin/netlabel.ts';
 import type { Marker } from '../state/marker.ts';
 import type { Endpoint, Store } from '../state/store.ts';
-import {
-  type Address,
-  formatPrefix,
-  type Prefix,
-  parseAddress,
-  parsePrefix,
-  sameAddress,
-} from '../wireguard/address.ts';
+import { type Address, formatPrefix, type Prefix, parsePrefix, sameAddress } from '../wireguard/address.ts';
 import type { WgQuickFile } from '../wireguard/config/wg-quick-reader.ts';
 import { type PublicKey, publicKeyOf } from '../wireguard/key.ts';
 import { containerLinkPrefix } from '../wireguard/link-name.ts';
+import { hostAddresses } from './host-addresses.ts';
 import { createFollow, type Follow } from './hub-addresses.ts';
 import { createHubLinks } from './hub-links.ts';
 import type { HubNames } from './hub-names.ts';
@@ -412,13 +405,6 @@ function refuseMac({ Interface }: CreateEndpointRequest): void {
   if (Interface?.MacAddress) {
     throw new Error('a WireGuard link has no MAC address: start the container without --mac-address');
   }
-}
-
-/** The addresses that this host has outside of tunnels and containers. */
-function hostAddresses(): Address[] {
-  return Object.values(networkInterfaces()).flatMap((addresses) =>
-    (addresses ?? []).flatMap(({ address }) => parseAddress(address) ?? []),
-  );
 }
 
 function subnetFields({ subnets, internal }: Network) {

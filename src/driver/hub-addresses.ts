@@ -1,15 +1,14 @@
 import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
 import { createLimit } from '../concurrency.ts';
-import { LinkError, type Links, type Place } from '../links/links.ts';
+import { LinkError, type Links } from '../links/links.ts';
 import type { Log } from '../log.ts';
 import type { TunnelPeer } from '../networks/tunnel.ts';
 import { type Address, parseAddress, sameAddress } from '../wireguard/address.ts';
 import type { PeerChange } from '../wireguard/change.ts';
 import type { PeerEndpoint } from '../wireguard/device.ts';
-import { linkName } from '../wireguard/link-name.ts';
 import type { LinkStatus, PeerStatus } from '../wireguard/status.ts';
 import type { HubNames } from './hub-names.ts';
-import type { EndpointState, Lifecycle } from './lifecycle.ts';
+import { type EndpointState, type Lifecycle, placeOf } from './lifecycle.ts';
 import { oncePerKey } from './once.ts';
 
 export interface FollowDependencies {
@@ -229,7 +228,7 @@ export function createFollow({
     await Promise.all(
       states.map((state) =>
         attempt(state, async () => {
-          const status = await links.read(placeOf(state));
+          const status = await links.read(placeOf(state.endpoint.endpointId, state.joined));
           const present = byPublicKey(status?.peers ?? []);
           const changes = peersAt(state.endpoint.networkId).flatMap(({ publicKey, endpoint: asked }) => {
             const peer = present.get(publicKey);
@@ -249,7 +248,7 @@ export function createFollow({
     askedPeers: readonly TunnelPeer[],
     earlier: Seen | undefined,
   ): Promise<Seen | undefined> {
-    const status = await links.read(placeOf(state));
+    const status = await links.read(placeOf(state.endpoint.endpointId, state.joined));
     if (status === undefined) {
       return undefined;
     }
@@ -389,11 +388,6 @@ export function byPublicKey<Peer extends { readonly publicKey: string }>(
   peers: readonly Peer[],
 ): ReadonlyMap<string, Peer> {
   return new Map(peers.map((peer) => [peer.publicKey, peer]));
-}
-
-/** Where an endpoint's link is, or has been. */
-export function placeOf({ endpoint: { endpointId }, joined }: EndpointState): Place {
-  return { name: linkName(endpointId), endpointId, sandbox: joined?.sandbox };
 }
 
 /**

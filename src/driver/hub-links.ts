@@ -1,4 +1,3 @@
-import { networkInterfaces } from 'node:os';
 import type { Links } from '../links/links.ts';
 import type { Log } from '../log.ts';
 import type { Network } from '../networks/network.ts';
@@ -12,12 +11,13 @@ import {
   formatPrefix,
   hostPrefix,
   type Prefix,
-  parseAddress,
   sameAddress,
+  samePrefixes,
 } from '../wireguard/address.ts';
 import type { PeerChange } from '../wireguard/change.ts';
 import { type PublicKey, publicKeyOf } from '../wireguard/key.ts';
 import type { LinkStatus, PeerStatus } from '../wireguard/status.ts';
+import { hostAddresses } from './host-addresses.ts';
 import { oncePerKey } from './once.ts';
 import { endpointOptionsOf } from './secrets.ts';
 
@@ -200,7 +200,9 @@ export function createHubLinks({ links, log, addressesOf = hostAddresses }: HubL
     const others = peers.filter(({ publicKey }) => !surplus.includes(publicKey));
     const present = new Map(others.map((peer) => [peer.publicKey, peer]));
     const changes: PeerChange[] = surplus.map((publicKey) => ({ publicKey, remove: true }));
-    for (const peer of wanted.filter((each) => !samePrefixes(each, present.get(each.publicKey)))) {
+    for (const peer of wanted.filter(
+      ({ publicKey, allowedIps }) => !samePrefixes(allowedIps, present.get(publicKey)?.allowedIps ?? []),
+    )) {
       try {
         refuseHeld(link, peer, others);
         changes.push(peer);
@@ -289,13 +291,4 @@ async function wasOurs(
     }
   }
   return false;
-}
-
-function samePrefixes({ allowedIps }: HubPeer['peer'], present: PeerStatus | undefined): boolean {
-  const texts = new Set(present?.allowedIps.map(formatPrefix));
-  return texts.size === allowedIps.length && allowedIps.every((prefix) => texts.has(formatPrefix(prefix)));
-}
-
-function hostAddresses(link: string): Address[] {
-  return (networkInterfaces()[link] ?? []).flatMap(({ address }) => parseAddress(address) ?? []);
 }

@@ -316,19 +316,15 @@ export function createLifecycle({
         if (!isBroken(endpointId)) {
           return false;
         }
-        const isUnfinished = store.joined(endpointId)?.stage === 'begun';
-        if (isUnfinished) {
-          await links.deleteUnfinished(linkName(endpointId));
-        }
-        if (isUnfinished && !isOver) {
-          return true;
-        }
-        if (isUnfinished) {
-          await store.removeJoined(endpointId);
-        } else {
+        if (store.joined(endpointId)?.stage !== 'begun') {
           release(endpointId);
+          return false;
         }
-        return false;
+        await links.deleteUnfinished(linkName(endpointId));
+        if (isOver) {
+          await store.removeJoined(endpointId);
+        }
+        return !isOver;
       }),
 
     deleteNetworkAgain: (networkId) =>
@@ -354,7 +350,7 @@ export function createLifecycle({
     return inEndpoint(endpointId, async () => {
       const joined = store.joined(endpointId);
       return revisionOf(endpointId) === revision && joined?.stage === 'marked'
-        ? task({ name: linkName(endpointId), endpointId, sandbox: joined.sandbox })
+        ? task(placeOf(endpointId, joined))
         : undefined;
     });
   }
@@ -413,8 +409,7 @@ export function createLifecycle({
     if (joined === undefined) {
       return !undeleted.has(endpointId);
     }
-    const place = { name: linkName(endpointId), endpointId, sandbox: joined.sandbox };
-    return (await links.read(place)) !== undefined;
+    return (await links.read(placeOf(endpointId, joined))) !== undefined;
   }
 
   function isBroken(endpointId: string): boolean {
@@ -602,6 +597,11 @@ export function createLifecycle({
     }
     return resolved(tunnel, addresses);
   }
+}
+
+/** Where an endpoint's link is, or has been. */
+export function placeOf(endpointId: string, joined: Joined | undefined): Place {
+  return { name: linkName(endpointId), endpointId, sandbox: joined?.sandbox };
 }
 
 /** What tells an endpoint in the log. */

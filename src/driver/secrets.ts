@@ -5,9 +5,9 @@ import {
   decodeEndpointOptions,
   type EndpointOptions,
   type NetworkOptions,
-  optionPrefix,
   type SecretFile,
   secretFileOf,
+  withPrefix,
 } from '../networks/options.ts';
 import type { TunnelSecrets } from '../networks/tunnel.ts';
 import type { Endpoint } from '../state/store.ts';
@@ -64,7 +64,5 @@ export async function readConfiguration(
 
 /** The options of an endpoint, from its record. @throws Error that names the option */
 export function endpointOptionsOf({ options = {} }: Endpoint): EndpointOptions {
-  return decodeEndpointOptions(
-    Object.fromEntries(Object.entries(options).map(([name, value]) => [optionPrefix + name, value])),
-  );
+  return decodeEndpointOptions(withPrefix(options));
 }

@@ -4,9 +4,9 @@ import type { TunnelPeer } from '../networks/tunnel.ts';
 import { parseAddress } from '../wireguard/address.ts';
 import { formatEndpoint } from '../wireguard/device.ts';
 import { formatHostPort } from '../wireguard/host-port.ts';
-import type { LinkStatus, PeerStatus } from '../wireguard/status.ts';
-import { byPublicKey, type Follow, placeOf } from './hub-addresses.ts';
-import type { EndpointState, Lifecycle } from './lifecycle.ts';
+import { type LinkStatus, type PeerStatus, rejectAfterMs } from '../wireguard/status.ts';
+import { byPublicKey, type Follow } from './hub-addresses.ts';
+import { type EndpointState, type Lifecycle, placeOf } from './lifecycle.ts';
 import { oncePerKey } from './once.ts';
 
 /**
@@ -68,9 +68,6 @@ const linksAtOnce = 8;
 
 const newMs = 30_000;
 
-/** linux/drivers/net/wireguard/messages.h: REJECT_AFTER_TIME, after which a session is over. */
-const silentMs = 180_000;
-
 /** Makes a function that reads all links. Whoever asks while they are being read gets the same answer. */
 export function createStatus(dependencies: StatusDependencies): () => Promise<readonly ReadEndpoint[]> {
   const limited = createLimit(linksAtOnce);
@@ -101,7 +98,7 @@ export function createStatus(dependencies: StatusDependencies): () => Promise<re
     isUnprotected: boolean,
   ): Promise<ReadEndpoint> {
     const { endpointId, networkId, addresses } = state.endpoint;
-    const link = await dependencies.links.read(placeOf(state)).catch(() => undefined);
+    const link = await dependencies.links.read(placeOf(endpointId, state.joined)).catch(() => undefined);
     const isProtected = !hasKillswitch || !isUnprotected;
     const health: Health = isProtected ? healthOf(state, link, peers) : 'unprotected';
     const mtu = link?.mtu;
@@ -148,7 +145,7 @@ export function createStatus(dependencies: StatusDependencies): () => Promise<re
           ? Number.POSITIVE_INFINITY
           : Math.max(0, unixNow() - peer.lastHandshake.getTime()),
       );
-      if (silenceMs <= silentMs) {
+      if (silenceMs <= rejectAfterMs) {
         return 'ok';
       }
       if (peer.endpoint === undefined && hasName(peers.get(peer.publicKey))) {

@@ -6,7 +6,7 @@ import type { PeerChange } from '../wireguard/change.ts';
 import type { PeerEndpoint } from '../wireguard/device.ts';
 import { type PrivateKey, type PublicKey, publicKeyOf } from '../wireguard/key.ts';
 import type { Mark } from '../wireguard/link-alias.ts';
-import type { DeviceStatus, LinkStatus } from '../wireguard/status.ts';
+import { type DeviceStatus, type LinkStatus, rejectAfterMs } from '../wireguard/status.ts';
 import type { HubConfig } from './config.ts';
 import type { Firewall } from './firewall.ts';
 import { switchOnForwarding } from './forwarding.ts';
@@ -25,9 +25,6 @@ import {
 } from './peers.ts';
 import { allPeers, peerAt, readSources, type Sources, touchedAddresses } from './sources.ts';
 import type { HubState } from './state.ts';
-
-/** A peer without traffic shakes hands no more after so long: REJECT_AFTER_TIME of WireGuard's paper. */
-export const activeMs = 180_000;
 
 /** Peers that are changed in one go: what is made for them does not grow with the hub. */
 const chunkSize = 4096;
@@ -274,7 +271,7 @@ export function createHub(dependencies: HubDependencies): Hub {
   }
 
   async function rememberEndpoints({ peers }: LinkStatus): Promise<void> {
-    const since = Date.now() - activeMs;
+    const since = Date.now() - rejectAfterMs;
     const endpoints = new Map<PublicKey, PeerEndpoint>();
     for (const { publicKey, endpoint, lastHandshake } of peers) {
       if (endpoint !== undefined && lastHandshake !== undefined && lastHandshake.getTime() >= since) {

@@ -1,4 +1,4 @@
-import { formatPrefix, type Prefix } from '../wireguard/address.ts';
+import { type Prefix, samePrefixes } from '../wireguard/address.ts';
 import type { PeerChange } from '../wireguard/change.ts';
 import type { PresharedKey, PublicKey } from '../wireguard/key.ts';
 import type { PeerStatus } from '../wireguard/status.ts';
@@ -92,11 +92,6 @@ function peerChange(
     ...(present !== undefined && samePrefixes(allowedIps, present.allowedIps) ? {} : { allowedIps }),
   };
   return present !== undefined && Object.keys(change).length === 1 ? undefined : change;
-}
-
-function samePrefixes(some: readonly Prefix[], others: readonly Prefix[]): boolean {
-  const texts = new Set(some.map(formatPrefix));
-  return texts.size === others.length && others.every((prefix) => texts.has(formatPrefix(prefix)));
 }
 
 /** A peer that has an older key than the newest. */

@@ -1,8 +1,7 @@
 import { type Address, compareAddresses, plus, sameAddress } from '../wireguard/address.ts';
 import type { PublicKey } from '../wireguard/key.ts';
-import type { LinkStatus, PeerStatus } from '../wireguard/status.ts';
+import { type LinkStatus, type PeerStatus, rejectAfterMs } from '../wireguard/status.ts';
 import type { HubConfig } from './config.ts';
-import { activeMs } from './hub.ts';
 import { byPublicKey, holderOf, type MovedKeys, type PresentPeers, type WantedPeer } from './peers.ts';
 import type { Sources } from './sources.ts';
 
@@ -132,7 +131,7 @@ function holderKey({ keys }: WantedPeer, present: PresentPeers, moved: MovedKeys
 }
 
 export function isActiveAt(peer: PeerStatus | undefined, now: number): boolean {
-  return peer?.lastHandshake !== undefined && now - peer.lastHandshake.getTime() < activeMs;
+  return peer?.lastHandshake !== undefined && now - peer.lastHandshake.getTime() < rejectAfterMs;
 }
 
 /** Addresses as ranges: `192.168.5.2-192.168.5.9`. */

@@ -3,8 +3,6 @@
  * (https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format).
  */
 
-export const contentType = 'text/plain; version=0.0.4; charset=utf-8';
-
 export type Labels = Readonly<Record<string, string>>;
 
 export interface Sample {

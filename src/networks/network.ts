@@ -9,7 +9,13 @@ import {
   parsePrefix,
 } from '../wireguard/address.ts';
 import { ipv6PrefixOf, isUnicast, refuseOverlap } from './ipv6.ts';
-import { decodeNetworkOptions, type NetworkOptions, optionPrefix, ourOptions } from './options.ts';
+import {
+  decodeNetworkOptions,
+  type NetworkOptions,
+  optionPrefix,
+  ourOptions,
+  withPrefix,
+} from './options.ts';
 
 /** What is kept of a network: enough to decode it again, since CreateNetwork is never replayed. */
 export interface NetworkRecord {
@@ -70,9 +76,7 @@ export function recordOf({ NetworkID, Options, IPv4Data, IPv6Data }: CreateNetwo
 /** @throws Error that says what the user must change */
 export function networkOf(record: NetworkRecord): Network {
   const { networkId, internal } = record;
-  const options = decodeNetworkOptions(
-    Object.fromEntries(Object.entries(record.options).map(([name, value]) => [optionPrefix + name, value])),
-  );
+  const options = decodeNetworkOptions(withPrefix(record.options));
   if (internal && options.allowedips !== undefined) {
     throw new Error(
       `option ${optionPrefix}allowedips does not go with --internal, which allows the subnet alone; leave one out`,

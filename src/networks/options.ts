@@ -74,7 +74,7 @@ const defaultKeepalive = 25;
 export const defaultMtu = 1420;
 
 const schema = v.strictObject({
-  peer: v.optional(
+  peer: v.exactOptional(
     v.pipe(
       v.string('expected host:port, the hub’s address and UDP port'),
       parsed(
@@ -83,59 +83,59 @@ const schema = v.strictObject({
       ),
     ),
   ),
-  peerkey: v.optional(
+  peerkey: v.exactOptional(
     v.pipe(
       v.string('expected the hub’s public key'),
       parsed(parsePublicKey, 'expected a public key, 32 bytes in base64, as `wg pubkey` prints it'),
     ),
   ),
-  hublink: v.optional(
+  hublink: v.exactOptional(
     v.pipe(
       v.string(),
       v.regex(/^[A-Za-z0-9_=+.-]{1,15}$/, 'expected the name of a WireGuard link of this host, such as wg0'),
     ),
   ),
-  seed: v.optional(v.pipe(v.string(), parsed(parseSeed, 'expected base64 of at least one byte'))),
-  seedfile: v.optional(secretFile('the seed in base64', 'app.seed')),
-  additional: v.optional(v.pipe(v.string(), parsed(decodeBase64, 'expected base64'))),
-  additionalfile: v.optional(
+  seed: v.exactOptional(v.pipe(v.string(), parsed(parseSeed, 'expected base64 of at least one byte'))),
+  seedfile: v.exactOptional(secretFile('the seed in base64', 'app.seed')),
+  additional: v.exactOptional(v.pipe(v.string(), parsed(decodeBase64, 'expected base64'))),
+  additionalfile: v.exactOptional(
     secretFile('a value in base64 on each line, the newest first', 'app.additional'),
   ),
-  presharedkey: v.optional(
+  presharedkey: v.exactOptional(
     v.literal(
       'derived',
       `expected derived; the key itself goes into a file, by ${optionPrefix}presharedkeyfile`,
     ),
   ),
-  presharedkeyfile: v.optional(presharedkeyfile),
+  presharedkeyfile: v.exactOptional(presharedkeyfile),
   derivation: v.optional(
     v.picklist(derivationNames, `expected one of ${derivationNames.join(', ')}`),
     defaultDerivation,
   ),
-  keepalive: v.optional(keepalive),
-  mtu: v.optional(mtu),
-  allowedips: v.optional(
+  keepalive: v.exactOptional(keepalive),
+  mtu: v.exactOptional(mtu),
+  allowedips: v.exactOptional(
     v.pipe(
       v.string(),
       parsed(parsePrefixes, 'expected CIDR prefixes separated by commas, such as 10.0.0.0/8,192.168.5.0/24'),
     ),
   ),
-  exclude: v.optional(
+  exclude: v.exactOptional(
     v.pipe(
       v.string(),
       parsed(parsePrefixes, 'expected CIDR prefixes separated by commas, such as 192.168.0.0/16,fd00::/8'),
     ),
   ),
-  conffile: v.optional(secretFile('a configuration for wg-quick', 'provider.conf')),
-  ipv6: v.optional(v.pipe(v.string(), parsed(parseIpv6Prefix, ipv6PrefixExpectation))),
+  conffile: v.exactOptional(secretFile('a configuration for wg-quick', 'provider.conf')),
+  ipv6: v.exactOptional(v.pipe(v.string(), parsed(parseIpv6Prefix, ipv6PrefixExpectation))),
   killswitch: v.optional(v.picklist(killswitches, `expected one of ${killswitches.join(', ')}`), 'on'),
 });
 
 const endpointSchema = v.strictObject({
-  privatekeyfile: v.optional(secretFile('a private key, as `wg genkey` prints it', 'app.key')),
-  presharedkeyfile: v.optional(presharedkeyfile),
-  keepalive: v.optional(keepalive),
-  mtu: v.optional(mtu),
+  privatekeyfile: v.exactOptional(secretFile('a private key, as `wg genkey` prints it', 'app.key')),
+  presharedkeyfile: v.exactOptional(presharedkeyfile),
+  keepalive: v.exactOptional(keepalive),
+  mtu: v.exactOptional(mtu),
 });
 
 /** What a configuration file says instead. */
@@ -183,26 +183,13 @@ export function decodeNetworkOptions(options: Readonly<Record<string, unknown>>)
       );
     }
   }
-  const {
-    peer,
-    peerkey,
-    hublink,
-    conffile,
-    seed,
-    seedfile,
-    additional,
-    additionalfile,
-    presharedkey,
-    presharedkeyfile,
-    keepalive = conffile === undefined ? defaultKeepalive : undefined,
-    mtu = conffile === undefined ? defaultMtu : undefined,
-    allowedips,
-    exclude,
-    ipv6,
-    ...rest
-  } = decode(schema, ours, `option ${optionPrefix.slice(0, -1)}`);
+  const { seed, seedfile, additional, additionalfile, presharedkey, presharedkeyfile, ...rest } = decode(
+    schema,
+    ours,
+    `option ${optionPrefix.slice(0, -1)}`,
+  );
   const aSeed = seed ?? seedfile;
-  if (aSeed === undefined && conffile === undefined) {
+  if (aSeed === undefined && rest.conffile === undefined) {
     throw new Error(
       `option ${optionPrefix}seed is missing: give it, or ${optionPrefix}seedfile; expected one of the two`,
     );
@@ -212,19 +199,12 @@ export function decodeNetworkOptions(options: Readonly<Record<string, unknown>>)
   refuseBoth(ours, 'presharedkey', 'presharedkeyfile');
   const presharedKey = presharedkey ?? presharedkeyfile;
   return {
+    ...(rest.hublink !== undefined && unknownHub),
+    ...(rest.conffile === undefined && { keepalive: defaultKeepalive, mtu: defaultMtu }),
     ...rest,
-    ...(hublink === undefined ? {} : { hublink, ...unknownHub }),
-    ...(peer === undefined ? {} : { peer }),
-    ...(peerkey === undefined ? {} : { peerkey }),
-    ...(conffile === undefined ? {} : { conffile }),
-    ...(aSeed === undefined ? {} : { seed: aSeed }),
-    ...(keepalive === undefined ? {} : { keepalive }),
-    ...(mtu === undefined ? {} : { mtu }),
+    ...(aSeed !== undefined && { seed: aSeed }),
     additional: additional ?? additionalfile ?? defaultAdditionalBytes,
-    ...(presharedKey === undefined ? {} : { presharedKey }),
-    ...(allowedips === undefined ? {} : { allowedips }),
-    ...(exclude === undefined ? {} : { exclude }),
-    ...(ipv6 === undefined ? {} : { ipv6 }),
+    ...(presharedKey !== undefined && { presharedKey }),
   };
 }
 
@@ -243,7 +223,7 @@ export function decodeEndpointOptions(options: Readonly<Record<string, unknown>>
     }
   }
   refuseUnknown(ours, Object.keys(endpointSchema.entries));
-  return decode(endpointSchema, ours, `option ${optionPrefix.slice(0, -1)}`) as EndpointOptions;
+  return decode(endpointSchema, ours, `option ${optionPrefix.slice(0, -1)}`);
 }
 
 function refuseUnknown(ours: Readonly<Record<string, unknown>>, names: readonly string[]): void {
@@ -274,6 +254,11 @@ export function ourOptions(options: Readonly<Record<string, unknown>>): [name: s
       }
       return [name.slice(optionPrefix.length), value];
     });
+}
+
+/** The options of a record, by their whole names again. */
+export function withPrefix(options: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(options).map(([name, value]) => [optionPrefix + name, value]));
 }
 
 /** A step for the path of a file that holds something secret, or something that a secret goes with. */

@@ -1,4 +1,4 @@
-import { type Prefix, prefixOf } from '../wireguard/address.ts';
+import { everything, type Prefix } from '../wireguard/address.ts';
 import { coverage, coverFamily } from '../wireguard/coverage.ts';
 import type { Network } from './network.ts';
 import { allowedIpsOf, peersOf, type TunnelSecrets } from './tunnel.ts';
@@ -16,7 +16,6 @@ export interface Scope {
 }
 
 const families: readonly Family[] = ['ipv4', 'ipv6'];
-const everything = ['0.0.0.0/0', '::/0'].map(prefixOf);
 
 export function scopeOf(network: Network, secrets: Pick<TunnelSecrets, 'configuration'>): Scope {
   const {

@@ -1,5 +1,5 @@
 import { derivePresharedKey, derivePrivateKey, type KeyScheme } from '../keys/derivation.ts';
-import { type Address, covers, masked, type Prefix, prefixOf } from '../wireguard/address.ts';
+import { type Address, covers, everything, masked, type Prefix, prefixOf } from '../wireguard/address.ts';
 import type { WgQuickFile } from '../wireguard/config/wg-quick-reader.ts';
 import type { Device } from '../wireguard/device.ts';
 import type { HostPort } from '../wireguard/host-port.ts';
@@ -48,8 +48,6 @@ export interface TunnelSecrets {
 
 /** Made-up gateways of a container that has no subnet: link-local, and the link has no neighbours to ask. */
 const onLink = { ipv4: prefixOf('169.254.1.1/32').address, ipv6: prefixOf('fe80::1/128').address };
-
-const everything = [prefixOf('0.0.0.0/0'), prefixOf('::/0')];
 
 /**
  * The tunnel of an endpoint.

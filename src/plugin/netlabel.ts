@@ -1,6 +1,5 @@
 /** libnetwork's labels, with their names in moby's daemon/libnetwork/netlabel; the keys of a request's Options. */
 export const GenericData = 'com.docker.network.generic';
-export const EnableIPv4 = 'com.docker.network.enable_ipv4';
 export const EnableIPv6 = 'com.docker.network.enable_ipv6';
 export const Internal = 'com.docker.network.internal';
 /** What `docker run -p` asks of an endpoint. */

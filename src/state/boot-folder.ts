@@ -1,6 +1,15 @@
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { failure, makeStateFolder, namesIn, textOf, unlinkIfThere } from './files.ts';
+import {
+  failure,
+  makeStateFolder,
+  namesIn,
+  readStateFiles,
+  type StateFile,
+  textOf,
+  unlinkIfThere,
+} from './files.ts';
+import { type Stage, stageSuffixes, stages } from './records.ts';
 
 /**
  * Records of this boot of the machine. They outlive this process and not a power cut, as links and containers do: so
@@ -51,4 +60,23 @@ export async function openBootFolder(path: string): Promise<BootFolder> {
       });
     },
   };
+}
+
+/** @throws StateError */
+export async function readStages(path: string): Promise<Record<Stage, StateFile[]>> {
+  const files: Record<Stage, StateFile[]> = { leaving: [], marked: [], begun: [] };
+  for (const stage of stages) {
+    files[stage] = await readStateFiles(path, stageSuffixes[stage]);
+  }
+  return files;
+}
+
+/** A random(4) UUID, as the folder of a boot is called. */
+const bootIdPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** What other boots have left means nothing any more, and goes unread. */
+export async function removeFoldersOfBoots(path: string, except?: string): Promise<void> {
+  for (const name of (await namesIn(path)).filter((other) => other !== except && bootIdPattern.test(other))) {
+    await rm(join(path, name), { recursive: true });
+  }
 }

@@ -1,7 +1,8 @@
-import { rename, rm, rmdir, unlink } from 'node:fs/promises';
+import { rename, rmdir, unlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { readStages, removeFoldersOfBoots } from './boot-folder.ts';
 import { namesIn, readStateFiles, type StateFile } from './files.ts';
-import { type Stage, stageSuffixes, stages } from './records.ts';
+import { type Stage, stages } from './records.ts';
 
 /**
  * What wgdriver 0.1 kept in `endpoints/ID.json`, each with its boot inside, and in `joined/BOOT/ID.json`, and what
@@ -23,15 +24,6 @@ export async function readLayout01(folder: string, bootId: string): Promise<Layo
     }),
     joined: await readStages(join(folder, 'joined', bootId)),
   };
-}
-
-/** @throws StateError */
-export async function readStages(path: string): Promise<Record<Stage, StateFile[]>> {
-  const files: Record<Stage, StateFile[]> = { leaving: [], marked: [], begun: [] };
-  for (const stage of stages) {
-    files[stage] = await readStateFiles(path, stageSuffixes[stage]);
-  }
-  return files;
 }
 
 /**
@@ -57,16 +49,6 @@ export async function leaveLayout01(
   for (const name of ['endpoints', 'joined']) {
     // What was set aside stays where it is.
     await rmdir(join(folder, name)).catch(() => {});
-  }
-}
-
-/** A random(4) UUID, as the folder of a boot is called. */
-const bootIdPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
-/** What other boots have left means nothing any more, and goes unread. */
-export async function removeFoldersOfBoots(path: string, except?: string): Promise<void> {
-  for (const name of (await namesIn(path)).filter((other) => other !== except && bootIdPattern.test(other))) {
-    await rm(join(path, name), { recursive: true });
   }
 }
 

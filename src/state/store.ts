@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import type { Log } from '../log.ts';
 import { type Network, networkOf } from '../networks/network.ts';
 import type { Address } from '../wireguard/address.ts';
-import { openBootFolder } from './boot-folder.ts';
-import { openDurableFolder } from './durable-folder.ts';
+import { openBootFolder, readStages, removeFoldersOfBoots } from './boot-folder.ts';
+import { openDurableFolder, suffix } from './durable-folder.ts';
 import { StateError } from './error.ts';
 import { readStateFiles, type StateFile, setAside } from './files.ts';
-import { leaveLayout01, readLayout01, readStages, removeFoldersOfBoots } from './layout-0.1.ts';
+import { leaveLayout01, readLayout01 } from './layout-0.1.ts';
 import { currentVersion, type RecordKind, versionIn } from './migrations.ts';
 import {
   decodeEndpoint,
@@ -55,8 +55,6 @@ export interface Store {
   beginRemoval(endpointId: string): Promise<void>;
   removeJoined(endpointId: string): Promise<void>;
 }
-
-const suffix = '.json';
 
 /**
  * Opens the state in a folder, which this process must hold (lockState). What makes no sense is set aside

@@ -87,16 +87,25 @@ function maskedBytes(address: Address, length: number): number[] {
 
 /** Do the prefixes hold every address of IPv4, or every one of IPv6? In two halves, too. */
 export function coverEverything(prefixes: readonly Prefix[]): boolean {
-  return everything.some(([whole, ...halves]) => {
+  return wholes.some(([whole, ...halves]) => {
     const isCovered = (part: Prefix) => prefixes.some((prefix) => covers(prefix, part));
     return isCovered(whole) || halves.every(isCovered);
   });
 }
 
-const everything = [
+const wholes = [
   ['0.0.0.0/0', '0.0.0.0/1', '128.0.0.0/1'],
   ['::/0', '::/1', '8000::/1'],
 ].map((texts) => texts.map(prefixOf) as [Prefix, Prefix, Prefix]);
+
+/** All addresses of both families. */
+export const everything: readonly Prefix[] = [prefixOf('0.0.0.0/0'), prefixOf('::/0')];
+
+/** Are they the same prefixes, in whatever order? */
+export function samePrefixes(some: readonly Prefix[], others: readonly Prefix[]): boolean {
+  const texts = new Set(some.map(formatPrefix));
+  return texts.size === others.length && others.every((prefix) => texts.has(formatPrefix(prefix)));
+}
 
 /** Parses what a programmer wrote. @throws RangeError if it is no prefix */
 export function prefixOf(text: string): Prefix {

@@ -35,3 +35,6 @@ export interface LinkStatus extends DeviceStatus {
   /** Undefined if a userspace link has lost its mark, as a container's root may have it: nothing else tells. */
   readonly mtu: number | undefined;
 }
+
+/** linux/drivers/net/wireguard/messages.h: REJECT_AFTER_TIME, after which a session is over. */
+export const rejectAfterMs = 180_000;
