@@ -7,13 +7,13 @@ export const logOptions = {
     type: 'string',
     default: 'info',
     valueHint: logLevels.join('|'),
-    description: 'What is logged',
+    description: 'How much to log',
   },
   'log-format': {
     type: 'string',
     default: 'text',
     valueHint: logFormats.join('|'),
-    description: 'How it is logged',
+    description: 'How to write the log',
   },
 } as const;
 

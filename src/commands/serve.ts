@@ -78,11 +78,12 @@ export default strictCommand({
     metrics: {
       type: 'string',
       valueHint: 'ADDRESS:PORT|unix:PATH',
-      description: 'Serve metrics for Prometheus there too, such as 127.0.0.1:9586',
+      description: 'Also serve Prometheus metrics there, for example on 127.0.0.1:9586',
     },
     'metrics-public': {
       type: 'boolean',
-      description: 'Let --metrics be an address that others reach; they see the names of containers',
+      description:
+        'Allow a --metrics address that other hosts can reach; it shows them the names of containers',
     },
     ...logOptions,
     'log-level': { ...logOptions['log-level'], default: setting('log-level', 'info') },
@@ -255,7 +256,10 @@ async function openState(
 async function makeUpFor({ endpoints, networks }: RefusedRemovals, driver: Driver, log: Log): Promise<void> {
   const attempt = (fields: Fields, removal: Promise<void>) =>
     removal.catch((error) => {
-      log.warn('a removal that was refused could not be made up for', { ...fields, cause: String(error) });
+      log.warn('a removal that was refused during the start failed again', {
+        ...fields,
+        cause: String(error),
+      });
     });
   await Promise.all(
     endpoints.map((request) => attempt({ endpoint: request.EndpointID }, driver.deleteEndpoint(request))),

@@ -286,7 +286,7 @@ export function createDriver({
       if (configuration?.privateKey !== undefined && publicKeyOf(configuration.privateKey) === publicKey) {
         throw new Error(
           `configuration file ${network.options.conffile?.file}: network ${other.networkId} on this host has the same ` +
-            'PrivateKey, and the peer would answer now the one, now the other; remove that network, or use another file',
+            'PrivateKey, and two containers with one key cut each other off; remove that network, or use another file',
         );
       }
     }
@@ -303,7 +303,7 @@ export function createDriver({
       refuseUnfit(network, configuration);
       if (request.Interface?.Address || request.Interface?.AddressIPv6) {
         throw new Error(
-          'the network’s configuration file says the container’s address: start it without --ip and --ip6',
+          'the network’s configuration file sets the container’s address: start the container without --ip and --ip6',
         );
       }
       return { given: [], answered: addressesOfFile(network, configuration) };
@@ -323,8 +323,8 @@ export function createDriver({
     );
     if (addresses.length === 0) {
       throw new Error(
-        `configuration file ${options.conffile?.file}: it has IPv6 addresses alone, and this kernel has no IPv6: ` +
-          'add an IPv4 Address, or boot it without ipv6.disable=1',
+        `configuration file ${options.conffile?.file}: it has only IPv6 addresses, and this kernel has no IPv6: ` +
+          'add an IPv4 Address, or boot this host without ipv6.disable=1',
       );
     }
     return addresses;
@@ -345,7 +345,7 @@ export function createDriver({
   function refuseIpv6Of({ options: { ipv6 }, subnets }: Network): void {
     if (!hasIpv6 && subnets.length > 0 && subnets.every(({ pool }) => pool.address.kind() === 'ipv6')) {
       throw new Error(
-        'this kernel has no IPv6, so a network of IPv6 alone is of no use: boot it without ipv6.disable=1',
+        'this kernel has no IPv6, so a network with only IPv6 cannot work: boot this host without ipv6.disable=1',
       );
     }
     if (ipv6 !== undefined) {

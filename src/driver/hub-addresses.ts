@@ -25,8 +25,8 @@ export interface FollowDependencies {
 }
 
 /**
- * Keeps links in touch with their hubs: WireGuard itself looks no names up, and tries an endpoint for ever that it was
- * given once. None of these rejects.
+ * Keeps links in touch with their hubs. WireGuard itself never looks a name up, and keeps trying the endpoint that it was
+ * given. None of these rejects.
  */
 export interface Follow {
   /** Gives endpoints to the links that have none, as soon as their names resolve; every 5 s. */
@@ -202,7 +202,7 @@ export function createFollow({
     const [old, ...olds] = followed.get(host) ?? [];
     followed.set(host, addresses);
     const [address, ...others] = addresses;
-    // Of several, DNS gives now these and now those first: whatever works is left alone.
+    // DNS rotates the order of several addresses, so another first one means nothing.
     const isOne = old !== undefined && olds.length === 0 && address !== undefined && others.length === 0;
     if (!isOne || sameAddress(old, address)) {
       return;

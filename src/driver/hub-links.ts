@@ -87,7 +87,7 @@ export function createHubLinks({ links, log, addressesOf = hostAddresses }: HubL
       const { publicKey: peerkey, listenPort: port } = await hubOf(hublink);
       if (peerkey === undefined || port === 0) {
         throw new Error(
-          `${option(hublink)}: the link has no private key or no port yet; set both, and set it up`,
+          `${option(hublink)}: the link has no private key or no port yet; set both, and bring the link up`,
         );
       }
       const own = addressesOf(hublink);

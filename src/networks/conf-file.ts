@@ -59,17 +59,15 @@ export function unheeded(network: Network, configuration: WgQuickFile): string[]
     ? addresses.filter((address) => !containerAddresses(configuration).includes(address)).map(formatPrefix)
     : addresses.map(formatPrefix);
   return [
-    ...(ignored.length > 0 ? [`${ignored.join(', ')} of the configuration file are never obeyed`] : []),
+    ...(ignored.length > 0 ? [`the driver ignores ${ignored.join(', ')} of the configuration file`] : []),
     ...(notGiven.length > 0
       ? [
           `no container gets ${notGiven.join(', ')} of the configuration file: ` +
-            (network.isOnePeer
-              ? 'the engine takes one address of each family'
-              : 'the engine gives addresses'),
+            (network.isOnePeer ? 'the engine takes one address per family' : 'the engine assigns addresses'),
         ]
       : []),
     ...(!network.isOnePeer && listenPort !== undefined
-      ? ['ListenPort of the configuration file is passed over: each container has a port of its own']
+      ? ['the driver ignores ListenPort of the configuration file: each container has a port of its own']
       : []),
   ];
 }

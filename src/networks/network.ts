@@ -58,8 +58,8 @@ export function recordOf({ NetworkID, Options, IPv4Data, IPv6Data }: CreateNetwo
   if (hasIPv4 && (Options[EnableIPv6] === true || (IPv6Data ?? []).length > 0)) {
     throw new Error(
       `create the network without --ipv6 (compose: enable_ipv6) and with -o ${optionPrefix}ipv6=PREFIX, such as ` +
-        'fd12:3456:789a::/64: of what the engine gives, the hub could not tell which IPv6 address belongs to which ' +
-        'IPv4 address; the driver makes the one from the other',
+        'fd12:3456:789a::/64: the driver then makes each container’s IPv6 address from its IPv4 address, so that the ' +
+        'hub knows which two belong together',
     );
   }
   return {

@@ -377,7 +377,7 @@ test('the container of a configuration file, on a kernel without IPv6: its IPv4 
     });
 
     await writeConffile(host, 'Address = fd00::2/128');
-    const refused = /configuration file app\.conf: it has IPv6 addresses alone, and this kernel has no IPv6/;
+    const refused = /configuration file app\.conf: it has only IPv6 addresses, and this kernel has no IPv6/;
     assertErr(await host.call('NetworkDriver.CreateNetwork', onePeer('n2')), refused);
     const another = { ...body, EndpointID: 'e2' };
     assertErr(await host.call('NetworkDriver.CreateEndpoint', another), refused);

@@ -121,7 +121,7 @@ for (const suite of suites) {
         const refused = await guest.exec(
           'wgdriver service install; echo $?; wgdriver service uninstall; echo $?',
         );
-        assert.match(refused.output, /(wgdriver: .*wgdriver\.service is not of wgdriver’s making.*\n1\n){2}/);
+        assert.match(refused.output, /(wgdriver: .*wgdriver\.service was not written by wgdriver.*\n1\n){2}/);
         assert.equal(await sh(guest, 'cat /etc/systemd/system/wgdriver.service'), '[Service]');
       },
     );

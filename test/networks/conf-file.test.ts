@@ -95,16 +95,16 @@ test('without a private key it gives the peers, and the seed the key of each add
 test('what is not done with a file has words', () => {
   const text = own('Address = 10.3.0.2/24\nPostUp = x\nSaveConfig = true\nListenPort = 7\n');
   assert.deepEqual(unheeded(onePeer(), readWgQuick(text + peer())), [
-    'PostUp, SaveConfig of the configuration file are never obeyed',
-    'no container gets 10.3.0.2/24 of the configuration file: the engine takes one address of each family',
+    'the driver ignores PostUp, SaveConfig of the configuration file',
+    'no container gets 10.3.0.2/24 of the configuration file: the engine takes one address per family',
   ]);
   assert.deepEqual(containerAddresses(readWgQuick(text)).map(formatPrefix), ['10.2.0.2/32', 'fd00::2/128']);
   const [addresses, port] = unheeded(
     derived(),
     readWgQuick(`[Interface]\nAddress = 10.3.0.2/24\nListenPort = 7\n${peer()}`),
   );
-  assert.match(addresses ?? '', /no container gets 10\.3\.0\.2\/24 .*: the engine gives addresses/);
-  assert.match(port ?? '', /ListenPort .* passed over/);
+  assert.match(addresses ?? '', /no container gets 10\.3\.0\.2\/24 .*: the engine assigns addresses/);
+  assert.match(port ?? '', /ignores ListenPort of the configuration file/);
   assert.deepEqual(unheeded(onePeer(), readWgQuick(own() + peer())), []);
 });
 
