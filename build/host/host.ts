@@ -22,7 +22,7 @@ export interface Host {
   enter(container: string, file: string, ...args: readonly string[]): Promise<string>;
   /** What `wg show LINK FIELD` says of a container's link, the first that the engine counted. */
   wgShow(container: string, field: string): Promise<string>;
-  /** Sends pings from a container until one is answered. @throws Error if none is in 15 s */
+  /** Sends pings from a container until one is answered. @throws Error if none of 15 is */
   ping(container: string, address: string): Promise<void>;
   /** Removes every container and network. */
   clear(): Promise<void>;
@@ -150,6 +150,9 @@ export async function startHost(...engineArgs: readonly string[]): Promise<Host>
   return host;
 }
 
-/** A handshake may take a retry, and a userspace implementation looks once a second whether its link is up. */
+/**
+ * A handshake may take a retry, and a userspace implementation looks once a second whether its link is up. Without a
+ * route, which the kill switch makes a moment after the link has come, ping fails at once.
+ */
 export const pingUntilAnswered =
-  'i=0; until ping -c 1 -W 1 "$1"; do i=$((i + 1)); [ "$i" -lt 15 ] || exit 1; done';
+  'i=0; until ping -c 1 -W 1 "$1"; do i=$((i + 1)); [ "$i" -lt 15 ] || exit 1; sleep 1; done';
