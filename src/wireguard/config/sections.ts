@@ -68,6 +68,9 @@ export function sectionsOf(text: string): Section[] {
 
 /** The key of an entry for an error; undefined if the line looks as if a part of a secret stood there. */
 export function entryName({ key, value }: Entry): string | undefined {
-  // A key in base64 is longer than this, and the end of one that is broken over lines has nothing behind its `=`.
-  return /^[A-Za-z][A-Za-z0-9]{0,29}$/.test(key) && value.replaceAll('=', '') !== '' ? key : undefined;
+  // A key in base64 that is broken over lines has a beginning that ends the line before, and an end with nothing behind
+  // its `=`. Where its last characters are garbled too, they are hardly words.
+  const isWords =
+    /^(?:[A-Za-z][A-Za-z0-9]{0,6}|[A-Z]?[a-z]+(?:[A-Z][a-z]+)*[0-9]?)$/.test(key) && key.length <= 30;
+  return isWords && value.replaceAll('=', '') !== '' ? key : undefined;
 }
