@@ -54,8 +54,6 @@ async function build(folder: string): Promise<void> {
     await command([
       // What make has started ends with it when this process is killed.
       ...['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'],
-      // A session of its own, so that the kernel's autogroup gives it less of the processors than tests.
-      ...['setsid', '--wait', 'sh', '-c', 'echo 5 >/proc/self/autogroup 2>/dev/null; exec "$@"', 'sh'],
       'sh',
       new URL('kernel/build.sh', import.meta.url).pathname,
       file,
