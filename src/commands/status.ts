@@ -167,12 +167,15 @@ function cellsOf(endpoint: NamedStatus, unixNow: number): string[] {
     bytesOf(hubs.reduce((sum, { sentBytes }) => sum + sentBytes, 0)),
     mtu === undefined ? '-' : String(mtu),
     killswitch,
-    hubs
-      .map(({ name, endpoint: inUse }) =>
-        inUse === undefined || inUse === name ? name : `${name} (${inUse})`,
-      )
-      .join(', '),
+    hubs.map(hubText).join(', '),
   ];
+}
+
+/** A hub that is a link of this host has no name, and one that has not been resolved no endpoint. */
+function hubText({ name, endpoint }: NamedStatus['hubs'][number]): string {
+  return name === '' || endpoint === undefined || endpoint === name
+    ? name || endpoint || '-'
+    : `${name} (${endpoint})`;
 }
 
 function ageOf(seconds: number): string {

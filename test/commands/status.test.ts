@@ -58,6 +58,13 @@ test('a line for each container, by names where the engine knows them, sorted an
   assert.deepEqual([lines.length, code], [3, 0]);
 });
 
+test('a hub that has no name, as a link of this host, is told by its endpoint', async (t) => {
+  const hub = { name: '', publicKey: 'K', receivedBytes: 0, sentBytes: 0 };
+  const hubs = [{ ...hub, endpoint: '127.0.0.1:51820' }, hub, { ...hub, name: 'hub.example:51820' }];
+  const { stdout } = await status(t, { ready: true, endpoints: [endpoint('a', { hubs })] });
+  assert.match(stdout, / up +127\.0\.0\.1:51820, -, hub\.example:51820\n$/);
+});
+
 test('--json has the same, and exit status 1 says that something is not well', async (t) => {
   const silent = {
     ready: true,
