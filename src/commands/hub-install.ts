@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { readHubConfig } from '../hub/files.ts';
-import { installService } from '../service/service.ts';
-import { hubUnit, hubUnitText } from '../service/units.ts';
+import { installUnits } from '../service/service.ts';
+import { hubUnit, hubUnits } from '../service/units.ts';
 import { strictCommand } from './command.ts';
 import { hubOptions, requireRootFor } from './hub-options.ts';
 import { ownCommand } from './own-command.ts';
@@ -20,7 +20,7 @@ export default strictCommand({
       );
     }
     await readHubConfig(file);
-    await installService(hubUnit, hubUnitText(ownCommand(), file));
+    await installUnits(hubUnits(ownCommand(), file));
     process.stdout.write(
       `${hubUnit} now runs the hub of ${file}.\n` +
         'It loads changes of the file within seconds; `wgdriver hub status` shows the peers.\n',

@@ -1,4 +1,4 @@
-import { uninstallService } from '../service/service.ts';
+import { uninstallUnits } from '../service/service.ts';
 import { hubUnit } from '../service/units.ts';
 import { strictCommand } from './command.ts';
 import { requireRootFor } from './hub-options.ts';
@@ -9,7 +9,7 @@ export default strictCommand({
   maxPositionals: 0,
   async run() {
     requireRootFor('uninstall');
-    await uninstallService(hubUnit);
+    await uninstallUnits([hubUnit]);
     process.stdout.write('The hub’s unit is removed; `wgdriver hub down` deletes its link and rules.\n');
   },
 });

@@ -1,6 +1,6 @@
 import { isServed } from '../plugin/socket.ts';
 import { installedOf, installUnits, uninstallUnits } from '../service/service.ts';
-import { unitFiles } from '../service/units.ts';
+import { driverUnits } from '../service/units.ts';
 import { commandGroup, strictCommand } from './command.ts';
 import { ownCommand } from './own-command.ts';
 import { pluginOptions, pluginSocketOf } from './plugin-options.ts';
@@ -14,7 +14,7 @@ const install = strictCommand({
   async run(args) {
     const socket = pluginSocketOf(args);
     requireRoot('install');
-    const units = unitFiles(ownCommand(), args.name);
+    const units = driverUnits(ownCommand(), args.name);
     const installed = (await installedOf([...units.keys()])).get('wgdriver.socket')?.split('\n') ?? [];
     // systemd would take the socket away from whoever has it, and say nothing.
     if (!installed.includes(`ListenStream=${socket}`) && (await isServed(socket))) {
@@ -35,7 +35,7 @@ const uninstall = strictCommand({
   async run(args) {
     pluginSocketOf(args);
     requireRoot('uninstall');
-    await uninstallUnits([...unitFiles(ownCommand(), args.name).keys()].reverse());
+    await uninstallUnits([...driverUnits(ownCommand(), args.name).keys()].reverse());
     process.stdout.write(
       'The driver is stopped and removed; tunnels and /var/lib/wgdriver are as they were.\n',
     );

@@ -25,11 +25,13 @@ export async function installUnits(units: ReadonlyMap<string, string>): Promise<
     await writeFile(join(unitFolder, name), text, { mode: 0o644 });
   }
   await systemctl('daemon-reload');
-  await systemctl('enable', '--quiet', ...enabledUnits);
+  const enabled = enabledUnits.filter((name) => units.has(name));
+  await systemctl('enable', '--quiet', ...enabled);
   // One that systemd has given up could not be started; one that it does not know is an error.
-  await systemctl('reset-failed', 'wgdriver.service').catch(() => {});
-  await systemctl('start', 'wgdriver.socket');
-  await systemctl('restart', 'wgdriver.service');
+  await systemctl('reset-failed', ...enabled.filter((name) => name.endsWith('.service'))).catch(() => {});
+  for (const name of enabled) {
+    await systemctl(name.endsWith('.socket') ? 'start' : 'restart', name);
+  }
 }
 
 /** Stops and removes units. What is not there counts as removed. @throws Error as above */
@@ -39,24 +41,6 @@ export async function uninstallUnits(names: readonly string[]): Promise<void> {
     await systemctl('disable', '--quiet', ...enabledUnits.filter((name) => installed.has(name)));
     await systemctl('stop', ...startable(installed));
     await Promise.all([...installed.keys()].map((name) => rm(join(unitFolder, name))));
-    await systemctl('daemon-reload');
-  }
-}
-
-/** Installs, or replaces, one service and starts it, now and at each boot. @throws Error as above */
-export async function installService(name: string, text: string): Promise<void> {
-  await installedOf([name]);
-  await writeFile(join(unitFolder, name), text, { mode: 0o644 });
-  await systemctl('daemon-reload');
-  await systemctl('enable', '--quiet', name);
-  await systemctl('restart', name);
-}
-
-/** Stops and removes one service; if it is not there, nothing happens. @throws Error as above */
-export async function uninstallService(name: string): Promise<void> {
-  if ((await installedOf([name])).size > 0) {
-    await systemctl('disable', '--quiet', '--now', name);
-    await rm(join(unitFolder, name));
     await systemctl('daemon-reload');
   }
 }

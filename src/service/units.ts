@@ -7,8 +7,10 @@ import unavailableSocket from '../../build/systemd/wgdriver-unavailable.socket';
 /** The first words of each unit file that wgdriver writes, and of nobody else's. */
 export const unitMark = '# Written by `wgdriver ';
 
-/** The units that start at each boot; the others follow when the driver cannot start. */
-export const enabledUnits: readonly string[] = ['wgdriver.socket', 'wgdriver.service'];
+export const hubUnit = 'wgdriver-hub.service';
+
+/** The units that start at each boot, in this order; the others follow when the driver cannot start. */
+export const enabledUnits: readonly string[] = ['wgdriver.socket', 'wgdriver.service', hubUnit];
 
 /**
  * The unit files of the driver, by name.
@@ -16,7 +18,7 @@ export const enabledUnits: readonly string[] = ['wgdriver.socket', 'wgdriver.ser
  * @param command what starts wgdriver, a word each
  * @param name the driver's
  */
-export function unitFiles(command: readonly string[], name: string): ReadonlyMap<string, string> {
+export function driverUnits(command: readonly string[], name: string): ReadonlyMap<string, string> {
   const fill = (text: string) =>
     text.replaceAll('@WGDRIVER@', () => command.map(quoted).join(' ')).replaceAll('@NAME@', () => name);
   return new Map([
@@ -27,18 +29,17 @@ export function unitFiles(command: readonly string[], name: string): ReadonlyMap
   ]);
 }
 
-export const hubUnit = 'wgdriver-hub.service';
-
 /**
- * The text of the unit file of a hub.
+ * The unit file of a hub, by name.
  *
  * @param command what starts wgdriver, a word each
  * @param config the path of hub.yaml
  */
-export function hubUnitText(command: readonly string[], config: string): string {
-  return hubService
+export function hubUnits(command: readonly string[], config: string): ReadonlyMap<string, string> {
+  const text = hubService
     .replaceAll('@WGDRIVER@', () => command.map(quoted).join(' '))
     .replaceAll('@CONFIG@', () => quoted(config));
+  return new Map([[hubUnit, text]]);
 }
 
 /** One word of ExecStart= (systemd.service(5), command lines). */

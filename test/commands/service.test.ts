@@ -36,10 +36,12 @@ afterEach(async () => {
   }
 });
 
-/** Runs `wgdriver service`, and gives what it told systemd too. */
-async function service(...args: string[]) {
+const service = (...args: string[]) => tellSystemd('service', ...args);
+
+/** Runs wgdriver, and gives what it told systemd too. */
+async function tellSystemd(...args: string[]) {
   await writeFile(join(folder, 'calls'), '');
-  const ended = await wgdriver(['service', ...args], { env: { PATH: `${folder}:${process.env.PATH}` } });
+  const ended = await wgdriver(args, { env: { PATH: `${folder}:${process.env.PATH}` } });
   const calls = (await readFile(join(folder, 'calls'), 'utf8')).replaceAll(' \n', '\n').trimEnd();
   return { ...ended, calls: calls === '' ? [] : calls.split('\n') };
 }
@@ -99,6 +101,26 @@ test('uninstall stops and removes all', options, async () => {
   assert.deepEqual(calls, [
     `disable --quiet wgdriver.socket wgdriver.service ${path}`,
     `stop wgdriver-unavailable.socket wgdriver.service wgdriver.socket ${path}`,
+    'daemon-reload',
+  ]);
+  assert.deepEqual(await readdir(units), []);
+});
+
+test('the hub’s unit goes the same way', options, async () => {
+  const config = join(folder, 'hub.yaml');
+  await writeFile(config, 'networks:\n  app: { subnet: 192.168.5.0/24, seedfile: app.seed, peers: 20 }\n');
+  await writeFile(join(folder, 'app.seed'), 'b2xkb2xkb2xkb2xkb2xkb2xk', { mode: 0o600 });
+  const unit = 'wgdriver-hub.service';
+  assert.deepEqual((await tellSystemd('hub', 'install', '--config', config)).calls, [
+    'daemon-reload',
+    `enable --quiet ${unit}`,
+    `reset-failed ${unit}`,
+    `restart ${unit}`,
+  ]);
+  assert.match(await readFile(join(units, unit), 'utf8'), new RegExp(`hub serve --config ${config} `));
+  assert.deepEqual((await tellSystemd('hub', 'uninstall')).calls, [
+    `disable --quiet ${unit}`,
+    `stop ${unit}`,
     'daemon-reload',
   ]);
   assert.deepEqual(await readdir(units), []);

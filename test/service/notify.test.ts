@@ -65,6 +65,9 @@ test('nobody asks: nothing is started', async () => {
 
 test('nobody receives: that is an error of readiness, and none of a status', options, async () => {
   const env = { ...process.env, NOTIFY_SOCKET: '/nowhere' };
-  await assert.rejects(notifyReady(env), /^Error: systemd-notify --ready ended with 1$/);
+  await assert.rejects(
+    notifyReady(env),
+    /^Error: tell systemd that the service is ready: .*systemd-notify --pid=\d+ --ready: exit status 1/,
+  );
   await notifyStatus(env, 'serving');
 });
