@@ -50,8 +50,8 @@ import {
   type ProtectionTable,
 } from './protection.ts';
 
-/** Reading a socket that has nothing costs some 10 µs, and a container that starts waits for its link. */
-const pollMs = { urgent: 5, idle: 50 } as const;
+/** A signal tells of events. Whoever has started this process may have blocked it, so it looks by itself, too. */
+const lookMs = 1000;
 
 const wireguard = genericFamily(WG_GENL_NAME);
 
@@ -106,33 +106,46 @@ export function netlinkNamespaces(open = openEventSocket): Namespaces {
       (await openEventSocket()).close();
     },
 
-    watch({ onChange, onFailure, isUrgent }) {
+    watch({ onChange, onFailure }) {
       let isClosed = false;
+      let end = () => {};
       let lastCause: string | undefined;
-      const poll = (socket: EventSocket) => {
-        if (isClosed) {
+      const attend = (socket: EventSocket) => {
+        let timer: NodeJS.Timeout | undefined;
+        end = () => {
+          end = () => {};
+          clearTimeout(timer);
           socket.close();
-          return;
-        }
-        try {
-          const where = changesIn(socket);
-          if (where === 'anywhere' || where.size > 0) {
-            lastCause = undefined;
-            onChange(where);
+        };
+        const look = () => {
+          clearTimeout(timer);
+          try {
+            const { where, isMore } = changesIn(socket);
+            // What comes faster than it is read holds up nobody else.
+            timer = setTimeout(look, isMore ? 1 : lookMs).unref();
+            if (where === 'anywhere' || where.size > 0) {
+              lastCause = undefined;
+              onChange(where);
+            }
+          } catch (error) {
+            end();
+            tryAgain(error as Error);
           }
-          setTimeout(poll, isUrgent() ? pollMs.urgent : pollMs.idle, socket).unref();
-        } catch (error) {
-          socket.close();
-          tryAgain(error as Error);
-        }
+        };
+        socket.onReadable(look);
+        look();
       };
       const begin = async (isFirst: boolean) => {
         try {
           const socket = await open();
-          if (!isFirst && !isClosed) {
+          if (isClosed) {
+            socket.close();
+            return;
+          }
+          if (!isFirst) {
             onChange('anywhere');
           }
-          poll(socket);
+          attend(socket);
         } catch (error) {
           tryAgain(error as Error);
         }
@@ -148,6 +161,7 @@ export function netlinkNamespaces(open = openEventSocket): Namespaces {
       return {
         close() {
           isClosed = true;
+          end();
         },
       };
     },
@@ -158,27 +172,24 @@ export function netlinkNamespaces(open = openEventSocket): Namespaces {
 const mostEventsAtOnce = 1000;
 
 /** Where there is news from, of what has come. @throws NetlinkError if the socket is of no use any more */
-function changesIn(socket: EventSocket): Changed {
+function changesIn(socket: EventSocket): { readonly where: Changed; readonly isMore: boolean } {
   const numbers = new Set<number>();
   try {
     for (let left = mostEventsAtOnce; left > 0; left--) {
-      const { nsid, bytes } = socket.receive();
+      const event = socket.receive();
+      if (event === undefined) {
+        return { where: numbers, isMore: false };
+      }
       // Without one it is this process's own.
-      if (nsid !== undefined && decodeMessages(bytes).some(isOfInterest)) {
-        numbers.add(nsid);
+      if (event.nsid !== undefined && decodeMessages(event.bytes).some(isOfInterest)) {
+        numbers.add(event.nsid);
       }
     }
-    return numbers;
+    return { where: numbers, isMore: true };
   } catch (error) {
-    switch (error instanceof NetlinkError ? error.errno : undefined) {
-      case 'EAGAIN':
-        return numbers;
-      case 'ENOBUFS':
-        // There were more of them than the socket holds.
-        return 'anywhere';
-      default:
-        throw error;
-    }
+    // There were more of them than the socket holds.
+    expectErrno('ENOBUFS')(error);
+    return { where: 'anywhere', isMore: true };
   }
 }
 

@@ -65,8 +65,6 @@ interface Sandbox {
   nsid?: number | undefined;
   /** What was applied last. */
   applied?: Protection | undefined;
-  /** Does a tunnel's link have to come yet? */
-  isExpecting: boolean;
   /** Why it is not protected as it should be. */
   failure?: string | undefined;
   isRetried: boolean;
@@ -112,7 +110,6 @@ export function createGuard(
     const sandbox = {
       key: sandboxKey,
       tunnels: new Map(),
-      isExpecting: true,
       isRetried: false,
       hasSaidTunnel: false,
       last: Promise.resolve(),
@@ -141,7 +138,6 @@ export function createGuard(
     warnOfTunnel(sandbox, network.links);
     const routing = routingDifference(network, protection, namespaces.families);
     const isTableNew = sandbox.applied === undefined || !haveSameTables(sandbox.applied, protection);
-    sandbox.isExpecting = !tunnels.every(({ isLeaving, isLink }) => isLeaving || network.links.some(isLink));
     const isNew = isTableNew || hasChanges(routing);
     if (isNew) {
       sandbox.applied = undefined;
@@ -303,7 +299,6 @@ export function createGuard(
         onChange: (where) => void (isClosed || follow(where)),
         onFailure: (cause) =>
           log.error('changes in containers’ networks cannot be watched; trying again', { cause }),
-        isUrgent: () => [...sandboxes.values()].some(({ isExpecting }) => isExpecting),
       });
       const inode = await inodeOf(sandbox.key);
       if (inode !== undefined) {
@@ -333,7 +328,6 @@ export function createGuard(
         isWanted: () => sandbox.tunnels.size > 0,
         onArrival: () => void updateWithRetries(sandbox),
         onTimeout() {
-          sandbox.isExpecting = false;
           log.warn(
             'a container’s network namespace has not come; it will be protected when a link arrives in it',
             {

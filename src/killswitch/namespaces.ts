@@ -41,8 +41,6 @@ export interface Watcher {
   onChange(where: Changed): void;
   /** Changes cannot be watched for now; it is tried again. Said once for each cause. */
   onFailure(cause: string): void;
-  /** Does a container wait for its link? */
-  isUrgent(): boolean;
 }
 
 export interface Watch {

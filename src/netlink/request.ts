@@ -140,16 +140,10 @@ function chunksOf(requests: readonly Request[]): Request[][] {
 /** Every message that has come. @throws NetlinkError */
 export function receiveAll(socket: NetlinkSocket): NetlinkMessage[] {
   const messages: NetlinkMessage[] = [];
-  try {
-    for (;;) {
-      messages.push(...decodeMessages(socket.receive()));
-    }
-  } catch (error) {
-    if (error instanceof NetlinkError && error.errno === 'EAGAIN') {
-      return messages;
-    }
-    throw error;
+  for (let bytes = socket.receive(); bytes !== undefined; bytes = socket.receive()) {
+    messages.push(...decodeMessages(bytes));
   }
+  return messages;
 }
 
 /** Decodes an answer, so that an error says what it was the answer to. @throws NetlinkError */
@@ -196,7 +190,11 @@ interface Answer {
 async function readAnswer(socket: NetlinkSocket, sequence: number, isDump: boolean): Promise<Answer> {
   const answer: NetlinkMessage[] = [];
   for (;;) {
-    for (const message of decodeMessages(isDump ? await socket.receivePart() : socket.receive())) {
+    const bytes = isDump ? await socket.receivePart() : socket.receive();
+    if (bytes === undefined) {
+      return { answer, cause: { text: 'the kernel has not answered' } };
+    }
+    for (const message of decodeMessages(bytes)) {
       if (message.sequence !== sequence) {
         continue;
       }

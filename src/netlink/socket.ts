@@ -24,6 +24,10 @@ const AF_NETLINK = 16;
 const SOCK_RAW = 3;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
+// asm-generic/fcntl.h
+const F_SETFL = 4;
+const F_SETOWN = 8;
+const O_ASYNC = 0o20000;
 
 // linux/rtnetlink.h, enum rtnetlink_groups
 const RTNLGRP_LINK = 1;
@@ -54,8 +58,8 @@ const largestBatch = 8 * 1024 * 1024;
 export interface NetlinkSocket {
   /** One datagram. Resolves when the kernel has acted on it: then the answer, or its beginning, is there. */
   send(bytes: Uint8Array): Promise<void>;
-  /** The next datagram. Does not wait: without one it throws a NetlinkError with errno EAGAIN. */
-  receive(): Uint8Array;
+  /** The next datagram; undefined if there is none yet. */
+  receive(): Uint8Array | undefined;
   /**
    * The same of a dump, in a thread beside the event loop: reading a part has the kernel write the next one, for
    * which it may have to wait for its locks.
@@ -117,7 +121,10 @@ function overSocket(libc: Libc, socket: number, most: number): NetlinkSocket {
   let left = most;
   return {
     send: (bytes) => libc.send(socket, bytes),
-    receive: () => buffer.slice(0, checkedLength(libc.recv(socket, buffer))),
+    receive() {
+      const length = libc.recv(socket, buffer);
+      return length === undefined ? undefined : buffer.slice(0, checkedLength(length));
+    },
     async receivePart() {
       const part = new Uint8Array(largestDatagram);
       const length = checkedLength(await libc.recvAsync(socket, part));
@@ -143,11 +150,13 @@ function checkedLength(length: number): number {
 /** Tells what happened, and in which namespace. */
 export interface EventSocket {
   /**
-   * Takes the next datagram; with the number (nsid) of the namespace it tells of, undefined for the socket's own. Does
-   * not wait: without one it throws a NetlinkError with errno EAGAIN. With ENOBUFS, some were lost.
-   * @returns bytes that are there until the next call
+   * Takes the next datagram, if there is one; with the number (nsid) of the namespace it tells of, undefined for the
+   * socket's own. @returns bytes that are there until the next call
+   * @throws NetlinkError; with ENOBUFS, some were lost
    */
-  receive(): { readonly nsid: number | undefined; readonly bytes: Uint8Array };
+  receive(): { readonly nsid: number | undefined; readonly bytes: Uint8Array } | undefined;
+  /** Has it called each time that something has come, or something was lost. */
+  onReadable(callback: () => void): void;
   close(): void;
 }
 
@@ -167,12 +176,23 @@ export async function openEventSocket(libc: Libc = openLibc()): Promise<EventSoc
     libc.close(socket);
     throw error;
   }
+  let onSignal = () => {};
   return {
     receive() {
-      const { control, length } = libc.recvmsg(socket, buffer);
-      return { nsid: decodeNsid(control), bytes: buffer.subarray(0, length) };
+      const received = libc.recvmsg(socket, buffer);
+      return received && { nsid: decodeNsid(received.control), bytes: buffer.subarray(0, received.length) };
     },
-    close: () => libc.close(socket),
+    onReadable(callback) {
+      // Neither runtime waits for a netlink socket itself. The kernel can tell by a signal, which both take.
+      onSignal = callback;
+      process.on('SIGIO', onSignal);
+      libc.fcntl(socket, F_SETOWN, process.pid);
+      libc.fcntl(socket, F_SETFL, O_ASYNC | SOCK_NONBLOCK);
+    },
+    close() {
+      process.off('SIGIO', onSignal);
+      libc.close(socket);
+    },
   };
 }
 

@@ -250,7 +250,6 @@ for (const [name, { make, obstacle }] of Object.entries(implementations)) {
       const watch = namespaces.watch({
         onChange: (where) => changes.push(where),
         onFailure: assert.fail,
-        isUrgent: () => true,
       });
       try {
         await until('a change is told of', () => {
@@ -302,7 +301,6 @@ test('a watch whose program was killed begins anew', { skip }, async () => {
   const watch = programNamespaces().watch({
     onChange: (where) => changes.push(where),
     onFailure: (cause) => failures.push(cause),
-    isUrgent: () => true,
   });
   try {
     await until('it watches', () => monitors() !== '');

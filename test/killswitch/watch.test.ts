@@ -20,7 +20,6 @@ function recordingWatcher() {
   const watcher: Watcher = {
     onChange: (where) => void changes.push(where),
     onFailure: (cause) => void failures.push(cause),
-    isUrgent: () => true,
   };
   return { changes, failures, watcher };
 }
@@ -31,17 +30,25 @@ function event(type: number, payload: Uint8Array): Uint8Array {
   return encodeMessage({ type, flags: 0, sequence: 0, portId: 0, payload });
 }
 
-/** A socket that gives what it is told to, an error by its errno, and then nothing. */
+/** A socket that gives what it is told to, an error by its errno, and then nothing; `nothing` up to the next signal. */
 function eventSocket(...given: readonly (number | string | Uint8Array)[]) {
   const left = [...given];
   const closed: true[] = [];
+  let tell = () => {};
   const socket: EventSocket = {
     receive() {
-      const next = left.shift() ?? 'EAGAIN';
+      const next = left.shift() ?? 'nothing';
+      if (next === 'nothing') {
+        setTimeout(tell, left.length > 0 ? 1 : 1e6).unref();
+        return undefined;
+      }
       if (typeof next === 'string') {
         throw new NetlinkError('receive', 'netlink message', { errno: next });
       }
       return typeof next === 'number' ? { nsid: next, bytes: linkEvent } : { nsid: 1, bytes: next };
+    },
+    onReadable(callback) {
+      tell = callback;
     },
     close: () => void closed.push(true),
   };
@@ -50,7 +57,7 @@ function eventSocket(...given: readonly (number | string | Uint8Array)[]) {
 
 test('events that were lost are changes anywhere, and the watch goes on', async () => {
   const { changes, failures, watcher } = recordingWatcher();
-  const { socket, closed } = eventSocket(7, 'EAGAIN', 'ENOBUFS', 8, 8);
+  const { socket, closed } = eventSocket(7, 'nothing', 'ENOBUFS', 8, 8);
   const watch = netlinkNamespaces(async () => socket).watch(watcher);
   await until('all is told of', () => changes.length === 3);
   assert.deepEqual(changes, [new Set([7]), 'anywhere', new Set([8])]);
@@ -61,7 +68,7 @@ test('events that were lost are changes anywhere, and the watch goes on', async 
 
 test('events that come faster than they are read hold up nothing', async () => {
   const { changes, watcher } = recordingWatcher();
-  const flood: EventSocket = { receive: () => ({ nsid: 7, bytes: linkEvent }), close() {} };
+  const flood: EventSocket = { receive: () => ({ nsid: 7, bytes: linkEvent }), onReadable() {}, close() {} };
   const watch = netlinkNamespaces(async () => flood).watch(watcher);
   await until('they are told of', () => changes.length > 1);
   watch.close();
@@ -81,9 +88,9 @@ test('of routes the default ones of the main table are changes, and not those th
   const { socket } = eventSocket(
     route(30567, '0.0.0.0/0'),
     main('10.0.0.0/8'),
-    'EAGAIN',
+    'nothing',
     main('0.0.0.0/0'),
-    'EAGAIN',
+    'nothing',
     9,
   );
   const watch = netlinkNamespaces(async () => socket).watch(watcher);

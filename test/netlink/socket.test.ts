@@ -106,25 +106,21 @@ test('a namespace that is none: an error, and this process stays where it is', o
   assert.equal(ownNamespace(), before);
 });
 
-test(
-  'errno comes from libc as well: no such family of addresses, message too long, nothing to receive',
-  options,
-  async () => {
-    const libc = openLibc();
-    assert.throws(() => libc.socket(9999, 3, 0), {
-      message: 'open netlink socket: EAFNOSUPPORT',
-      errno: 'EAFNOSUPPORT',
+test('errno comes from libc as well: no such family of addresses, message too long', options, async () => {
+  const libc = openLibc();
+  assert.throws(() => libc.socket(9999, 3, 0), {
+    message: 'open netlink socket: EAFNOSUPPORT',
+    errno: 'EAFNOSUPPORT',
+  });
+  assert.throws(() => libc.setsockopt(-1, 270, 11, new Uint8Array(4)), { errno: 'EBADF' });
+  await withNetlinkSocket({ protocol: NETLINK_ROUTE }, async (socket) => {
+    await assert.rejects(socket.send(new Uint8Array(1_000_000)), {
+      message: 'send netlink message: EMSGSIZE',
+      errno: 'EMSGSIZE',
     });
-    assert.throws(() => libc.setsockopt(-1, 270, 11, new Uint8Array(4)), { errno: 'EBADF' });
-    await withNetlinkSocket({ protocol: NETLINK_ROUTE }, async (socket) => {
-      await assert.rejects(socket.send(new Uint8Array(1_000_000)), {
-        message: 'send netlink message: EMSGSIZE',
-        errno: 'EMSGSIZE',
-      });
-      assert.throws(() => socket.receive(), { message: 'receive netlink message: EAGAIN', errno: 'EAGAIN' });
-    });
-  },
-);
+    assert.equal(socket.receive(), undefined);
+  });
+});
 
 test('nobody but the kernel sends to a socket', options, async () => {
   // Ports, of which the first is this process's id (netlink(7)), are in the third column.
@@ -137,7 +133,7 @@ test('nobody but the kernel sends to a socket', options, async () => {
   await withNetlinkSocket({ protocol: NETLINK_ROUTE }, async (socket) => {
     const sent = execFileSync('perl', ['-e', program], { encoding: 'utf8' });
     assert.match(sent, new RegExp(`\\b${process.pid} no `));
-    assert.throws(() => socket.receive(), { errno: 'EAGAIN' });
+    assert.equal(socket.receive(), undefined);
     assert.deepEqual(namesOf(await listLinks(socket)), ['lo']);
   });
 });

@@ -32,6 +32,7 @@ export function denoLibc(): Libc {
     recvAsync: { ...socketCall, name: 'recv', nonblocking: true },
     connect: { parameters: ['i32', 'buffer', 'u32'], result: 'i32' },
     recvmsg: { parameters: ['i32', 'buffer', 'i32'], result: 'isize' },
+    fcntl: { parameters: ['i32', 'i32', 'i32'], result: 'i32' },
     open: { parameters: ['buffer', 'i32'], result: 'i32' },
     close: { parameters: ['i32'], result: 'i32' },
     closeAsync: { parameters: ['i32'], result: 'i32', name: 'close', nonblocking: true },
@@ -40,12 +41,19 @@ export function denoLibc(): Libc {
     __errno_location: { parameters: [], result: 'pointer' },
   });
 
+  const lastErrno = () => errnoName(new Deno.UnsafePointerView(symbols.__errno_location()).getInt32());
+
   function checked(operation: string, subject: string, result: unknown): number {
     if (Number(result) < 0) {
-      const errno = new Deno.UnsafePointerView(symbols.__errno_location()).getInt32();
-      throw new NetlinkError(operation, subject, { errno: errnoName(errno) });
+      throw new NetlinkError(operation, subject, { errno: lastErrno() });
     }
     return Number(result);
+  }
+
+  /** That there is nothing is no error: it is asked for all the time. */
+  function received(result: unknown): number | undefined {
+    const isNothing = Number(result) < 0 && lastErrno() === 'EAGAIN';
+    return isNothing ? undefined : checked('receive', 'netlink message', result);
   }
 
   return {
@@ -64,8 +72,7 @@ export function denoLibc(): Libc {
         checked('send', 'netlink message', symbols.send(socket, bytes, size, 0));
       }
     },
-    recv: (socket, buffer) =>
-      checked('receive', 'netlink message', symbols.recv(socket, buffer, BigInt(buffer.length), 0)),
+    recv: (socket, buffer) => received(symbols.recv(socket, buffer, BigInt(buffer.length), 0)),
     async recvAsync(socket, buffer) {
       const size = BigInt(buffer.length);
       const length = Number(await symbols.recvAsync(socket, buffer, size, 0));
@@ -78,8 +85,11 @@ export function denoLibc(): Libc {
       recvmsgInto(
         buffer,
         (memory) => Deno.UnsafePointer.value(Deno.UnsafePointer.of(memory)),
-        (msghdr) => checked('receive', 'netlink message', symbols.recvmsg(socket, msghdr, 0)),
+        (msghdr) => received(symbols.recvmsg(socket, msghdr, 0)),
       ),
+    fcntl(file, command, value) {
+      checked('set up', 'netlink socket', symbols.fcntl(file, command, value));
+    },
     open: (path) => checked('open', path, symbols.open(new TextEncoder().encode(`${path}\0`), forReading)),
     close(file) {
       checked('close', 'file', symbols.close(file));

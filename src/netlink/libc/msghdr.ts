@@ -14,8 +14,8 @@ const longestControl = 256;
 export function recvmsgInto(
   buffer: Uint8Array,
   pointerTo: (memory: ArrayBufferView) => bigint,
-  recvmsg: (msghdr: BigUint64Array) => number,
-): { length: number; control: Uint8Array } {
+  recvmsg: (msghdr: BigUint64Array) => number | undefined,
+): { length: number; control: Uint8Array } | undefined {
   const control = new Uint8Array(new ArrayBuffer(longestControl));
   const words = new BigUint64Array(new ArrayBuffer((msghdrWords + iovecWords) * wordBytes));
   const iovec = pointerTo(words) + BigInt(msghdrWords * wordBytes);
@@ -32,5 +32,7 @@ export function recvmsgInto(
     lengthOf(buffer),
   ]);
   const length = recvmsg(words);
-  return { length, control: control.subarray(0, Number(words[msg_controllen])) };
+  return length === undefined
+    ? undefined
+    : { length, control: control.subarray(0, Number(words[msg_controllen])) };
 }

@@ -34,18 +34,27 @@ export function nodeLibc(): Libc | undefined {
     socket: { arguments: ['int32', 'int32', 'int32'], return: 'int32' },
     setsockopt: { arguments: ['int32', 'int32', 'int32', 'buffer', 'uint32'], return: 'int32' },
     connect: { arguments: ['int32', 'buffer', 'uint32'], return: 'int32' },
+    recv: { arguments: ['int32', 'buffer', 'uint64', 'int32'], return: 'int64' },
     recvmsg: { arguments: ['int32', 'buffer', 'int32'], return: 'int64' },
+    fcntl: { arguments: ['int32', 'int32', 'int32'], return: 'int32' },
     setns: { arguments: ['int32', 'int32'], return: 'int32' },
     unshare: { arguments: ['int32'], return: 'int32' },
     __errno_location: { arguments: [], return: 'pointer' },
   });
 
+  const lastErrno = () => errnoName(ffi.getInt32(BigInt(functions.__errno_location())));
+
   function checked(operation: string, subject: string, result: number | bigint): number {
     if (Number(result) < 0) {
-      const errno = errnoName(ffi?.getInt32(BigInt(functions.__errno_location())) ?? 0);
-      throw new NetlinkError(operation, subject, { errno });
+      throw new NetlinkError(operation, subject, { errno: lastErrno() });
     }
     return Number(result);
+  }
+
+  /** That there is nothing is no error: it is asked for all the time, and an error costs as much as a message. */
+  function received(result: number | bigint): number | undefined {
+    const isNothing = Number(result) < 0 && lastErrno() === 'EAGAIN';
+    return isNothing ? undefined : checked('receive', 'netlink message', result);
   }
 
   return {
@@ -67,16 +76,17 @@ export function nodeLibc(): Libc | undefined {
       // Without a position it is write(2), for a socket the same as send(2).
       await write(socket, bytes, 0, bytes.length, null).catch(refusal('send', 'netlink message'));
     },
-    recv: (socket, buffer) => attempt('receive', 'netlink message', () => fs.readSync(socket, buffer)),
+    recv: (socket, buffer) => received(functions.recv(socket, buffer, BigInt(buffer.length), 0)),
     recvAsync: (socket, buffer) =>
       read(socket, buffer, 0, buffer.length, null).then(
         ({ bytesRead }) => bytesRead,
         refusal('receive', 'netlink message'),
       ),
     recvmsg: (socket, buffer) =>
-      recvmsgInto(buffer, ffi.getRawPointer, (msghdr) =>
-        checked('receive', 'netlink message', functions.recvmsg(socket, msghdr, 0)),
-      ),
+      recvmsgInto(buffer, ffi.getRawPointer, (msghdr) => received(functions.recvmsg(socket, msghdr, 0))),
+    fcntl(file, command, value) {
+      checked('set up', 'netlink socket', functions.fcntl(file, command, value));
+    },
     open: (path) => attempt('open', path, () => fs.openSync(path, 'r')),
     close: (file) => attempt('close', 'file', () => fs.closeSync(file)),
     closeAsync: (file) => close(file).catch(refusal('close', 'file')),

@@ -42,28 +42,29 @@ const outcomes: [what: string, outcome: unknown][] = [
   ],
   [
     'nothing to receive',
-    await outcomeOf(withNetlinkSocket({ protocol: NETLINK_ROUTE }, async (s) => s.receive().length)),
+    await outcomeOf(withNetlinkSocket({ protocol: NETLINK_ROUTE }, async (s) => s.receive() ?? 'nothing')),
   ],
 ];
 const events = await openEventSocket();
-outcomes.push(['no event', await outcomeOf((async () => events.receive())())]);
+outcomes.push(['no event', await outcomeOf((async () => events.receive() ?? 'nothing')())]);
 await withNetlinkSocket({ protocol: NETLINK_ROUTE }, (socket) =>
   createLink(socket, { name: 'br1', kind: 'bridge' }),
 );
-outcomes.push(['an event here', events.receive().nsid ?? 'here']);
+outcomes.push(['an event here', events.receive()?.nsid ?? 'here']);
 const neighbour = spawn('unshare', ['--net', 'sh', '-c', 'echo; exec cat']);
 await once(neighbour.stdout, 'data');
 execFileSync('ip', ['link', 'add', 'v0', 'type', 'veth', 'peer', 'name', 'v1']);
 execFileSync('ip', ['link', 'set', 'v1', 'netns', `${neighbour.pid}`]);
 const nsids = new Set<number | undefined>();
-await outcomeOf(
-  (async () => {
-    for (;;) {
-      nsids.add(events.receive().nsid);
-    }
-  })(),
-);
+for (let event = events.receive(); event !== undefined; event = events.receive()) {
+  nsids.add(event.nsid);
+}
 outcomes.push(['events here and there', [...nsids].map((nsid) => nsid ?? 'here').sort()]);
+const told = new Promise<string>((resolve) => events.onReadable(() => resolve('told')));
+const tooLate = setTimeout(() => process.exit(1), 20_000);
+execFileSync('ip', ['link', 'set', 'v0', 'up']);
+outcomes.push(['an event tells of itself', await outcomeOf(told)]);
+clearTimeout(tooLate);
 events.close();
 neighbour.stdin.end();
 let ticks = 0;

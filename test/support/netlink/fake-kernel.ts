@@ -15,13 +15,6 @@ export interface FakeKernel extends NetlinkSocket {
 export function fakeKernel(...scripts: readonly (readonly (readonly Scripted[])[])[]): FakeKernel {
   const requests: NetlinkMessage[] = [];
   const datagrams: Uint8Array[] = [];
-  const receive = () => {
-    const datagram = datagrams.shift();
-    if (datagram === undefined) {
-      throw new NetlinkError('receive', 'netlink message', { errno: 'EAGAIN' });
-    }
-    return datagram;
-  };
   return {
     requests,
     send(bytes) {
@@ -34,8 +27,14 @@ export function fakeKernel(...scripts: readonly (readonly (readonly Scripted[])[
       }
       return Promise.resolve();
     },
-    receive,
-    receivePart: async () => receive(),
+    receive: () => datagrams.shift(),
+    async receivePart() {
+      const datagram = datagrams.shift();
+      if (datagram === undefined) {
+        throw new NetlinkError('receive', 'netlink message', { errno: 'EAGAIN' });
+      }
+      return datagram;
+    },
     close: async () => {},
   };
 }
