@@ -8,9 +8,14 @@ export async function endpointFiles(state: string): Promise<string[]> {
   return (await Promise.all(folders)).flat().sort();
 }
 
-/** Makes the state of a driver that does not run what 0.1.0 would have written of the same endpoints and Joins. */
+/** Makes the state of a driver that does not run what 0.1.0 would have written of the same networks, endpoints and Joins. */
 export async function asWrittenBy010(state: string): Promise<void> {
   const boots = join(state, 'boots');
+  for (const name of await readdir(join(state, 'networks'))) {
+    const file = join(state, 'networks', name);
+    const record = { ...JSON.parse(await readFile(file, 'utf8')), version: 1 };
+    await writeFile(file, `${JSON.stringify(record, null, 2)}\n`);
+  }
   await mkdir(join(state, 'endpoints'), { recursive: true, mode: 0o700 });
   await mkdir(join(state, 'joined'), { recursive: true, mode: 0o700 });
   for (const bootId of await readdir(boots)) {

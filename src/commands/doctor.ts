@@ -1,7 +1,11 @@
 import { styleText } from 'node:util';
 import { examine } from '../doctor/doctor.ts';
 import type { Finding, Status } from '../doctor/finding.ts';
-import { strictCommand } from './command.ts';
+import { examinePath } from '../doctor/path-mtu.ts';
+import { createEngine } from '../engine/client.ts';
+import { linkReader } from '../links/select.ts';
+import { parseAddress } from '../wireguard/address.ts';
+import { strictCommand, UsageError } from './command.ts';
 import { engineOption, engineSocketOf } from './host-options.ts';
 import { pluginOptions, pluginSocketOf } from './plugin-options.ts';
 
@@ -13,6 +17,16 @@ export default strictCommand({
   args: {
     ...pluginOptions,
     ...engineOption,
+    mtu: {
+      type: 'string',
+      valueHint: 'CONTAINER',
+      description: 'Only find the largest packet that passes the tunnel of this container',
+    },
+    ping: {
+      type: 'string',
+      valueHint: 'ADDRESS',
+      description: 'With --mtu: what answers pings behind the tunnel (Default: the hub)',
+    },
     json: { type: 'boolean', description: 'Print one JSON object' },
   },
   maxPositionals: 0,
@@ -21,11 +35,7 @@ export default strictCommand({
       throw new Error('doctor looks at a Linux host: run it where the Docker engine runs');
     }
     const findings: Finding[] = [];
-    for await (const finding of examine({
-      driver: args.name,
-      pluginSocket: pluginSocketOf(args),
-      engineSocket: engineSocketOf(args),
-    })) {
+    for await (const finding of findingsOf(args)) {
       findings.push(finding);
       if (!args.json) {
         process.stdout.write(lineOf(finding));
@@ -40,6 +50,27 @@ export default strictCommand({
     }
   },
 });
+
+function findingsOf(args: {
+  readonly name: string;
+  readonly socket?: string | undefined;
+  readonly 'docker-socket'?: string | undefined;
+  readonly mtu?: string | undefined;
+  readonly ping?: string | undefined;
+}): AsyncGenerator<Finding> {
+  const engineSocket = engineSocketOf(args);
+  const target = args.ping === undefined ? undefined : parseAddress(args.ping);
+  if (args.ping !== undefined && (target === undefined || args.mtu === undefined)) {
+    throw new UsageError('--ping: expected an IP address, and --mtu CONTAINER beside it');
+  }
+  return args.mtu === undefined
+    ? examine({ driver: args.name, pluginSocket: pluginSocketOf(args), engineSocket })
+    : examinePath(createEngine(engineSocket), linkReader(), {
+        container: args.mtu,
+        driver: args.name,
+        target,
+      });
+}
 
 /** As wide as the longest name of a check. */
 const nameWidth = 19;

@@ -3,7 +3,8 @@ import type { NetworkInspection } from '../engine/api.ts';
 import { createEngine } from '../engine/client.ts';
 import { RequestError } from '../engine/request.ts';
 import { defaultAdditional, defaultDerivation, type KeyScheme } from '../keys/derivation.ts';
-import { decodeNetworkOptions, type NetworkOptions, ourOptions } from '../networks/options.ts';
+import { givenOptions } from '../networks/network.ts';
+import { decodeNetworkOptions, type NetworkOptions, ourOptions, withPrefix } from '../networks/options.ts';
 import { hubAllowedIps } from '../networks/tunnel.ts';
 import {
   type Address,
@@ -73,7 +74,6 @@ export async function askForNetwork(
   const subnets = subnetsOf(network, asked);
   const options = optionsOf(network);
   const { peer, peerkey, derivation, ipv6, keepalive, hublink } = options;
-  const { mtu: givenMtu } = Object.fromEntries(ourOptions(network.options));
   if (hublink !== undefined) {
     throw new Error(
       `network ${name}: its hub is the link ${hublink} of its own host, where the driver itself keeps the peers`,
@@ -99,7 +99,7 @@ export async function askForNetwork(
       subnets: subnets.map(({ subnet }) => ({ pool: subnet })),
     }),
     ...(keepalive !== undefined && { keepalive }),
-    ...(givenMtu !== undefined && options.mtu !== undefined && { mtu: options.mtu }),
+    ...(typeof options.mtu === 'number' && { mtu: options.mtu }),
     ...(ipv6 && { ipv6 }),
     ...(presharedKey && { presharedKey }),
   };
@@ -129,7 +129,7 @@ async function inspect(socketPath: string, name: string): Promise<NetworkInspect
 
 function optionsOf({ name, options }: NetworkInspection): NetworkOptions {
   try {
-    return decodeNetworkOptions(options);
+    return decodeNetworkOptions(withPrefix(givenOptions(options)));
   } catch (error) {
     throw new Error(`network ${name}: ${(error as Error).message}`);
   }

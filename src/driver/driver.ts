@@ -1,6 +1,7 @@
 import { kernelFamilies } from '../killswitch/families.ts';
 import type { Guard } from '../killswitch/guard.ts';
 import type { Links } from '../links/links.ts';
+import { selectUplinkTo, type UplinkTo } from '../links/uplink.ts';
 import { type Log, msSince } from '../log.ts';
 import { containerAddresses, refuseUnfit } from '../networks/conf-file.ts';
 import { dnsServers, refuseForeignDns } from '../networks/dns.ts';
@@ -41,6 +42,7 @@ export interface DriverDependencies {
   readonly guard: Guard;
   readonly hubNames: HubNames;
   readonly log: Log;
+  readonly uplinkTo?: UplinkTo;
   /** What the relative paths of seed files are relative to. */
   readonly secretsFolder?: string;
   /** Has this kernel IPv6? It can be booted without. */
@@ -91,6 +93,7 @@ export function createDriver({
   guard,
   hubNames,
   log,
+  uplinkTo = selectUplinkTo(),
   secretsFolder = defaultSecretsFolder,
   hasIpv6 = kernelFamilies().includes('ipv6'),
   now = () => performance.now(),
@@ -109,12 +112,14 @@ export function createDriver({
     hubLinks,
     log,
     secretsFolder,
+    uplinkTo,
     now,
   });
   const follow = createFollow({
     lifecycle,
     links,
     hubNames,
+    uplinkTo,
     log,
     now,
     unixNow,

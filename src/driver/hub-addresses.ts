@@ -1,20 +1,23 @@
 import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
 import { createLimit } from '../concurrency.ts';
 import { LinkError, type Links } from '../links/links.ts';
+import type { UplinkTo } from '../links/uplink.ts';
 import type { Log } from '../log.ts';
 import type { TunnelPeer } from '../networks/tunnel.ts';
 import { type Address, parseAddress, sameAddress } from '../wireguard/address.ts';
 import type { PeerChange } from '../wireguard/change.ts';
 import type { PeerEndpoint } from '../wireguard/device.ts';
 import type { LinkStatus, PeerStatus } from '../wireguard/status.ts';
+import { createAutoMtu } from './auto-mtu.ts';
 import type { HubNames } from './hub-names.ts';
 import { type EndpointState, type Lifecycle, placeOf } from './lifecycle.ts';
 import { oncePerKey } from './once.ts';
 
 export interface FollowDependencies {
-  readonly lifecycle: Pick<Lifecycle, 'endpoints' | 'network' | 'peers' | 'changeLink'>;
+  readonly lifecycle: Pick<Lifecycle, 'endpoints' | 'network' | 'peers' | 'hasAutoMtu' | 'changeLink'>;
   readonly links: Pick<Links, 'read'>;
   readonly hubNames: HubNames;
+  readonly uplinkTo: UplinkTo;
   readonly log: Log;
   /** Milliseconds on a clock that only goes forward. */
   readonly now?: () => number;
@@ -33,7 +36,10 @@ export interface Follow {
   fill(): Promise<void>;
   /** Looks each name up, once for all its links, and follows a hub that has moved; every 30 s. */
   followNames(): Promise<void>;
-  /** Looks at the handshakes of all links, and does something about those whose hub is silent; every 15 s. */
+  /**
+   * Looks at the handshakes of all links, and does something about those whose hub is silent, or whose way there carries
+   * other packets than before; every 15 s.
+   */
   watch(): Promise<void>;
   /** What was seen of an endpoint's link the last time and the time before; undefined if nothing was. */
   seen(endpointId: string): Seen | undefined;
@@ -74,6 +80,7 @@ export function createFollow({
   lifecycle,
   links,
   hubNames,
+  uplinkTo,
   log,
   now = () => performance.now(),
   unixNow = Date.now,
@@ -126,11 +133,12 @@ export function createFollow({
         }
       }
       const peersIn = oncePerKey(peersOf);
+      const autoMtu = createAutoMtu(uplinkTo);
       await Promise.all(
         states.map((state) =>
           attempt(state, async () => {
             const { endpointId, networkId } = state.endpoint;
-            const found = await look(state, peersIn(networkId), seen.get(endpointId));
+            const found = await look(state, peersIn(networkId), seen.get(endpointId), autoMtu);
             if (found !== undefined) {
               looks.set(endpointId, found);
             }
@@ -247,6 +255,7 @@ export function createFollow({
     state: EndpointState,
     askedPeers: readonly TunnelPeer[],
     earlier: Seen | undefined,
+    autoMtu: ReturnType<typeof createAutoMtu>,
   ): Promise<Seen | undefined> {
     const status = await links.read(placeOf(state.endpoint.endpointId, state.joined));
     if (status === undefined) {
@@ -272,8 +281,16 @@ export function createFollow({
         changes.push(...remedy(endpoint, peer, about, atMs - sinceMs));
       }
     }
-    if (changes.length > 0) {
-      await lifecycle.changeLink(state, { peers: changes });
+    const mtu = lifecycle.hasAutoMtu(state.endpoint) ? await autoMtu(status) : undefined;
+    const isNewMtu = mtu !== undefined && status.mtu !== undefined && mtu !== status.mtu;
+    if (changes.length > 0 || isNewMtu) {
+      await lifecycle.changeLink(state, {
+        ...(changes.length > 0 && { peers: changes }),
+        ...(isNewMtu && { mtu }),
+      });
+    }
+    if (isNewMtu) {
+      log.info('a link has the MTU of another way to its hub', { ...fieldsOf(state), mtu });
     }
     return { status, atMs, sinceMs, peers, revision: state.revision };
   }

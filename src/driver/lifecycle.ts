@@ -1,11 +1,13 @@
 import { createLimit } from '../concurrency.ts';
 import type { Guard, Protected } from '../killswitch/guard.ts';
 import { LinkError, type Links, type NewLink, type OwnedLink, type Place } from '../links/links.ts';
+import type { UplinkTo } from '../links/uplink.ts';
 import type { Log } from '../log.ts';
 import type { Network } from '../networks/network.ts';
-import { type EndpointOptions, optionPrefix } from '../networks/options.ts';
+import { type EndpointOptions, type Mtu, optionPrefix } from '../networks/options.ts';
 import { scopeOf } from '../networks/scope.ts';
 import {
+  mtuOf,
   peersOf,
   resolved,
   type Tunnel,
@@ -18,6 +20,7 @@ import type { LinkChange } from '../wireguard/change.ts';
 import type { WgQuickFile } from '../wireguard/config/wg-quick-reader.ts';
 import type { Device } from '../wireguard/device.ts';
 import { linkName } from '../wireguard/link-name.ts';
+import { createAutoMtu, defaultMtu } from './auto-mtu.ts';
 import type { HubLinks } from './hub-links.ts';
 import type { HubNames } from './hub-names.ts';
 import { oncePerKey } from './once.ts';
@@ -33,6 +36,7 @@ export interface LifecycleDependencies {
   readonly log: Log;
   /** What the relative paths of files that options name are relative to. */
   readonly secretsFolder: string;
+  readonly uplinkTo: UplinkTo;
   /** Milliseconds on a clock that only goes forward. */
   readonly now?: () => number;
 }
@@ -49,6 +53,8 @@ export interface Lifecycle {
    * @throws Error that says why the network cannot be used
    */
   peers(networkId: string): readonly TunnelPeer[];
+  /** Is the MTU of an endpoint’s link computed? A network that cannot be used has links as they are. */
+  hasAutoMtu(endpoint: Endpoint): boolean;
   /** @throws Error if this host cannot make good what its options ask for */
   createNetwork(network: Network): Promise<void>;
   /** With its endpoints. @returns whether it was there */
@@ -133,6 +139,7 @@ export function createLifecycle({
   hubLinks,
   log,
   secretsFolder,
+  uplinkTo,
   now = () => performance.now(),
 }: LifecycleDependencies): Lifecycle {
   // One endpoint's calls in order; different endpoints' beside one another. Who comes and goes in a
@@ -161,6 +168,20 @@ export function createLifecycle({
     peers(networkId) {
       const configuration = configurations.get(networkId);
       return peersOf(knownNetwork(networkId), configuration === undefined ? {} : { configuration });
+    },
+
+    hasAutoMtu(endpoint) {
+      const { networkId } = endpoint;
+      const network = store.network(networkId);
+      const configuration = configurations.get(networkId);
+      // What a file says is not known before it was read.
+      const isRead = network?.options.conffile === undefined || configuration !== undefined;
+      return (
+        network !== undefined &&
+        isRead &&
+        mtuOf(network, configuration === undefined ? {} : { configuration }, endpointOptionsOf(endpoint)) ===
+          'auto'
+      );
     },
 
     createNetwork: (network) =>
@@ -227,7 +248,7 @@ export function createLifecycle({
         const tunnel = tunnelOf(network, endpoint.addresses, secrets, ownOptions);
         const link = linkName(endpointId);
         const device = await resolve(endpoint, tunnel);
-        await makeLink({ name: link, mtu: tunnel.mtu, endpointId }, sandbox);
+        await makeLink({ name: link, mtu: await bytesOf(tunnel.mtu, device), endpointId }, sandbox);
         try {
           await links.configure(link, device);
           await hubLinks.add(network, endpointId, tunnel);
@@ -579,6 +600,10 @@ export function createLifecycle({
     await store.removeNetwork(networkId);
     configurations.delete(networkId);
     undeletedNetworks.delete(networkId);
+  }
+
+  async function bytesOf(mtu: Mtu, device: Device): Promise<number> {
+    return mtu === 'auto' ? ((await createAutoMtu(uplinkTo)(device)) ?? defaultMtu) : mtu;
   }
 
   /** A peer whose host does not resolve gets no endpoint: its link is closed until it does (hub-addresses.ts). */

@@ -1,5 +1,5 @@
 import type { CreateNetworkRequest } from '../plugin/api.ts';
-import { EnableIPv6, GenericData, Internal } from '../plugin/netlabel.ts';
+import { DriverMTU, EnableIPv6, GenericData, Internal } from '../plugin/netlabel.ts';
 import {
   covers,
   formatPrefix,
@@ -11,6 +11,7 @@ import {
 import { ipv6PrefixOf, isUnicast, refuseOverlap } from './ipv6.ts';
 import {
   decodeNetworkOptions,
+  type Mtu,
   type NetworkOptions,
   optionPrefix,
   ourOptions,
@@ -69,7 +70,7 @@ export function recordOf({ NetworkID, Options, IPv4Data, IPv6Data }: CreateNetwo
       pool: Pool,
       gateway: Gateway,
     })),
-    options: Object.fromEntries(ourOptions(genericOptions(Options[GenericData]))),
+    options: givenOptions(genericOptions(Options[GenericData])),
   };
 }
 
@@ -119,8 +120,12 @@ export function networkOf(record: NetworkRecord): Network {
  * @param prefixes that containers get addresses of
  * @throws Error for an MTU that IPv6 does not go with: the kernel would take IPv6 from the link without a word
  */
-export function refuseSmallMtu(subject: string, mtu: number | undefined, prefixes: readonly Prefix[]): void {
-  if (mtu !== undefined && mtu < minIpv6Mtu && prefixes.some(({ address }) => address.kind() === 'ipv6')) {
+export function refuseSmallMtu(subject: string, mtu: Mtu | undefined, prefixes: readonly Prefix[]): void {
+  if (
+    typeof mtu === 'number' &&
+    mtu < minIpv6Mtu &&
+    prefixes.some(({ address }) => address.kind() === 'ipv6')
+  ) {
     throw new Error(`${subject}: expected at least ${minIpv6Mtu} with IPv6 addresses (RFC 8200)`);
   }
 }
@@ -185,6 +190,12 @@ function subnetOf({ pool, gateway }: NetworkRecord['subnets'][number]): Subnet {
     );
   }
   return { pool: parsedPool, gateway: parsedGateway };
+}
+
+/** Ours, by their names less the prefix; Docker's own MTU is ours unless ours is there, too. */
+export function givenOptions(options: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const { [DriverMTU]: mtu } = options;
+  return { ...(mtu !== undefined && { mtu }), ...Object.fromEntries(ourOptions(options)) };
 }
 
 function genericOptions(value: unknown): Readonly<Record<string, unknown>> {

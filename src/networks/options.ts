@@ -10,6 +10,7 @@ import {
 import { parseSeed } from '../keys/seed.ts';
 import { masked, type Prefix, parsePrefix } from '../wireguard/address.ts';
 import { decodeBase64 } from '../wireguard/base64.ts';
+import { firewallMarkExpectation, parseFirewallMark } from '../wireguard/firewall-mark.ts';
 import { type HostPort, parseHostPort } from '../wireguard/host-port.ts';
 import { type PublicKey, parsePublicKey } from '../wireguard/key.ts';
 import type { Secret } from '../wireguard/secret.ts';
@@ -26,6 +27,9 @@ export type Killswitch = (typeof killswitches)[number];
 export interface SecretFile {
   readonly file: string;
 }
+
+/** Bytes, or what the way to the hub carries, as it is at each time. */
+export type Mtu = number | 'auto';
 
 /** The options of a network, decoded. */
 export interface NetworkOptions {
@@ -46,8 +50,10 @@ export interface NetworkOptions {
   readonly presharedKey?: 'derived' | SecretFile;
   /** Seconds between keepalives; 0 is off. Absent: the configuration file says. */
   readonly keepalive?: number;
-  /** Bytes. Absent: the configuration file says. */
-  readonly mtu?: number;
+  /** Absent: the configuration file says, or it is `auto`. */
+  readonly mtu?: Mtu;
+  /** Of the outer packets; 0 is none. Absent: the configuration file says. */
+  readonly fwmark?: number;
   /** Masked; undefined if not given, which means everything. */
   readonly allowedips?: readonly Prefix[];
   /** Masked: what does not go into the tunnel and may leave by another network. */
@@ -63,15 +69,16 @@ export interface EndpointOptions {
   readonly presharedkeyfile?: SecretFile;
   /** Seconds; 0 is off. */
   readonly keepalive?: number;
-  /** Bytes. */
-  readonly mtu?: number;
+  readonly mtu?: Mtu;
 }
 
 const keepalive = integer(0, 65535, 'seconds, 0 for off');
-const mtu = integer(576, 65535, 'bytes');
+const mtu = v.union(
+  [v.literal('auto'), integer(576, 65535, 'bytes')],
+  'expected auto or an integer from 576 to 65535 (bytes)',
+);
 const presharedkeyfile = secretFile('a preshared key, as `wg genpsk` prints it', 'app.psk');
 const defaultKeepalive = 25;
-export const defaultMtu = 1420;
 
 const schema = v.strictObject({
   peer: v.exactOptional(
@@ -114,6 +121,9 @@ const schema = v.strictObject({
   ),
   keepalive: v.exactOptional(keepalive),
   mtu: v.exactOptional(mtu),
+  fwmark: v.exactOptional(
+    v.pipe(v.string(), parsed(parseFirewallMark, `expected ${firewallMarkExpectation}`)),
+  ),
   allowedips: v.exactOptional(
     v.pipe(
       v.string(),
@@ -200,7 +210,7 @@ export function decodeNetworkOptions(options: Readonly<Record<string, unknown>>)
   const presharedKey = presharedkey ?? presharedkeyfile;
   return {
     ...(rest.hublink !== undefined && unknownHub),
-    ...(rest.conffile === undefined && { keepalive: defaultKeepalive, mtu: defaultMtu }),
+    ...(rest.conffile === undefined && { keepalive: defaultKeepalive }),
     ...rest,
     ...(aSeed !== undefined && { seed: aSeed }),
     additional: additional ?? additionalfile ?? defaultAdditionalBytes,

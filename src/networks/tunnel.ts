@@ -6,7 +6,7 @@ import type { HostPort } from '../wireguard/host-port.ts';
 import type { PresharedKey, PrivateKey, PublicKey } from '../wireguard/key.ts';
 import type { Secret } from '../wireguard/secret.ts';
 import { type Network, type Subnet, subnetOfAddress } from './network.ts';
-import { defaultMtu, type EndpointOptions, type NetworkOptions } from './options.ts';
+import type { EndpointOptions, Mtu, NetworkOptions } from './options.ts';
 
 /** A peer of a tunnel: a peer of WireGuard whose host need not be resolved yet. Absent means unset. */
 export interface TunnelPeer {
@@ -26,8 +26,7 @@ export interface Tunnel {
   readonly gateways: readonly Address[];
   readonly privateKey: PrivateKey;
   readonly peers: readonly TunnelPeer[];
-  /** Bytes. */
-  readonly mtu: number;
+  readonly mtu: Mtu;
   /** Of the socket on the host; absent: the kernel chooses. */
   readonly listenPort?: number;
   /** Mark of the outer packets; 0 is none. */
@@ -70,7 +69,7 @@ export function tunnelOf(
     return subnet.gateway.address;
   });
   const { configuration } = secrets;
-  const { mtu, derivation } = network.options;
+  const { derivation } = network.options;
   const derive = <Key>(key: (scheme: KeyScheme, address: Address) => Key): Key => {
     const { seed, additional } = secrets;
     if (seed === undefined) {
@@ -79,7 +78,7 @@ export function tunnelOf(
     return key({ seed, additional, derivation }, derivationAddress(addresses));
   };
   const presharedKey = secrets.presharedKey === 'derived' ? derive(derivePresharedKey) : secrets.presharedKey;
-  const { fwmark } = configuration ?? {};
+  const fwmark = network.options.fwmark ?? configuration?.fwmark;
   const listenPort = network.isOnePeer ? configuration?.listenPort : undefined;
   return {
     addresses,
@@ -90,10 +89,19 @@ export function tunnelOf(
       ...(presharedKey && { presharedKey }),
       ...(own.keepalive !== undefined && { persistentKeepaliveInterval: own.keepalive }),
     })),
-    mtu: own.mtu ?? mtu ?? configuration?.mtu ?? defaultMtu,
+    mtu: mtuOf(network, secrets, own),
     ...(listenPort !== undefined && { listenPort }),
     ...(fwmark !== undefined && { fwmark }),
   };
+}
+
+/** The MTU that a tunnel is to have. */
+export function mtuOf(
+  { options }: Pick<Network, 'options'>,
+  { configuration }: Pick<TunnelSecrets, 'configuration'>,
+  own: Pick<EndpointOptions, 'mtu'>,
+): Mtu {
+  return own.mtu ?? options.mtu ?? configuration?.mtu ?? 'auto';
 }
 
 /** The peers of every tunnel of a network, without the preshared keys that its options name. */

@@ -1,6 +1,8 @@
 /** libnetwork's labels, with their names in moby's daemon/libnetwork/netlabel; the keys of a request's Options. */
 export const GenericData = 'com.docker.network.generic';
 export const EnableIPv6 = 'com.docker.network.enable_ipv6';
+/** The MTU of a network, in bytes. */
+export const DriverMTU = 'com.docker.network.driver.mtu';
 export const Internal = 'com.docker.network.internal';
 /** What `docker run -p` asks of an endpoint. */
 export const PortMap = 'com.docker.network.portmap';

@@ -8,7 +8,7 @@ type Migration = (record: Fields) => Fields;
  * and only a record whose format changed gets a new one: an older driver refuses to start on it.
  */
 const migrations = {
-  network: [],
+  network: [fixedMtu],
   endpoint: [addressesOfAddress],
   joined: [],
 } satisfies Readonly<Record<string, readonly Migration[]>>;
@@ -38,6 +38,12 @@ export function migrated(kind: RecordKind, file: unknown): Fields {
   const { version: _, ...fields } = file;
   const steps: readonly Migration[] = migrations[kind];
   return steps.slice(version - 1).reduce<Fields>((record, step) => step(record), fields);
+}
+
+/** 0.1 gave every link 1420 unless the network said otherwise; it knew no configuration files, which may say it. */
+function fixedMtu({ options, ...rest }: Fields): Fields {
+  const isOf01 = isFields(options) && options.conffile === undefined;
+  return { ...rest, options: isOf01 ? { mtu: '1420', ...options } : options };
 }
 
 /** 0.1 knew one address, and the boot, which the folder says now. */

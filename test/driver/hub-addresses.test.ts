@@ -23,6 +23,7 @@ import { deleteAllLinks } from '../support/namespace-links.ts';
 import { articleOptions, createNetworkRequest, network, peerKeyText } from '../support/networks.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 import { recordingGuard } from '../support/recording-guard.ts';
+import { usualUplink } from '../support/uplinks.ts';
 
 const { skip } = await enterFreshNamespace('wireguard-go', 'wg');
 
@@ -304,6 +305,7 @@ test('a link with two peers of one name is changed once', async () => {
           endpoint: { host: 'hub.example', port: 51820 + index },
           allowedIps: [],
         })),
+      hasAutoMtu: () => false,
       async changeLink(_, change) {
         changes.push(change);
         return true;
@@ -332,6 +334,7 @@ test('a link with two peers of one name is changed once', async () => {
       resolve: async () => [parseAddress('192.0.2.7') ?? assert.fail()],
       log: recordedLog(),
     }),
+    uplinkTo: usualUplink,
     log: recordedLog(),
   });
   // It waits for its name from the first look on.

@@ -17,6 +17,7 @@ import { network } from '../support/networks.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 import { recordingGuard } from '../support/recording-guard.ts';
 import { type RecordingLinks, recordingLinks } from '../support/recording-links.ts';
+import { usualUplink } from '../support/uplinks.ts';
 
 /** The article's worked example. */
 const options = {
@@ -68,6 +69,7 @@ async function start(): Promise<void> {
     hubLinks,
     log,
     secretsFolder: folder,
+    uplinkTo: usualUplink,
   });
 }
 

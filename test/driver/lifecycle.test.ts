@@ -17,6 +17,7 @@ import { articleOptions, network } from '../support/networks.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 import { recordingGuard } from '../support/recording-guard.ts';
 import { type RecordingLinks, recordingLinks } from '../support/recording-links.ts';
+import { usualUplink } from '../support/uplinks.ts';
 
 let folder: string;
 let links: RecordingLinks;
@@ -43,6 +44,7 @@ async function start(guard: Guard = recordingGuard()): Promise<void> {
     hubLinks: createHubLinks({ links, log }),
     log,
     secretsFolder: folder,
+    uplinkTo: usualUplink,
   });
 }
 

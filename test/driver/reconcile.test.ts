@@ -14,6 +14,7 @@ import { createNetworkRequest } from '../support/networks.ts';
 import { type LogLine, recordedLog } from '../support/recorded-log.ts';
 import { type RecordingGuard, recordingGuard } from '../support/recording-guard.ts';
 import { type RecordingLinks, recordingLinks } from '../support/recording-links.ts';
+import { usualUplink } from '../support/uplinks.ts';
 
 const settleMs = 10_000;
 const unjoinedMs = 300_000;
@@ -52,6 +53,7 @@ async function start(): Promise<void> {
     links,
     guard,
     hubNames: createHubNames({ resolve: async () => [address], log }),
+    uplinkTo: usualUplink,
     log,
     now: () => clockMs,
   });

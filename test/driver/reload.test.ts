@@ -17,6 +17,7 @@ import { network, peerKeyText, seedText } from '../support/networks.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 import { recordingGuard } from '../support/recording-guard.ts';
 import { type RecordingLinks, recordingLinks } from '../support/recording-links.ts';
+import { usualUplink } from '../support/uplinks.ts';
 
 /** The article's keys, and those of another seed. */
 const [firstKey, newSeed] = ['+Pm8wi17cOoQ/QvaBq/WLcslAcgX1cCkrJA5dG57nU8=', 'bmV3c2VlZG5ld3NlZWRuZXdzZWVk'];
@@ -59,6 +60,7 @@ async function start(): Promise<void> {
     hubLinks,
     log,
     secretsFolder: folder,
+    uplinkTo: usualUplink,
   });
   reload = createReload({
     lifecycle,

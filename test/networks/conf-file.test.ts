@@ -135,7 +135,7 @@ test('options of one endpoint', () => {
     { privatekeyfile: { file: 'a.key' }, presharedkeyfile: { file: '/b.psk' }, keepalive: 7, mtu: 1300 },
   );
   for (const [options, message] of [
-    [{ mtu: 'MARKED' }, /option io\.bestov\.wg\.mtu: expected an integer/],
+    [{ mtu: 'MARKED' }, /option io\.bestov\.wg\.mtu: expected auto or an integer/],
     [{ peer: 'MARKED' }, /option io\.bestov\.wg\.peer is the network’s/],
     [{ color: 'MARKED' }, /unknown option io\.bestov\.wg\.color; there are privatekeyfile/],
   ] as const) {

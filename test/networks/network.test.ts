@@ -16,6 +16,19 @@ test('a record holds our options as they were given, and no others', () => {
   });
 });
 
+test('Docker’s own MTU is ours, unless ours is there', () => {
+  const ofDocker = 'com.docker.network.driver.mtu';
+  const mtuOf = (options: Record<string, unknown>) => {
+    const request = createNetworkRequest({ options: { ...articleOptions, ...options } });
+    const generic = { ...(request.Options['com.docker.network.generic'] as object), [ofDocker]: '1300' };
+    return networkOf(recordOf({ ...request, Options: { 'com.docker.network.generic': generic } })).options
+      .mtu;
+  };
+  assert.equal(mtuOf({}), 1300);
+  assert.equal(mtuOf({ mtu: '1380' }), 1380);
+  assert.equal(mtuOf({ mtu: 'auto' }), 'auto');
+});
+
 test('a record decodes to the same network after JSON', () => {
   const record = recordOf(createNetworkRequest({ internal: true }));
   const { options, ...rest } = networkOf(record);

@@ -28,7 +28,7 @@ test('the defaults of the others', () => {
   const { peer, peerkey: _, seed: __, additional, ...rest } = decodeNetworkOptions(prefixed(minimal));
   assert(additional instanceof Uint8Array);
   assert.equal(Buffer.from(additional).toString(), 'bestov.io');
-  assert.deepEqual(rest, { derivation: 'sha3-256', keepalive: 25, mtu: 1420, killswitch: 'on' });
+  assert.deepEqual(rest, { derivation: 'sha3-256', keepalive: 25, killswitch: 'on' });
 });
 
 /** A value that is marked, so that it can be searched for in an error. */
@@ -48,7 +48,8 @@ const good: { [name: string]: { [value: string]: unknown } } = {
   killswitch: { on: 'on', strict: 'strict', off: 'off' },
   derivation: { 'sha3-256': 'sha3-256', 'keccak-256': 'keccak-256', 'hkdf-sha256': 'hkdf-sha256' },
   keepalive: { 0: 0, 1: 1, 25: 25, 65535: 65535 },
-  mtu: { 576: 576, 1280: 1280, 1420: 1420, 65535: 65535 },
+  mtu: { auto: 'auto', 576: 576, 1280: 1280, 1420: 1420, 65535: 65535 },
+  fwmark: { off: 0, 51820: 51820, '0xCA6C': 0xca6c, '0xffffffff': 0xffff_ffff },
   allowedips: {
     '10.0.0.0/8': ['10.0.0.0/8'],
     '10.1.2.3/8': ['10.0.0.0/8'],
@@ -119,7 +120,8 @@ const bad: { [name: string]: unknown[] } = {
   additional: [`${marked}!`, `${marked}A`, ' '],
   derivation: [marked, 'SHA3-256', 'sha256', '', 'toString', '__proto__'],
   keepalive: [marked, '-1', '65536', '1.5', '1e3', ' 25', '0x19', '', '100000'],
-  mtu: [marked, '575', '65536', '1420.0', '', '-1420'],
+  mtu: [marked, '575', '65536', '1420.0', '', '-1420', 'Auto'],
+  fwmark: [marked, '-1', '0x100000000', '4294967296', '1.5', ''],
   allowedips: [
     marked,
     `10.0.0.0/8,${marked}`,
@@ -212,7 +214,7 @@ test('our options are found among others, and those with capitals refused', () =
 
 test('options of others are none of ours', () => {
   const options = { ...prefixed(minimal), 'com.docker.network.driver.mtu': '9000', 'io.bestov.wgx': marked };
-  assert.equal(decodeNetworkOptions(options).mtu, 1420);
+  assert.equal(decodeNetworkOptions(options).mtu, undefined);
 });
 
 test('what was decoded does not print its seed', () => {

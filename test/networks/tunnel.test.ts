@@ -19,7 +19,7 @@ test('the article’s tunnel', () => {
   assert.equal(privateKey.toBase64(), articlePrivateKey);
   assert.deepEqual(addresses.map(formatPrefix), ['192.168.5.2/24']);
   assert.deepEqual(gateways.map(String), ['192.168.5.1']);
-  assert.equal(mtu, 1420);
+  assert.equal(mtu, 'auto');
   assert.deepEqual(
     peers.map((peer) => ({ ...peer, allowedIps: peer.allowedIps.map(formatPrefix) })),
     [

@@ -11,6 +11,17 @@ test('an endpoint of version 1 gets a list of addresses', () => {
   });
 });
 
+test('a network of version 1 keeps the MTU that 0.1 gave it', () => {
+  const mtuIn = (options: object) => {
+    const { options: now } = migrated('network', { version: 1, networkId: 'n1', options });
+    return (now as { mtu?: string }).mtu;
+  };
+  assert.equal(mtuIn({ peer: '192.0.2.1:51820' }), '1420');
+  assert.equal(mtuIn({ mtu: '1280' }), '1280');
+  assert.equal(mtuIn({ conffile: 'a.conf' }), undefined);
+  assert.deepEqual(migrated('network', { version: 1, options: 'none' }), { options: 'none' });
+});
+
 test('a record of the current version is as it was written', () => {
   const fields = { networkId: 'n1', later: { a: 1 } };
   assert.deepEqual(migrated('network', { version: currentVersion('network'), ...fields }), fields);

@@ -45,7 +45,7 @@ test('what is answered is on disk', async () => {
   await store.putNetwork(network({ id: 'n1' }));
   const file = JSON.parse(await readFile(join(folder, 'networks', 'n1.json'), 'utf8'));
   assert.deepEqual(file, {
-    version: 1,
+    version: 2,
     networkId: 'n1',
     internal: false,
     subnets: [{ pool: '192.168.5.0/24', gateway: '192.168.5.1/24' }],

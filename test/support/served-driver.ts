@@ -12,6 +12,7 @@ import { connectEngine, type EngineConnection } from './engine-client.ts';
 import { type LogLine, recordedLog } from './recorded-log.ts';
 import { type RecordingGuard, recordingGuard } from './recording-guard.ts';
 import { type RecordingLinks, recordingLinks } from './recording-links.ts';
+import { usualUplink } from './uplinks.ts';
 
 /** The real driver with its real store behind the real server, on links in memory. */
 export interface ServedDriver {
@@ -68,6 +69,7 @@ export async function serveDriver({ limits, scope = 'local', ...more }: Setting 
       hubNames,
       log,
       secretsFolder: folder,
+      uplinkTo: usualUplink,
       reloadMarker: createMarker(join(state, 'reload')),
       ...more,
     });

@@ -1,4 +1,4 @@
-import { formatPrefix, type Prefix } from '../../wireguard/address.ts';
+import { type Address, formatPrefix, type Prefix } from '../../wireguard/address.ts';
 import { NetlinkError } from '../error.ts';
 import { AF_INET, AF_INET6 } from '../family.ts';
 import { type NetlinkMessage, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from '../message.ts';
@@ -32,6 +32,7 @@ import {
   decodeRoute,
   encodeDeleteRoute,
   encodeGetRoutes,
+  encodeGetRouteTo,
   encodeNewRoute,
   type NewRoute,
   type Route,
@@ -125,17 +126,17 @@ export async function deleteAddress(
   });
 }
 
-/** The link of a name. @throws NetlinkError, with errno ENODEV if there is none */
-export async function getLink(socket: NetlinkSocket, name: string): Promise<Link> {
+/** The link of a name or an index. @throws NetlinkError, with errno ENODEV if there is none */
+export async function getLink(socket: NetlinkSocket, nameOrIndex: string | number): Promise<Link> {
   const request = {
     type: RTM_GETLINK,
-    payload: encodeGetLink(name),
+    payload: encodeGetLink(nameOrIndex),
     operation: 'get',
-    subject: `link ${name}`,
+    subject: `link ${nameOrIndex}`,
   };
   const [link] = linksIn(await execute(socket, request), request);
   if (link === undefined) {
-    throw new NetlinkError('get', `link ${name}`, { text: 'the kernel’s answer has no RTM_NEWLINK' });
+    throw new NetlinkError('get', request.subject, { text: 'the kernel’s answer has no RTM_NEWLINK' });
   }
   return link;
 }
@@ -168,6 +169,29 @@ export function listRoutes(socket: NetlinkSocket): Promise<Route[]> {
     subject: 'routes',
   };
   return listInternet(socket, request, RTM_NEWROUTE, decodeRoute);
+}
+
+/**
+ * The route that packets of this host to an address take; of one that has several links, the way by one of them.
+ * @param mark of the packets; 0 is none
+ * @throws NetlinkError, with errno ENETUNREACH, EHOSTUNREACH, EACCES or EINVAL if there is none, or one that says so
+ */
+export async function getRouteTo(socket: NetlinkSocket, address: Address, mark: number): Promise<Route> {
+  const ask = async (isMatch: boolean) => {
+    const request = {
+      type: RTM_GETROUTE,
+      payload: encodeGetRouteTo(address, mark, isMatch),
+      operation: 'get',
+      subject: `route to ${address.toString()}`,
+    };
+    const answer = (await execute(socket, request)).find(({ type }) => type === RTM_NEWROUTE);
+    if (answer === undefined) {
+      throw new NetlinkError('get', request.subject, { text: 'the kernel’s answer has no RTM_NEWROUTE' });
+    }
+    return decodedFor(request, () => decodeRoute(answer.payload));
+  };
+  const route = await ask(true);
+  return route.oif === undefined ? ask(false) : route;
 }
 
 /** The addresses of IPv4 and IPv6, of all links of the socket's namespace. @throws NetlinkError */

@@ -73,11 +73,11 @@ export function encodeSetUp(index: number): Uint8Array {
   return concat([u16(0), u16(0), u32(index), u32(IFF_UP), u32(IFF_UP)]);
 }
 
-/** Of an RTM_GETLINK; without a name for a dump of all. */
-export function encodeGetLink(name?: string): Uint8Array {
-  return encodeLink(0, [
+/** Of an RTM_GETLINK, by a name or an index; without one for a dump of all. */
+export function encodeGetLink(link?: string | number): Uint8Array {
+  return encodeLink(typeof link === 'number' ? link : 0, [
     { type: IFLA_EXT_MASK, value: u32(RTEXT_FILTER_SKIP_STATS) },
-    ...(name === undefined ? [] : [{ type: IFLA_IFNAME, value: cString(name) }]),
+    ...(typeof link === 'string' ? [{ type: IFLA_IFNAME, value: cString(link) }] : []),
   ]);
 }
 

@@ -1,5 +1,5 @@
 import ipaddr from 'ipaddr.js';
-import { type Address, addressBytes, type Prefix } from '../../wireguard/address.ts';
+import { type Address, addressBytes, bits, type Prefix } from '../../wireguard/address.ts';
 import { type Attribute, AttributeTable, encodeAttributes } from '../attribute.ts';
 import { concat, readU32, u8, u32 } from '../bytes.ts';
 import { malformed } from '../error.ts';
@@ -13,8 +13,15 @@ const RTA_DST = 1;
 const RTA_OIF = 4;
 const RTA_GATEWAY = 5;
 const RTA_PRIORITY = 6;
+const RTA_METRICS = 8;
 const RTA_TABLE = 15;
+const RTA_MARK = 16;
+const RTAX_MTU = 2;
+/** The route that is used, and not what the kernel has learnt of the path of one address. */
+const RTM_F_FIB_MATCH = 0x2000;
 export const RTN_UNICAST = 1;
+/** To this host itself. */
+export const RTN_LOCAL = 2;
 export const RTN_UNREACHABLE = 7;
 /** The search goes on with the next rule. */
 export const RTN_THROW = 9;
@@ -57,6 +64,8 @@ export interface Route {
   readonly oif: number | undefined;
   readonly gateway: Address | undefined;
   readonly metric: number;
+  /** Bytes; undefined where the link says it. */
+  readonly mtu: number | undefined;
 }
 
 /** Of an RTM_NEWROUTE. */
@@ -101,6 +110,24 @@ export function encodeGetRoutes(): Uint8Array {
   return new Uint8Array(headerLength);
 }
 
+/**
+ * Of an RTM_GETROUTE for the route that packets of this host to an address take.
+ * @param mark of the packets; 0 is none
+ * @param isMatch with `false` the way of a packet by one of the links of a route that has several
+ */
+export function encodeGetRouteTo(address: Address, mark: number, isMatch: boolean): Uint8Array {
+  const family = familyNumber(address.kind());
+  const header = [family, bits(address), 0, 0, 0, 0, 0, 0].map(u8);
+  return concat([
+    ...header,
+    u32(isMatch ? RTM_F_FIB_MATCH : 0),
+    encodeAttributes([
+      { type: RTA_DST, value: addressBytes(address) },
+      ...(mark === 0 ? [] : [{ type: RTA_MARK, value: u32(mark) }]),
+    ]),
+  ]);
+}
+
 /** The payload of an RTM_NEWROUTE that the kernel sent. @throws NetlinkError if it is malformed */
 export function decodeRoute(payload: Uint8Array): Route {
   const [family = 0, length = 0, , , table = 0, protocol = 0, , type = 0] = payload;
@@ -125,6 +152,7 @@ export function decodeRoute(payload: Uint8Array): Route {
     oif: attributes.get({ RTA_OIF }, readU32, 4),
     gateway: attributes.get({ RTA_GATEWAY }, address, bytes),
     metric: attributes.get({ RTA_PRIORITY }, readU32, 4) ?? 0,
+    mtu: attributes.get({ RTA_METRICS }, (value) => new AttributeTable(value).get({ RTAX_MTU }, readU32, 4)),
   };
 }
 

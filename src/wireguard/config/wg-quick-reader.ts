@@ -1,4 +1,5 @@
 import { formatPrefix, hostPrefix, masked, type Prefix, parseAddress, parsePrefix } from '../address.ts';
+import { firewallMarkExpectation, parseFirewallMark } from '../firewall-mark.ts';
 import { type HostPort, parseHostPort } from '../host-port.ts';
 import {
   type PresharedKey,
@@ -103,7 +104,7 @@ function interfaceOf(entries: readonly Entry[]): Omit<WgQuickFile, 'peers'> {
     ...(mtu && { mtu: parsedValue(mtu, integer(576, 65535), 'an integer from 576 to 65535 (bytes)') }),
     ...(listenPort && { listenPort: parsedValue(listenPort, integer(0, 65535), 'a port from 0 to 65535') }),
     ...(fwmark && {
-      fwmark: parsedValue(fwmark, markOf, '`off` or a number of 32 bits, such as 51820 or 0xca6c'),
+      fwmark: parsedValue(fwmark, parseFirewallMark, firewallMarkExpectation),
     }),
   };
 }
@@ -261,14 +262,6 @@ function endpointOf(text: string): HostPort | undefined {
 
 function keepaliveOf(text: string): number | undefined {
   return text.toLowerCase() === 'off' ? 0 : integer(0, 65535)(text);
-}
-
-function markOf(text: string): number | undefined {
-  if (text.toLowerCase() === 'off') {
-    return 0;
-  }
-  const mark = /^(?:0x[0-9a-f]{1,8}|\d{1,10})$/i.test(text) ? Number(text) : Number.NaN;
-  return mark <= 0xffff_ffff ? mark : undefined;
 }
 
 function integer(minimum: number, maximum: number): (text: string) => number | undefined {

@@ -3,13 +3,14 @@ import { Buffer } from 'node:buffer';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { encodeAttributes } from '../../../src/netlink/attribute.ts';
-import { concat } from '../../../src/netlink/bytes.ts';
+import { concat, u16, u32 } from '../../../src/netlink/bytes.ts';
 import { AF_INET, AF_INET6 } from '../../../src/netlink/family.ts';
 import { decodeMessages } from '../../../src/netlink/message.ts';
 import {
   decodeRoute,
   encodeDeleteRoute,
   encodeGetRoutes,
+  encodeGetRouteTo,
   encodeNewRoute,
   RTM_DELROUTE,
   RTM_NEWROUTE,
@@ -79,6 +80,20 @@ test('RTM_GETROUTE of every family, from linux/rtnetlink.h', () => {
   assert.deepEqual(encodeGetRoutes(), Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0));
 });
 
+test('RTM_GETROUTE for one address, from linux/rtnetlink.h: RTM_F_FIB_MATCH, RTA_DST and RTA_MARK', () => {
+  const { address } = prefixOf('192.0.2.1/32');
+  const header = Uint8Array.of(2, 32, 0, 0, 0, 0, 0, 0);
+  const destination = Uint8Array.of(8, 0, 1, 0, 192, 0, 2, 1);
+  assert.deepEqual(encodeGetRouteTo(address, 0, true), concat([header, u32(0x2000), destination]));
+  const mark = concat([u16(8), u16(16), u32(0xca6c)]);
+  assert.deepEqual(encodeGetRouteTo(address, 0xca6c, false), concat([header, u32(0), destination, mark]));
+});
+
+test('a route’s own MTU, RTAX_MTU of RTA_METRICS', () => {
+  const metrics = encodeAttributes([{ type: 8, value: encodeAttributes([{ type: 2, value: u32(1400) }]) }]);
+  assert.equal(decodeRoute(concat([Uint8Array.of(2, 0, 0, 0, 254, 0, 0, 1, 0, 0, 0, 0), metrics])).mtu, 1400);
+});
+
 test('routes as the kernel describes them', () => {
   const { destination, ...connected } = decodeRoute(messageIn(vectors.route).payload);
   assert.equal(formatPrefix(destination), '172.30.0.0/24');
@@ -89,6 +104,7 @@ test('routes as the kernel describes them', () => {
     oif: 2,
     gateway: undefined,
     metric: 0,
+    mtu: undefined,
   });
   const unreachable = decodeRoute(messageIn(vectors.unreachableIpv6Route).payload);
   assert.equal(formatPrefix(unreachable.destination), '::/0');
@@ -124,7 +140,7 @@ test('decoding is the inverse of encoding: a route to add, and one to delete', (
     fc.property(anyRoute, (route) => {
       const { table, destination, oif, gateway, metric = 0 } = route;
       const type = oif === undefined ? RTN_UNREACHABLE : RTN_UNICAST;
-      const made = { table, type, protocol: RTPROT_BOOT, destination, oif, gateway, metric };
+      const made = { table, type, protocol: RTPROT_BOOT, destination, oif, gateway, metric, mtu: undefined };
       assert.deepEqual(decodeRoute(encodeNewRoute(route)), made);
       const deleted = { ...made, type: 0, protocol: 0, gateway: undefined };
       assert.deepEqual(decodeRoute(encodeDeleteRoute(route)), deleted);

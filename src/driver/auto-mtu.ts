@@ -1,0 +1,54 @@
+import type { UplinkTo } from '../links/uplink.ts';
+import { type Address, prefixOf } from '../wireguard/address.ts';
+import { mtuOver } from '../wireguard/mtu.ts';
+import { oncePerKey } from './once.ts';
+
+/** What counts of a tunnel: where its packets go, and their mark. */
+export interface Outer {
+  readonly fwmark?: number;
+  readonly peers: readonly { readonly endpoint?: { readonly address: Address } | undefined }[];
+}
+
+/** An MTU until the way to the hub is known: that of a way of 1500 bytes. */
+export const defaultMtu = 1420;
+
+/**
+ * Addresses that nothing but a default route leads to: relays of 6to4, which RFC 7526 has taken out of use, and the first of
+ * IPv6’s global unicast addresses, which nobody has been given.
+ */
+const anywhere = ['192.88.99.1/32', '2000::/128'].map((text) => prefixOf(text).address);
+
+/**
+ * Makes a function that computes the MTU of tunnels with `mtu=auto`: what the way to each peer carries, of a peer whose
+ * address is not known the default route; undefined if there is no way at all. Each way is looked up once.
+ */
+export function createAutoMtu(uplinkTo: UplinkTo): (outer: Outer) => Promise<number | undefined> {
+  const addresses = new Map<string, Address>();
+  const uplinkOf = oncePerKey((key: string) => {
+    const [text = '', mark] = key.split(' ');
+    const address = addresses.get(text);
+    return address === undefined ? defaultUplink(Number(mark)) : uplinkTo(address, Number(mark));
+  });
+
+  async function defaultUplink(mark: number) {
+    for (const address of anywhere) {
+      const uplink = await uplinkTo(address, mark);
+      if (uplink !== undefined) {
+        return uplink;
+      }
+    }
+    return undefined;
+  }
+
+  return async ({ fwmark = 0, peers }) => {
+    const keys = peers.map(({ endpoint }) => {
+      const text = endpoint?.address.toString() ?? '';
+      if (endpoint !== undefined) {
+        addresses.set(text, endpoint.address);
+      }
+      return `${text} ${fwmark}`;
+    });
+    const uplinks = await Promise.all([...new Set(keys)].map(uplinkOf));
+    return mtuOver(uplinks.filter((uplink) => uplink !== undefined));
+  };
+}
