@@ -16,6 +16,7 @@ export const projectFiles: GuestFiles = {
       'src/engine',
       'build/host',
       'test/scenarios',
+      'test/killswitch',
       'build/bench',
     ].map((path) => [`${projectFolder}/${path}`, resolve(path)]),
   ),

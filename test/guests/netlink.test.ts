@@ -45,6 +45,20 @@ test('netlink with the kernel’s WireGuard', async (t) => {
     assert.match(output, / backend netlink reason="the kernel makes WireGuard links"/);
     assert.doesNotMatch(output, /Warning/);
   });
+  const skip = process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run';
+  await t.test(
+    'the kill switch beside macvlan and ipvlan, which this machine may not have',
+    { skip },
+    async () => {
+      const { status, output } = await guest.exec(
+        `cd ${projectFolder} &&
+        WGDRIVER_TEST_FULL=1 NODE_OPTIONS=--test-name-pattern=^beside node test/killswitch/namespaces.test.ts`,
+        { timeoutSeconds: 600 },
+      );
+      assert.equal(status, 0, output);
+      assert.match(output, /pass 3$/m, output);
+    },
+  );
   await guest.powerOff({ hard: true });
 
   async function runInside(names: readonly string[]) {

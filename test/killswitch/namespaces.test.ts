@@ -9,7 +9,7 @@ import { until } from '../../build/host/commands.ts';
 import { netlinkNamespaces } from '../../src/killswitch/by-netlink.ts';
 import { programNamespaces } from '../../src/killswitch/by-programs.ts';
 import { hasChanges, removalOf, routingDifference } from '../../src/killswitch/difference.ts';
-import type { Changed } from '../../src/killswitch/namespaces.ts';
+import type { Changed, Namespaces } from '../../src/killswitch/namespaces.ts';
 import { probeProtection } from '../../src/killswitch/probe.ts';
 import { protectionOf, tunnelOf } from '../../src/killswitch/protection.ts';
 import { netlinkObstacle } from '../../src/links/netlink/probe.ts';
@@ -20,6 +20,7 @@ const { skip } = await enterFreshNamespace('ip', 'nft', 'nsenter', 'ping', 'perl
 
 const frame = fileURLToPath(new URL('frame.pl', import.meta.url));
 const advertise = fileURLToPath(new URL('advertise.pl', import.meta.url));
+const redirect = fileURLToPath(new URL('redirect.pl', import.meta.url));
 const forge = fileURLToPath(new URL('forge.pl', import.meta.url));
 /** On what may pass. Any process with CAP_NET_RAW can set it. */
 const passMark = String(0x4000_0000);
@@ -29,12 +30,18 @@ function sh(script: string): string {
   return execFileSync('sh', ['-euc', script], { encoding: 'utf8' });
 }
 
-/** A container on a bridge network, whose gateway notes the destinations of all it gets. */
-const container = `
+/** How `eth0` comes to be in the container, and `host0` at its other end. */
+const bridgeLink = 'ip link add host0 type veth peer name eth0 netns container';
+const wire = 'ip link add host0 type veth peer name parent; ip link set parent up';
+const linkOnWire = (kind: string) =>
+  `${wire}; ip link add link parent name eth0 netns container type ${kind}`;
+
+/** A container on another network than its tunnel's, whose gateway notes the destinations of all it gets. */
+const containerWith = (link: string) => `
   mkdir -p /run/netns
   ip netns add container
   ip netns add tunnel
-  ip link add host0 type veth peer name eth0 netns container
+  ${link}
   ip -n container link add wg0 type veth peer name wg0 netns tunnel
   ip -n container link set dev wg0 alias wgdriver:test:e1
   ip address add 172.30.0.1/24 dev host0
@@ -60,6 +67,9 @@ const container = `
       iif host0 ip6 daddr 2001:db8::/32 add @seen6 { ip6 daddr }
     }
   }'`;
+
+const endOfContainer =
+  'nft delete table inet notes; ip link delete host0; ip netns delete container; ip netns delete tunnel';
 
 /** Ways out, each to a destination of its own. */
 const attempts: Readonly<Record<string, readonly string[]>> = {
@@ -96,9 +106,14 @@ const endOfIntrusions = `
     ip -n container address del $address dev eth0
   done
   ip -n container route flush 203.0.113.0/24
-  ip -n container route flush 203.0.113.0/28`;
+  ip -n container route flush 203.0.113.0/28
+  ip -n container -6 route flush 2001:db8::/33`;
 
 const sendAdvertisement = `perl ${advertise} host0 2000:: 3`;
+const endOfAdvertisements = `
+  ip -n container -6 route flush proto ra
+  ip -n container -6 address flush dev eth0 dynamic
+  ip -n container -6 route flush dev eth0 proto kernel 2000::/3`;
 const hasAdvertised = () => /proto ra/.test(sh('ip -n container -6 route show'));
 /** Routers repeat it, as one may be lost. */
 const isAdvertised = () => {
@@ -119,6 +134,22 @@ function isAnswered(...words: readonly string[]): boolean {
   return spawnSync(words[0] ?? '', words.slice(1)).status === 0;
 }
 
+async function protectBy(
+  namespaces: Namespaces,
+  prefixes: readonly string[] = everything,
+  excluded: readonly string[] = [],
+): Promise<void> {
+  const isLink = ({ alias }: { alias: string | undefined }) => alias === 'wgdriver:test:e1';
+  const present = await namespaces.read(netns);
+  const protection = protectionOf(present, [tunnelOf(isLink, tunnelScope(prefixes, excluded))]);
+  const routing = routingDifference(present, protection, namespaces.families);
+  assert.deepEqual(await namespaces.apply(netns, protection, routing), {});
+  // Once more: what is there is no error, and found again.
+  await namespaces.apply(netns, protection, routing);
+  const after = await namespaces.read(netns);
+  assert(!hasChanges(routingDifference(after, protection, namespaces.families)));
+}
+
 const implementations = {
   netlink: { make: netlinkNamespaces, obstacle: skip ?? netlinkObstacle() },
   programs: { make: programNamespaces, obstacle: skip },
@@ -126,25 +157,11 @@ const implementations = {
 
 for (const [name, { make, obstacle }] of Object.entries(implementations)) {
   describe(`by ${name}`, obstacle === undefined ? {} : { skip: obstacle }, () => {
-    const protect = async (prefixes: readonly string[] = everything, excluded: readonly string[] = []) => {
-      const namespaces = make();
-      const isLink = ({ alias }: { alias: string | undefined }) => alias === 'wgdriver:test:e1';
-      const present = await namespaces.read(netns);
-      const protection = protectionOf(present, [tunnelOf(isLink, tunnelScope(prefixes, excluded))]);
-      const routing = routingDifference(present, protection, namespaces.families);
-      assert.deepEqual(await namespaces.apply(netns, protection, routing), {});
-      // Once more: what is there is no error, and found again.
-      await namespaces.apply(netns, protection, routing);
-      const after = await namespaces.read(netns);
-      assert(!hasChanges(routingDifference(after, protection, namespaces.families)));
-    };
+    const protect = (prefixes?: readonly string[], excluded?: readonly string[]) =>
+      protectBy(make(), prefixes, excluded);
 
-    before(() => sh(`${container}\n${hostileNeighbour}`));
-    after(() =>
-      sh(
-        'nft delete table inet notes; ip link delete host0; ip netns delete container; ip netns delete tunnel',
-      ),
-    );
+    before(() => sh(`${containerWith(bridgeLink)}\n${hostileNeighbour}`));
+    after(() => sh(endOfContainer));
 
     test('without protection all of it is seen', () => {
       assert.deepEqual(leaks(), Object.keys(attempts));
@@ -177,8 +194,7 @@ for (const [name, { make, obstacle }] of Object.entries(implementations)) {
       await until('the container takes it', isAdvertised);
       await protect();
       assert.deepEqual(leaks(), []);
-      sh('ip -n container -6 route flush proto ra; ip -n container -6 address flush dev eth0 dynamic');
-      sh('ip -n container -6 route flush dev eth0 proto kernel 2000::/3');
+      sh(endOfAdvertisements);
       assert(!hasAdvertised());
       sh(sendAdvertisement);
       await sleep(500);
@@ -214,6 +230,34 @@ for (const [name, { make, obstacle }] of Object.entries(implementations)) {
       assert.deepEqual(leaks(), ['203.0.113.1', '203.0.113.2', '2001:db8::2']);
       assert.match(sh('ip -n container route get 203.0.113.1'), /via 172.30.0.1 dev eth0/);
       assert.match(sh('ip -n container route get 203.0.113.9'), /dev wg0/);
+    });
+
+    test('a router’s redirect is taken without a kill switch, and by no link beside a tunnel for everything', async () => {
+      const [, linkLocal] = /inet6 (fe80:\S+)\//.exec(sh('ip address show dev host0')) ?? [];
+      sh(endOfAdvertisements);
+      // The kernel takes it from the router that it asks, and for IPv6 only from a link-local address.
+      sh(`ip -n container route replace default via ${linkLocal} dev eth0
+        ip -n container neigh replace 172.30.0.66 lladdr 02:00:00:00:00:66 dev eth0 nud permanent`);
+      const [, own] = /inet6 (fe80:\S+)\//.exec(sh('ip -n container address show dev eth0')) ?? [];
+      const forget = 'ip -n container route flush cache; ip -n container -6 route flush cache';
+      const redirected = () => {
+        sh(`perl ${redirect} host0 172.30.0.1 172.30.0.2 203.0.113.1
+          perl ${redirect} host0 ${linkLocal} ${own} 2001:db8::2 || true # not before that address is of use`);
+        const routes = sh('ip -n container route get 203.0.113.1; ip -n container route get 2001:db8::2');
+        assert.match(routes, /203\.0\.113\.1 via 172\.30\.0\.\d+ dev eth0[\s\S]*2001:db8::2 .*dev eth0/);
+        return ['172.30.0.66', 'fe80::66'].filter((router) => routes.includes(`via ${router} `));
+      };
+      try {
+        await make().remove(netns, removalOf(await make().read(netns)));
+        await until('the container takes both', () => redirected().length === 2);
+        sh(forget);
+        await protect(everything, ['203.0.113.0/30', '2001:db8::2/128']);
+        redirected();
+        await sleep(500);
+        assert.deepEqual(redirected(), []);
+      } finally {
+        sh(`ip -n container route replace default via fd00:30::1\n${forget}`);
+      }
     });
 
     // As `wg-quick up` sets them: in a table of its own what has not its mark.
@@ -291,6 +335,54 @@ for (const [name, { make, obstacle }] of Object.entries(implementations)) {
       await assert.rejects(make().read('/run/netns/nobody'), /nobody/);
     });
   });
+}
+
+/**
+ * By an ipvlan in mode l3 packets are routed by this machine, as it would: it has no neighbours, and no frames leave it
+ * that are for all.
+ */
+const viaParent = Object.keys(attempts)
+  .map(
+    (address) => `ip route add ${address} dev parent
+      ip neigh replace ${address} lladdr $mac dev parent nud permanent`,
+  )
+  .join('\n');
+const isFrame = (address: string) => attempts[address]?.[1] === frame;
+const kinds = [
+  { kind: 'macvlan mode bridge', setUp: hostileNeighbour, seen: Object.keys(attempts) },
+  { kind: 'ipvlan mode l2', setUp: hostileNeighbour, seen: Object.keys(attempts) },
+  {
+    kind: 'ipvlan mode l3',
+    setUp: viaParent,
+    seen: Object.keys(attempts).filter((address) => !isFrame(address)),
+  },
+];
+
+for (const { kind, setUp, seen } of kinds) {
+  test(`beside ${kind}: all of it is seen without protection, nothing with it`, {
+    skip: obstacleOfKind(kind),
+  }, async () => {
+    sh(`${containerWith(linkOnWire(kind))}\n${setUp}`);
+    try {
+      assert.deepEqual(leaks(), seen);
+      await protectBy(netlinkNamespaces());
+      assert.deepEqual(leaks(), []);
+      assert(
+        kind.endsWith('l3') ||
+          isAnswered('ip', 'netns', 'exec', 'container', 'ping', '-c1', '-W2', '172.30.0.1'),
+      );
+    } finally {
+      sh(endOfContainer);
+    }
+  });
+}
+
+function obstacleOfKind(kind: string): string | undefined {
+  if (process.env.WGDRIVER_TEST_FULL === undefined) {
+    return 'in the full run';
+  }
+  const script = `ip link add name v type veth && ip link add link v name k type ${kind}`;
+  return isAnswered('unshare', '--net', 'sh', '-c', script) ? skip : `this kernel has no ${kind}`;
 }
 
 test('a watch whose program was killed begins anew', { skip }, async () => {
