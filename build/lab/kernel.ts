@@ -21,7 +21,7 @@ const RETRY_MS = 60 * 60 * 1000;
  */
 export async function umlKernel(): Promise<string> {
   const key = await kernelKey();
-  const failure = join(cacheFolder(), `uml-${key}.failure`);
+  const failure = await failureFile();
   const folder = await cached('uml', key, async (parts) => {
     const known = await stat(failure).catch(() => undefined);
     if (known && Date.now() - known.mtimeMs < RETRY_MS) throw new LabError(await readFile(failure, 'utf8'));
@@ -37,10 +37,15 @@ export async function umlKernel(): Promise<string> {
   return join(folder, 'linux');
 }
 
+/** What tells why the last build failed, while it is not to be tried again. */
+export async function failureFile(): Promise<string> {
+  return join(cacheFolder(), `uml-${await kernelKey()}.failure`);
+}
+
 /** Changes with everything a kernel is made from. */
 async function kernelKey(): Promise<string> {
-  const hash = createHash('sha256');
-  for (const file of ['kernel.ts', 'kernel/build.sh', 'kernel/uml.config']) {
+  const hash = createHash('sha256').update(JSON.stringify([SOURCE, SUITES]));
+  for (const file of ['kernel/build.sh', 'kernel/uml.config']) {
     hash.update(await readFile(new URL(file, import.meta.url)));
   }
   return hash.digest('hex').slice(0, 12);

@@ -115,14 +115,11 @@ export async function openLab({ places = 1, kernel, name }: LabOptions = {}): Pr
     }
   }
 
-  function starterFor({
-    kernel: wanted,
-    kernelArguments = [],
-  }: Pick<GuestOptions, 'kernel' | 'kernelArguments'>) {
-    return wanted === 'debian' || kernelArguments.length > 0 ? QEMU : quickest;
+  function starterFor({ kernel: wanted }: Pick<GuestOptions, 'kernel'>) {
+    return wanted === 'debian' ? QEMU : quickest;
   }
 
-  function formatFor(options: Pick<GuestOptions, 'kernel' | 'kernelArguments'>): Disk['format'] {
+  function formatFor(options: Pick<GuestOptions, 'kernel'>): Disk['format'] {
     return starterFor(options) === QEMU ? 'qcow2' : 'cow';
   }
 

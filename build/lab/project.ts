@@ -77,3 +77,9 @@ export function parseReport(tap: string): ScenarioOutcome[] {
     ...(skipped === undefined ? {} : { skipped }),
   }));
 }
+
+/** What Node's spec reporter says of failures, at the end of all that it printed; the last lines if it says nothing. */
+export function failures(output: string): string {
+  const summary = output.lastIndexOf('failing tests:');
+  return summary === -1 ? output.slice(-4000) : output.slice(summary).slice(0, 8000);
+}

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { openLab } from '../../build/lab/index.ts';
-import { scenarioScript } from '../../build/lab/project.ts';
+import { failures, scenarioScript } from '../../build/lab/project.ts';
 import { faultFiles } from './fault-files.ts';
 
 const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
@@ -17,7 +17,7 @@ test(`${kills} kills of serve, on the kernel’s links`, async (t) => {
     ${scenarioScript(['test/faults/kills.test.ts'])}`;
   const { status, output } = await guest.exec(script, { timeoutSeconds: 120 + 30 * kills });
   t.diagnostic(output);
-  assert.equal(status, 0);
+  assert.equal(status, 0, failures(output));
   // It runs itself once more, in namespaces of its own, past the report of the first.
   assert.match(output, /^ℹ pass 1$/m);
   await guest.powerOff({ hard: true });

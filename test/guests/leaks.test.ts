@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { openLab, SUITES, type Suite } from '../../build/lab/index.ts';
-import { projectFiles, reportFile, scenarioScript } from '../../build/lab/project.ts';
+import { failures, projectFiles, reportFile, scenarioScript } from '../../build/lab/project.ts';
 import { type Observation, recordObservations } from './leaks-page.ts';
 
 const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
@@ -38,7 +38,7 @@ async function observe(suite: Suite): Promise<void> {
       collect: [reportFile],
     });
     console.log(`--- ${suite}\n${output}`);
-    assert.equal(status, 0, `leaks on ${suite}`);
+    assert.equal(status, 0, `leaks on ${suite}: ${failures(output)}`);
     const observations = observationsIn(files[reportFile]?.toString() ?? '');
     assert.ok(observations.length > 0);
     observed.set(suite, observations);

@@ -7,6 +7,7 @@ import { resolve } from 'node:path';
 import { after, test } from 'node:test';
 import { type GuestFiles, openLab } from '../../build/lab/index.ts';
 import {
+  failures,
   parseReport,
   projectFiles,
   projectFolder,
@@ -66,7 +67,7 @@ test('netlink with the kernel’s WireGuard', async (t) => {
     const { status, output } = await guest.exec(script, { timeoutSeconds: 1200 });
     console.log(output);
     const report = parseReport((await guest.get(reportFile))[reportFile]?.toString() ?? '');
-    assert.equal(status, 0);
+    assert.equal(status, 0, failures(output));
     assert(report.length > 0 && report.every(({ passed }) => passed));
   }
 });

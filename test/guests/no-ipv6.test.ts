@@ -8,12 +8,16 @@ import { diagnosis, hostFiles, hubAddress, hubFiles, sh, startHubBeside } from '
 /** One runtime that can speak netlink, and one that needs programs. */
 const runtimes = ['node26', 'node22'];
 
-const lab = await openLab({ kernel: 'debian' });
+/** Debian's own kernel has IPv6 as a module of sorts; the quickest one obeys the same word in a quarter of the time. */
+const kernel = process.env.WGDRIVER_TEST_FULL === undefined ? {} : ({ kernel: 'debian' } as const);
+
+const lab = await openLab(kernel);
 after(() => lab.close());
 
 test('with ipv6.disable=1: networks can be created, and containers keep to the tunnel', async (t) => {
   const guest = await lab.boot({
     suite: 'trixie',
+    ...kernel,
     cpus: 1,
     files: {
       ...hostFiles,
@@ -24,7 +28,10 @@ test('with ipv6.disable=1: networks can be created, and containers keep to the t
     },
     kernelArguments: ['ipv6.disable=1'],
   });
-  await sh(guest, `start_engine; import_image; docker network create abridge; ${startHubBeside}`);
+  await sh(
+    guest,
+    `test ! -e /proc/net/if_inet6; start_engine; import_image; docker network create abridge; ${startHubBeside}`,
+  );
   for (const runtime of runtimes) {
     await t.test(`with the driver on ${runtime}`, async () => {
       await sh(

@@ -97,7 +97,9 @@ test('the managed plugin has the kernel load its module', async () => {
   await plugin.remove();
   await sh(guest, 'touch /etc/resolv.conf; mount --make-rshared /; start_engine');
   assert.equal(await sh(guest, 'lsmod | grep ^wireguard || true'), '');
-  await sh(guest, `${pluginFunctions} enable_plugin`);
-  assert.match(await sh(guest, 'lsmod'), /^wireguard/m);
+  // The plugin serves before it is ready, and an emulated kernel takes its time over the module.
+  await sh(guest, `${pluginFunctions} enable_plugin; until lsmod | grep ^wireguard; do sleep 0.5; done`);
+  const ready = `until grep -o "backend netlink" /var/log/dockerd.log; do sleep 0.5; done`;
+  assert.match(await sh(guest, ready), /^backend netlink/m);
   await guest.powerOff({ hard: true });
 });

@@ -10,6 +10,7 @@ import { guestScenarios, smokeScenarios } from '../../build/host/scenarios.ts';
 import { drivers } from '../../build/lab/drivers.ts';
 import { openLab, SUITES, type Suite } from '../../build/lab/index.ts';
 import {
+  failures,
   parseReport,
   projectFiles,
   reportFile,
@@ -109,7 +110,7 @@ async function run(column: Column, names: readonly string[]): Promise<void> {
       const date = new Date().toISOString().slice(0, 10);
       recordRun({ suite, kernel: had, driver, files: names, date, outcomes });
     }
-    assert.equal(status, 0, `scenarios failed on ${suite} with ${driver}`);
+    assert.equal(status, 0, `scenarios failed on ${suite} with ${driver}: ${failures(output)}`);
     assert.ok(outcomes.length > 0 && outcomes.every(({ passed }) => passed));
   } finally {
     await lab.close();

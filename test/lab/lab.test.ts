@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { promisify } from 'node:util';
+import { cacheFolder } from '../../build/lab/cache.ts';
 import { type Guest, JobTimeout, type Lab, LabError, labObstacle, openLab } from '../../build/lab/index.ts';
+import { failureFile } from '../../build/lab/kernel.ts';
 
 const obstacle = await labObstacle();
 const skip = process.env.CI === 'true' ? false : (obstacle ?? false);
@@ -20,6 +23,29 @@ for (const wanted of isFull ? ([undefined, 'debian'] as const) : [undefined]) {
     () => testLab(wanted),
   );
 }
+
+it('emulates where no kernel can be built, and says why', {
+  skip: skip || (!isFull && 'in the full run'),
+  timeout: 45 * 60_000,
+}, async () => {
+  const images = cacheFolder();
+  const cache = await mkdtemp(join(tmpdir(), 'wgdriver-lab-test-'));
+  try {
+    for (const name of await readdir(images)) {
+      if (/^trixie-.*[0-9a-f]$/.test(name)) await symlink(join(images, name), join(cache, name));
+    }
+    await writeFile(join(cache, basename(await failureFile())), 'no compiler');
+    const script = ['build/lab/run.ts', 'trixie', '--script', 'uname -r'];
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, script, {
+      env: { ...process.env, WGDRIVER_LAB_CACHE: cache },
+    });
+    assert.match(stderr, /^lab: guests run under emulation, some fourteen times slower: no compiler$/m);
+    assert.match(stderr, /^--- trixie, debian kernel, /m);
+    assert.match(stdout, /^6\.12\./);
+  } finally {
+    await rm(cache, { recursive: true });
+  }
+});
 
 function testLab(kernel: 'debian' | undefined) {
   let lab: Lab;

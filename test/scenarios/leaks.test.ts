@@ -23,8 +23,8 @@ const frames = [15, 16, 17, 22];
 
 interface Phase {
   readonly name: string;
-  /** How long what happened before may take to be followed. */
-  readonly settleMs?: number;
+  /** Before it begins: what makes sure that it is worth looking. */
+  readonly settle?: () => Promise<unknown>;
   readonly reach: () => Promise<unknown>;
   /** Attempts that may be seen even so. */
   readonly tolerated?: readonly number[];
@@ -51,9 +51,10 @@ let number = 0;
  * of more until those that are expected are seen.
  */
 async function seenIn(t: TestContext, killswitch: string, phase: Phase, expected: readonly number[] = []) {
-  await sleep(phase.settleMs ?? 0);
+  await phase.settle?.();
   number++;
   await writeFile(join(folder, 'phase'), String(number));
+  protectionsBefore = protections();
   await phase.reach();
   const passes = () => readFile(join(folder, `done-${number}`), 'utf8').then(Number, () => 0);
   const first = await passes();
@@ -113,8 +114,18 @@ const connect: Phase = {
   // Between the link's arrival and the filter of its frames there are some milliseconds.
   tolerated: frames,
 };
-/** What is not tolerated any more; an emulated machine follows slowly. */
-const wait: Phase = { name: '5 s later', settleMs: 5000, reach: async () => {} };
+/** How often this driver has protected a container. */
+const protections = () => host.driver.output().split('container protected').length - 1;
+let protectionsBefore = 0;
+/** What is not tolerated any more, 5 s after the driver protected the container; a busy machine follows slowly. */
+const wait: Phase = {
+  name: '5 s later',
+  async settle() {
+    await until('the driver protects the container', () => protections() > protectionsBefore, 60_000);
+    await sleep(5000);
+  },
+  reach: async () => {},
+};
 const disconnect: Phase = {
   name: 'network disconnected',
   reach: () => docker('network', 'disconnect', 'zbridge', 'prober'),
@@ -152,6 +163,7 @@ const phases: readonly Phase[] = [
     name: 'driver started',
     async reach() {
       host.driver = await startDriver('--backend', host.tunnel.backend);
+      protectionsBefore = 0;
     },
     // Until it serves.
     tolerated: frames,
