@@ -2,12 +2,14 @@ import { lookup } from 'node:dns/promises';
 import { join, resolve } from 'node:path';
 import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
 import packageJson from '../../package.json' with { type: 'json' };
+import { startOf } from '../doctor/stranded.ts';
+import { findStranded } from '../doctor/survey.ts';
 import { capabilitiesOf, createDriver, scopes, type WireGuardDriver } from '../driver/driver.ts';
 import { keepFollowing } from '../driver/hub-addresses.ts';
 import { createHubNames, lookUpsAtOnce } from '../driver/hub-names.ts';
 import { removalsAtOnce } from '../driver/lifecycle.ts';
 import type { ReadEndpoint } from '../driver/status.ts';
-import { createEngine } from '../engine/client.ts';
+import { createEngine, type Engine } from '../engine/client.ts';
 import { type Names, namesOnDemand } from '../engine/names.ts';
 import { createGuard } from '../killswitch/guard.ts';
 import { selectNamespaces } from '../killswitch/select.ts';
@@ -32,6 +34,7 @@ import { logOf, logOptions } from './log-options.ts';
 import { metricsAddressOf } from './metrics-address.ts';
 import { named } from './named-status.ts';
 import { pluginOptions, pluginSocketOf } from './plugin-options.ts';
+import { tellStranded } from './tell-stranded.ts';
 
 /** How long calls wait for a driver that starts. A managed plugin's may take 30 s in all. */
 const startMs = 10_000;
@@ -115,7 +118,8 @@ export default strictCommand({
     const build = { version: packageJson.version, runtime: runtimeName(), backend: 'none yet' };
     const counters = createCounters(build);
     let driver: WireGuardDriver | undefined;
-    const names = namesOnDemand(createEngine(engineSocketOf({})));
+    const engine = createEngine(engineSocketOf({}));
+    const names = namesOnDemand(engine);
     const plugin: Plugin = {
       capabilities: capabilitiesOf(scope),
       driver: readiness.driver,
@@ -192,6 +196,7 @@ export default strictCommand({
         makeUpFor(refused, made, log).then(() => repeat(made.reconcile, isOver, secondLookMs, reconcileMs)),
         repeat(made.checkHubLinks, isOver, hubLinksMs),
       ]);
+      void tellStranded({ engine, driver: args.name, isOver, log });
       closers.push(async () => {
         stopFollowing();
         await background;

@@ -11,17 +11,21 @@ import { judgeDefaultRoute } from './default-route.ts';
 import { judgeDns } from './dns.ts';
 import { judgeEngine } from './engine.ts';
 import { type Finding, pass, skip } from './finding.ts';
-import { judgeHandshakes, probeHandshakes } from './handshakes.ts';
+import { judgeHandshakes, probeHandshakes, silentEndpoints } from './handshakes.ts';
+import { findHostVpn } from './host-vpn.ts';
 import { judgeHubLinks, probeForwardRules } from './hub-link.ts';
 import { judgeInnerTunnels, probeInnerTunnels } from './inner-tunnels.ts';
 import { judgeIp } from './ip.ts';
 import { judgeIpRange } from './ip-range.ts';
+import { judgeIpv6 } from './ipv6.ts';
 import { judgeKernelVersion } from './kernel.ts';
 import { judgeKillswitch, probeKillswitch } from './killswitch.ts';
 import { judgeNamespaces, probeNamespaces } from './namespaces.ts';
 import { findManagedPlugin, judgeDisabled, judgePlugin, probePlugin, socketOfManaged } from './plugin.ts';
 import { judgeRights, mayMakeLinks } from './rights.ts';
-import { judgeSeeds } from './seeds.ts';
+import { judgeSeeds, probeSecretFiles } from './seeds.ts';
+import { judgeSharers, probeSharers } from './sharers.ts';
+import { judgeStranded } from './stranded.ts';
 import { type Survey, surveyEngine } from './survey.ts';
 import { judgeKernelWireGuard, judgeModule, judgeUserspace, judgeWg, probeWireGuard } from './wireguard.ts';
 
@@ -82,12 +86,25 @@ async function judgeDriver(engine: Engine, driver: string, pluginSocket: string)
 }
 
 const networkChecks: Readonly<Record<string, (survey: Survey) => Finding | Promise<Finding>>> = {
-  seeds: judgeSeeds,
+  seeds: async (survey) => judgeSeeds(survey, await probeSecretFiles(survey)),
+  stopped: judgeStranded,
+  sharers: async (survey) => judgeSharers(await probeSharers(survey)),
   'ip-range': judgeIpRange,
   'default-route': judgeDefaultRoute,
+  ipv6: judgeIpv6,
   dns: judgeDns,
   capabilities: judgeCapabilities,
   'inner-tunnels': async (survey) => judgeInnerTunnels(await probeInnerTunnels(survey, selectNamespaces())),
   hublink: async (survey) => judgeHubLinks(survey, await probeForwardRules()),
-  handshakes: async (survey) => judgeHandshakes(await probeHandshakes(survey, linkReader())),
+  async handshakes(survey) {
+    const [read, now] = [linkReader(), new Date()];
+    const handshakes = await probeHandshakes(survey, read);
+    for (const { address, fwmark } of silentEndpoints(handshakes, now)) {
+      const vpn = await findHostVpn(address, fwmark, read);
+      if (vpn !== undefined) {
+        return judgeHandshakes(handshakes, now, vpn);
+      }
+    }
+    return judgeHandshakes(handshakes, now);
+  },
 };

@@ -1,9 +1,12 @@
 import { access } from 'node:fs/promises';
 import { createLimit } from '../concurrency.ts';
 import type { Place } from '../links/links.ts';
+import { optionPrefix } from '../networks/options.ts';
+import type { Address } from '../wireguard/address.ts';
 import { linkName } from '../wireguard/link-name.ts';
 import type { LinkStatus, PeerStatus } from '../wireguard/status.ts';
 import { type Finding, pass, skip, warn } from './finding.ts';
+import type { HostVpn } from './host-vpn.ts';
 import type { Survey } from './survey.ts';
 
 const name = 'handshakes';
@@ -18,10 +21,11 @@ const rejectAfterSeconds = 180;
 export interface ContainerHandshakes {
   /** `app`, or `app (wgnet)` for one that is on several networks of ours. */
   readonly container: string;
-  readonly link: { readonly peers: readonly PeerHandshake[] } | 'no link' | Error;
+  readonly link: { readonly peers: readonly PeerHandshake[]; readonly fwmark?: number } | 'no link' | Error;
 }
 
-type PeerHandshake = Pick<PeerStatus, 'publicKey' | 'lastHandshake' | 'persistentKeepaliveInterval'>;
+type PeerHandshake = Pick<PeerStatus, 'publicKey' | 'lastHandshake' | 'persistentKeepaliveInterval'> &
+  Partial<Pick<PeerStatus, 'endpoint'>>;
 
 /** Links are read beside one another, and no more at once: a host may have hundreds. */
 const readsAtOnce = 8;
@@ -48,8 +52,31 @@ export async function probeHandshakes(
   return Promise.all(found);
 }
 
-/** Looks for containers that their hub does not answer. Says of every container when it last did. */
-export function judgeHandshakes(handshakes: readonly ContainerHandshakes[], now = new Date()): Finding {
+/** Where packets to the hubs that do not answer go, each once. */
+export function silentEndpoints(
+  handshakes: readonly ContainerHandshakes[],
+  now = new Date(),
+): { readonly address: Address; readonly fwmark: number }[] {
+  const silent = handshakes.flatMap(({ link }) => {
+    const isRead = !(link instanceof Error) && link !== 'no link';
+    return (isRead ? link.peers : []).flatMap((peer) =>
+      peer.endpoint !== undefined && tellPeer(peer, now).state === 'silent'
+        ? { address: peer.endpoint.address, fwmark: (isRead && link.fwmark) || 0 }
+        : [],
+    );
+  });
+  return [...new Map(silent.map((each) => [`${each.address.toString()} ${each.fwmark}`, each])).values()];
+}
+
+/**
+ * Looks for containers that their hub does not answer. Says of every container when it last did.
+ * @param vpn by which packets to a hub that does not answer leave this host
+ */
+export function judgeHandshakes(
+  handshakes: readonly ContainerHandshakes[],
+  now = new Date(),
+  vpn?: HostVpn,
+): Finding {
   if (handshakes.length === 0) {
     return pass(name, 'no container runs');
   }
@@ -57,7 +84,9 @@ export function judgeHandshakes(handshakes: readonly ContainerHandshakes[], now 
   const textsOf = (state: HubState) => told.filter((each) => each.state === state).map(({ text }) => text);
   const states = (Object.keys(hubStates) as HubState[]).filter((state) => textsOf(state).length > 0);
   const cause = states.map((state) => `${hubStates[state].cause}: ${textsOf(state).join(', ')}`).join('; ');
-  const fixes = states.flatMap((state) => hubStates[state].fix ?? []);
+  const fixes = states.flatMap(
+    (state) => (state === 'silent' && vpn && vpnFix(vpn)) || hubStates[state].fix || [],
+  );
   if (fixes.length > 0) {
     return warn(name, cause, fixes.join('. '));
   }
@@ -80,6 +109,15 @@ const hubStates: Readonly<Record<HubState, { readonly cause: string; readonly fi
   unread: { cause: 'cannot be read' },
   answers: { cause: 'last' },
 };
+
+function vpnFix({ link, fwmark }: HostVpn): string {
+  const mark = fwmark === 0 ? 'MARK' : `0x${fwmark.toString(16)}`;
+  const where = fwmark === 0 ? ', a mark whose packets its rules leave out (`ip rule`)' : '';
+  return (
+    `packets to the hub leave by ${link}, a VPN of this host. If the hub is not behind it, create the network with ` +
+    `-o ${optionPrefix}fwmark=${mark}${where}`
+  );
+}
 
 interface Told {
   readonly state: HubState;

@@ -3,6 +3,7 @@ import type { Engine } from '../engine/client.ts';
 import { RequestError } from '../engine/request.ts';
 import { optionPrefix } from '../networks/options.ts';
 import { parseVersionNumber, type VersionNumber } from '../version-number.ts';
+import { type Prefix, parsePrefix } from '../wireguard/address.ts';
 
 /** A container's place on a network, with what the network itself says. */
 export type Attachment = Omit<EndpointSettings, 'networkId'> & {
@@ -11,6 +12,8 @@ export type Attachment = Omit<EndpointSettings, 'networkId'> & {
   readonly isInternal: boolean;
   /** Does the driver keep what is for this network in its tunnel? */
   readonly hasKillswitch: boolean;
+  /** What goes into its tunnel; absent is everything, or not known. */
+  readonly allowedips?: readonly Prefix[];
 };
 
 /** What the processes of a container may do. */
@@ -21,6 +24,18 @@ export interface Privileges {
   readonly capDrop: readonly string[];
 }
 
+/** A container that is to be in another one’s network namespace. */
+export interface Sharer extends Privileges {
+  readonly pid: number;
+}
+
+/** A container on a network of ours that the engine could not start. */
+export interface StrandedContainer {
+  readonly name: string;
+  /** The engine’s words. */
+  readonly cause: string;
+}
+
 /** A running container on a network of the driver that is looked at, and all its networks. */
 export interface SurveyedContainer extends Privileges {
   /** The file of its network namespace; empty if it has none any more. */
@@ -28,8 +43,10 @@ export interface SurveyedContainer extends Privileges {
   readonly attachments: readonly Attachment[];
   /** The servers given with `--dns`. */
   readonly dns: readonly string[];
-  /** Containers in its network namespace, as by `--network container:NAME`. */
-  readonly sharers: readonly Privileges[];
+  /** Of its first process. */
+  readonly pid: number;
+  /** Containers that were started in its network namespace, by `--network container:NAME`. */
+  readonly sharers: readonly Sharer[];
 }
 
 /** What the engine says of itself and of one driver's networks. */
@@ -42,6 +59,7 @@ export interface Survey extends SystemInfo {
   /** The `--config-only` networks with our options, which are no driver's. */
   readonly configs: readonly Network[];
   readonly containers: readonly SurveyedContainer[];
+  readonly stranded: readonly StrandedContainer[];
 }
 
 /** Engine 28 brought gw-priority, and asks DNS servers in another place. */
@@ -70,15 +88,16 @@ export async function surveyEngine(engine: Engine, driver: string): Promise<Surv
       ({ isConfigOnly, optionNames }) =>
         isConfigOnly && optionNames.some((name) => name.startsWith(optionPrefix)),
     );
-    const running = ours.length === 0 ? [] : await engine.containers();
-    const onOurs = running.filter(({ networkIds }) => ours.some(({ id }) => networkIds.includes(id)));
+    const all = ours.length === 0 ? [] : await engine.allContainers();
+    const running = all.filter(({ isStopped }) => !isStopped);
+    const onOurs = running.filter(isOnOneOf(ours));
     const containers: SurveyedContainer[] = [];
     for (const listed of onOurs) {
       const [container] = await inspect(engine, [listed]);
       if (container !== undefined) {
-        const { id: _, endpoints, ...itself } = container;
+        const { id: _, endpoints, startError: __, ...itself } = container;
         const attachments = endpoints.map((endpoint) => attachmentOf(endpoint, networks, driver));
-        const sharers = (await inspect(engine, running.filter(isSharerOf(listed)))).map(privilegesOf);
+        const sharers = (await inspect(engine, running.filter(isSharerOf(listed)))).map(sharerOf);
         containers.push({ ...itself, attachments, sharers });
       }
     }
@@ -89,10 +108,42 @@ export async function surveyEngine(engine: Engine, driver: string): Promise<Surv
       networks: ours,
       configs,
       containers,
+      stranded: await strandedOf(engine, all.filter(isOnOneOf(ours))),
     };
   } catch (error) {
     return error as Error;
   }
+}
+
+function isOnOneOf(networks: readonly Network[]) {
+  const ids = new Set(networks.map(({ id }) => id));
+  const names = new Set(networks.map(({ name }) => name));
+  // One that has never had an endpoint there knows the name alone.
+  return ({ networkIds, networkNames }: ListedContainer) =>
+    networkIds.some((id) => ids.has(id)) || networkNames.some((name) => names.has(name));
+}
+
+/** Each is asked for by itself, and a host may have thousands that have ended. */
+const mostStopped = 100;
+
+/** Of containers, those whose last start failed by what the engine says of networks. */
+async function strandedOf(engine: Engine, listed: readonly ListedContainer[]): Promise<StrandedContainer[]> {
+  const stopped = await inspect(engine, listed.filter(({ isStopped }) => isStopped).slice(0, mostStopped));
+  return stopped
+    .filter(
+      ({ startError }) =>
+        /network|endpoint|plugin|remote:/i.test(startError) && !/OCI runtime/.test(startError),
+    )
+    .map(({ name, startError }) => ({ name, cause: startError }));
+}
+
+/**
+ * The containers on a driver's networks that the engine could not start, as at a boot without the driver.
+ * @throws RequestError
+ */
+export async function findStranded(engine: Engine, driver: string): Promise<StrandedContainer[]> {
+  const ours = (await engine.networks()).filter((network) => isDriver(network.driver, driver));
+  return ours.length === 0 ? [] : strandedOf(engine, (await engine.allContainers()).filter(isOnOneOf(ours)));
 }
 
 function isSharerOf({ id, names }: ListedContainer) {
@@ -100,8 +151,8 @@ function isSharerOf({ id, names }: ListedContainer) {
   return ({ networkMode }: ListedContainer) => modes.includes(networkMode);
 }
 
-function privilegesOf({ name, isPrivileged, capAdd, capDrop }: Container): Privileges {
-  return { name, isPrivileged, capAdd, capDrop };
+function sharerOf({ name, pid, isPrivileged, capAdd, capDrop }: Container): Sharer {
+  return { name, pid, isPrivileged, capAdd, capDrop };
 }
 
 async function inspect(engine: Engine, listed: readonly ListedContainer[]): Promise<Container[]> {
@@ -128,10 +179,15 @@ function attachmentOf(
   const isOurs = isDriver(network?.driver ?? '', driver);
   // Its options are those of the --config-only network that it was created from.
   const config = networks.find(({ name }) => name === network?.configFrom);
+  const settings = config ?? network;
+  const prefixes = isOurs
+    ? settings?.allowedips?.split(',').map((text) => parsePrefix(text.trim()))
+    : undefined;
   return {
     ...endpoint,
     isOurs,
     isInternal: network?.isInternal ?? false,
-    hasKillswitch: isOurs && (config ?? network)?.hasKillswitch === true,
+    hasKillswitch: isOurs && settings?.hasKillswitch === true,
+    ...(prefixes?.every((prefix) => prefix !== undefined) && { allowedips: prefixes }),
   };
 }

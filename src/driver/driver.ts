@@ -102,6 +102,8 @@ export function createDriver({
   onFailure,
 }: DriverDependencies): WireGuardDriver {
   let hasToldOfIpv6 = false;
+  /** Networks that were warned of. */
+  const toldOfDns = new Set<string>();
   const inKey = createQueue();
   const hubLinks = createHubLinks({ links, log });
   const lifecycle = createLifecycle({
@@ -204,6 +206,7 @@ export function createDriver({
 
     async deleteNetwork({ NetworkID }) {
       const started = performance.now();
+      toldOfDns.delete(NetworkID);
       if (await lifecycle.deleteNetwork(NetworkID)) {
         log.info('network deleted', { network: NetworkID, ms: msSince(started) });
       }
@@ -259,7 +262,9 @@ export function createDriver({
         EndpointID,
         SandboxKey ?? '',
       );
-      if (protection === 'protected' && endpoint.hasDnsServers === false) {
+      const isAsked = protection === 'protected' && endpoint.hasDnsServers === false;
+      if (isAsked && !toldOfDns.has(NetworkID)) {
+        toldOfDns.add(NetworkID);
         log.warn(dnsWarning, fieldsOf(endpoint));
       }
       log.info('link handed over', { ...fieldsOf(endpoint), link, ms: msSince(started) });

@@ -59,7 +59,8 @@ export function endpointWarnings(options: Readonly<Record<string, unknown>>): st
     : [];
 }
 
-/** Of a container whose namespace was there when it joined, as from engine 28 on. */
+/** Of a container whose namespace was there when it joined, as from engine 28 on; once for each network. */
 export const dnsWarning =
   'no DNS servers were named for this container, and an engine from 28 on asks those of the host past the ' +
-  'tunnel: start it with --dns (compose: `dns:`), unless a network that it joined before has them';
+  'tunnel: start it with --dns (compose: `dns:`), unless a network that it joined before has them. The log says so ' +
+  'once for each network; `wgdriver doctor` names all such containers';

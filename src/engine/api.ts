@@ -51,10 +51,11 @@ const IPAMConfig = v.pipe(
 
 const killswitch = 'io.bestov.wg.killswitch';
 const hublink = 'io.bestov.wg.hublink';
+const allowedips = 'io.bestov.wg.allowedips';
+const secretFiles = ['seedfile', 'presharedkeyfile', 'conffile'].map((name) => `io.bestov.wg.${name}`);
 
 /**
- * An item of `GET /networks`. The options' values but one stay behind here: one of them may be a seed, and
- * only their names are of use.
+ * An item of `GET /networks`. The options' values stay behind here but for a few: one of them may be a seed.
  */
 export const Network = v.pipe(
   v.object({
@@ -82,6 +83,10 @@ export const Network = v.pipe(
     hasKillswitch: Options?.[killswitch] !== 'off',
     /** The link of the host that is its hub; absent if its hub is elsewhere. */
     hublink: typeof Options?.[hublink] === 'string' ? Options[hublink] : undefined,
+    /** What goes into its tunnels, as it was given; absent is everything. */
+    allowedips: typeof Options?.[allowedips] === 'string' ? Options[allowedips] : undefined,
+    /** The files on this host that hold its secrets, as they were given. */
+    secretFiles: secretFiles.flatMap((name) => (typeof Options?.[name] === 'string' ? [Options[name]] : [])),
     /** `ipRange` is empty where none was asked for: all of the subnet is given away. */
     subnets: IPAM.Config ?? [],
   })),
@@ -166,11 +171,12 @@ const NetworkSettings = v.pipe(
 /** A running container's place on a network; a gateway is empty where the network's driver gave none. */
 export type EndpointSettings = v.InferOutput<typeof NetworkSettings>['endpoints'][number];
 
-/** An item of `GET /containers/json`: a container that runs. */
+/** An item of `GET /containers/json`: a container, running or not. */
 export const ListedContainer = v.pipe(
   v.object({
     Id: v.string(),
     Names: v.nullish(v.array(v.string()), []),
+    State: v.nullish(v.string(), 'running'),
     HostConfig: v.nullish(v.object({ NetworkMode: text }), {}),
     NetworkSettings: v.nullish(
       v.object({
@@ -179,11 +185,14 @@ export const ListedContainer = v.pipe(
       {},
     ),
   }),
-  v.transform(({ Id, Names, HostConfig, NetworkSettings }) => ({
+  v.transform(({ Id, Names, State, HostConfig, NetworkSettings }) => ({
     id: Id,
+    /** It has ended, or never began. */
+    isStopped: ['created', 'exited', 'dead'].includes(State ?? ''),
     names: (Names ?? []).map((name) => name.replace(/^\//, '')),
     /** `container:` and the id of another one: it is in that one's network namespace. */
     networkMode: HostConfig.NetworkMode ?? '',
+    networkNames: Object.keys(NetworkSettings.Networks ?? {}),
     networkIds: Object.values(NetworkSettings.Networks ?? {}).map(({ NetworkID }) => NetworkID ?? ''),
     endpointIds: Object.values(NetworkSettings.Networks ?? {}).map(({ EndpointID }) => EndpointID ?? ''),
   })),
@@ -195,6 +204,7 @@ export const Container = v.pipe(
   v.object({
     Id: v.string(),
     Name: v.string(),
+    State: v.nullish(v.object({ Pid: v.nullish(v.number(), 0), Error: text }), {}),
     HostConfig: v.nullish(
       v.object({
         Dns: v.nullish(v.array(v.string()), []),
@@ -206,9 +216,13 @@ export const Container = v.pipe(
     ),
     NetworkSettings,
   }),
-  v.transform(({ Id, Name, HostConfig, NetworkSettings: { sandboxKey, endpoints } }) => ({
+  v.transform(({ Id, Name, State, HostConfig, NetworkSettings: { sandboxKey, endpoints } }) => ({
     id: Id,
     name: Name.replace(/^\//, ''),
+    /** Of its first process; 0 if it does not run. */
+    pid: State.Pid ?? 0,
+    /** Why it did not start the last time, in the engine's words; empty if it did. */
+    startError: State.Error ?? '',
     /** The file of its network namespace; empty if it runs no more. */
     sandboxKey,
     endpoints,

@@ -23,6 +23,8 @@ export interface Engine {
   network(name: string): Promise<NetworkInspection>;
   /** The containers that run. */
   containers(): Promise<ListedContainer[]>;
+  /** Those that do not run as well. */
+  allContainers(): Promise<ListedContainer[]>;
   container(id: string): Promise<Container>;
 }
 
@@ -44,6 +46,7 @@ export function createEngine(socketPath: string): Engine {
     networks: () => get(v.array(Network), '/networks'),
     network: (name) => get(NetworkInspection, `/networks/${encodeURIComponent(name)}`),
     containers: () => get(v.array(ListedContainer), '/containers/json'),
+    allContainers: () => get(v.array(ListedContainer), '/containers/json?all=1'),
     container: (id) => get(Container, `/containers/${encodeURIComponent(id)}/json`),
   };
 }

@@ -21,6 +21,7 @@ function container(more: Partial<SurveyedContainer>): SurveyedContainer {
     name: 'c',
     attachments: [wg, bridge],
     sandboxKey: '',
+    pid: 0,
     dns: [],
     isPrivileged: false,
     capAdd: [],
@@ -43,7 +44,7 @@ for (const [title, more, cause] of [
   ['privileged', { isPrivileged: true }, `${admin}: c; ${raw}: c`],
   [
     'with one in its namespace that is privileged',
-    { sharers: [{ name: 'sidecar', isPrivileged: true, capAdd: [], capDrop: [] }] },
+    { sharers: [{ name: 'sidecar', pid: 0, isPrivileged: true, capAdd: [], capDrop: [] }] },
     `${admin}: sidecar; ${raw}: sidecar`,
   ],
   [

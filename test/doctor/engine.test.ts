@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { judgeClock } from '../../src/doctor/clock.ts';
@@ -12,7 +15,8 @@ import {
   probePlugin,
   socketOfManaged,
 } from '../../src/doctor/plugin.ts';
-import { judgeSeeds } from '../../src/doctor/seeds.ts';
+import { judgeSeeds, probeSecretFiles } from '../../src/doctor/seeds.ts';
+import { judgeStranded } from '../../src/doctor/stranded.ts';
 import { isDriver, type Survey, surveyEngine } from '../../src/doctor/survey.ts';
 import type { Network } from '../../src/engine/api.ts';
 import { createEngine } from '../../src/engine/client.ts';
@@ -58,6 +62,11 @@ const attachments = [
   },
 ];
 
+/** The engine’s words where the driver is away. */
+const unstartable =
+  'failed to create endpoint boot on network tunnel: dial unix /run/docker/plugins/wireguard-plugin.sock: ' +
+  'connect: no such file or directory';
+
 const plain = { isPrivileged: false, capAdd: [], capDrop: [] };
 
 function taken(survey: Survey | Error): Survey {
@@ -79,8 +88,13 @@ test('survey: each container is asked for, and some go meanwhile', async (t) => 
         })),
         { Id: 'sidecar', HostConfig: { NetworkMode: 'container:c1' } },
         { Id: 'stranger', HostConfig: { NetworkMode: 'bridge' } },
+        { Id: 'boot', State: 'exited', NetworkSettings: { Networks: { tunnel: { NetworkID: '' } } } },
+        { Id: 'ended', State: 'exited', NetworkSettings: { Networks: { tunnel: { NetworkID: 'n1' } } } },
+        { Id: 'other', State: 'exited', NetworkSettings: { Networks: { app: { NetworkID: 'n2' } } } },
       ],
       '/containers/c1/json': container,
+      '/containers/boot/json': { Id: 'boot', Name: '/boot', State: { Error: unstartable } },
+      '/containers/ended/json': { Id: 'ended', Name: '/ended', State: { Error: '' } },
       '/containers/sidecar/json': { Id: 'sidecar', Name: '/sidecar', HostConfig: { Privileged: true } },
     }),
   );
@@ -89,18 +103,27 @@ test('survey: each container is asked for, and some go meanwhile', async (t) => 
     'GET /version',
     'GET /info',
     'GET /networks',
-    'GET /containers/json',
+    'GET /containers/json?all=1',
     'GET /containers/c1/json',
     'GET /containers/sidecar/json',
     'GET /containers/gone/json',
+    'GET /containers/boot/json',
+    'GET /containers/ended/json',
   ]);
   assert.deepEqual(
     survey.networks.map(({ name }) => name),
     ['tunnel'],
   );
   const { SandboxKey: sandboxKey } = NetworkSettings;
-  const sharers = [{ ...plain, name: 'sidecar', isPrivileged: true }];
-  assert.deepEqual(survey.containers, [{ name: 'web', sandboxKey, attachments, dns: [], ...plain, sharers }]);
+  const sharers = [{ ...plain, name: 'sidecar', pid: 0, isPrivileged: true }];
+  assert.deepEqual(survey.containers, [
+    { name: 'web', pid: 0, sandboxKey, attachments, dns: [], ...plain, sharers },
+  ]);
+  assert.deepEqual(survey.stranded, [{ name: 'boot', cause: unstartable }]);
+  const stranded = judgeStranded(survey);
+  assert.match(stranded.cause, /^the engine could not start boot, .*: failed to create endpoint boot /);
+  assert.equal(stranded.fix, '`docker start boot`');
+  assert.equal(judgeStranded({ stranded: [] }).status, 'pass');
   assert.equal(judgeDns(survey).status, 'warn');
   assert.ok(!inspect(survey, { depth: null }).includes(seed));
 });
@@ -117,7 +140,7 @@ test('survey: without a network of the driver no container is asked for', async 
 
 test('engine: its version', () => {
   const info = { isSwarmNode: false, isRootless: false, isDesktop: false };
-  const survey = { ...info, networks: [], configs: [], containers: [] };
+  const survey = { ...info, networks: [], configs: [], containers: [], stranded: [] };
   for (const [versionText, version, status] of [
     ['20.10.24+dfsg1', { major: 20, minor: 10 }, 'pass'],
     ['28.5.2', { major: 28, minor: 5 }, 'pass'],
@@ -193,6 +216,8 @@ function network(name: string, more: Partial<Network> = {}): Network {
     optionNames: [],
     hasKillswitch: true,
     hublink: undefined,
+    allowedips: undefined,
+    secretFiles: [],
     subnets: [],
     ...more,
   };
@@ -201,14 +226,31 @@ function network(name: string, more: Partial<Network> = {}): Network {
 test('seeds', () => {
   const file = network('file', { optionNames: ['io.bestov.wg.seedfile'] });
   const open = network('open', { optionNames: ['io.bestov.wg.seed'] });
-  assert.equal(judgeSeeds({ networks: [file], configs: [] }).status, 'pass');
+  assert.equal(judgeSeeds({ networks: [file], configs: [] }, []).status, 'pass');
   for (const survey of [
     { networks: [file, open], configs: [] },
     { networks: [], configs: [open] },
   ]) {
-    const { status, cause } = judgeSeeds(survey);
+    const { status, cause } = judgeSeeds(survey, []);
     assert.deepEqual([status, cause], ['warn', '`docker network inspect` shows the seed of open']);
   }
+});
+
+test('seeds: files that others can read, where they are', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'wgdriver-seeds-'));
+  t.after(() => rm(folder, { recursive: true }));
+  await writeFile(join(folder, 'good.seed'), '', { mode: 0o600 });
+  await writeFile(join(folder, 'open.conf'), '');
+  await chmod(join(folder, 'open.conf'), 0o644);
+  const survey = {
+    networks: [network('one', { secretFiles: ['good.seed', 'gone.seed'] })],
+    configs: [network('two', { secretFiles: [join(folder, 'open.conf'), 'open.conf'] })],
+  };
+  const open = await probeSecretFiles(survey, folder);
+  assert.deepEqual(open, [join(folder, 'open.conf')]);
+  const { status, cause, fix } = judgeSeeds(survey, open);
+  assert.deepEqual([status, cause], ['warn', `others than root can read ${open[0]}`]);
+  assert.equal(fix, `\`chmod 600 ${open[0]}\``);
 });
 
 function ranged(name: string, ipRange: string, more: Partial<Network> = {}): Network {
@@ -321,6 +363,7 @@ test('dns', () => {
     containers: dns.map((servers, index) => ({
       name: `c${index}`,
       sandboxKey: '',
+      pid: 0,
       attachments: [],
       sharers: [],
       ...plain,

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type ContainerHandshakes, judgeHandshakes, probeHandshakes } from '../../src/doctor/handshakes.ts';
+import {
+  type ContainerHandshakes,
+  judgeHandshakes,
+  probeHandshakes,
+  silentEndpoints,
+} from '../../src/doctor/handshakes.ts';
 import type { Place } from '../../src/links/links.ts';
+import { prefixOf } from '../../src/wireguard/address.ts';
 import { parsePublicKey } from '../../src/wireguard/key.ts';
 import { linkName } from '../../src/wireguard/link-name.ts';
 
@@ -74,6 +80,24 @@ for (const [title, handshakes, status, cause] of cases) {
   });
 }
 
+test('handshakes: the host’s own VPN is named where the hub is silent, with the mark that leads past it', () => {
+  const endpoint = { address: prefixOf('192.0.2.1/32').address, port: 51820 };
+  const [ofNever] = peersOf(never);
+  const silent = {
+    container: 'app',
+    link: { fwmark: 7, peers: [{ ...(ofNever ?? assert.fail()), endpoint }] },
+  };
+  assert.deepEqual(silentEndpoints([silent, ago('one', 12), gone, unread], now), [
+    { address: endpoint.address, fwmark: 7 },
+  ]);
+  const fixOf = (fwmark: number) => judgeHandshakes([silent], now, { link: 'vpn0', fwmark }).fix ?? '';
+  assert.match(
+    fixOf(0xca6c),
+    /^packets to the hub leave by vpn0, a VPN of this host\..*-o io\.bestov\.wg\.fwmark=0xca6c$/,
+  );
+  assert.match(fixOf(0), /fwmark=MARK, a mark whose packets its rules leave out/);
+});
+
 test('handshakes: a namespace that is gone is told of, and one on several networks by both names', async () => {
   const attachment = {
     endpointId: 'e1',
@@ -91,6 +115,7 @@ test('handshakes: a namespace that is gone is told of, and one on several networ
   ];
   const container = {
     name: 'app',
+    pid: 0,
     attachments,
     dns: [],
     isPrivileged: false,

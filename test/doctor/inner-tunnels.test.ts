@@ -17,7 +17,7 @@ const privileges = { isPrivileged: false, capAdd: ['NET_ADMIN'], capDrop: [] };
 
 function container(name: string, hasKillswitch = true): SurveyedContainer {
   const attachments = [{ ...attachment, hasKillswitch }];
-  return { name, attachments, sandboxKey: `/run/${name}`, dns: [], sharers: [], ...privileges };
+  return { name, pid: 0, attachments, sandboxKey: `/run/${name}`, dns: [], sharers: [], ...privileges };
 }
 
 const links = {

@@ -907,4 +907,12 @@ test('without DNS servers there is a warning, once the engine’s namespace says
   await createEndpoint('e2', '192.168.5.3/24');
   await joinEndpoint('e2');
   assert.equal(warnings().length, 1);
+  // Once for each network, however many connect.
+  await createEndpoint('e3', '192.168.5.4/24');
+  await joinEndpoint('e3');
+  assert.equal(warnings().length, 1);
+  await createNetwork({ id: 'n2', subnets: [['192.168.6.0/24', '192.168.6.1/24']] });
+  await createEndpoint('e4', '192.168.6.4/24', 'n2');
+  await joinEndpoint('e4', 'n2');
+  assert.equal(warnings().length, 2);
 });

@@ -56,6 +56,8 @@ test('networks: options come without their values', async (t) => {
       optionNames: ['io.bestov.wg.seed', 'io.bestov.wg.peer'],
       hasKillswitch: true,
       hublink: undefined,
+      allowedips: undefined,
+      secretFiles: [],
       subnets: [
         { subnet: '10.9.0.0/24', ipRange: '10.9.0.0/25' },
         { subnet: '10.8.0.0/24', ipRange: '' },
@@ -72,6 +74,8 @@ test('networks: options come without their values', async (t) => {
       optionNames: [],
       hasKillswitch: true,
       hublink: undefined,
+      allowedips: undefined,
+      secretFiles: [],
       subnets: [],
     },
   ]);
@@ -93,8 +97,24 @@ test('containers: their names and networks, and in whose namespace they are', as
     }),
   );
   assert.deepEqual(await createEngine(socketPath).containers(), [
-    { id: 'c1', names: ['app'], networkMode: '', networkIds: ['n2'], endpointIds: ['e1'] },
-    { id: 'c2', names: [], networkMode: 'container:c1', networkIds: [], endpointIds: [] },
+    {
+      id: 'c1',
+      names: ['app'],
+      isStopped: false,
+      networkMode: '',
+      networkNames: ['web'],
+      networkIds: ['n2'],
+      endpointIds: ['e1'],
+    },
+    {
+      id: 'c2',
+      names: [],
+      isStopped: false,
+      networkMode: 'container:c1',
+      networkNames: [],
+      networkIds: [],
+      endpointIds: [],
+    },
   ]);
   assert.deepEqual(asked, ['GET /containers/json']);
 });
@@ -127,6 +147,8 @@ test('container: DNS servers and priorities, as API 1.48 has them', async (t) =>
   assert.deepEqual(await engine.container('c1'), {
     id: 'c1',
     name: 'app',
+    pid: 0,
+    startError: '',
     sandboxKey: '/var/run/docker/netns/1',
     endpoints: [endpoint],
     dns: ['9.9.9.9'],
@@ -137,6 +159,8 @@ test('container: DNS servers and priorities, as API 1.48 has them', async (t) =>
   assert.deepEqual(await engine.container('c2'), {
     id: 'c2',
     name: 'bare',
+    pid: 0,
+    startError: '',
     sandboxKey: '',
     endpoints: [],
     dns: [],

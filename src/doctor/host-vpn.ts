@@ -1,0 +1,46 @@
+import * as v from 'valibot';
+import { decode } from '../decode.ts';
+import type { Place } from '../links/links.ts';
+import { parseIpJson } from '../programs/ip.ts';
+import { run } from '../programs/run.ts';
+import type { Address } from '../wireguard/address.ts';
+import type { LinkStatus } from '../wireguard/status.ts';
+
+/** A tunnel of this host itself that packets to a hub leave by. */
+export interface HostVpn {
+  readonly link: string;
+  /** What it marks its own packets with, so that they do not go into it; 0 if it has no mark or cannot be read. */
+  readonly fwmark: number;
+}
+
+const shown = v.array(
+  v.object({
+    dev: v.optional(v.string()),
+    linkinfo: v.optional(v.object({ info_kind: v.optional(v.string()) })),
+  }),
+);
+
+/** The tunnel that packets with a mark leave this host by; undefined if they leave by something else. */
+export async function findHostVpn(
+  address: Address,
+  mark: number,
+  read: (place: Place) => Promise<LinkStatus | undefined>,
+): Promise<HostVpn | undefined> {
+  const marked = mark === 0 ? [] : ['mark', String(mark)];
+  const [route] = await ip('route', 'get', address.toString(), ...marked);
+  const name = route?.dev;
+  if (name === undefined) {
+    return undefined;
+  }
+  const [link] = await ip('-details', 'link', 'show', 'dev', name);
+  if (!['wireguard', 'tun'].includes(link?.linkinfo?.info_kind ?? '')) {
+    return undefined;
+  }
+  const status = await read({ name }).catch(() => undefined);
+  return { link: name, fwmark: status?.fwmark ?? 0 };
+}
+
+async function ip(...args: readonly string[]) {
+  const outcome = await run('ip', ['-json', ...args]);
+  return decode(shown, outcome.ok ? parseIpJson(outcome.stdout) : [], `ip ${args.join(' ')}`);
+}

@@ -1,0 +1,31 @@
+import { closedFamilies } from '../networks/scope.ts';
+import { type Finding, listed, pass, warn } from './finding.ts';
+import type { Attachment, Survey } from './survey.ts';
+
+const name = 'ipv6';
+
+/** Looks for containers whose list of allowed IPs has no IPv6, while another network carries IPv6 to everywhere. */
+export function judgeIpv6({ containers }: Pick<Survey, 'containers'>): Finding {
+  const open = containers.flatMap(({ name: container, attachments }) => {
+    const other = attachments.find((each) => !each.isOurs && !each.isInternal && each.gatewayIpv6 !== '');
+    return other !== undefined && attachments.some(isOfIpv4Alone) ? [`${container} by ${other.network}`] : [];
+  });
+  return open.length === 0
+    ? pass(name, 'no container has IPv6 by another network beside a list of IPv4 prefixes')
+    : warn(
+        name,
+        `allowedips has IPv4 prefixes alone, and IPv6 leaves by another network: ${listed(open)}`,
+        'add the IPv6 prefixes that belong in the tunnel to io.bestov.wg.allowedips, or create the other network without --ipv6',
+      );
+}
+
+/** A list without IPv6 that does not close it, either: see closedFamilies. */
+function isOfIpv4Alone({ isOurs, isInternal, allowedips }: Attachment): boolean {
+  return (
+    isOurs &&
+    !isInternal &&
+    allowedips !== undefined &&
+    allowedips.every(({ address }) => address.kind() === 'ipv4') &&
+    closedFamilies(allowedips).length === 0
+  );
+}
