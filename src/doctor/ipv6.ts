@@ -24,8 +24,7 @@ function isOfIpv4Alone({ isOurs, isInternal, allowedips }: Attachment): boolean 
   return (
     isOurs &&
     !isInternal &&
-    allowedips !== undefined &&
-    allowedips.every(({ address }) => address.kind() === 'ipv4') &&
+    allowedips?.every(({ address }) => address.kind() === 'ipv4') === true &&
     closedFamilies(allowedips).length === 0
   );
 }

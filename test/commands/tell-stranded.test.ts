@@ -10,10 +10,10 @@ const driver = 'wireguard-plugin';
 test('five containers of a boot without the driver are named, with what to run', async (t) => {
   const names = ['one', 'two', 'three', 'four', 'five'];
   const Networks = { wgnet: { NetworkID: 'n1' } };
-  const Error = 'failed to create endpoint on network wgnet: dial unix: connect: no such file or directory';
+  const cause = 'failed to create endpoint on network wgnet: dial unix: connect: no such file or directory';
   const bodies = names.map((name) => [
     `/containers/${name}/json`,
-    { Id: name, Name: `/${name}`, State: { Error } },
+    { Id: name, Name: `/${name}`, State: { Error: cause } },
   ]);
   const { socketPath } = await serveUnix(
     t,
