@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { createCounters, type EndpointMetrics } from '../../src/metrics/metrics.ts';
 import { parsePrefix } from '../../src/wireguard/address.ts';
@@ -53,4 +54,53 @@ test('the alert rules of docs/prometheus, with their own tests', () => {
   for (const name of String(names).trim().split('\n')) {
     assert(text.includes(`# TYPE ${name.replace(/_count$/, '')} `), name);
   }
+});
+
+interface Panel {
+  readonly id: number;
+  readonly title: string;
+  readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number };
+  readonly targets: readonly { readonly expr: string; readonly legendFormat: string }[];
+}
+
+// Debian has no Grafana to load it: what can be said without one is said here.
+test('the dashboard of docs/prometheus: its queries are PromQL on our metrics and labels, and no panel covers another', () => {
+  const { panels, templating } = JSON.parse(readFileSync('docs/prometheus/dashboard.json', 'utf8')) as {
+    readonly panels: readonly Panel[];
+    readonly templating: { readonly list: readonly { readonly name: string }[] };
+  };
+  const queries = panels.flatMap(({ targets }) => targets.map(({ expr }) => expr));
+  const variables = templating.list.map(({ name }) => name);
+  for (const [, used = ''] of queries.join(' ').matchAll(/\$(\w+)/g)) {
+    assert([...variables, '__rate_interval'].includes(used), used);
+  }
+  // Grafana puts in its variables before it asks.
+  const asked = queries.map((expr) => expr.replaceAll('$__rate_interval', '1m').replaceAll(/\$\w+/g, '.*'));
+  const rules = asked.map((expr, index) => ({ record: `r${index}`, expr }));
+  const checked = spawnSync('sh', ['-c', 'cat | promtool check rules /dev/stdin'], {
+    input: JSON.stringify({ groups: [{ name: 'dashboard', rules }] }),
+    encoding: 'utf8',
+  });
+  assert.match(checked.stdout, new RegExp(`SUCCESS: ${rules.length} rules found`), checked.stderr);
+
+  const counters = createCounters({ version: '0.1.0', runtime: 'node 26', backend: 'netlink' });
+  counters.observeCall('Join', 'ok', 1);
+  const text = counters.format([endpoint('a')]);
+  const labels = new Set([...text.matchAll(/[{,](\w+)="/g)].map(([, label]) => label));
+  for (const name of queries.flatMap((expr) => expr.match(/w(?:gdriver|ireguard)_[a-z_]+/g) ?? [])) {
+    assert(text.includes(`\n${name}{`) || text.includes(`\n${name} `), name);
+  }
+  for (const { legendFormat } of panels.flatMap(({ targets }) => targets)) {
+    for (const [, label = ''] of legendFormat.matchAll(/\{\{(\w+)\}\}/g)) {
+      // Prometheus itself says which driver it was.
+      assert(labels.has(label) || label === 'instance', label);
+    }
+  }
+
+  assert.equal(new Set(panels.map(({ id }) => id)).size, panels.length);
+  const cells = panels.flatMap(({ gridPos: { x, y, w, h }, title }) => {
+    assert(x >= 0 && x + w <= 24, title);
+    return Array.from({ length: w * h }, (_, n) => `${x + (n % w)},${y + Math.floor(n / w)}`);
+  });
+  assert.equal(new Set(cells).size, cells.length);
 });
