@@ -6,6 +6,9 @@ import { wgdriver } from './driver.ts';
 import type { Tunnel } from './tunnel.ts';
 
 /** The article's worked example. */
+/** What IPv6 addresses are made of, where a network has them, and the hub's. */
+export const tunnelIpv6 = { prefix: 'fd12:3456::/64', hub: 'fd12:3456::c0a8:501' } as const;
+
 export const article = {
   seed: 'dGVzdHNlZWQK',
   additional: 'dGVzdGFkZGl0aW9uYWwK',

@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer';
 import { join, resolve } from 'node:path';
+import { usualOwner } from '../wireguard/link-alias.ts';
 import { UsageError } from './command.ts';
 
 /** Where the engine looks for the sockets of plugins (docs.docker.com, Docker Plugin API). */
@@ -12,8 +13,7 @@ const maxSocketBytes = 107;
 export const pluginOptions = {
   name: {
     type: 'string',
-    // The article's.
-    default: 'wireguard-plugin',
+    default: usualOwner,
     valueHint: 'NAME',
     description: 'The driver’s name, as in `docker network create -d NAME`',
   },

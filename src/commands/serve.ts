@@ -166,7 +166,7 @@ export default strictCommand({
       build.backend = links.backend;
       const { store, unlockState } = await persist(() => openState(resolve(args['state-dir']), log));
       closers.push(unlockState);
-      const guard = createGuard(selectNamespaces(), markOf(args.name), log);
+      const guard = createGuard(selectNamespaces(args.name), markOf(args.name), log);
       closers.push(() => guard.close());
       const hubNames = createHubNames({ resolve: addressesOf, log });
       const made = createDriver({

@@ -42,12 +42,11 @@ import { type Applied, type Changed, type Namespaces, watchPauseMs } from './nam
 import {
   type ContainerLink,
   type DefaultRoute,
-  filterTable,
-  frameFilterTable,
   isProtectionRule,
   isProtectionTable,
   type Protection,
   type ProtectionTable,
+  usualTable,
 } from './protection.ts';
 
 /** A signal tells of events. Whoever has started this process may have blocked it, so it looks by itself, too. */
@@ -56,7 +55,7 @@ const lookMs = 1000;
 const wireguard = genericFamily(WG_GENL_NAME);
 
 /** By messages to the kernel, without programs of the host. */
-export function netlinkNamespaces(open = openEventSocket): Namespaces {
+export function netlinkNamespaces(table = usualTable, open = openEventSocket): Namespaces {
   const families = kernelFamilies();
   return {
     families,
@@ -84,17 +83,20 @@ export function netlinkNamespaces(open = openEventSocket): Namespaces {
       }),
 
     async apply(netns, tables, routing) {
-      const applied = tables === undefined ? {} : await applyTables(netns, tables);
+      const applied = tables === undefined ? {} : await applyTables(netns, table, tables);
       await changeRoutingOf(netns, routing);
       return applied;
     },
 
     async remove(netns, routing) {
       await changeRoutingOf(netns, routing);
-      await withNetfilter(netns, async (socket) => {
-        await deleteTables(socket, [filterTable]);
-        await deleteTables(socket, [frameFilterTable]).catch(expectErrno('EOPNOTSUPP'));
-      });
+      await removeTables(netns, table);
+    },
+
+    async removeOldTables(netns) {
+      if (table !== usualTable) {
+        await removeTables(netns, usualTable);
+      }
     },
 
     nsidOf(netns) {
@@ -193,17 +195,28 @@ function changesIn(socket: EventSocket): { readonly where: Changed; readonly isM
   }
 }
 
+function removeTables(netns: NetworkNamespace, name: string): Promise<void> {
+  return withNetfilter(netns, async (socket) => {
+    await deleteTables(socket, [{ family: 'inet', name }]);
+    await deleteTables(socket, [{ family: 'netdev', name }]).catch(expectErrno('EOPNOTSUPP'));
+  });
+}
+
 function applyTables(
   netns: NetworkNamespace,
+  name: string,
   { filter, frameFilter }: Pick<Protection, 'filter' | 'frameFilter'>,
 ): Promise<Applied> {
   return withNetfilter(netns, async (socket) => {
     try {
-      await replaceTables(socket, [filter, frameFilter].map(encoded));
+      await replaceTables(
+        socket,
+        [filter, frameFilter].map((table) => encoded(table, name)),
+      );
       return {};
     } catch (error) {
       expectErrno('EOPNOTSUPP')(error);
-      await replaceTables(socket, [encoded(filter)]);
+      await replaceTables(socket, [encoded(filter, name)]);
       return { unfilteredFrames: (error as Error).message };
     }
   });
@@ -262,9 +275,10 @@ function expectErrno(errno: string) {
   };
 }
 
-function encoded({ chains, ...table }: ProtectionTable) {
+function encoded({ chains, ...table }: ProtectionTable, name: string) {
   return {
     ...table,
+    name,
     chains: chains.map(({ rules, ...chain }) => ({
       ...chain,
       rules: rules.map((statements) => statements.flatMap(({ expressions }) => expressions)),

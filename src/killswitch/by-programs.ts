@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { decode } from '../decode.ts';
 import type { Family } from '../netlink/family.ts';
 import type { NetworkNamespace } from '../netlink/namespace.ts';
-import type { AddressSet } from '../netlink/nftables/table.ts';
+import type { AddressSet, TableName } from '../netlink/nftables/table.ts';
 import type { LinkAddress } from '../netlink/route/address.ts';
 import { RT_TABLE_MAIN } from '../netlink/route/route.ts';
 import type { Rule } from '../netlink/route/rule.ts';
@@ -23,12 +23,11 @@ import { candidatesOf, sendBufferOfWireGuard, withInner } from './inner-tunnels.
 import { type Namespaces, watchPauseMs } from './namespaces.ts';
 import {
   type ContainerLink,
-  filterTable,
-  frameFilterTable,
   isProtectionRule,
   isProtectionTable,
   type ProtectionRoute,
   type ProtectionTable,
+  usualTable,
 } from './protection.ts';
 
 const flags = { ipv4: '-4', ipv6: '-6' } as const satisfies Record<Family, string>;
@@ -85,7 +84,7 @@ const shownRules = v.array(
 );
 
 /** By the programs `nsenter`, `ip` and `nft`. */
-export function programNamespaces(): Namespaces {
+export function programNamespaces(table = usualTable): Namespaces {
   const families = kernelFamilies();
   return {
     families,
@@ -141,9 +140,9 @@ export function programNamespaces(): Namespaces {
 
     async apply(netns, tables, routing) {
       const outcomes = await inNamespace(netns, [
-        ...(tables === undefined ? [] : [tables.filter, tables.frameFilter]).map((table) => ({
+        ...(tables === undefined ? [] : [tables.filter, tables.frameFilter]).map((made) => ({
           command: 'nft -f -',
-          stdin: tableText(table),
+          stdin: tableText(made, table),
         })),
         ...routingCommands(routing),
       ]);
@@ -162,15 +161,17 @@ export function programNamespaces(): Namespaces {
     },
 
     async remove(netns, routing) {
-      const outcomes = await inNamespace(netns, [
-        ...routingCommands(routing),
-        ...[filterTable, frameFilterTable].map((table) => ({
-          command: 'nft -f -',
-          stdin: deletionText(table),
-        })),
-      ]);
+      const outcomes = await inNamespace(netns, [...routingCommands(routing), ...deletionsOf(table)]);
       for (const outcome of outcomes) {
-        expectSuccess(outcome, /No such process|No such file/);
+        expectSuccess(outcome, gone);
+      }
+    },
+
+    async removeOldTables(netns) {
+      if (table !== usualTable) {
+        for (const outcome of await inNamespace(netns, deletionsOf(usualTable))) {
+          expectSuccess(outcome, gone);
+        }
       }
     },
 
@@ -387,12 +388,21 @@ function ruleText({ priority, table, mark, suppressPrefixLength }: Rule): string
   ].join(' ');
 }
 
+const gone = /No such process|No such file/;
+
+function deletionsOf(name: string): Command[] {
+  return (['inet', 'netdev'] as const).map((family) => ({
+    command: 'nft -f -',
+    stdin: deletionText({ family, name }),
+  }));
+}
+
 /** Made first, so that there is one to delete: that it is missing would be an error. */
-function deletionText({ family, name }: Pick<ProtectionTable, 'family' | 'name'>): string {
+function deletionText({ family, name }: TableName): string {
   return `table ${family} ${name} {\n}\ndelete table ${family} ${name}\n`;
 }
 
-function tableText(table: ProtectionTable): string {
+function tableText(table: ProtectionTable, name: string): string {
   const chains = table.chains.map(({ name, type, hook, device, priority, policy, rules }) => {
     const place = device === undefined ? hook : `${hook} device "${device}"`;
     return [
@@ -404,7 +414,7 @@ function tableText(table: ProtectionTable): string {
     ].join('\n');
   });
   const sets = table.sets.map(setText);
-  return `${deletionText(table)}table ${table.family} ${table.name} {\n${[...sets, ...chains].join('\n')}\n}\n`;
+  return `${deletionText({ family: table.family, name })}table ${table.family} ${name} {\n${[...sets, ...chains].join('\n')}\n}\n`;
 }
 
 function setText({ name, family, ranges }: AddressSet): string {

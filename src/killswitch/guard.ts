@@ -69,6 +69,9 @@ interface Sandbox {
   failure?: string | undefined;
   isRetried: boolean;
   hasSaidTunnel: boolean;
+  hasSaidDriver: boolean;
+  /** Has it been looked at since this driver has started? */
+  isKnown: boolean;
   /** The last step that was taken or is being taken. */
   last: Promise<unknown>;
 }
@@ -112,6 +115,8 @@ export function createGuard(
       tunnels: new Map(),
       isRetried: false,
       hasSaidTunnel: false,
+      hasSaidDriver: false,
+      isKnown: false,
       last: Promise.resolve(),
     };
     sandboxes.set(sandboxKey, sandbox);
@@ -136,6 +141,7 @@ export function createGuard(
     const network = await namespaces.read(sandbox.key);
     const protection = protectionOf(network, tunnels);
     warnOfTunnel(sandbox, network.links);
+    warnOfDriver(sandbox, network.links);
     const routing = routingDifference(network, protection, namespaces.families);
     const isTableNew = sandbox.applied === undefined || !haveSameTables(sandbox.applied, protection);
     const isNew = isTableNew || hasChanges(routing);
@@ -145,6 +151,11 @@ export function createGuard(
       sandbox.applied = protection;
       log.debug('container protected', { sandbox: sandbox.key, ...sizeOf(protection), ms: msSince(started) });
     }
+    // A container of before this driver started.
+    if (!sandbox.isKnown && network.links.some(isOwn) && !network.links.some(isAnothers)) {
+      await namespaces.removeOldTables(sandbox.key);
+    }
+    sandbox.isKnown = true;
     if (sandbox.failure !== undefined) {
       sandbox.failure = undefined;
       log.info('container protected at last', { sandbox: sandbox.key });
@@ -236,6 +247,22 @@ export function createGuard(
     }
   }
 
+  const isOwn = ({ alias }: ContainerLink) => mark.read(alias) !== undefined;
+  const isAnothers = (link: ContainerLink) => readEndpointId(link.alias) !== undefined && !isOwn(link);
+
+  /** Said once for a container. Each driver keeps closed what it does not know, the other's tunnels, too. */
+  function warnOfDriver(sandbox: Sandbox, links: readonly ContainerLink[]): void {
+    const link = links.find(isAnothers);
+    if (link !== undefined && !sandbox.hasSaidDriver) {
+      sandbox.hasSaidDriver = true;
+      log.warn(
+        'a container is on networks of two wgdrivers, and each keeps closed what the other’s tunnel is for; ' +
+          'connect it to networks of one of them',
+        { sandbox: sandbox.key, link: link.name },
+      );
+    }
+  }
+
   /** Waits until a protection may go, or the namespace has gone. @returns whether it is there yet */
   async function outlives(sandbox: Sandbox): Promise<boolean> {
     const end = performance.now() + releaseMs;
@@ -268,8 +295,13 @@ export function createGuard(
       await update(sandbox);
       return;
     }
-    if (marks.length === 0) {
-      await namespaces.remove(sandbox.key, removalOf(network));
+    // Another driver has tables of its own; the tables of routes are the same.
+    if (!network.links.some(isOwn)) {
+      const isLast = marks.length === 0;
+      await namespaces.remove(sandbox.key, removalOf(isLast ? network : { routes: [], rules: [] }));
+      if (isLast) {
+        await namespaces.removeOldTables(sandbox.key);
+      }
     }
     sandbox.applied = undefined;
     if (sandbox.tunnels.size === 0) {

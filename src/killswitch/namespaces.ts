@@ -20,6 +20,11 @@ export interface Namespaces {
   ): Promise<Applied>;
   /** Takes the tables away, and what is said of routes and rules. @throws Error */
   remove(netns: NetworkNamespace, routing: RoutingDifference): Promise<void>;
+  /**
+   * Takes away the tables that this driver made when those of all drivers had one name. They may as well be another
+   * driver's: not to be called where there is a link of one. @throws Error
+   */
+  removeOldTables(netns: NetworkNamespace): Promise<void>;
   /** @throws Error if `watch` cannot work here */
   probeWatch(): Promise<void>;
   watch(watcher: Watcher): Watch;

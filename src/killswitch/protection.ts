@@ -29,6 +29,7 @@ import { RT_TABLE_MAIN } from '../netlink/route/route.ts';
 import type { Rule } from '../netlink/route/rule.ts';
 import { type Address, covers, formatPrefix, type Prefix, prefixOf } from '../wireguard/address.ts';
 import { merged } from '../wireguard/coverage.ts';
+import { usualOwner } from '../wireguard/link-alias.ts';
 import { containerLinkPrefix } from '../wireguard/link-name.ts';
 import { families } from './families.ts';
 
@@ -102,7 +103,7 @@ export interface ProtectionRoute {
   readonly metric: number;
 }
 
-export interface ProtectionTable extends TableName {
+export interface ProtectionTable extends Pick<TableName, 'family'> {
   readonly sets: readonly AddressSet[];
   readonly chains: readonly (Chain & { readonly rules: readonly (readonly Statement[])[] })[];
 }
@@ -134,9 +135,16 @@ function chainsText({ filter, frameFilter }: Protection): string {
   );
 }
 
-/** The names of the tables of nftables. */
-export const filterTable: TableName = { family: 'inet', name: 'wgdriver' };
-export const frameFilterTable: TableName = { family: 'netdev', name: 'wgdriver' };
+/** The name of nftables' tables, of the driver that has the usual name, and of drivers of all names before. */
+export const usualTable = 'wgdriver';
+
+/**
+ * The name of a driver's tables. In a container that is on networks of two drivers each has tables of its own, so that
+ * what the one takes away or does not know of the other still keeps closed.
+ */
+export function tableOf(owner: string): string {
+  return owner === usualOwner ? usualTable : `${usualTable}-${owner}`;
+}
 
 /** Of the table of tunnels. */
 export const tunnelTable = 30567;
@@ -256,7 +264,7 @@ export function protectionOf(
         ];
   return {
     filter: {
-      ...filterTable,
+      family: 'inet',
       sets,
       chains: [
         {
@@ -310,7 +318,7 @@ export function protectionOf(
       ],
     },
     frameFilter: {
-      ...frameFilterTable,
+      family: 'netdev',
       sets,
       chains: others.map((link) => frameChain(link, policy, [routedMayPass, [isArp, accepted], ...drops])),
     },
@@ -432,7 +440,7 @@ export function trialProtection(): Protection {
   const protection = protectionOf(network, [tunnelOf(() => false, scope)]);
   return {
     ...protection,
-    frameFilter: { ...frameFilterTable, sets: [], chains: [frameChain(lo, 'accept', [routedMayPass])] },
+    frameFilter: { family: 'netdev', sets: [], chains: [frameChain(lo, 'accept', [routedMayPass])] },
   };
 }
 

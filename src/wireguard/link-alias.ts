@@ -13,6 +13,9 @@ export function readEndpointId(alias: string | undefined): string | undefined {
   return /^wgdriver:[^:]+:([^:]+)$/.exec(alias ?? '')?.[1];
 }
 
+/** The name of a driver that was given none, which is the article's. */
+export const usualOwner = 'wireguard-plugin';
+
 export function markOf(owner: string): Mark {
   const prefix = `wgdriver:${owner}:`;
   return {

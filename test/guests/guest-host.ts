@@ -13,10 +13,16 @@ export const hostFiles: GuestFiles = {
   '/usr/local/bin/wgdriver': wgdriver,
 };
 
-/** What makes a guest a hub: a peer for each address of the article's subnet. */
-export async function hubFiles(): Promise<GuestFiles> {
+/** What makes a guest a hub: a peer for each address of the article's subnet. `more` is for `endpoint-config`. */
+export async function hubFiles(...more: readonly string[]): Promise<GuestFiles> {
   const scheme = [`--seed=${article.seed}`, `--additional=${article.additional}`];
-  const peers = await run(wgdriver, ['endpoint-config', '--format=setconf', ...scheme, article.subnet]);
+  const peers = await run(wgdriver, [
+    'endpoint-config',
+    '--format=setconf',
+    ...scheme,
+    ...more,
+    article.subnet,
+  ]);
   return { '/root/hub.peers': Buffer.from(`${peers}\n`) };
 }
 

@@ -3,7 +3,7 @@ import { mkdtemp } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { run } from '../../build/host/commands.ts';
 import { wgdriver } from '../../build/host/driver.ts';
-import { article } from '../../build/host/hub.ts';
+import { article, tunnelIpv6 } from '../../build/host/hub.ts';
 import { managedPlugin, pluginFolder } from '../../build/host/plugin.ts';
 import type { GuestFiles } from '../../build/lab/index.ts';
 import { scratchFolder } from '../../build/lab/scratch.ts';
@@ -44,12 +44,13 @@ export async function createdPlugin(): Promise<{ files: GuestFiles; remove(): Pr
   };
 }
 
-/** What makes a guest a hub for the examples: a peer for each address, with the default additional. */
+/** What makes a guest a hub for the examples: a peer for each address, of both families, with the default additional. */
 export async function exampleHubFiles(): Promise<GuestFiles> {
   const peers = await run(wgdriver, [
     'endpoint-config',
     '--format=setconf',
     `--seed=${article.seed}`,
+    `--ipv6=${tunnelIpv6.prefix}`,
     article.subnet,
   ]);
   assert.match(peers, /PublicKey/);

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
+import { tunnelIpv6 } from '../../build/host/hub.ts';
 import { untilNothingLeft } from '../../build/host/machine.ts';
 import { managedPlugin, pluginFolder } from '../../build/host/plugin.ts';
 import { openLab } from '../../build/lab/index.ts';
@@ -40,9 +41,11 @@ for (const suite of suites) {
       await run(
         `${startHubBeside}
          docker network create -d ${managedPlugin} --subnet 192.168.5.0/24 -o io.bestov.wg.peer=10.99.0.2:51820 \\
-           -o io.bestov.wg.peerkey=$(ip netns exec hub wg show wg-hub public-key) -o io.bestov.wg.seedfile=app.seed wgnet
+           -o io.bestov.wg.peerkey=$(ip netns exec hub wg show wg-hub public-key) -o io.bestov.wg.seedfile=app.seed \\
+           -o io.bestov.wg.ipv6=${tunnelIpv6.prefix} wgnet
+         ip -n hub address add ${tunnelIpv6.hub}/120 dev wg-hub
          start_container one --restart=always
-         ping_from one ${hubAddress}`,
+         ping_from one ${hubAddress}; ping_from one ${tunnelIpv6.hub}`,
       );
       for (const check of ['plugin', 'handshakes', 'killswitch']) {
         const { status, cause } = await diagnosis(guest, check);
@@ -67,6 +70,7 @@ for (const suite of suites) {
         ),
         0,
       );
+      await run(`ping_from one ${tunnelIpv6.hub}`);
       await run(`docker run --rm --network wgnet --name two wgdriver-test ping -c 1 -W 5 ${hubAddress}`);
       const replace = isFull
         ? `docker plugin rm -f ${managedPlugin}; touch /root/plugin/rootfs/next; docker plugin create ${managedPlugin} /root/plugin;`

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { testImage } from '../../build/host/engine.ts';
-import { article } from '../../build/host/hub.ts';
+import { article, tunnelIpv6 } from '../../build/host/hub.ts';
 import { type Guest, openLab, SUITES } from '../../build/lab/index.ts';
 import { diagnosis, hostFiles, hubAddress, hubFiles, sh } from './guest-host.ts';
 
@@ -35,29 +35,41 @@ for (const suite of suites) {
           suite,
           cpus: 1,
           memoryMegabytes: 512,
-          files: await hubFiles(),
+          files: await hubFiles(`--ipv6=${tunnelIpv6.prefix}`),
           networks: at('10.77.0.1'),
         }),
         lab.boot({ ...host, networks: at('10.77.0.2') }),
         lab.boot({ ...host, networks: at('10.77.0.3'), clockOffsetSeconds: -secondsBehind }),
       ]);
-      hubKey = await sh(hub, 'start_hub; wg show wg-hub public-key');
+      hubKey = await sh(
+        hub,
+        `start_hub
+         ip address add ${tunnelIpv6.hub}/120 dev wg-hub
+         sysctl -qw net.ipv6.conf.all.forwarding=1
+         wg show wg-hub public-key`,
+      );
       await both((guest) => sh(guest, 'start_driver; start_engine; import_image'));
     });
 
     after(() => Promise.all([hub, one, two].map((guest) => guest?.powerOff({ hard: true }))));
 
     test('the subnet split by --ip-range: containers reach the hub and each other', async () => {
-      await createNetwork(one, '--ip-range=192.168.5.0/25');
-      await createNetwork(two, '--ip-range=192.168.5.128/25');
-      await both((host) => sh(host, `start_container here; ping_from here ${hubAddress}`));
+      const ipv6 = `-o io.bestov.wg.ipv6=${tunnelIpv6.prefix}`;
+      await createNetwork(one, '--ip-range=192.168.5.0/25', ipv6);
+      await createNetwork(two, '--ip-range=192.168.5.128/25', ipv6);
+      await both((host) =>
+        sh(host, `start_container here; ping_from here ${hubAddress}; ping_from here ${tunnelIpv6.hub}`),
+      );
       const addresses = await both((host) =>
         sh(host, `docker inspect -f '{{.NetworkSettings.Networks.wgnet.IPAddress}}' here`),
       );
       assert.equal(addresses[0], '192.168.5.2');
       assert.match(addresses[1], /^192\.168\.5\.1(2[89]|[3-5]\d)$/);
       await sh(one, `ping_from here ${addresses[1]}`);
-      await sh(two, `ping_from here ${addresses[0]}`);
+      await sh(
+        two,
+        `ping_from here ${addresses[0]}; ping_from here ${tunnelIpv6.prefix.replace('/64', 'c0a8:502')}`,
+      );
     });
 
     test('doctor prints what each host gives away', async () => {

@@ -30,6 +30,8 @@ let folder: string;
 let key: string;
 let links: ContainerLink[];
 let done: string[];
+/** The namespaces from which the tables of earlier drivers were taken away. */
+let old: string[];
 /** What was done with what nothing is known of, each time. */
 let policies: string[];
 let reads: string[];
@@ -59,6 +61,9 @@ function recordingNamespaces(notes: string[]): Namespaces {
       }
       return { links: [...links], addresses: [], defaultRoutes: [], ...(present.get(netns) ?? nothing) };
     },
+    async removeOldTables(netns) {
+      old.push(netns);
+    },
     nsidOf: async (netns) => numbers.get(netns),
     async apply(netns, tables, routing) {
       if (failure !== undefined) {
@@ -73,13 +78,14 @@ function recordingNamespaces(notes: string[]): Namespaces {
       notes.push(tables === undefined ? 'routing' : `apply ${tables.frameFilter.chains.length}`);
       return {};
     },
-    async remove(netns) {
+    async remove(netns, { oldRoutes }) {
       await removing;
       if (failure !== undefined) {
         throw failure;
       }
+      const isAll = oldRoutes.length === (present.get(netns)?.routes.length ?? 0);
       present.delete(netns);
-      notes.push('remove');
+      notes.push(isAll ? 'remove' : 'remove, but no routes');
     },
     async probeWatch() {},
     watch({ onChange }) {
@@ -98,6 +104,7 @@ beforeEach(async () => {
   links = [lo];
   done = [];
   policies = [];
+  old = [];
   reads = [];
   numbers.clear();
   failure = undefined;
@@ -337,14 +344,34 @@ test('a container that is about to start is protected before the driver ends', a
   assert.deepEqual(done, ['apply 0']);
 });
 
-test('what another driver protects is left to it', async () => {
+const anothers = { ...wg0, index: 4, name: 'wg1', alias: markOf('other').write('e9') };
+
+test('what another driver protects is left to it: of two in a container each takes its own away, and says so', async () => {
+  await makeNamespace();
+  links = [lo, wg0, anothers];
+  await guard.protect(key, 'e1', scope);
+  assert.match(log.lines.map(({ message }) => message).join(), /a container is on networks of two wgdrivers/);
+  links = [lo, anothers];
+  await guard.release(key, 'e1');
+  assert.deepEqual(done, ['apply 1', 'remove, but no routes']);
+});
+
+test('tables of an earlier driver go from a container that was there before, unless they may be another driver’s', async () => {
   await makeNamespace();
   await guard.protect(key, 'e1', scope);
-  links = [lo, { ...wg0, alias: markOf('other').write('e9') }];
-  await guard.release(key, 'e1');
-  assert.equal(reads.length, 2);
-  assert.equal(await guard.protect(key, 'e2', scope), 'protected');
-  assert(!done.includes('remove'));
+  links = [lo, wg0];
+  change('anywhere');
+  await until('the change is followed', () => done.length === 2);
+  assert(!old.includes(key), 'nothing is left in one that came later');
+  for (const [also, isGone] of [
+    [[anothers], false],
+    [[], true],
+  ] as const) {
+    links = [lo, wg0, ...also];
+    const next = createGuard(recordingNamespaces(done), mark, log, { releaseMs, retryMs: 30, arrivalMs });
+    await next.protect(key, 'e1', scope);
+    assert.equal(old.includes(key), isGone);
+  }
 });
 
 test('a tunnel that comes while the protection is being taken away has it anew', async () => {

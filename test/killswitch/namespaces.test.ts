@@ -157,6 +157,9 @@ const implementations = {
 
 for (const [name, { make, obstacle }] of Object.entries(implementations)) {
   describe(`by ${name}`, obstacle === undefined ? {} : { skip: obstacle }, () => {
+    // Programs take long for what nftables does the same way.
+    const slow =
+      name === 'programs' && process.env.WGDRIVER_TEST_FULL === undefined ? { skip: 'in the full run' } : {};
     const protect = (prefixes?: readonly string[], excluded?: readonly string[]) =>
       protectBy(make(), prefixes, excluded);
 
@@ -232,33 +235,37 @@ for (const [name, { make, obstacle }] of Object.entries(implementations)) {
       assert.match(sh('ip -n container route get 203.0.113.9'), /dev wg0/);
     });
 
-    test('a router’s redirect is taken without a kill switch, and by no link beside a tunnel for everything', async () => {
-      const [, linkLocal] = /inet6 (fe80:\S+)\//.exec(sh('ip address show dev host0')) ?? [];
-      sh(endOfAdvertisements);
-      // The kernel takes it from the router that it asks, and for IPv6 only from a link-local address.
-      sh(`ip -n container route replace default via ${linkLocal} dev eth0
+    test(
+      'a router’s redirect is taken without a kill switch, and by no link beside a tunnel for everything',
+      slow,
+      async () => {
+        const [, linkLocal] = /inet6 (fe80:\S+)\//.exec(sh('ip address show dev host0')) ?? [];
+        sh(endOfAdvertisements);
+        // The kernel takes it from the router that it asks, and for IPv6 only from a link-local address.
+        sh(`ip -n container route replace default via ${linkLocal} dev eth0
         ip -n container neigh replace 172.30.0.66 lladdr 02:00:00:00:00:66 dev eth0 nud permanent`);
-      const [, own] = /inet6 (fe80:\S+)\//.exec(sh('ip -n container address show dev eth0')) ?? [];
-      const forget = 'ip -n container route flush cache; ip -n container -6 route flush cache';
-      const redirected = () => {
-        sh(`perl ${redirect} host0 172.30.0.1 172.30.0.2 203.0.113.1
+        const [, own] = /inet6 (fe80:\S+)\//.exec(sh('ip -n container address show dev eth0')) ?? [];
+        const forget = 'ip -n container route flush cache; ip -n container -6 route flush cache';
+        const redirected = () => {
+          sh(`perl ${redirect} host0 172.30.0.1 172.30.0.2 203.0.113.1
           perl ${redirect} host0 ${linkLocal} ${own} 2001:db8::2 || true # not before that address is of use`);
-        const routes = sh('ip -n container route get 203.0.113.1; ip -n container route get 2001:db8::2');
-        assert.match(routes, /203\.0\.113\.1 via 172\.30\.0\.\d+ dev eth0[\s\S]*2001:db8::2 .*dev eth0/);
-        return ['172.30.0.66', 'fe80::66'].filter((router) => routes.includes(`via ${router} `));
-      };
-      try {
-        await make().remove(netns, removalOf(await make().read(netns)));
-        await until('the container takes both', () => redirected().length === 2);
-        sh(forget);
-        await protect(everything, ['203.0.113.0/30', '2001:db8::2/128']);
-        redirected();
-        await sleep(500);
-        assert.deepEqual(redirected(), []);
-      } finally {
-        sh(`ip -n container route replace default via fd00:30::1\n${forget}`);
-      }
-    });
+          const routes = sh('ip -n container route get 203.0.113.1; ip -n container route get 2001:db8::2');
+          assert.match(routes, /203\.0\.113\.1 via 172\.30\.0\.\d+ dev eth0[\s\S]*2001:db8::2 .*dev eth0/);
+          return ['172.30.0.66', 'fe80::66'].filter((router) => routes.includes(`via ${router} `));
+        };
+        try {
+          await make().remove(netns, removalOf(await make().read(netns)));
+          await until('the container takes both', () => redirected().length === 2);
+          sh(forget);
+          await protect(everything, ['203.0.113.0/30', '2001:db8::2/128']);
+          redirected();
+          await sleep(500);
+          assert.deepEqual(redirected(), []);
+        } finally {
+          sh(`ip -n container route replace default via fd00:30::1\n${forget}`);
+        }
+      },
+    );
 
     // As `wg-quick up` sets them: in a table of its own what has not its mark.
     const vpnRules = `ip -n container rule add not fwmark 51820 table 51820
@@ -318,6 +325,20 @@ for (const [name, { make, obstacle }] of Object.entries(implementations)) {
       } finally {
         sh('ip netns delete lonely');
       }
+    });
+
+    test('what another driver has in the container stays when one takes its own away', slow, async () => {
+      const other = make('wgdriver-other');
+      await protect();
+      await protectBy(other);
+      await make().remove(netns, removalOf({ routes: [], rules: [] }));
+      assert.deepEqual(leaks(), []);
+      // A driver of a name that is not the usual one, and of before tables had names.
+      await protect();
+      await other.removeOldTables(netns);
+      const tables = sh('ip netns exec container nft list tables').trim().split('\n').sort();
+      assert.deepEqual(tables, ['table inet wgdriver-other', 'table netdev wgdriver-other']);
+      await other.remove(netns, removalOf(await other.read(netns)));
     });
 
     test('it is taken away', async () => {

@@ -58,7 +58,7 @@ function eventSocket(...given: readonly (number | string | Uint8Array)[]) {
 test('events that were lost are changes anywhere, and the watch goes on', async () => {
   const { changes, failures, watcher } = recordingWatcher();
   const { socket, closed } = eventSocket(7, 'nothing', 'ENOBUFS', 8, 8);
-  const watch = netlinkNamespaces(async () => socket).watch(watcher);
+  const watch = netlinkNamespaces(undefined, async () => socket).watch(watcher);
   await until('all is told of', () => changes.length === 3);
   assert.deepEqual(changes, [new Set([7]), 'anywhere', new Set([8])]);
   watch.close();
@@ -69,7 +69,7 @@ test('events that were lost are changes anywhere, and the watch goes on', async 
 test('events that come faster than they are read hold up nothing', async () => {
   const { changes, watcher } = recordingWatcher();
   const flood: EventSocket = { receive: () => ({ nsid: 7, bytes: linkEvent }), onReadable() {}, close() {} };
-  const watch = netlinkNamespaces(async () => flood).watch(watcher);
+  const watch = netlinkNamespaces(undefined, async () => flood).watch(watcher);
   await until('they are told of', () => changes.length > 1);
   watch.close();
   assert.deepEqual(changes[0], new Set([7]));
@@ -93,7 +93,7 @@ test('of routes the default ones of the main table are changes, and not those th
     'nothing',
     9,
   );
-  const watch = netlinkNamespaces(async () => socket).watch(watcher);
+  const watch = netlinkNamespaces(undefined, async () => socket).watch(watcher);
   await until('the last is told of', () => changes.length === 2);
   assert.deepEqual(changes, [new Set([1]), new Set([9])]);
   watch.close();
@@ -103,7 +103,7 @@ test('a socket that is broken is closed, and another one opened after a pause', 
   const { changes, failures, watcher } = recordingWatcher();
   const sockets = [eventSocket('EBADF'), eventSocket(9)];
   const opened: EventSocket[] = [];
-  const watch = netlinkNamespaces(async () => {
+  const watch = netlinkNamespaces(undefined, async () => {
     const { socket } = sockets[opened.length] ?? assert.fail();
     opened.push(socket);
     return socket;
@@ -120,7 +120,7 @@ test('a socket that is broken is closed, and another one opened after a pause', 
 test('a watch that was closed tells of nothing more', async () => {
   const { changes, failures, watcher } = recordingWatcher();
   let open = (_socket: EventSocket) => {};
-  const watch = netlinkNamespaces(() => new Promise((resolve) => (open = resolve))).watch(watcher);
+  const watch = netlinkNamespaces(undefined, () => new Promise((resolve) => (open = resolve))).watch(watcher);
   watch.close();
   const { socket, closed } = eventSocket(1, 'EBADF');
   open(socket);
