@@ -9,6 +9,7 @@ import { removalsAtOnce } from '../driver/lifecycle.ts';
 import type { ReadEndpoint } from '../driver/status.ts';
 import { createEngine } from '../engine/client.ts';
 import { type Names, namesOnDemand } from '../engine/names.ts';
+import { programGateways } from '../gateway/gateways.ts';
 import { createGuard } from '../killswitch/guard.ts';
 import { selectNamespaces } from '../killswitch/select.ts';
 import { backends, selectLinks } from '../links/select.ts';
@@ -173,6 +174,7 @@ export default strictCommand({
         store,
         links,
         guard,
+        gateways: programGateways(markOf(args.name)),
         hubNames,
         log,
         secretsFolder,

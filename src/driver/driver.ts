@@ -1,26 +1,36 @@
+import type { Gateways } from '../gateway/gateways.ts';
 import { kernelFamilies } from '../killswitch/families.ts';
 import type { Guard } from '../killswitch/guard.ts';
 import type { Links } from '../links/links.ts';
 import { selectUplinkTo, type UplinkTo } from '../links/uplink.ts';
 import { type Log, msSince } from '../log.ts';
-import { containerAddresses, refuseUnfit } from '../networks/conf-file.ts';
+import { containerAddresses, hasIpv6 as hasFileIpv6, refuseUnfit } from '../networks/conf-file.ts';
 import { dnsServers, refuseForeignDns } from '../networks/dns.ts';
-import { ipv6PrefixOf, refuseOverlap } from '../networks/ipv6.ts';
+import { ipv6AddressOf, ipv6PrefixOf, refuseOverlap } from '../networks/ipv6.ts';
 import { type Network, networkOf, recordOf, refuseSmallMtu, subnetOfAddress } from '../networks/network.ts';
 import {
   decodeEndpointOptions,
   defaultSecretsFolder,
+  type EndpointOptions,
   optionPrefix,
   ourOptions,
 } from '../networks/options.ts';
 import { routing } from '../networks/routing.ts';
-import { allowedIpsOf, peersOf, type TunnelSecrets } from '../networks/tunnel.ts';
+import { scopeOf } from '../networks/scope.ts';
+import { peersOf, type TunnelSecrets } from '../networks/tunnel.ts';
 import type { CreateEndpointRequest, GetCapabilityResponse } from '../plugin/api.ts';
 import type { Driver } from '../plugin/driver.ts';
 import { GenericData } from '../plugin/netlabel.ts';
 import type { Marker } from '../state/marker.ts';
 import type { Endpoint, Store } from '../state/store.ts';
-import { type Address, formatPrefix, type Prefix, parsePrefix, sameAddress } from '../wireguard/address.ts';
+import {
+  type Address,
+  formatPrefix,
+  hostPrefix,
+  type Prefix,
+  parsePrefix,
+  sameAddress,
+} from '../wireguard/address.ts';
 import type { WgQuickFile } from '../wireguard/config/wg-quick-reader.ts';
 import { type PublicKey, publicKeyOf } from '../wireguard/key.ts';
 import { containerLinkPrefix } from '../wireguard/link-name.ts';
@@ -40,6 +50,7 @@ export interface DriverDependencies {
   readonly store: Store;
   readonly links: Links;
   readonly guard: Guard;
+  readonly gateways: Gateways;
   readonly hubNames: HubNames;
   readonly log: Log;
   readonly uplinkTo?: UplinkTo;
@@ -91,6 +102,7 @@ export function createDriver({
   store,
   links,
   guard,
+  gateways,
   hubNames,
   log,
   uplinkTo = selectUplinkTo(),
@@ -110,9 +122,11 @@ export function createDriver({
     store,
     links,
     guard,
+    gateways,
     hubNames,
     hubLinks,
     log,
+    hasIpv6,
     secretsFolder,
     uplinkTo,
     now,
@@ -193,7 +207,9 @@ export function createDriver({
         ...(configuration && {
           mode: network.isOnePeer
             ? 'one container, which is the peer of the configuration file'
-            : 'containers with derived keys and the peers of the configuration file',
+            : network.isShared
+              ? 'containers that share the tunnel of the configuration file'
+              : 'containers with derived keys and the peers of the configuration file',
           dns: configuration.dns.join(',') || undefined,
         }),
         ms: msSince(started),
@@ -217,6 +233,9 @@ export function createDriver({
       const network = lifecycle.network(request.NetworkID);
       const own = decodeEndpointOptions(request.Options);
       const options = Object.fromEntries(ourOptions(request.Options));
+      if (network.isShared) {
+        refuseOwnKeys(own);
+      }
       const secrets = await readConfiguration(network.options, secretsFolder);
       const { given, answered } = addressesOf(request, network, secrets);
       refuseSmallMtu(`option ${optionPrefix}mtu`, own.mtu, [...given, ...answered]);
@@ -228,7 +247,7 @@ export function createDriver({
         hasDnsServers: dnsServers(request.Options).length > 0,
       };
       if (network.options.killswitch === 'strict') {
-        refuseForeignDns(request.Options, allowedIpsOf({ peers: peersOf(network, secrets) }));
+        refuseForeignDns(request.Options, scopeOf(network, secrets).prefixes);
       }
       await lifecycle.createEndpoint(endpoint);
       log.info('endpoint created', { ...fieldsOf(endpoint), ms: msSince(started) });
@@ -268,9 +287,10 @@ export function createDriver({
         log.warn(dnsWarning, fieldsOf(endpoint));
       }
       log.info('link handed over', { ...fieldsOf(endpoint), link, ms: msSince(started) });
+      const { options, isShared } = lifecycle.network(NetworkID);
       return {
         InterfaceName: { SrcName: link, DstPrefix: containerLinkPrefix },
-        ...routing(tunnel, lifecycle.network(NetworkID).options),
+        ...routing(tunnel, options, isShared),
         DisableGatewayService: true,
       };
     },
@@ -319,7 +339,13 @@ export function createDriver({
       return { given: [], answered: addressesOfFile(network, configuration) };
     }
     const given = addressOf(request, network);
-    const derived = derivedIpv6(network, given);
+    if (network.isShared && configuration !== undefined) {
+      refuseUnfit(network, configuration);
+    }
+    const derived =
+      network.isShared && !(configuration && hasFileIpv6(configuration))
+        ? undefined
+        : derivedIpv6(network, given);
     return { given: [given], answered: derived === undefined ? [] : [derived] };
   }
 
@@ -370,13 +396,17 @@ export function createDriver({
   }
 
   /** The IPv6 address that goes with an IPv4 one, on a network and on a kernel that have IPv6. */
-  function derivedIpv6({ networkId, options: { ipv6 } }: Network, ipv4: Prefix): Prefix | undefined {
+  function derivedIpv6({ networkId, ipv6, isShared }: Network, ipv4: Prefix): Prefix | undefined {
     if (ipv6 !== undefined && !hasIpv6) {
       if (!hasToldOfIpv6) {
         log.warn('this kernel has no IPv6, so containers get IPv4 alone', { network: networkId });
       }
       hasToldOfIpv6 = true;
       return undefined;
+    }
+    if (ipv6 !== undefined && isShared) {
+      // Alone on its link: containers reach one another by the gateway.
+      return hostPrefix(ipv6AddressOf(ipv6, ipv4.address));
     }
     return ipv6 && ipv6PrefixOf(ipv6, ipv4);
   }
@@ -409,6 +439,18 @@ function addressOf({ Interface }: CreateEndpointRequest, network: Network): Pref
     throw new Error(`${address.address.toString()} is the hub’s address: choose another ${option}`);
   }
   return address;
+}
+
+/** @throws Error for options of an endpoint that its own link would have, where it shares one */
+function refuseOwnKeys(own: EndpointOptions): void {
+  const surplus = (['privatekeyfile', 'presharedkeyfile', 'keepalive'] as const).find(
+    (name) => own[name] !== undefined,
+  );
+  if (surplus !== undefined) {
+    throw new Error(
+      `option ${optionPrefix}${surplus} does not go with a tunnel that containers share: its configuration file says it`,
+    );
+  }
 }
 
 function refuseMac({ Interface }: CreateEndpointRequest): void {

@@ -10,11 +10,11 @@ import type { PeerEndpoint } from '../wireguard/device.ts';
 import type { LinkStatus, PeerStatus } from '../wireguard/status.ts';
 import { createAutoMtu } from './auto-mtu.ts';
 import type { HubNames } from './hub-names.ts';
-import { type EndpointState, type Lifecycle, placeOf } from './lifecycle.ts';
+import type { EndpointState, Lifecycle } from './lifecycle.ts';
 import { oncePerKey } from './once.ts';
 
 export interface FollowDependencies {
-  readonly lifecycle: Pick<Lifecycle, 'endpoints' | 'network' | 'peers' | 'hasAutoMtu' | 'changeLink'>;
+  readonly lifecycle: Pick<Lifecycle, 'tunnels' | 'network' | 'peers' | 'hasAutoMtu' | 'changeLink'>;
   readonly links: Pick<Links, 'read'>;
   readonly hubNames: HubNames;
   readonly uplinkTo: UplinkTo;
@@ -151,10 +151,10 @@ export function createFollow({
     seen: (endpointId) => seen.get(endpointId),
   };
 
-  /** The endpoints whose links carry traffic, or should. */
+  /** The tunnels whose links carry traffic, or should. */
   function inUse(): EndpointState[] {
     return lifecycle
-      .endpoints()
+      .tunnels()
       .filter(({ joined, isUndeleted }) => joined?.stage === 'marked' && !isUndeleted);
   }
 
@@ -236,7 +236,7 @@ export function createFollow({
     await Promise.all(
       states.map((state) =>
         attempt(state, async () => {
-          const status = await links.read(placeOf(state.endpoint.endpointId, state.joined));
+          const status = await links.read(state.place);
           const present = byPublicKey(status?.peers ?? []);
           const changes = peersAt(state.endpoint.networkId).flatMap(({ publicKey, endpoint: asked }) => {
             const peer = present.get(publicKey);
@@ -257,7 +257,7 @@ export function createFollow({
     earlier: Seen | undefined,
     autoMtu: ReturnType<typeof createAutoMtu>,
   ): Promise<Seen | undefined> {
-    const status = await links.read(placeOf(state.endpoint.endpointId, state.joined));
+    const status = await links.read(state.place);
     if (status === undefined) {
       return undefined;
     }

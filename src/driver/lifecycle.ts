@@ -1,8 +1,10 @@
 import { createLimit } from '../concurrency.ts';
+import { GatewayError, type Gateways } from '../gateway/gateways.ts';
 import type { Guard, Protected } from '../killswitch/guard.ts';
-import { LinkError, type Links, type NewLink, type OwnedLink, type Place } from '../links/links.ts';
+import { LinkError, type Links, type OwnedLink, type Place } from '../links/links.ts';
 import type { UplinkTo } from '../links/uplink.ts';
-import type { Log } from '../log.ts';
+import type { Fields, Log } from '../log.ts';
+import { refuseUnfit } from '../networks/conf-file.ts';
 import type { Network } from '../networks/network.ts';
 import { type EndpointOptions, type Mtu, optionPrefix } from '../networks/options.ts';
 import { scopeOf } from '../networks/scope.ts';
@@ -26,14 +28,18 @@ import type { HubNames } from './hub-names.ts';
 import { oncePerKey } from './once.ts';
 import { createQueue } from './queue.ts';
 import { endpointOptionsOf, readConfiguration, readSecrets } from './secrets.ts';
+import { createSharedTunnels, networkOfSharedId, sharedIdOf } from './shared-tunnels.ts';
 
 export interface LifecycleDependencies {
   readonly store: Store;
   readonly links: Links;
   readonly guard: Guard;
+  readonly gateways: Gateways;
   readonly hubNames: HubNames;
   readonly hubLinks: HubLinks;
   readonly log: Log;
+  /** Has this kernel IPv6? */
+  readonly hasIpv6?: boolean;
   /** What the relative paths of files that options name are relative to. */
   readonly secretsFolder: string;
   readonly uplinkTo: UplinkTo;
@@ -72,6 +78,12 @@ export interface Lifecycle {
 
   /** What reconcile looks after. */
   endpoints(): readonly EndpointState[];
+  /** The links of tunnels: those of endpoints, and for endpoints that share one, this one. */
+  tunnels(): readonly EndpointState[];
+  /** Sets up the namespace of a network’s shared tunnel anew; only from within `withLink`. */
+  renewShared(network: Network, secrets: TunnelSecrets): Promise<void>;
+  /** Ends shared tunnels that are of no use: half-made, gone, or of networks that are no more. @returns whose they were */
+  deleteBrokenTunnels(): Promise<readonly string[]>;
   /** Joins of endpoints that are no more, or that were cut short before their links had a mark. */
   brokenJoins(): readonly string[];
   /** Networks whose deletion was begun, and failed. */
@@ -123,6 +135,8 @@ export interface EndpointState {
   readonly revision: number;
   /** When the last one came, on `now`’s clock; undefined if it came to an earlier driver. */
   readonly touchedMs: number | undefined;
+  /** Where the link of its tunnel is, or has been: its own, or the one that it shares. */
+  readonly place: Place;
 }
 
 /**
@@ -135,9 +149,11 @@ export function createLifecycle({
   store,
   links,
   guard,
+  gateways,
   hubNames,
   hubLinks,
   log,
+  hasIpv6 = true,
   secretsFolder,
   uplinkTo,
   now = () => performance.now(),
@@ -161,6 +177,17 @@ export function createLifecycle({
   const touches = new Map<string, { readonly revision: number; readonly atMs: number }>();
   let lastRevision = 0;
   let isClosed = false;
+  const shared = createSharedTunnels({
+    store,
+    links,
+    gateways,
+    async resolve({ networkId }, tunnel) {
+      const device = await resolve({ network: networkId }, tunnel);
+      return { device, mtu: await bytesOf(tunnel.mtu, device) };
+    },
+    hasIpv6,
+    log,
+  });
 
   return {
     network: knownNetwork,
@@ -187,6 +214,9 @@ export function createLifecycle({
     createNetwork: (network) =>
       inNetwork(network.networkId, async () => {
         await expectProtection(network);
+        if (network.isShared) {
+          await gateways.probe();
+        }
         await store.putNetwork(network);
         undeletedNetworks.delete(network.networkId);
       }),
@@ -247,11 +277,11 @@ export function createLifecycle({
         const secrets = await secretsOf(network, ownOptions);
         const tunnel = tunnelOf(network, endpoint.addresses, secrets, ownOptions);
         const link = linkName(endpointId);
-        const device = await resolve(endpoint, tunnel);
-        await makeLink({ name: link, mtu: await bytesOf(tunnel.mtu, device), endpointId }, sandbox);
+        const finish = network.isShared
+          ? await makeSharedLink(network, endpoint, tunnel, secrets, sandbox)
+          : await makeOwnLink(network, endpoint, tunnel, sandbox);
         try {
-          await links.configure(link, device);
-          await hubLinks.add(network, endpointId, tunnel);
+          await finish();
           const protection = await protect(network, secrets, endpointId, sandbox);
           return { endpoint, tunnel, link, protection };
         } catch (error) {
@@ -286,14 +316,28 @@ export function createLifecycle({
       );
     },
 
-    endpoints: () =>
-      store.endpoints().map((endpoint) => ({
-        endpoint,
-        joined: store.joined(endpoint.endpointId),
-        isUndeleted: undeleted.has(endpoint.endpointId),
-        revision: revisionOf(endpoint.endpointId),
-        touchedMs: touches.get(endpoint.endpointId)?.atMs,
-      })),
+    endpoints: endpointStates,
+
+    tunnels: () => [
+      ...endpointStates().filter(({ endpoint }) => !isShared(endpoint)),
+      ...store.gateways().flatMap(({ networkId }) => sharedState(networkId) ?? []),
+    ],
+
+    renewShared: shared.renew,
+
+    async deleteBrokenTunnels() {
+      const deleted: string[] = [];
+      for (const { networkId } of store.gateways()) {
+        await inEndpoint(sharedIdOf(networkId), async () => {
+          const isWanted = store.network(networkId) ?? store.unusableNetwork(networkId);
+          if (isWanted === undefined || (await shared.isBroken(networkId))) {
+            await shared.close(networkId);
+            deleted.push(networkId);
+          }
+        });
+      }
+      return deleted;
+    },
 
     brokenJoins: () =>
       store
@@ -327,6 +371,10 @@ export function createLifecycle({
         if (store.endpoint(endpointId) !== undefined && name === linkName(endpointId)) {
           return false;
         }
+        // Seen on its way into its namespace.
+        if (name === shared.place(networkOfSharedId(endpointId) ?? '')?.name) {
+          return false;
+        }
         await links.delete(name);
         return true;
       }),
@@ -341,7 +389,7 @@ export function createLifecycle({
           release(endpointId);
           return false;
         }
-        await links.deleteUnfinished(linkName(endpointId));
+        await removeLink(endpointId);
         if (isOver) {
           await store.removeJoined(endpointId);
         }
@@ -369,11 +417,51 @@ export function createLifecycle({
     task: (place: Place) => Promise<Result>,
   ): Promise<Result | undefined> {
     return inEndpoint(endpointId, async () => {
+      const networkId = networkOfSharedId(endpointId);
       const joined = store.joined(endpointId);
-      return revisionOf(endpointId) === revision && joined?.stage === 'marked'
-        ? task(placeOf(endpointId, joined))
-        : undefined;
+      const place =
+        networkId !== undefined
+          ? shared.place(networkId)
+          : joined?.stage === 'marked'
+            ? placeOf(endpointId, joined)
+            : undefined;
+      return revisionOf(endpointId) === revision && place !== undefined ? task(place) : undefined;
     });
+  }
+
+  function isShared({ networkId }: Pick<Endpoint, 'networkId'>): boolean {
+    return store.network(networkId)?.isShared ?? false;
+  }
+
+  function endpointStates(): EndpointState[] {
+    return store.endpoints().map((endpoint) => {
+      const { endpointId, networkId } = endpoint;
+      const joined = store.joined(endpointId);
+      return {
+        endpoint,
+        joined,
+        isUndeleted: undeleted.has(endpointId),
+        revision: revisionOf(endpointId),
+        touchedMs: touches.get(endpointId)?.atMs,
+        place: (isShared(endpoint) ? shared.place(networkId) : undefined) ?? placeOf(endpointId, joined),
+      };
+    });
+  }
+
+  /** A shared tunnel as the one endpoint that its link has. */
+  function sharedState(networkId: string): EndpointState | undefined {
+    const place = shared.place(networkId);
+    const endpointId = sharedIdOf(networkId);
+    return (
+      place && {
+        endpoint: { endpointId, networkId, addresses: [] },
+        joined: { endpointId, sandbox: place.sandbox ?? '', stage: 'marked' },
+        isUndeleted: false,
+        revision: revisionOf(endpointId),
+        touchedMs: touches.get(endpointId)?.atMs,
+        place,
+      }
+    );
   }
 
   function knownNetwork(networkId: string): Network {
@@ -448,16 +536,15 @@ export function createLifecycle({
   }
 
   /** Makes a link, so that a kill at any moment leaves a record by which what is there of it can be told. */
-  async function makeLink(link: NewLink, sandbox: string): Promise<void> {
-    const { endpointId } = link;
+  async function makeLink(endpointId: string, sandbox: string, create: () => Promise<void>): Promise<void> {
     // Left by a Join that was cut short, or somebody else's: then this refuses.
     await removeLink(endpointId);
     await store.beginJoin({ endpointId, sandbox });
     try {
-      await links.create(link);
+      await create();
       await store.finishJoin(endpointId);
     } catch (error) {
-      if (error instanceof LinkError && error.code === 'EEXIST') {
+      if ((error instanceof LinkError || error instanceof GatewayError) && error.code === 'EEXIST') {
         // Somebody else was quicker to take the name: nothing was made.
         await store.removeJoined(endpointId);
       } else {
@@ -465,6 +552,49 @@ export function createLifecycle({
       }
       throw error;
     }
+  }
+
+  /** @returns what is to be done with it next */
+  async function makeOwnLink(network: Network, endpoint: Endpoint, tunnel: Tunnel, sandbox: string) {
+    const { endpointId } = endpoint;
+    const name = linkName(endpointId);
+    const device = await resolve(fieldsOf(endpoint), tunnel);
+    const mtu = await bytesOf(tunnel.mtu, device);
+    await makeLink(endpointId, sandbox, () => links.create({ name, mtu, endpointId }));
+    return async () => {
+      await links.configure(name, device);
+      await hubLinks.add(network, endpointId, tunnel);
+    };
+  }
+
+  async function makeSharedLink(
+    network: Network,
+    { endpointId, addresses }: Endpoint,
+    { gateways: addressesOfGateway, mtu }: Tunnel,
+    secrets: TunnelSecrets,
+    sandbox: string,
+  ) {
+    const { networkId } = network;
+    if (secrets.configuration !== undefined) {
+      refuseUnfit(network, secrets.configuration);
+    }
+    const keeper = await inEndpoint(sharedIdOf(networkId), async () => {
+      const before = shared.place(networkId)?.sandbox;
+      const opened = await shared.open(network, secrets);
+      if (shared.place(networkId)?.sandbox !== before) {
+        touch(sharedIdOf(networkId));
+      }
+      return opened;
+    });
+    const place = shared.place(networkId);
+    const port = {
+      name: linkName(endpointId),
+      mtu: mtu === 'auto' ? ((place && (await links.read(place)))?.mtu ?? defaultMtu) : mtu,
+      addresses: addresses.map(({ address }) => address),
+      gateways: addressesOfGateway,
+    };
+    await makeLink(endpointId, sandbox, () => gateways.attach(keeper, port, endpointId));
+    return async () => {};
   }
 
   async function protect(
@@ -499,6 +629,10 @@ export function createLifecycle({
 
   async function removeLink(endpointId: string): Promise<void> {
     const link = linkName(endpointId);
+    const endpoint = store.endpoint(endpointId);
+    if (endpoint !== undefined && isShared(endpoint)) {
+      return shared.detach(endpoint.networkId, link);
+    }
     switch (store.joined(endpointId)?.stage) {
       case undefined:
         return links.delete(link);
@@ -597,6 +731,8 @@ export function createLifecycle({
     for (const { endpointId } of store.endpointsOf(networkId)) {
       await inEndpoint(endpointId, () => removeEndpoint(endpointId));
     }
+    await inEndpoint(sharedIdOf(networkId), () => shared.close(networkId));
+    touches.delete(sharedIdOf(networkId));
     await store.removeNetwork(networkId);
     configurations.delete(networkId);
     undeletedNetworks.delete(networkId);
@@ -607,7 +743,7 @@ export function createLifecycle({
   }
 
   /** A peer whose host does not resolve gets no endpoint: its link is closed until it does (hub-addresses.ts). */
-  async function resolve(endpoint: Endpoint, tunnel: Tunnel): Promise<Device> {
+  async function resolve(fields: Fields, tunnel: Tunnel): Promise<Device> {
     const hosts = new Set(tunnel.peers.flatMap(({ endpoint: peer }) => peer?.host ?? []));
     const addresses = new Map(
       await Promise.all([...hosts].map(async (host) => [host, await hubNames.addressOf(host)] as const)),
@@ -615,7 +751,7 @@ export function createLifecycle({
     for (const [host, address] of addresses) {
       if (address === undefined) {
         log.warn('the hub’s name does not resolve: no traffic passes until it does', {
-          ...fieldsOf(endpoint),
+          ...fields,
           host,
         });
       }

@@ -66,6 +66,16 @@ export function createReconcile({
     });
     await deleteOrphans(onHost ?? []);
     await deleteBrokenJoins();
+    await attempt('shared tunnels could not be looked after', {}, async () => {
+      for (const network of await lifecycle.deleteBrokenTunnels()) {
+        log.warn(
+          'a shared tunnel was gone or half-made: restart the containers of its network, if there are any',
+          {
+            network,
+          },
+        );
+      }
+    });
     await deleteStaleEndpoints(onHost);
     await deleteNetworks();
   };

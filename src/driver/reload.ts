@@ -4,7 +4,14 @@ import { type Log, msSince } from '../log.ts';
 import { containerAddresses, refuseUnfit } from '../networks/conf-file.ts';
 import type { Network } from '../networks/network.ts';
 import { renewalOf } from '../networks/renewal.ts';
-import { resolved, type Tunnel, type TunnelPeer, type TunnelSecrets, tunnelOf } from '../networks/tunnel.ts';
+import {
+  resolved,
+  sharedTunnelOf,
+  type Tunnel,
+  type TunnelPeer,
+  type TunnelSecrets,
+  tunnelOf,
+} from '../networks/tunnel.ts';
 import type { Marker } from '../state/marker.ts';
 import { sameAddress } from '../wireguard/address.ts';
 import { formatHostPort } from '../wireguard/host-port.ts';
@@ -15,7 +22,7 @@ import type { EndpointState, Lifecycle } from './lifecycle.ts';
 import { endpointOptionsOf } from './secrets.ts';
 
 export interface ReloadDependencies {
-  readonly lifecycle: Pick<Lifecycle, 'endpoints' | 'peers' | 'readSecrets' | 'withLink'>;
+  readonly lifecycle: Pick<Lifecycle, 'tunnels' | 'peers' | 'readSecrets' | 'withLink' | 'renewShared'>;
   readonly networks: () => readonly Network[];
   readonly links: Pick<Links, 'readDevice' | 'change'>;
   readonly hubLinks: Pick<HubLinks, 'completed' | 'add'>;
@@ -111,7 +118,7 @@ export function createReload({
         refuseUnfit(network, secrets.configuration);
       }
       const states = lifecycle
-        .endpoints()
+        .tunnels()
         .filter(
           ({ endpoint, joined, isUndeleted }) =>
             endpoint.networkId === networkId && joined?.stage === 'marked' && !isUndeleted,
@@ -145,7 +152,9 @@ export function createReload({
     const own = endpointOptionsOf(state.endpoint);
     const secrets = options === undefined ? ofNetwork : await lifecycle.readSecrets(network, own);
     refuseOtherAddresses(state, network, secrets);
-    const tunnel = tunnelOf(network, addresses, secrets, own);
+    const tunnel = network.isShared
+      ? sharedTunnelOf(network, secrets)
+      : tunnelOf(network, addresses, secrets, own);
     const device = resolved(tunnel, await addressesOf(tunnel));
     return lifecycle.withLink(state, async (place) => {
       const status = await links.readDevice(place);
@@ -155,6 +164,9 @@ export function createReload({
       const change = renewalOf(status, device, movedPeers(before, tunnel));
       // The hub on this host knows the new key before the container uses it.
       await hubLinks.add(network, endpointId, tunnel, status.publicKey);
+      if (network.isShared) {
+        await lifecycle.renewShared(network, secrets);
+      }
       if (change !== undefined) {
         await links.change(place, change);
       }

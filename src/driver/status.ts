@@ -1,12 +1,12 @@
 import { createLimit } from '../concurrency.ts';
-import type { Links } from '../links/links.ts';
+import type { Links, Place } from '../links/links.ts';
 import type { TunnelPeer } from '../networks/tunnel.ts';
 import { parseAddress } from '../wireguard/address.ts';
 import { formatEndpoint } from '../wireguard/device.ts';
 import { formatHostPort } from '../wireguard/host-port.ts';
 import { type LinkStatus, type PeerStatus, rejectAfterMs } from '../wireguard/status.ts';
 import { byPublicKey, type Follow } from './hub-addresses.ts';
-import { type EndpointState, type Lifecycle, placeOf } from './lifecycle.ts';
+import type { EndpointState, Lifecycle } from './lifecycle.ts';
 import { oncePerKey } from './once.ts';
 
 /**
@@ -82,11 +82,27 @@ export function createStatus(dependencies: StatusDependencies): () => Promise<re
   async function readAll(): Promise<readonly ReadEndpoint[]> {
     const states = dependencies.lifecycle.endpoints().filter(({ joined }) => joined?.stage === 'marked');
     const networkOf = oncePerKey(knownOf);
+    // Containers may share one.
+    const places = new Map<string, Place>();
+    const linkAt = oncePerKey(async (key: string) => {
+      const place = places.get(key);
+      return place && dependencies.links.read(place).catch(() => undefined);
+    });
+    const linkOf = ({ place }: EndpointState) => {
+      const key = `${place.name} ${place.sandbox}`;
+      places.set(key, place);
+      return linkAt(key);
+    };
     const unprotected = dependencies.unprotected();
     return await Promise.all(
       states.map((state) =>
         limited(() =>
-          readOne(state, networkOf(state.endpoint.networkId), unprotected.has(state.endpoint.endpointId)),
+          readOne(
+            state,
+            linkOf(state),
+            networkOf(state.endpoint.networkId),
+            unprotected.has(state.endpoint.endpointId),
+          ),
         ),
       ),
     );
@@ -94,11 +110,12 @@ export function createStatus(dependencies: StatusDependencies): () => Promise<re
 
   async function readOne(
     state: EndpointState,
+    reading: Promise<LinkStatus | undefined>,
     { peers, hasKillswitch }: KnownNetwork,
     isUnprotected: boolean,
   ): Promise<ReadEndpoint> {
     const { endpointId, networkId, addresses } = state.endpoint;
-    const link = await dependencies.links.read(placeOf(endpointId, state.joined)).catch(() => undefined);
+    const link = await reading;
     const isProtected = !hasKillswitch || !isUnprotected;
     const health: Health = isProtected ? healthOf(state, link, peers) : 'unprotected';
     const mtu = link?.mtu;
@@ -130,7 +147,7 @@ export function createStatus(dependencies: StatusDependencies): () => Promise<re
     peers: KnownNetwork['peers'],
   ): Health {
     const { now, unixNow, follow } = dependencies;
-    const { touchedMs, endpoint } = state;
+    const { touchedMs, place } = state;
     const ageMs = touchedMs === undefined ? Number.POSITIVE_INFINITY : now() - touchedMs;
     if (ageMs < newMs) {
       return 'new';
@@ -151,7 +168,7 @@ export function createStatus(dependencies: StatusDependencies): () => Promise<re
       if (peer.endpoint === undefined && hasName(peers.get(peer.publicKey))) {
         return 'no name';
       }
-      const hasSent = follow.seen(endpoint.endpointId)?.peers.get(peer.publicKey)?.hasSent ?? false;
+      const hasSent = follow.seen(place.endpointId ?? '')?.peers.get(peer.publicKey)?.hasSent ?? false;
       return peer.persistentKeepaliveInterval > 0 || hasSent ? 'silent' : 'idle';
     });
     return words.reduce(

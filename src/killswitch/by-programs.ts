@@ -368,12 +368,13 @@ function destinationOf(text: string, family: Family) {
   return address === undefined ? parsePrefix(text === 'default' ? everywhere : text) : hostPrefix(address);
 }
 
-function routeText({ table, destination, oif, isThrow, gateway, metric }: ProtectionRoute): string {
+function routeText({ table, destination, oif, isThrow, gateway, isOnLink, metric }: ProtectionRoute): string {
   const type = isThrow ? 'throw ' : 'unreachable ';
   return [
     `${oif === undefined ? type : ''}${formatPrefix(destination)}`,
     ...(gateway === undefined ? [] : [`via ${gateway.toString()}`]),
     ...(oif === undefined ? [] : [`dev if${oif}`]),
+    ...(isOnLink ? ['onlink'] : []),
     `table ${table}`,
     ...(metric === 0 ? [] : [`metric ${metric}`]),
   ].join(' ');

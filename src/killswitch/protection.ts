@@ -66,6 +66,8 @@ export interface TunnelScope {
   readonly excluded: readonly Prefix[];
   /** The families of which nothing else leaves by another link, connected networks excepted. */
   readonly closed: readonly Family[];
+  /** The routers that the tunnel's link leads to, one of each family. Absent: the link is the tunnel itself. */
+  readonly via?: readonly Address[];
 }
 
 /** A tunnel that a container has or is about to get. */
@@ -100,6 +102,8 @@ export interface ProtectionRoute {
   readonly oif: number | undefined;
   readonly isThrow?: boolean;
   readonly gateway?: Address | undefined;
+  /** The gateway is on the link, whether or not there is a route to it yet. */
+  readonly isOnLink?: boolean;
   readonly metric: number;
 }
 
@@ -368,9 +372,10 @@ export function protectionOf(
       ...tunnels.flatMap(({ byText }) => [...byText]),
     ]);
     const carriers = families.flatMap((family) =>
-      tunnels.map(({ isLink, byText }) => ({
+      tunnels.map(({ isLink, byText, via }) => ({
         family,
         byText,
+        gateway: via?.find((address) => address.kind() === family),
         links: ours.filter((link) => isLink(link) && hasFamily(link, family)),
       })),
     );
@@ -385,15 +390,24 @@ export function protectionOf(
       }));
     const routes = [...destinations].flatMap(([text, prefix]) => {
       const family = prefix.address.kind();
-      const candidates = carriers
-        .filter((carrier) => carrier.family === family && carrier.byText.has(text))
-        .flatMap((carrier) => carrier.links);
-      const oif = preferred(family, candidates)?.index;
+      const carrying = carriers.filter((carrier) => carrier.family === family && carrier.byText.has(text));
+      const link = preferred(
+        family,
+        carrying.flatMap((carrier) => carrier.links),
+      );
+      const oif = link?.index;
+      const gateway = carrying.find(({ links: own }) => own.some((other) => other === link))?.gateway;
       const unreachable = { table: tunnelTable, destination: prefix, oif: undefined, metric: lastMetric };
       if (oif === undefined) {
         return [unreachable];
       }
-      const route = { table: tunnelTable, destination: prefix, oif, metric: firstMetric[family] };
+      const route = {
+        table: tunnelTable,
+        destination: prefix,
+        oif,
+        ...(gateway && { gateway, isOnLink: true }),
+        metric: firstMetric[family],
+      };
       // Of one tunnel the filter stops what its link carries no more; beside another it would go into that.
       return tunnels.length > 1 || prefix.length === 0 ? [route, unreachable] : [route];
     });

@@ -1,11 +1,11 @@
-import { formatPrefix, type Prefix } from '../wireguard/address.ts';
+import { covers, formatPrefix, hostPrefix, type Prefix, parseAddress } from '../wireguard/address.ts';
 import type { WgQuickFile } from '../wireguard/config/wg-quick-reader.ts';
 import { type Network, refuseSmallMtu } from './network.ts';
 import { optionPrefix } from './options.ts';
 
 /** @throws Error if a configuration file does not go with the network that names it */
 export function refuseUnfit(network: Network, configuration: WgQuickFile): void {
-  const { isOnePeer, options, subnets } = network;
+  const { isOnePeer, isShared, options } = network;
   const { privateKey, addresses, peers, mtu } = configuration;
   const refuse = (cause: string) => {
     throw new Error(`configuration file ${options.conffile?.file}: ${cause}`);
@@ -17,8 +17,11 @@ export function refuseUnfit(network: Network, configuration: WgQuickFile): void 
     options.mtu === undefined
       ? [`configuration file ${options.conffile?.file}: MTU`, mtu]
       : [`option ${optionPrefix}mtu`, options.mtu];
-  const prefixes = isOnePeer ? containerAddresses(configuration) : subnets.map(({ pool }) => pool);
-  refuseSmallMtu(subject, bytes, prefixes);
+  refuseSmallMtu(
+    subject,
+    bytes,
+    isOnePeer ? containerAddresses(configuration) : poolsOf(network, configuration),
+  );
   if (isOnePeer) {
     if (privateKey === undefined) {
       refuse(
@@ -34,15 +37,46 @@ export function refuseUnfit(network: Network, configuration: WgQuickFile): void 
     }
     return;
   }
-  if (privateKey !== undefined) {
-    refuse(
-      'its PrivateKey is for one container: create the network with --ipam-driver null (compose: driver: "null", ' +
-        'in quotes) and without --subnet. Several containers cannot share it yet',
-    );
+  if (!isShared) {
+    if (privateKey !== undefined) {
+      refuse(
+        `its PrivateKey and a seed do not go together: leave out ${optionPrefix}seed and ${optionPrefix}seedfile, and ` +
+          'containers share its tunnel',
+      );
+    }
+    return;
   }
-  if (options.seed === undefined) {
+  if (privateKey === undefined) {
     refuse(`it has no PrivateKey, so keys are derived: give ${optionPrefix}seedfile`);
   }
+  if (addresses.length === 0) {
+    refuse('expected an Address, which the tunnel that containers share gets');
+  }
+  if (options.ipv6 !== undefined && !hasIpv6(configuration)) {
+    refuse(`it has no IPv6 Address to send from: leave out ${optionPrefix}ipv6`);
+  }
+  const servers = configuration.dns.flatMap((server) => parseAddress(server) ?? []);
+  for (const { address } of [...addresses, ...servers.map(hostPrefix)]) {
+    const pool = poolsOf(network, configuration).find((candidate) => covers(candidate, hostPrefix(address)));
+    if (pool !== undefined) {
+      refuse(
+        `${address.toString()} in it is an address of the network’s subnet ${formatPrefix(pool)} too: create the ` +
+          'network with another --subnet',
+      );
+    }
+  }
+}
+
+/** Has the tunnel that containers share IPv6? */
+export function hasIpv6({ addresses }: Pick<WgQuickFile, 'addresses'>): boolean {
+  return addresses.some(({ address }) => address.kind() === 'ipv6');
+}
+
+/** What containers get addresses of. */
+function poolsOf({ isShared, subnets }: Network, configuration: WgQuickFile): Prefix[] {
+  return subnets
+    .map(({ pool }) => pool)
+    .filter(({ address }) => !isShared || address.kind() === 'ipv4' || hasIpv6(configuration));
 }
 
 /** The addresses of the container that is the peer: the engine takes one of each family. */
@@ -55,9 +89,8 @@ export function containerAddresses({ addresses }: WgQuickFile): Prefix[] {
 /** What of a configuration file is not done, in words for the log. */
 export function unheeded(network: Network, configuration: WgQuickFile): string[] {
   const { ignored, addresses, listenPort } = configuration;
-  const notGiven = network.isOnePeer
-    ? addresses.filter((address) => !containerAddresses(configuration).includes(address)).map(formatPrefix)
-    : addresses.map(formatPrefix);
+  const given = network.isShared ? addresses : network.isOnePeer ? containerAddresses(configuration) : [];
+  const notGiven = addresses.filter((address) => !given.includes(address)).map(formatPrefix);
   return [
     ...(ignored.length > 0 ? [`the driver ignores ${ignored.join(', ')} of the configuration file`] : []),
     ...(notGiven.length > 0
@@ -66,7 +99,7 @@ export function unheeded(network: Network, configuration: WgQuickFile): string[]
             (network.isOnePeer ? 'the engine takes one address per family' : 'the engine assigns addresses'),
         ]
       : []),
-    ...(!network.isOnePeer && listenPort !== undefined
+    ...(!network.isOnePeer && !network.isShared && listenPort !== undefined
       ? ['the driver ignores ListenPort of the configuration file: each container has a port of its own']
       : []),
   ];

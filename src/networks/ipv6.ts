@@ -1,3 +1,5 @@
+import { sha256 } from '@noble/hashes/sha2.js';
+import { utf8ToBytes } from '@noble/hashes/utils.js';
 import {
   type Address,
   addressBytes,
@@ -32,6 +34,15 @@ export function parseIpv6Prefix(text: string): Prefix | undefined {
     sameAddress(prefix.address, masked(prefix).address) &&
     isUnicast(prefix);
   return fits ? prefix : undefined;
+}
+
+/** A prefix that a network has for itself (RFC 4193): a hash of its id stands for the random bits. */
+export function localPrefixOf(networkId: string): Prefix {
+  const hash = sha256(utf8ToBytes(`wgdriver shared ${networkId}`));
+  return masked({
+    address: addressOfBytes(Uint8Array.from([0xfd, ...hash.subarray(0, 15)])),
+    length: maxLength,
+  });
 }
 
 /** Can containers have addresses of it? Not of link-local or multicast ones, to begin with. */

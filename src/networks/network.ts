@@ -8,7 +8,7 @@ import {
   parseAddress,
   parsePrefix,
 } from '../wireguard/address.ts';
-import { ipv6PrefixOf, isUnicast, refuseOverlap } from './ipv6.ts';
+import { ipv6PrefixOf, isUnicast, localPrefixOf, refuseOverlap } from './ipv6.ts';
 import {
   decodeNetworkOptions,
   type Mtu,
@@ -44,8 +44,12 @@ export interface Network {
    * `--ipam-driver null`, and no subnets.
    */
   readonly isOnePeer: boolean;
-  /** Those of --subnet, and of option ipv6 one for each of them. */
+  /** Its containers share one link, with the key and the addresses of its configuration file: there is no seed. */
+  readonly isShared: boolean;
+  /** Those of --subnet, and of `ipv6` one for each of them. */
   readonly subnets: readonly Subnet[];
+  /** Of option ipv6. A shared tunnel's network without it has one all the same, in case its file has an IPv6 address. */
+  readonly ipv6?: Prefix;
   readonly options: NetworkOptions;
 }
 
@@ -83,18 +87,34 @@ export function networkOf(record: NetworkRecord): Network {
       `option ${optionPrefix}allowedips does not go with --internal, which allows the subnet alone; leave one out`,
     );
   }
+  const isOnePeer =
+    options.conffile !== undefined && record.subnets.every(({ pool }) => parsePrefix(pool)?.length === 0);
+  const isShared = options.conffile !== undefined && options.seed === undefined && !isOnePeer;
   if (options.conffile !== undefined) {
-    refuseBesideConffile(record, options);
-    if (record.subnets.every(({ pool }) => parsePrefix(pool)?.length === 0)) {
-      refuseExclude(internal, options, []);
-      return { record, networkId, internal, isOnePeer: true, options, subnets: [] };
-    }
+    refuseBesideConffile(record, options, isShared);
+  }
+  if (options.icc !== undefined && !isShared) {
+    throw new Error(
+      `option ${optionPrefix}icc is for containers that share a tunnel: ${optionPrefix}conffile with --subnet and ` +
+        'without a seed; leave it out',
+    );
+  }
+  if (isOnePeer) {
+    refuseExclude(internal, options, []);
+    return { record, networkId, internal, isOnePeer, isShared, options, subnets: [] };
   }
   if (record.subnets.length === 0) {
     throw new Error('the network has no subnet, and a key is derived from an address: give --subnet');
   }
   const given = record.subnets.map(subnetOf);
-  const { ipv6, mtu, peer } = options;
+  const { mtu, peer } = options;
+  const ipv6 = options.ipv6 ?? (isShared ? localPrefixOf(networkId) : undefined);
+  if (isShared && given.some(({ pool }) => pool.address.kind() === 'ipv6')) {
+    throw new Error(
+      'containers that share a tunnel get their IPv6 addresses from the driver: create the network with an IPv4 ' +
+        `--subnet and without --ipv4=false; ${optionPrefix}ipv6 chooses the IPv6 prefix`,
+    );
+  }
   if (ipv6 !== undefined && given.some(({ pool }) => pool.address.kind() === 'ipv6')) {
     throw new Error(
       `option ${optionPrefix}ipv6 does not go with --ipv4=false, where the engine gives IPv6 addresses; leave one out`,
@@ -105,14 +125,15 @@ export function networkOf(record: NetworkRecord): Network {
   refuseSmallMtu(
     `option ${optionPrefix}mtu`,
     mtu,
-    subnets.map(({ pool }) => pool),
+    // Whether a shared tunnel has IPv6, its file says: see refuseUnfit.
+    (isShared ? given : subnets).map(({ pool }) => pool),
   );
   if (ipv6 !== undefined) {
     const host = peer && parseAddress(peer.host);
     refuseOverlap(ipv6, host === undefined ? [] : [host]);
   }
   refuseExclude(internal, options, subnets);
-  return { record, networkId, internal, isOnePeer: false, options, subnets };
+  return { record, networkId, internal, isOnePeer, isShared, options, subnets, ...(ipv6 && { ipv6 }) };
 }
 
 /**
@@ -130,14 +151,18 @@ export function refuseSmallMtu(subject: string, mtu: Mtu | undefined, prefixes: 
   }
 }
 
-function refuseBesideConffile({ internal }: NetworkRecord, { ipv6 }: NetworkOptions): void {
+function refuseBesideConffile(
+  { internal }: NetworkRecord,
+  { ipv6 }: NetworkOptions,
+  isShared: boolean,
+): void {
   if (internal) {
     throw new Error(
       `option ${optionPrefix}conffile does not go with --internal, which allows the subnet alone: its peers’ ` +
         'AllowedIPs say what is allowed; leave one out',
     );
   }
-  if (ipv6 !== undefined) {
+  if (ipv6 !== undefined && !isShared) {
     throw new Error(
       `option ${optionPrefix}ipv6 does not go with ${optionPrefix}conffile, which knows nothing of it; leave one out`,
     );

@@ -61,6 +61,8 @@ export interface NetworkOptions {
   readonly killswitch: Killswitch;
   /** What containers' IPv6 addresses are made of, with their IPv4 addresses: see ipv6AddressOf. */
   readonly ipv6?: Prefix;
+  /** Do containers that share a tunnel reach one another? Absent: they do. */
+  readonly icc?: 'on' | 'off';
 }
 
 /** The options of one endpoint, by `docker network connect --driver-opt`; they win over the network's. */
@@ -138,6 +140,7 @@ const schema = v.strictObject({
   ),
   conffile: v.exactOptional(secretFile('a configuration for wg-quick', 'provider.conf')),
   ipv6: v.exactOptional(v.pipe(v.string(), parsed(parseIpv6Prefix, ipv6PrefixExpectation))),
+  icc: v.exactOptional(v.picklist(['on', 'off'], 'expected on or off')),
   killswitch: v.optional(v.picklist(killswitches, `expected one of ${killswitches.join(', ')}`), 'on'),
 });
 

@@ -22,37 +22,47 @@ export interface Routing {
  * default route by the gateway: a connected default would not start beside a bridge on engines up to 27. Where it is
  * less, or something is excluded, the kill switch has the routes in a table of its own, and the engine gets none but
  * the subnet's, which is connected by itself: a route that holds the subnet of a network that is connected later
- * would keep that from being connected. Without the kill switch, one connected route for each prefix.
+ * would keep that from being connected. Without the kill switch, one connected route for each prefix. A shared tunnel is
+ * behind its gateway, so there it is a route by that; and its IPv6 is the kill switch’s affair, so that ports can be
+ * published on another network.
  */
 export function routing(
   tunnel: Pick<Tunnel, 'addresses' | 'gateways' | 'peers'>,
   { killswitch, exclude = [] }: Pick<NetworkOptions, 'killswitch' | 'exclude'>,
+  isShared = false,
 ): Routing {
   const gateways: { Gateway?: string; GatewayIPv6?: string } = {};
   // Once each: a container with the same route twice does not start.
-  const destinations = new Set<string>();
+  const nextHops = new Map<string, string>();
   for (const [index, own] of tunnel.addresses.entries()) {
     const family = own.address.kind();
     const prefixes = allowedIpsOf(tunnel).filter(({ address }) => address.kind() === family);
     const gateway = tunnel.gateways[index];
-    if (gateway !== undefined && exclude.length === 0 && coverEverything(prefixes)) {
+    // An IPv6 gateway would win over a bridge that publishes ports (engines up to 29.4), which then does so no more.
+    const isLeft = isShared && family === 'ipv6' && killswitch !== 'off';
+    const isDefault = exclude.length === 0 && coverEverything(prefixes) && !isLeft;
+    // The engine refuses a gateway that it has no way to.
+    if (gateway !== undefined && (isDefault || isShared) && !covers(own, hostPrefix(gateway))) {
+      nextHops.set(formatPrefix(hostPrefix(gateway)), '');
+    }
+    if (gateway !== undefined && isDefault) {
       gateways[family === 'ipv4' ? 'Gateway' : 'GatewayIPv6'] = gateway.toString();
-      // The engine refuses a gateway that it has no way to.
-      if (!covers(own, hostPrefix(gateway))) {
-        destinations.add(formatPrefix(hostPrefix(gateway)));
-      }
       continue;
     }
     if (killswitch !== 'off') {
       continue;
     }
     for (const prefix of prefixes.filter((other) => !covers(own, other)).flatMap(acceptedParts)) {
-      destinations.add(formatPrefix(prefix));
+      nextHops.set(formatPrefix(prefix), isShared ? (gateway?.toString() ?? '') : '');
     }
   }
   return {
     ...gateways,
-    StaticRoutes: [...destinations].map((Destination) => ({ Destination, RouteType: 1, NextHop: '' })),
+    StaticRoutes: [...nextHops].map(([Destination, NextHop]) => ({
+      Destination,
+      RouteType: NextHop === '' ? 1 : 0,
+      NextHop,
+    })),
   };
 }
 

@@ -1,4 +1,4 @@
-import { everything, type Prefix } from '../wireguard/address.ts';
+import { type Address, everything, type Prefix } from '../wireguard/address.ts';
 import { coverage, coverFamily } from '../wireguard/coverage.ts';
 import type { Network } from './network.ts';
 import { allowedIpsOf, peersOf, type TunnelSecrets } from './tunnel.ts';
@@ -13,6 +13,8 @@ export interface Scope {
   readonly excluded: readonly Prefix[];
   /** Families of which nothing else leaves by another link. */
   readonly closed: readonly Family[];
+  /** Of a tunnel that is not on the container's own link but behind it: where it is, for each family. */
+  readonly via?: readonly Address[];
 }
 
 const families: readonly Family[] = ['ipv4', 'ipv6'];
@@ -24,7 +26,9 @@ export function scopeOf(network: Network, secrets: Pick<TunnelSecrets, 'configur
   } = network;
   const prefixes = allowedIpsOf({ peers: peersOf(network, secrets) });
   return {
-    prefixes,
+    // Other containers' IPv6 addresses are behind the gateway of a shared tunnel, too.
+    prefixes: network.isShared ? [...prefixes, ...network.subnets.map(({ pool }) => pool)] : prefixes,
+    ...(network.isShared && { via: network.subnets.map(({ gateway }) => gateway.address) }),
     excluded: exclude,
     closed: internal ? [] : closedFamilies(conffile === undefined ? (allowedips ?? everything) : prefixes),
   };

@@ -1,5 +1,13 @@
 import { derivePresharedKey, derivePrivateKey, type KeyScheme } from '../keys/derivation.ts';
-import { type Address, covers, everything, masked, type Prefix, prefixOf } from '../wireguard/address.ts';
+import {
+  type Address,
+  covers,
+  everything,
+  hostPrefix,
+  masked,
+  type Prefix,
+  prefixOf,
+} from '../wireguard/address.ts';
 import type { WgQuickFile } from '../wireguard/config/wg-quick-reader.ts';
 import type { Device } from '../wireguard/device.ts';
 import type { HostPort } from '../wireguard/host-port.ts';
@@ -102,6 +110,16 @@ export function mtuOf(
   own: Pick<EndpointOptions, 'mtu'>,
 ): Mtu {
   return own.mtu ?? options.mtu ?? configuration?.mtu ?? 'auto';
+}
+
+/** The link that the containers of a network share, as its configuration file has it. */
+export function sharedTunnelOf(network: Network, secrets: TunnelSecrets): Tunnel {
+  const addresses = secrets.configuration?.addresses ?? [];
+  return tunnelOf(
+    { ...network, isOnePeer: true },
+    addresses.map(({ address }) => hostPrefix(address)),
+    secrets,
+  );
 }
 
 /** The peers of every tunnel of a network, without the preshared keys that its options name. */

@@ -11,6 +11,7 @@ const migrations = {
   network: [fixedMtu],
   endpoint: [addressesOfAddress],
   joined: [],
+  gateway: [],
 } satisfies Readonly<Record<string, readonly Migration[]>>;
 
 export type RecordKind = keyof typeof migrations;

@@ -36,6 +36,16 @@ export interface Joined {
   readonly stage: Stage;
 }
 
+/** The namespace that holds the link which the containers of a network share. */
+export interface GatewayRecord {
+  readonly networkId: string;
+  /** The process that holds it, and when it started: see Keeper. */
+  readonly pid: number;
+  readonly startTime: string;
+  /** Not so until all in it is made: what a kill has cut short is of no use. */
+  readonly isOpen: boolean;
+}
+
 // What a version does not know is passed over, so whatever a driver must know is a new version.
 const networkFields = v.object({
   networkId: v.string(),
@@ -56,6 +66,18 @@ const endpointFields = v.object({
 });
 
 const joinedFields = v.object({ endpointId: v.string(), sandbox: v.string() });
+
+const gatewayFields = v.object({
+  networkId: v.string(),
+  pid: v.pipe(v.number(), v.integer(), v.minValue(2)),
+  startTime: v.string(),
+  isOpen: v.boolean(),
+});
+
+/** @throws Error without any value that it found */
+export function decodeGateway(id: string, file: unknown): GatewayRecord {
+  return decode(gatewayFields, migrated('gateway', file), `gateway ${id}`);
+}
 
 /** @throws Error without any value that it found */
 export function decodeNetworkRecord(id: string, file: unknown): NetworkRecord {

@@ -11,18 +11,20 @@ import { leaveLayout01, readLayout01 } from './layout-0.1.ts';
 import { currentVersion, type RecordKind, versionIn } from './migrations.ts';
 import {
   decodeEndpoint,
+  decodeGateway,
   decodeJoined,
   decodeNetworkRecord,
   type Endpoint,
   encode,
   endpointRecord,
+  type GatewayRecord,
   type Joined,
   type Stage,
   stageSuffixes,
   stages,
 } from './records.ts';
 
-export type { Endpoint, Joined } from './records.ts';
+export type { Endpoint, GatewayRecord, Joined } from './records.ts';
 
 /**
  * The networks and endpoints there are, in memory, and on disk before a promise resolves. Each call
@@ -54,6 +56,11 @@ export interface Store {
   /** What has joined is being removed. An unfinished Join's record says enough. */
   beginRemoval(endpointId: string): Promise<void>;
   removeJoined(endpointId: string): Promise<void>;
+  /** The namespace of a network whose containers share a tunnel; of this boot, as containers are. */
+  gateway(networkId: string): GatewayRecord | undefined;
+  gateways(): readonly GatewayRecord[];
+  putGateway(gateway: GatewayRecord): Promise<void>;
+  removeGateway(networkId: string): Promise<void>;
 }
 
 /**
@@ -68,14 +75,17 @@ export async function openStore(folder: string, log: Log): Promise<Store> {
   const paths = {
     endpoints: join(bootsPath, bootId, 'endpoints'),
     joined: join(bootsPath, bootId, 'joined'),
+    gateways: join(bootsPath, bootId, 'gateways'),
   };
 
   // All of it, before anything is touched.
   const networkFiles = await readStateFiles(networksPath, suffix);
   const endpointFiles = await readStateFiles(paths.endpoints, suffix);
   const joinedFiles = await readStages(paths.joined);
+  const gatewayFiles = await readStateFiles(paths.gateways, suffix);
   const old = await readLayout01(folder, bootId);
   refuseNewer(folder, 'network', networkFiles);
+  refuseNewer(folder, 'gateway', gatewayFiles);
   refuseNewer(folder, 'endpoint', [...endpointFiles, ...old.endpoints]);
   for (const stage of stages) {
     refuseNewer(folder, 'joined', [...joinedFiles[stage], ...old.joined[stage]]);
@@ -93,9 +103,11 @@ export async function openStore(folder: string, log: Log): Promise<Store> {
       ...(await decodeFiles(files, decodeJoined, log)).map((record) => ({ ...record, stage })),
     );
   }
+  const knownGateways = await decodeFiles(gatewayFiles, decodeGateway, log);
   const networkFolder = await openDurableFolder(networksPath);
   const endpointFolder = await openBootFolder(paths.endpoints);
   const joinedFolder = await openBootFolder(paths.joined);
+  const gatewayFolder = await openBootFolder(paths.gateways);
   await leaveLayout01(folder, old, paths);
   await removeFoldersOfBoots(bootsPath, bootId);
 
@@ -103,6 +115,7 @@ export async function openStore(folder: string, log: Log): Promise<Store> {
   const unusable = new Map<string, string>();
   const endpoints = new Map<string, Endpoint>();
   const joined = new Map<string, Joined>();
+  const gateways = new Map(knownGateways.map((gateway) => [gateway.networkId, gateway]));
   const byNetwork = new Map<string, Set<string>>();
   /** Who holds an address, by placeOf. */
   const holders = new Map<string, string>();
@@ -231,6 +244,19 @@ export async function openStore(folder: string, log: Log): Promise<Store> {
         await joinedFolder.remove(endpointId, stageSuffixes[known.stage]);
         joined.delete(endpointId);
       }
+    },
+
+    gateway: (networkId) => gateways.get(networkId),
+    gateways: () => [...gateways.values()],
+
+    async putGateway(gateway) {
+      await gatewayFolder.write(gateway.networkId, suffix, encode('gateway', gateway));
+      gateways.set(gateway.networkId, gateway);
+    },
+
+    async removeGateway(networkId) {
+      await gatewayFolder.remove(networkId, suffix);
+      gateways.delete(networkId);
     },
   };
 }

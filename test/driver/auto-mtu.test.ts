@@ -20,6 +20,7 @@ import { sh } from '../support/hub-namespaces.ts';
 import { shownLink } from '../support/namespace-links.ts';
 import { articleOptions, createNetworkRequest, peerKeyText } from '../support/networks.ts';
 import { recordedLog } from '../support/recorded-log.ts';
+import { recordingGateways } from '../support/recording-gateways.ts';
 import { recordingGuard } from '../support/recording-guard.ts';
 
 const { skip } = await enterFreshNamespace('wireguard-go', 'wg', 'ip', 'nft', 'ping');
@@ -79,6 +80,7 @@ async function start(): Promise<void> {
     store: await openStore(join(folder, 'state'), log),
     links: userspaceLinks(markOf('wireguard-plugin'), 'wireguard-go'),
     guard: recordingGuard(),
+    gateways: recordingGateways(),
     hubNames: createHubNames({
       resolve: async (host) => [parseAddress(names.get(host) ?? '') ?? []].flat(),
       log,

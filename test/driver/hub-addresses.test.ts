@@ -22,6 +22,7 @@ import { enterFreshNamespace } from '../support/fresh-namespace.ts';
 import { deleteAllLinks } from '../support/namespace-links.ts';
 import { articleOptions, createNetworkRequest, network, peerKeyText } from '../support/networks.ts';
 import { recordedLog } from '../support/recorded-log.ts';
+import { recordingGateways } from '../support/recording-gateways.ts';
 import { recordingGuard } from '../support/recording-guard.ts';
 import { usualUplink } from '../support/uplinks.ts';
 
@@ -77,6 +78,7 @@ async function start(): Promise<void> {
     store: await openStore(join(folder, 'state'), log),
     links: userspaceLinks(markOf('wireguard-plugin'), 'wireguard-go'),
     guard: recordingGuard(),
+    gateways: recordingGateways(),
     hubNames: createHubNames({
       async resolve(host) {
         asked.push(host);
@@ -293,11 +295,12 @@ test('a link with two peers of one name is changed once', async () => {
     isUndeleted: false,
     revision: 1,
     touchedMs: undefined,
+    place: { name: linkName('e1'), endpointId: 'e1' },
   };
   const changes: LinkChange[] = [];
   const follow = createFollow({
     lifecycle: {
-      endpoints: () => [state],
+      tunnels: () => [state],
       network: () => network(),
       peers: () =>
         keys.map((publicKey, index) => ({

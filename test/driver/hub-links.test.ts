@@ -15,6 +15,7 @@ import { clamp, PrivateKey, type PublicKey, publicKeyOf } from '../../src/wiregu
 import { linkName } from '../../src/wireguard/link-name.ts';
 import { network } from '../support/networks.ts';
 import { recordedLog } from '../support/recorded-log.ts';
+import { recordingGateways } from '../support/recording-gateways.ts';
 import { recordingGuard } from '../support/recording-guard.ts';
 import { type RecordingLinks, recordingLinks } from '../support/recording-links.ts';
 import { usualUplink } from '../support/uplinks.ts';
@@ -65,6 +66,7 @@ async function start(): Promise<void> {
     store,
     links,
     guard: recordingGuard(),
+    gateways: recordingGateways(),
     hubNames: createHubNames({ resolve: async (host) => [parseAddress(host) ?? assert.fail()], log }),
     hubLinks,
     log,

@@ -15,6 +15,7 @@ import { prefixOf } from '../../src/wireguard/address.ts';
 import { linkName } from '../../src/wireguard/link-name.ts';
 import { articleOptions, network } from '../support/networks.ts';
 import { recordedLog } from '../support/recorded-log.ts';
+import { recordingGateways } from '../support/recording-gateways.ts';
 import { recordingGuard } from '../support/recording-guard.ts';
 import { type RecordingLinks, recordingLinks } from '../support/recording-links.ts';
 import { usualUplink } from '../support/uplinks.ts';
@@ -40,6 +41,7 @@ async function start(guard: Guard = recordingGuard()): Promise<void> {
     store,
     links,
     guard,
+    gateways: recordingGateways(links),
     hubNames,
     hubLinks: createHubLinks({ links, log }),
     log,

@@ -12,6 +12,7 @@ import { parseAddress } from '../../src/wireguard/address.ts';
 import { linkName } from '../../src/wireguard/link-name.ts';
 import { createNetworkRequest } from '../support/networks.ts';
 import { type LogLine, recordedLog } from '../support/recorded-log.ts';
+import { recordingGateways } from '../support/recording-gateways.ts';
 import { type RecordingGuard, recordingGuard } from '../support/recording-guard.ts';
 import { type RecordingLinks, recordingLinks } from '../support/recording-links.ts';
 import { usualUplink } from '../support/uplinks.ts';
@@ -52,6 +53,7 @@ async function start(): Promise<void> {
     store,
     links,
     guard,
+    gateways: recordingGateways(),
     hubNames: createHubNames({ resolve: async () => [address], log }),
     uplinkTo: usualUplink,
     log,

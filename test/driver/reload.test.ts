@@ -15,6 +15,7 @@ import { clamp, PrivateKey, publicKeyOf } from '../../src/wireguard/key.ts';
 import { linkName } from '../../src/wireguard/link-name.ts';
 import { network, peerKeyText, seedText } from '../support/networks.ts';
 import { recordedLog } from '../support/recorded-log.ts';
+import { recordingGateways } from '../support/recording-gateways.ts';
 import { recordingGuard } from '../support/recording-guard.ts';
 import { type RecordingLinks, recordingLinks } from '../support/recording-links.ts';
 import { usualUplink } from '../support/uplinks.ts';
@@ -56,6 +57,7 @@ async function start(): Promise<void> {
     store,
     links,
     guard: recordingGuard(),
+    gateways: recordingGateways(links),
     hubNames,
     hubLinks,
     log,

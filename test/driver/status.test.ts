@@ -6,6 +6,7 @@ import type { Place } from '../../src/links/links.ts';
 import { peersOf } from '../../src/networks/tunnel.ts';
 import { type Address, parseAddress, prefixOf } from '../../src/wireguard/address.ts';
 import { parsePublicKey } from '../../src/wireguard/key.ts';
+import { linkName } from '../../src/wireguard/link-name.ts';
 import type { LinkStatus, PeerStatus } from '../../src/wireguard/status.ts';
 import { articleOptions, network, peerKeyText } from '../support/networks.ts';
 
@@ -70,6 +71,7 @@ async function readAll(
       isUndeleted: false,
       revision: 1,
       touchedMs: ageSeconds === undefined ? undefined : nowMs - ageSeconds * 1000,
+      place: { name: linkName(endpointId), endpointId, sandbox: '/run/netns/x' },
     }),
   );
   const places: Place[] = [];

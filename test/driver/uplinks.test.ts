@@ -17,6 +17,7 @@ import { enterFreshNamespace } from '../support/fresh-namespace.ts';
 import { sh } from '../support/hub-namespaces.ts';
 import { articleOptions, createNetworkRequest, peerKeyText } from '../support/networks.ts';
 import { recordedLog } from '../support/recorded-log.ts';
+import { recordingGateways } from '../support/recording-gateways.ts';
 import { recordingGuard } from '../support/recording-guard.ts';
 
 const { skip } = await enterFreshNamespace('wireguard-go', 'wg', 'ip');
@@ -60,6 +61,7 @@ before(async () => {
     store: await openStore(join(folder, 'state'), log),
     links: userspaceLinks(markOf('wireguard-plugin'), 'wireguard-go'),
     guard: recordingGuard(),
+    gateways: recordingGateways(),
     hubNames: createHubNames({ resolve: async () => [], log }),
     log,
   });

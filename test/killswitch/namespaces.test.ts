@@ -13,6 +13,7 @@ import type { Changed, Namespaces } from '../../src/killswitch/namespaces.ts';
 import { probeProtection } from '../../src/killswitch/probe.ts';
 import { protectionOf, tunnelOf } from '../../src/killswitch/protection.ts';
 import { netlinkObstacle } from '../../src/links/netlink/probe.ts';
+import { type Address, prefixOf } from '../../src/wireguard/address.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
 import { everything, tunnelScope } from '../support/tunnel-scope.ts';
 
@@ -138,10 +139,13 @@ async function protectBy(
   namespaces: Namespaces,
   prefixes: readonly string[] = everything,
   excluded: readonly string[] = [],
+  via?: readonly Address[],
 ): Promise<void> {
   const isLink = ({ alias }: { alias: string | undefined }) => alias === 'wgdriver:test:e1';
   const present = await namespaces.read(netns);
-  const protection = protectionOf(present, [tunnelOf(isLink, tunnelScope(prefixes, excluded))]);
+  const protection = protectionOf(present, [
+    tunnelOf(isLink, { ...tunnelScope(prefixes, excluded), ...(via && { via }) }),
+  ]);
   const routing = routingDifference(present, protection, namespaces.families);
   assert.deepEqual(await namespaces.apply(netns, protection, routing), {});
   // Once more: what is there is no error, and found again.
@@ -178,6 +182,22 @@ for (const [name, { make, obstacle }] of Object.entries(implementations)) {
       assert(isAnswered('ping', '-c1', '-W2', '-I', '198.51.100.1', '172.30.0.2'), 'as by a published port');
       const route = sh('ip -n container route get 203.0.113.9');
       assert.match(route, /dev wg0 table 30567 src 192\.168\.5\.2/);
+    });
+
+    test('a tunnel behind a router has its routes by that, whether or not there is a way to it yet', async () => {
+      const via = ['192.168.77.1', 'fd00:77::1'].map(
+        (text) => prefixOf(`${text}/${text.includes(':') ? 128 : 32}`).address,
+      );
+      sh('ip -n container address add fd00:5::2/128 dev wg0 nodad');
+      try {
+        await protectBy(make(), everything, [], via);
+        const shown = ['-4', '-6'].map((family) => sh(`ip -n container ${family} route show table 30567`));
+        assert.match(shown[0] ?? '', /^default via 192\.168\.77\.1 dev wg0 .*onlink/m);
+        assert.match(shown[1] ?? '', /^default via fd00:77::1 dev wg0 .*onlink/m);
+      } finally {
+        sh('ip -n container address del fd00:5::2/128 dev wg0');
+        await protect();
+      }
     });
 
     test('what the engine gave decides: no routes, and no other addresses', async () => {

@@ -5,7 +5,7 @@ import type { Network } from '../../src/networks/network.ts';
 import { decodeEndpointOptions } from '../../src/networks/options.ts';
 import { routing } from '../../src/networks/routing.ts';
 import { scopeOf } from '../../src/networks/scope.ts';
-import { resolved, tunnelOf } from '../../src/networks/tunnel.ts';
+import { resolved, sharedTunnelOf, tunnelOf } from '../../src/networks/tunnel.ts';
 import { formatPrefix, prefixOf } from '../../src/wireguard/address.ts';
 import { readWgQuick } from '../../src/wireguard/config/wg-quick-reader.ts';
 import { articleOptions, network, peerKeyText } from '../support/networks.ts';
@@ -122,6 +122,86 @@ test('options that a file says instead, or knows nothing of', () => {
   }
   assert.throws(() => network({ internal: true, options: conffile }), /conffile does not go with --internal/);
   assert.throws(() => network({ subnets: [['0.0.0.0/0', '']] }), /--ipam-driver null/);
+});
+
+const shared = (options = {}, setting = {}) => network({ options: { ...conffile, ...options }, ...setting });
+
+test('without a seed the containers of a subnet share the file’s key, addresses and port', () => {
+  const made = shared();
+  assert(made.isShared && !made.isOnePeer && !derived().isShared && !onePeer().isShared);
+  const configuration = readWgQuick(own('ListenPort = 7\n') + peer());
+  refuseUnfit(made, configuration);
+  assert.deepEqual(unheeded(made, configuration), []);
+  const link = sharedTunnelOf(made, { configuration, additional: new Uint8Array() });
+  assert.deepEqual(link.addresses.map(formatPrefix), ['10.2.0.2/32', 'fd00::2/128']);
+  assert.equal(link.privateKey.toBase64(), privateKey);
+  assert.equal(link.listenPort, 7);
+});
+
+test('its IPv6 prefix is a unique local one of its own, or option ipv6', () => {
+  const pools = (made: Network) => made.subnets.map(({ pool }) => formatPrefix(pool));
+  const [ipv4, ipv6 = ''] = pools(shared());
+  assert.equal(ipv4, '192.168.5.0/24');
+  assert.match(ipv6, /^fd[0-9a-f:]+:c0a8:500\/120$/);
+  assert.deepEqual(pools(shared()), pools(shared()));
+  assert.notDeepEqual(pools(shared({}, { id: 'another' })), pools(shared()));
+  assert.deepEqual(pools(shared({ ipv6: 'fd12::/64' }))[1], 'fd12::c0a8:500/120');
+});
+
+test('containers of a shared tunnel go by its gateway, and IPv6 by a route to that', () => {
+  const made = shared();
+  const [, ipv6 = assert.fail()] = made.subnets;
+  const gateway6 = ipv6.gateway.address.toString();
+  const inContainer = tunnel(made, own() + peer(), ['192.168.5.2/24', `${gateway6.replace(/1$/, '2')}/128`]);
+  assert.deepEqual(routing(inContainer, made.options, true), {
+    Gateway: '192.168.5.1',
+    StaticRoutes: [{ Destination: `${gateway6}/128`, RouteType: 1, NextHop: '' }],
+  });
+  assert.equal(routing(inContainer, { killswitch: 'off' }, true).GatewayIPv6, gateway6);
+  // Of a part of everything the kill switch has the routes; without it they lead to the gateway.
+  const part = own() + peer().replace('0.0.0.0/0, ::/0', '10.0.0.0/8');
+  const inPart = tunnel(made, part, ['192.168.5.2/24']);
+  assert.deepEqual(routing(inPart, made.options, true), { StaticRoutes: [] });
+  assert.deepEqual(routing(inPart, { killswitch: 'off' }, true), {
+    StaticRoutes: [{ Destination: '10.0.0.0/8', RouteType: 0, NextHop: '192.168.5.1' }],
+  });
+  const scope = scopeOf(made, { configuration: readWgQuick(part) });
+  assert.deepEqual(scope.prefixes.map(formatPrefix), [
+    '10.0.0.0/8',
+    ...made.subnets.map(({ pool }) => formatPrefix(pool)),
+  ]);
+  assert.deepEqual(scope.via?.map(String), ['192.168.5.1', gateway6]);
+});
+
+test('files that containers cannot share', () => {
+  const ipv4 = own().replace(', fd00::2/128', '');
+  const refused = (made: Network, text: string) => () => refuseUnfit(made, readWgQuick(text));
+  for (const [made, text, message] of [
+    [shared(), peer(), /it has no PrivateKey, so keys are derived: give io\.bestov\.wg\.seedfile/],
+    [shared(), `[Interface]\nPrivateKey = ${privateKey}\n${peer()}`, /expected an Address/],
+    [
+      shared({ ipv6: 'fd12::/64' }),
+      ipv4 + peer(),
+      /no IPv6 Address to send from: leave out io\.bestov\.wg\.ipv6/,
+    ],
+    [
+      shared(),
+      own('Address = 192.168.5.9/32\n') + peer(),
+      /192\.168\.5\.9 in it is an address of the network’s subnet/,
+    ],
+    [shared(), own('DNS = 192.168.5.9\n') + peer(), /create the network with another --subnet/],
+    [shared({ mtu: '1000' }), own() + peer(), /option io\.bestov\.wg\.mtu: expected at least 1280/],
+    [
+      derived(),
+      own() + peer(),
+      /leave out io\.bestov\.wg\.seed and io\.bestov\.wg\.seedfile, and containers share/,
+    ],
+  ] as const) {
+    assert.throws(refused(made, text), message);
+  }
+  assert.doesNotThrow(refused(shared({ mtu: '1000' }), ipv4 + peer()));
+  assert.throws(() => derived({ icc: 'off' }), /icc is for containers that share a tunnel/);
+  assert.throws(() => shared({ icc: 'no' }), /io\.bestov\.wg\.icc: expected on or off/);
 });
 
 test('options of one endpoint', () => {

@@ -10,6 +10,7 @@ import { openStore } from '../../src/state/store.ts';
 import { parseAddress } from '../../src/wireguard/address.ts';
 import { connectEngine, type EngineConnection } from './engine-client.ts';
 import { type LogLine, recordedLog } from './recorded-log.ts';
+import { recordingGateways } from './recording-gateways.ts';
 import { type RecordingGuard, recordingGuard } from './recording-guard.ts';
 import { type RecordingLinks, recordingLinks } from './recording-links.ts';
 import { usualUplink } from './uplinks.ts';
@@ -66,6 +67,7 @@ export async function serveDriver({ limits, scope = 'local', ...more }: Setting 
       store,
       links,
       guard,
+      gateways: recordingGateways(),
       hubNames,
       log,
       secretsFolder: folder,

@@ -35,6 +35,8 @@ const RT_SCOPE_UNIVERSE = 0;
 export const RT_SCOPE_LINK = 253;
 /** Of a route to delete: any scope. */
 const RT_SCOPE_NOWHERE = 255;
+/** Of rtm_flags, for its one next hop. */
+const RTNH_F_ONLINK = 4;
 
 /** sizeof(struct rtmsg) */
 const headerLength = 12;
@@ -47,6 +49,8 @@ export interface NewRoute {
   readonly oif?: number | undefined;
   readonly isThrow?: boolean;
   readonly gateway?: Address | undefined;
+  /** The gateway is on the link, whether or not there is a route to it. */
+  readonly isOnLink?: boolean;
   /** The smallest of a destination counts. 0 unless told, which IPv6 takes for 1024. */
   readonly metric?: number;
 }
@@ -69,15 +73,24 @@ export interface Route {
 }
 
 /** Of an RTM_NEWROUTE. */
-export function encodeNewRoute({ table, destination, oif, gateway, metric, isThrow }: NewRoute): Uint8Array {
+export function encodeNewRoute({
+  table,
+  destination,
+  oif,
+  gateway,
+  isOnLink,
+  metric,
+  isThrow,
+}: NewRoute): Uint8Array {
   const isReachable = oif !== undefined;
-  const isOnLink = isReachable && gateway === undefined && destination.address.kind() === 'ipv4';
+  const isDirect = isReachable && gateway === undefined && destination.address.kind() === 'ipv4';
   return encodeRoute({
     family: familyNumber(destination.address.kind()),
     destinationLength: destination.length,
     protocol: RTPROT_BOOT,
-    scope: isOnLink ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
+    scope: isDirect ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
     type: isReachable ? RTN_UNICAST : isThrow ? RTN_THROW : RTN_UNREACHABLE,
+    flags: isOnLink ? RTNH_F_ONLINK : 0,
     attributes: [
       { type: RTA_DST, value: addressBytes(destination.address) },
       ...(gateway === undefined ? [] : [{ type: RTA_GATEWAY, value: addressBytes(gateway) }]),
@@ -96,6 +109,7 @@ export function encodeDeleteRoute({ table, destination, metric, oif }: RouteToDe
     protocol: 0,
     scope: RT_SCOPE_NOWHERE,
     type: 0,
+    flags: 0,
     attributes: [
       { type: RTA_DST, value: addressBytes(destination.address) },
       { type: RTA_TABLE, value: u32(table) },
@@ -167,6 +181,7 @@ interface EncodedRoute {
   readonly protocol: number;
   readonly scope: number;
   readonly type: number;
+  readonly flags: number;
   readonly attributes: readonly Attribute[];
 }
 
@@ -177,8 +192,9 @@ function encodeRoute({
   protocol,
   scope,
   type,
+  flags,
   attributes,
 }: EncodedRoute): Uint8Array {
   const header = [family, destinationLength, 0, 0, 0, protocol, scope, type].map(u8);
-  return concat([...header, u32(0), encodeAttributes(attributes)]);
+  return concat([...header, u32(flags), encodeAttributes(attributes)]);
 }

@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, test } from 'node:test';
+import { createHubLinks } from '../../src/driver/hub-links.ts';
+import { createHubNames } from '../../src/driver/hub-names.ts';
+import { createLifecycle, type Lifecycle } from '../../src/driver/lifecycle.ts';
+import { createReload } from '../../src/driver/reload.ts';
+import { sharedIdOf } from '../../src/driver/shared-tunnels.ts';
+import { openStore, type Store } from '../../src/state/store.ts';
+import { prefixOf } from '../../src/wireguard/address.ts';
+import { linkName } from '../../src/wireguard/link-name.ts';
+import { network, peerKeyText } from '../support/networks.ts';
+import { recordedLog } from '../support/recorded-log.ts';
+import { type RecordingGateways, recordingGateways } from '../support/recording-gateways.ts';
+import { recordingGuard } from '../support/recording-guard.ts';
+import { type RecordingLinks, recordingLinks } from '../support/recording-links.ts';
+
+const shared = network({ options: { conffile: 'app.conf' } });
+const link = linkName(sharedIdOf('network'));
+const [firstKey, secondKey] = [
+  'OD0JlvJhFEG9g2hSLJ3qYKccX2nZRefM8ha8p7T1U1I=',
+  'IJftaHjgELSRD3PXllSPn3EpiVmrEjQupVynwcfu8FE=',
+];
+
+let folder: string;
+let links: RecordingLinks;
+let gateways: RecordingGateways;
+let store: Store;
+let lifecycle: Lifecycle;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'wgdriver-shared-'));
+  links = recordingLinks();
+  gateways = recordingGateways(links);
+  await writeConffile(firstKey, '10.64.0.7/32');
+  await start();
+  await lifecycle.createNetwork(shared);
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const writeConffile = (privateKey = '', address = '') =>
+  writeFile(
+    join(folder, 'app.conf'),
+    `[Interface]\nPrivateKey = ${privateKey}\nAddress = ${address}\nDNS = 10.64.0.1\n` +
+      `[Peer]\nPublicKey = ${peerKeyText}\nAllowedIPs = 0.0.0.0/0\nEndpoint = 192.0.2.1:51820\n`,
+    { mode: 0o600 },
+  );
+
+const log = recordedLog();
+const hubNames = createHubNames({ resolve: async () => [], log });
+
+/** A driver that starts on what another has left. */
+async function start(): Promise<void> {
+  store = await openStore(join(folder, 'state'), log);
+  lifecycle = createLifecycle({
+    store,
+    links,
+    guard: recordingGuard(),
+    gateways,
+    hubNames,
+    hubLinks: createHubLinks({ links, log }),
+    log,
+    secretsFolder: folder,
+    uplinkTo: async () => undefined,
+  });
+}
+
+async function join1(endpointId: string, address: string): Promise<void> {
+  await lifecycle.createEndpoint({ endpointId, networkId: 'network', addresses: [prefixOf(address)] });
+  await lifecycle.join('network', endpointId, `/sandbox-${endpointId}`);
+}
+
+const ports = () => [...gateways.kept.values()].map(({ ports }) => [...ports.keys()]);
+const created = () => links.asked.filter((asked) => asked === `create ${link}`).length;
+
+test('the first container makes the link, and others come to it, after a restart of the driver too', async () => {
+  assert.equal(gateways.kept.size, 0);
+  await join1('e1', '192.168.5.2/24');
+  await join1('e2', '192.168.5.3/24');
+  await start();
+  await join1('e3', '192.168.5.4/24');
+  assert.equal(created(), 1);
+  assert.deepEqual(ports(), [['e1', 'e2', 'e3'].map(linkName)]);
+  assert.deepEqual([...links.taken.keys()], [link]);
+  assert.equal(links.taken.get(link)?.device?.privateKey.toBase64(), firstKey);
+  const [{ gateway } = assert.fail()] = gateways.kept.values();
+  assert.deepEqual(gateway?.gateways.map(String).slice(0, 1), ['192.168.5.1']);
+  assert.deepEqual(gateway?.dns.map(String), ['10.64.0.1']);
+});
+
+test('two that begin at once get one link', async () => {
+  await Promise.all([join1('e1', '192.168.5.2/24'), join1('e2', '192.168.5.3/24')]);
+  assert.equal(created(), 1);
+  assert.deepEqual(ports().flat().sort(), ['e1', 'e2'].map(linkName).sort());
+});
+
+test('a container’s end leaves the tunnel, and the network’s takes it along', async () => {
+  await join1('e1', '192.168.5.2/24');
+  await join1('e2', '192.168.5.3/24');
+  await lifecycle.deleteEndpoint('e1');
+  assert.deepEqual(ports(), [[linkName('e2')]]);
+  await lifecycle.deleteNetwork('network');
+  assert.equal(gateways.kept.size, 0);
+  assert.deepEqual(store.gateways(), []);
+  assert.deepEqual(store.endpoints(), []);
+});
+
+test('what cannot be set up leaves nothing, and works the next time', async () => {
+  gateways.failToOpen();
+  await assert.rejects(join1('e1', '192.168.5.2/24'), /set up the gateway: Operation not permitted/);
+  assert.equal(gateways.kept.size, 0);
+  assert.deepEqual([store.gateways(), [...links.present.keys()]], [[], []]);
+  await lifecycle.join('network', 'e1', '');
+  assert.deepEqual(ports(), [[linkName('e1')]]);
+});
+
+test('a kill between the parts: the next driver ends what is there, and makes it anew', async () => {
+  await lifecycle.createEndpoint({
+    endpointId: 'e1',
+    networkId: 'network',
+    addresses: [prefixOf('192.168.5.2/24')],
+  });
+  const held = links.hold('configure');
+  // Of the driver that is killed here, nothing goes on.
+  void lifecycle.join('network', 'e1', '').catch(() => {});
+  await held;
+  assert.deepEqual([...links.present.keys()], [link]);
+  await start();
+  assert.deepEqual(await lifecycle.deleteBrokenTunnels(), ['network']);
+  assert.deepEqual([gateways.kept.size, [...links.present.keys()]], [0, []]);
+  await lifecycle.join('network', 'e1', '');
+  assert.deepEqual(ports(), [[linkName('e1')]]);
+});
+
+test('a namespace that is lost is forgotten, and made anew for whoever starts', async () => {
+  await join1('e1', '192.168.5.2/24');
+  assert.deepEqual(await lifecycle.deleteBrokenTunnels(), []);
+  gateways.lose([...gateways.kept.keys()][0] ?? 0);
+  await join1('e2', '192.168.5.3/24');
+  assert.deepEqual(ports(), [[linkName('e2')]]);
+  await lifecycle.deleteEndpoint('e1');
+  gateways.lose([...gateways.kept.keys()][0] ?? 0);
+  assert.deepEqual(await lifecycle.deleteBrokenTunnels(), ['network']);
+});
+
+test('somebody else’s link of the name is left alone', async () => {
+  links.addForeign(link);
+  await assert.rejects(join1('e1', '192.168.5.2/24'));
+  assert.deepEqual([gateways.kept.size, store.gateways()], [0, []]);
+});
+
+test('all containers have the one link’s status, and it is looked after once', async () => {
+  await join1('e1', '192.168.5.2/24');
+  await join1('e2', '192.168.5.3/24');
+  const [tunnel, ...others] = lifecycle.tunnels();
+  assert.deepEqual(others, []);
+  assert.equal(tunnel?.place.name, link);
+  for (const { place } of lifecycle.endpoints()) {
+    assert.deepEqual(place, tunnel?.place);
+  }
+  assert(await lifecycle.changeLink(tunnel ?? assert.fail(), { fwmark: 7 }));
+  await lifecycle.deleteNetwork('network');
+  assert.equal(await lifecycle.changeLink(tunnel, { fwmark: 8 }), false);
+});
+
+test('a reload gives the link the key, and its namespace the addresses, that the file has now', async () => {
+  await join1('e1', '192.168.5.2/24');
+  const { reload } = createReload({
+    lifecycle,
+    networks: () => store.networks(),
+    links,
+    hubLinks: createHubLinks({ links, log }),
+    hubNames,
+    log,
+  });
+  await writeConffile(secondKey, '10.64.0.8/32');
+  assert.deepEqual(await reload([]), [{ networkId: 'network', links: 1, newKeys: 1, failures: [] }]);
+  assert.equal(links.taken.get(link)?.device?.privateKey.toBase64(), secondKey);
+  const [{ gateway } = assert.fail()] = gateways.kept.values();
+  assert.deepEqual(
+    gateway?.addresses.map(({ address }) => address.toString()),
+    ['10.64.0.8'],
+  );
+});

@@ -1,0 +1,257 @@
+// A tunnel that two containers share, in network namespaces of its own: provider, host, gateway and containers.
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { after, before, test } from 'node:test';
+import { until } from '../../build/host/commands.ts';
+import { programGateways } from '../../src/gateway/gateways.ts';
+import type { Gateway } from '../../src/gateway/setup.ts';
+import { netlinkLinks } from '../../src/links/netlink/links.ts';
+import { userspaceLinks } from '../../src/links/userspace/links.ts';
+import { type Keeper, namespaceOf } from '../../src/programs/keeper.ts';
+import { parseAddress, prefixOf } from '../../src/wireguard/address.ts';
+import { clamp, PrivateKey, publicKeyOf } from '../../src/wireguard/key.ts';
+import { markOf } from '../../src/wireguard/link-alias.ts';
+import { linkName } from '../../src/wireguard/link-name.ts';
+import { enterFreshNamespace } from '../support/fresh-namespace.ts';
+import { backend, hubPrograms, makeLink, sh } from '../support/hub-namespaces.ts';
+
+const { skip } = await enterFreshNamespace(...hubPrograms, 'nsenter', 'setsid', 'tcpdump');
+const mark = markOf('wireguard-plugin');
+const links = backend === 'netlink' ? netlinkLinks(mark) : userspaceLinks(mark, 'wireguard-go');
+const gateways = programGateways(mark);
+
+const keyOf = (n: number) => new PrivateKey(clamp(new Uint8Array(32).fill(n)));
+const [providerKey, customerKey] = [keyOf(1), keyOf(2)];
+const address = (text: string) => parseAddress(text) ?? assert.fail(text);
+
+const shared = 'shared-network';
+const link = linkName(shared);
+const place = (keeper: Keeper) => ({ name: link, endpointId: shared, sandbox: namespaceOf(keeper) });
+const mtu = 1400;
+const gateway: Gateway = {
+  link,
+  addresses: ['10.64.0.7/32', 'fd64::7/128'].map(prefixOf),
+  prefixes: ['0.0.0.0/0', '::/0'].map(prefixOf),
+  pools: ['10.7.0.0/24', 'fd77::a07:0/120'].map(prefixOf),
+  gateways: ['10.7.0.1', 'fd77::a07:1'].map(address),
+  dns: [address('203.0.113.53')],
+  hasIcc: true,
+};
+const peers = [
+  {
+    publicKey: publicKeyOf(providerKey),
+    endpoint: { address: address('10.99.0.2'), port: 51820 },
+    allowedIps: gateway.prefixes,
+  },
+];
+
+/** Two, as the engine makes them: the address of IPv4 with the subnet’s length. */
+const containers = [2, 3].map((n) => ({
+  name: `app${n}`,
+  endpointId: `${n}`.repeat(64),
+  addresses: [address(`10.7.0.${n}`), address(`fd77::a07:${n}`)],
+}));
+const [one = assert.fail(), two = assert.fail()] = containers;
+
+async function startContainer(keeper: Keeper, { name, endpointId, addresses }: (typeof containers)[number]) {
+  const port = { name: linkName(endpointId), mtu, addresses, gateways: gateway.gateways };
+  await gateways.attach(keeper, port, endpointId);
+  const [ipv4, ipv6] = addresses.map((own) => own.toString());
+  sh(
+    `ip netns add $1; ip -n $1 link set lo up
+     ip link set $2 netns $1
+     ip -n $1 link set $2 name wg0
+     ip -n $1 address add $3/24 dev wg0; ip -n $1 address add $4/128 dev wg0 nodad
+     ip -n $1 link set wg0 up
+     ip -n $1 route add default via 10.7.0.1
+     ip -n $1 route add fd77::a07:1/128 dev wg0; ip -n $1 route add default via fd77::a07:1`,
+    ...[name, port.name, ipv4 ?? '', ipv6 ?? ''],
+  );
+}
+
+const enter = (netns: string, ...command: string[]) =>
+  spawnSync('ip', ['netns', 'exec', netns, ...command], { encoding: 'utf8', timeout: 20_000 });
+const pings = (from: string, to: string, ...more: string[]) =>
+  enter(from, 'ping', '-c', '1', '-W', '1', ...more, to).status === 0;
+/** The first handshake takes its time, and a userspace link looks once a second whether it is up. */
+const pinged = (from: string, to: string, ...more: string[]) =>
+  until(`${from} reaches ${to}`, () => pings(from, to, ...more));
+
+let keeper: Keeper;
+before(async () => {
+  if (skip !== undefined) {
+    return;
+  }
+  sh(
+    `ip netns add provider
+     ip link add hop type veth peer name eth0 netns provider
+     ip address add 10.99.0.1/24 dev hop; ip link set hop up
+     ip -n provider link set lo up
+     ip -n provider address add 10.99.0.2/24 dev eth0; ip -n provider link set eth0 up
+     ip netns exec provider sh -euc "$1" sh wgp
+     umask 077; printf %s "$2" >/run/key
+     ip netns exec provider wg set wgp private-key /run/key listen-port 51820 peer "$3" allowed-ips 10.64.0.7/32,fd64::7/128
+     ip -n provider address add 10.64.0.1/24 dev wgp; ip -n provider address add fd64::1/64 dev wgp nodad
+     for address in 203.0.113.9 203.0.113.53; do ip -n provider address add $address dev lo; done
+     ip -n provider link set wgp up
+     # What leaks would be seen to arrive: the host has a way to all of it, past the tunnel.
+     ip route add default via 10.99.0.2; sysctl -qw net.ipv4.ip_forward=1`,
+    ...[makeLink, providerKey.toBase64(), publicKeyOf(customerKey)],
+  );
+  await gateways.probe();
+  const begun = await gateways.begin('network');
+  keeper = begun.keeper;
+  begun.stay();
+  await links.create({ name: link, mtu, endpointId: shared });
+  await links.configure(link, { privateKey: customerKey, peers });
+  await gateways.open(keeper, gateway);
+  for (const container of containers) {
+    await startContainer(keeper, container);
+  }
+});
+after(async () => {
+  if (skip === undefined) {
+    await gateways.end(keeper, link);
+  }
+});
+
+test('containers send by the tunnel, in both families, as one peer', { skip }, async () => {
+  for (const { name } of containers) {
+    await pinged(name, '203.0.113.9');
+    await pinged(name, 'fd64::1');
+  }
+  const status = await links.read(place(keeper));
+  assert.equal(status?.peers.length, 1);
+  assert(status.peers[0]?.lastHandshake);
+  assert.equal(status.mtu, 1400);
+});
+
+test('containers reach one another, by either family, and the gateway', { skip }, async () => {
+  await pinged('app2', '10.7.0.3');
+  await pinged('app2', 'fd77::a07:3');
+  await pinged('app3', '10.7.0.1');
+  await pinged('app3', 'fd77::a07:1');
+});
+
+test('packets of the link’s whole MTU arrive', { skip }, async () => {
+  await pinged('app2', '203.0.113.9', '-s', '1372', '-M', 'do');
+  assert(!pings('app2', '203.0.113.9', '-s', '1373', '-M', 'do'));
+});
+
+test('what is asked of the gateway on port 53 is asked of the file’s server', { skip }, async () => {
+  const server = `const s = require('node:dgram').createSocket('udp4');
+    s.on('message', (m, { port, address }) => s.send(\`\${m} asked by \${address}\`, port, address));
+    s.bind(53, '203.0.113.53', () => console.log('ready'));`;
+  const daemon = spawn('ip', ['netns', 'exec', 'provider', process.execPath, '-e', server], {
+    stdio: 'pipe',
+  });
+  try {
+    let output = '';
+    daemon.stdout.on('data', (part) => {
+      output += part;
+    });
+    await until('the server is there', () => output.includes('ready'));
+    const client = `const s = require('node:dgram').createSocket('udp4');
+      s.on('message', (m) => { console.log(String(m)); process.exit(); });
+      setInterval(() => s.send('name', 53, '10.7.0.1'), 500);`;
+    const { stdout } = enter('app2', process.execPath, '-e', client);
+    assert.equal(stdout.trim(), 'name asked by 10.64.0.7');
+  } finally {
+    daemon.kill();
+  }
+});
+
+test('no container takes another’s address, or an address of the subnet that nobody has', {
+  skip,
+}, async () => {
+  sh(`ip -n app3 address add 10.7.0.2/32 dev wg0; ip -n app3 address add fd77::a07:2/128 dev wg0 nodad`);
+  assert(!pings('app3', '203.0.113.9', '-I', '10.7.0.2'));
+  assert(!pings('app3', 'fd64::1', '-I', 'fd77::a07:2'));
+  sh(`ip -n app3 address delete 10.7.0.2/32 dev wg0; ip -n app3 address delete fd77::a07:2/128 dev wg0`);
+  assert(!pings('app2', '10.7.0.77'));
+  assert(!pings('app2', 'fd77::a07:77'));
+  // Nothing of it has gone to the provider.
+  const routed = sh(`nsenter --net=${namespaceOf(keeper)} ip route get 10.7.0.77 2>&1 || true`);
+  assert.match(routed, /unreachable|No route to host/);
+});
+
+test('without the tunnel nothing leaves, though the host has a way', { skip }, async () => {
+  assert.equal(sh('ping -c 1 -W 5 203.0.113.9 >/dev/null && echo reached').trim(), 'reached');
+  const capture = spawn('tcpdump', ['--interface=hop', '-nn', '-l', '-U'], { stdio: 'pipe' });
+  let seen = '';
+  let words = '';
+  capture.stdout.on('data', (part) => {
+    seen += part;
+  });
+  capture.stderr.on('data', (part) => {
+    words += part;
+  });
+  try {
+    await until('tcpdump listens', () => words.includes('listening on'));
+    for (const state of ['down', 'up'] as const) {
+      sh(`nsenter --net=${namespaceOf(keeper)} ip link set $1 $2`, link, state);
+      for (const { name } of containers) {
+        assert.equal(pings(name, '203.0.113.9'), false, state);
+        pings(name, 'fd64::1');
+      }
+      if (state === 'down') {
+        // Up again, it has no routes: nothing goes by itself.
+        assert.doesNotMatch(seen, /10\.7\.0\.|10\.64\.0\.|fd77|203\.0\.113\.9/);
+      }
+    }
+    assert.doesNotMatch(seen, /10\.7\.0\.|10\.64\.0\.|fd77|203\.0\.113\.9/);
+  } finally {
+    capture.kill();
+  }
+  await gateways.renew(keeper, gateway);
+  await pinged('app2', '203.0.113.9');
+});
+
+test('new addresses of the file come in the place of the old, and icc=off parts containers', {
+  skip,
+}, async () => {
+  sh(`ip netns exec provider wg set wgp peer "$1" allowed-ips 10.64.0.8/32`, publicKeyOf(customerKey));
+  await gateways.renew(keeper, { ...gateway, addresses: [prefixOf('10.64.0.8/32')], hasIcc: false });
+  await pinged('app2', '203.0.113.9');
+  const shown = sh(`nsenter --net=${namespaceOf(keeper)} ip -brief address show dev $1 scope global`, link);
+  assert.doesNotMatch(shown, /10\.64\.0\.7|fd64::7/);
+  assert(!pings('app2', '10.7.0.3'));
+  assert(!pings('app2', 'fd77::a07:3'));
+});
+
+test('a container’s link is deleted by its other end, whatever has become of its mark', {
+  skip,
+}, async () => {
+  sh('ip -n app3 link set wg0 alias mine');
+  await gateways.detach(keeper, linkName(two.endpointId));
+  assert.doesNotMatch(sh('ip -n app3 link show'), /wg0/);
+  await gateways.detach(keeper, linkName(two.endpointId));
+  await pinged('app2', '203.0.113.9');
+});
+
+test('a keeper that is not told to stay ends with who began it; the end of a namespace ends all in it', {
+  skip,
+}, async () => {
+  const { keeper: other } = await gateways.begin('other');
+  assert(await gateways.isKept(other));
+  process.kill(other.pid, 'SIGKILL');
+  await until('it has ended', async () => !(await gateways.isKept(other)));
+  await gateways.attach(keeper, { name: 'wgdlate', mtu: 1400, addresses: [], gateways: [] }, 'late');
+  await assert.rejects(
+    gateways.attach(keeper, { name: 'wgdlate', mtu: 1400, addresses: [], gateways: [] }, 'late'),
+    { code: 'EEXIST' },
+  );
+  await gateways.end(keeper, link);
+  await until('it has ended', async () => !(await gateways.isKept(keeper)));
+  await until('its links are gone', () => !/wgd/.test(sh('ip link show')));
+  assert.doesNotMatch(sh('ip -n app2 link show'), /wg0/);
+  await gateways.end(keeper, link);
+  await gateways.detach(keeper, linkName(one.endpointId));
+});
+
+test('a driver that takes what it starts along is refused', async () => {
+  await assert.rejects(
+    programGateways(mark, 1).probe(),
+    /what this driver starts ends with it, as in a managed plugin/,
+  );
+});

@@ -1,0 +1,277 @@
+// A provider's file that several containers share: a hub plays the provider, who knows one customer.
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { type Capture, startCapture } from '../../build/host/capture.ts';
+import { attempt, run, sh, until } from '../../build/host/commands.ts';
+import { startDaemon, untilReady } from '../../build/host/daemon.ts';
+import { startDriver, wgdriver } from '../../build/host/driver.ts';
+import { testImage } from '../../build/host/engine.ts';
+import { driverName, hostForTests, pingUntilAnswered } from '../../build/host/host.ts';
+import { article, type Hub, withHub } from '../../build/host/hub.ts';
+
+const host = await hostForTests();
+const { docker, tryDocker } = host.engine;
+
+/** Somewhere behind the provider; and its name server. */
+const far = '203.0.113.9';
+const nameServer = '203.0.113.53';
+const gateway = '10.77.0.1';
+
+let folder: string;
+let conffile: string;
+let provider: Hub;
+let capture: Capture;
+let customer: { readonly privateKey: string; readonly publicKey: string };
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'wgdriver-shared-'));
+  conffile = join(folder, 'provider.conf');
+  capture = await startCapture();
+});
+after(async () => {
+  await capture.stop();
+  await rm(folder, { recursive: true });
+});
+
+/** A test with a provider of its own, which is gone before what is left behind is counted. */
+function scenario(name: string, play: () => Promise<void>): void {
+  const settings = { tunnel: host.tunnel, name: 'provider', hop: 3, address: '10.64.0.1/24' };
+  test(name, () =>
+    withHub(settings, async (hub) => {
+      provider = hub;
+      await provider.configure(`--seed=${article.seed}`, '--peers=1', '10.64.0.0/24');
+      for (const address of [far, nameServer]) {
+        await provider.exec('ip', 'address', 'add', `${address}/32`, 'dev', 'lo');
+      }
+      await provider.exec('ip', 'address', 'add', 'fd64::1/64', 'dev', 'wg-provider', 'nodad');
+      customer = await newCustomer('10.64.0.7/32,fd64::7/128');
+      await writeConffile('10.64.0.7/32, fd64::7/128');
+      await play();
+    }),
+  );
+}
+
+/** The provider knows no other from then on. */
+async function newCustomer(allowedIps: string) {
+  const [privateKey = '', publicKey = ''] = (
+    await sh('key=$(wg genkey); echo "$key"; echo "$key" | wg pubkey')
+  ).split('\n');
+  await provider.exec('wg', 'set', 'wg-provider', 'peer', publicKey, 'allowed-ips', allowedIps);
+  return { privateKey, publicKey };
+}
+
+const writeConffile = (addresses: string) =>
+  writeFile(
+    conffile,
+    `[Interface]
+PrivateKey = ${customer.privateKey}
+Address = ${addresses}
+DNS = ${nameServer}
+MTU = 1400
+
+[Peer]
+PublicKey = ${provider.publicKey}
+AllowedIPs = 0.0.0.0/0, ::/0
+Endpoint = ${provider.endpoint}
+PersistentKeepalive = 25
+`,
+    { mode: 0o600 },
+  );
+
+const createNetwork = (...args: readonly string[]) =>
+  docker(
+    ...(['network', 'create', '-d', driverName, '-o', `io.bestov.wg.conffile=${conffile}`] as const),
+    ...['--subnet=10.77.0.0/24', ...args, 'vpn'],
+  );
+const startApp = (name: string, ...args: readonly string[]) =>
+  host.startContainer(name, '--network=vpn', `--dns=${gateway}`, ...args);
+
+const pings = async (container: string, address: string) =>
+  (await tryDocker('exec', container, 'ping', '-c', '1', '-W', '1', address)).status === 0;
+
+/** What leaves in clear would be on a link of the host, as a packet from a container or to where it wanted. */
+function expectNoLeak(): void {
+  const leaked = capture.lines().filter((line) => /10\.77\.0\.|203\.0\.113\.|10\.64\.0\.|fd64::/.test(line));
+  assert.deepEqual(leaked.slice(0, 5), []);
+}
+
+async function keeperOf(): Promise<number> {
+  const [pid] = [...host.driver.output().matchAll(/shared tunnel opened .*pid=(\d+)/g)]
+    .map(([, id]) => id)
+    .slice(-1);
+  return Number(pid ?? assert.fail(host.driver.output()));
+}
+
+scenario(
+  'two containers, one customer: names, both families, DNS by the gateway, a port on a second network',
+  async () => {
+    await createNetwork();
+    assert.match(
+      host.driver.output(),
+      /network created .*mode="containers that share the tunnel of the configuration file"/,
+    );
+    await startApp('one');
+    await startApp('two');
+    for (const app of ['one', 'two']) {
+      await host.ping(app, far);
+      await host.ping(app, 'fd64::1');
+    }
+    // By the engine's names, and without the provider.
+    await host.ping('one', 'two');
+    await host.ping('two', 'one');
+    const ipv6 = /inet6 (fd[0-9a-f:]+)\/128/.exec(
+      await host.enter('two', 'ip', 'address', 'show', 'dev', 'wg0'),
+    )?.[1];
+    await host.ping('one', ipv6 ?? assert.fail());
+    const peers = (await provider.exec('wg', 'show', 'wg-provider', 'latest-handshakes')).split('\n');
+    assert.equal(peers.filter((line) => !/\t0$/.test(line)).length, 1);
+
+    const program = [process.execPath, 'build/host/name-server.ts', '192.0.2.77', nameServer];
+    const server = startDaemon('ip', ['netns', 'exec', 'provider', ...program]);
+    try {
+      await untilReady(server, 'the provider answers DNS', () => server.output().includes('ready\n'));
+      assert.match(await host.exec('one', 'nslookup', 'somewhere.example'), /192\.0\.2\.77/);
+    } finally {
+      await server.stop();
+    }
+
+    const [status] = JSON.parse(await run(wgdriver, ['status', '--json', 'one']));
+    assert.equal(status.killswitch, 'up');
+    assert.match(status.hubs[0].lastHandshake, /^\d{4}-/);
+    assert.equal(status.hubs[0].name, provider.endpoint);
+
+    // The engine's default route may be of either network; what leaves is not.
+    await docker('network', 'create', '--subnet=172.30.7.0/24', 'abridge');
+    await docker('network', 'connect', 'abridge', 'one');
+    await host.ping('one', far);
+    await host.ping('one', 'two');
+    await docker(
+      'run',
+      '-d',
+      '--name=web',
+      '--network=abridge',
+      '-p',
+      '127.0.0.1:8077:80',
+      ...[testImage, 'sh', '-c', 'echo hello >/tmp/hello; exec httpd -f -h /tmp'],
+    );
+    await docker('network', 'connect', 'vpn', 'web');
+    await host.ping('web', far);
+    let said = '';
+    await until('the published port answers', async () => {
+      const { stdout, stderr } = await attempt('busybox', ['wget', '-qO-', 'http://127.0.0.1:8077/hello']);
+      said = stdout + stderr;
+      return stdout === 'hello\n';
+    }).catch((error: Error) => assert.fail(`${error.message}: ${said}`));
+    expectNoLeak();
+  },
+);
+
+scenario('it outlives the driver, and restarts of containers; a new driver goes on with it', async () => {
+  await createNetwork();
+  await startApp('one');
+  await host.ping('one', far);
+  const before = await keeperOf();
+  const flow = startDaemon('docker', ['exec', 'one', 'ping', '-i', '0.2', '-w', '60', far]);
+  await until('it pings', () => flow.output().includes('seq=5 '));
+  await host.driver.stop('SIGKILL');
+  await host.ping('one', far);
+  host.driver = await startDriver('--backend', host.tunnel.backend);
+  await startApp('two');
+  await host.ping('two', far);
+  await host.ping('two', 'one');
+  await until('it still pings', () => flow.output().includes('seq=50 '));
+  const answered = flow.output().match(/ seq=/g)?.length ?? 0;
+  await flow.stop();
+  assert(answered >= 48, `${answered} of some 50 answered:\n${flow.output()}`);
+  process.kill(before, 0);
+  await docker('restart', '--time=0', 'one');
+  await host.ping('one', far);
+  assert.doesNotMatch(host.driver.output(), /shared tunnel opened/);
+  // A container that ends while there is no driver.
+  await host.driver.stop('SIGKILL');
+  const removed = docker('rm', '-f', 'two');
+  host.driver = await startDriver('--backend', host.tunnel.backend);
+  await removed;
+  await host.ping('one', far);
+  expectNoLeak();
+});
+
+scenario('without the provider nothing leaves, and when the namespace is lost neither', async () => {
+  await createNetwork('-o', 'io.bestov.wg.icc=off');
+  await startApp('one');
+  await startApp('two');
+  await host.ping('one', far);
+  assert.equal(await pings('one', 'two'), false);
+  await provider.exec('ip', 'link', 'set', 'wg-provider', 'down');
+  assert.equal(await pings('one', far), false);
+  await provider.exec('ip', 'link', 'set', 'wg-provider', 'up');
+  await provider.exec('ip', 'address', 'add', 'fd64::1/64', 'dev', 'wg-provider', 'nodad').catch(() => {});
+  await host.ping('one', far);
+
+  process.kill(await keeperOf(), 'SIGKILL');
+  await until(
+    'its links are gone',
+    async () => !(await host.enter('one', 'ip', 'link', 'show')).includes('wg0'),
+  );
+  assert.equal(await pings('one', far), false);
+  // What starts anew has a new one.
+  await docker('restart', '--time=0', 'one');
+  await host.ping('one', far);
+  await docker('restart', '--time=0', 'two');
+  await host.ping('two', far);
+  expectNoLeak();
+});
+
+scenario(
+  'the file changes: `wgdriver reload` gives the running containers another customer’s key and address',
+  async () => {
+    await createNetwork();
+    await startApp('one');
+    await host.ping('one', far);
+    await provider.exec('wg', 'set', 'wg-provider', 'peer', customer.publicKey, 'remove');
+    customer = await newCustomer('10.64.0.8/32,fd64::8/128');
+    await writeConffile('10.64.0.8/32, fd64::8/128');
+    assert.equal(
+      await run(wgdriver, ['reload', 'vpn']),
+      'network vpn: 1 running links reloaded, 1 with a new key',
+    );
+    await docker('exec', 'one', 'sh', '-c', pingUntilAnswered, 'sh', far);
+    await host.ping('one', 'fd64::1');
+    expectNoLeak();
+  },
+);
+
+scenario(
+  'what cannot be is refused: by the driver at the network’s creation, and at the endpoint',
+  async () => {
+    const refusal = async (...args: readonly string[]) => {
+      const { status, stderr } = await tryDocker(
+        ...(['network', 'create', '-d', driverName, '-o', `io.bestov.wg.conffile=${conffile}`] as const),
+        ...args,
+        'wrong',
+      );
+      assert.notEqual(status, 0);
+      return stderr;
+    };
+    assert.match(
+      await refusal('--subnet=10.64.0.0/24'),
+      /10\.64\.0\.7 in it is an address of the network’s subnet 10\.64\.0\.0\/24 too/,
+    );
+    await createNetwork();
+    assert.match(await refusal('--subnet=10.78.0.0/24'), /has the same PrivateKey/);
+    await docker('network', 'create', 'abridge');
+    await host.startContainer('one', '--network=abridge');
+    const { stderr } = await tryDocker(
+      'network',
+      'connect',
+      '--driver-opt',
+      'io.bestov.wg.keepalive=7',
+      'vpn',
+      'one',
+    );
+    assert.match(stderr, /keepalive does not go with a tunnel that containers share/);
+  },
+);
