@@ -244,6 +244,55 @@ test('a hub that comes back is reached by the next look, with keepalives alone',
   }
 });
 
+test('DNS that is dead for five minutes changes nothing, and the hub is followed afterwards', {
+  skip,
+}, async () => {
+  names.set('hub.example', ['127.0.0.1']);
+  await startContainer();
+  await handshakeAfter(0);
+  await driver.follow.followNames();
+  names.clear();
+  for (let seconds = 0; seconds < 300; seconds += 30) {
+    pass(30);
+    await driver.follow.followNames();
+    await driver.follow.watch();
+    assert.equal(shown('endpoints'), '127.0.0.1:51820');
+  }
+  names.set('hub.example', ['127.0.0.2']);
+  await driver.follow.followNames();
+  assert.equal(shown('endpoints'), '127.0.0.2:51820');
+});
+
+test('a hub that moves while the driver is dead is found by the next one, once it is silent', {
+  skip,
+}, async () => {
+  const hubAt = (address: string) => {
+    spawnSync('ip', ['address', 'flush', 'dev', 'lo', 'to', '10.5.0.0/16']);
+    execFileSync('ip', ['address', 'add', `${address}/32`, 'dev', 'lo']);
+    names.set('hub.example', [address]);
+  };
+  hubAt('10.5.0.1');
+  await startContainer();
+  await handshakeAfter(0);
+  await driver.follow.followNames();
+  hubAt('10.5.0.2');
+  await start();
+  await driver.follow.followNames();
+  await driver.follow.watch();
+  assert.equal(shown('endpoints'), '10.5.0.1:51820');
+  // A session of this age needs no handshake: the hub hears a keepalive.
+  const heard = () =>
+    Number(execFileSync('wg', ['show', 'hub0', 'transfer'], { encoding: 'utf8' }).split('\t')[1]);
+  const before = heard();
+  pass(150);
+  await driver.follow.watch();
+  assert.equal(shown('endpoints'), '10.5.0.2:51820');
+  for (let count = 0; heard() <= before; count++) {
+    assert(count < 100, execFileSync('wg', ['show'], { encoding: 'utf8' }));
+    await setTimeout(100);
+  }
+});
+
 test('a link that sends nothing is left alone, however old its handshake', { skip }, async () => {
   names.set('hub.example', [dead, '127.0.0.1']);
   await startContainer({ keepalive: '0' });
