@@ -21,7 +21,11 @@ const rejectAfterSeconds = 180;
 export interface ContainerHandshakes {
   /** `app`, or `app (wgnet)` for one that is on several networks of ours. */
   readonly container: string;
-  readonly link: { readonly peers: readonly PeerHandshake[]; readonly fwmark?: number } | 'no link' | Error;
+  readonly link:
+    | { readonly peers: readonly PeerHandshake[]; readonly fwmark?: number }
+    | 'no link'
+    | 'shared'
+    | Error;
 }
 
 type PeerHandshake = Pick<PeerStatus, 'publicKey' | 'lastHandshake' | 'persistentKeepaliveInterval'> &
@@ -44,9 +48,11 @@ export async function probeHandshakes(
   const found = containers.flatMap(({ name, sandboxKey, attachments }) => {
     // Without a namespace it has ended since it was listed.
     const ours = attachments.filter(({ isOurs }) => isOurs && sandboxKey !== '');
-    return ours.map(async ({ network, endpointId }) => ({
+    return ours.map(async ({ network, endpointId, isShared }) => ({
       container: ours.length > 1 ? `${name} (${network})` : name,
-      link: await limited(() => readIn(sandboxKey, endpointId)).catch((error: Error) => error),
+      link: isShared
+        ? ('shared' as const)
+        : await limited(() => readIn(sandboxKey, endpointId)).catch((error: Error) => error),
     }));
   });
   return Promise.all(found);
@@ -58,7 +64,7 @@ export function silentEndpoints(
   now = new Date(),
 ): { readonly address: Address; readonly fwmark: number }[] {
   const silent = handshakes.flatMap(({ link }) => {
-    const isRead = !(link instanceof Error) && link !== 'no link';
+    const isRead = typeof link === 'object' && !(link instanceof Error);
     return (isRead ? link.peers : []).flatMap((peer) =>
       peer.endpoint !== undefined && tellPeer(peer, now).state === 'silent'
         ? { address: peer.endpoint.address, fwmark: (isRead && link.fwmark) || 0 }
@@ -93,7 +99,7 @@ export function judgeHandshakes(
   return states.includes('unread') ? skip(name, cause) : pass(name, cause);
 }
 
-type HubState = 'silent' | 'gone' | 'peerless' | 'unread' | 'answers';
+type HubState = 'silent' | 'gone' | 'peerless' | 'unread' | 'shared' | 'answers';
 
 /** In the order in which they are told of. */
 const hubStates: Readonly<Record<HubState, { readonly cause: string; readonly fix?: string }>> = {
@@ -107,6 +113,7 @@ const hubStates: Readonly<Record<HubState, { readonly cause: string; readonly fi
   gone: { cause: 'without a link', fix: 'restart the containers that have no link' },
   peerless: { cause: 'without a peer', fix: 'restart the containers whose link has no peer' },
   unread: { cause: 'cannot be read' },
+  shared: { cause: 'on a shared tunnel, of which `wgdriver status` tells' },
   answers: { cause: 'last' },
 };
 
@@ -128,8 +135,8 @@ function tell(container: string, link: ContainerHandshakes['link'], now: Date): 
   if (link instanceof Error) {
     return [{ state: 'unread', text: `${container} (${link.message})` }];
   }
-  if (link === 'no link') {
-    return [{ state: 'gone', text: container }];
+  if (link === 'no link' || link === 'shared') {
+    return [{ state: link === 'shared' ? link : 'gone', text: container }];
   }
   if (link.peers.length === 0) {
     return [{ state: 'peerless', text: container }];

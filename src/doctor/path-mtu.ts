@@ -7,8 +7,8 @@ import { run } from '../programs/run.ts';
 import { type Address, parseAddress } from '../wireguard/address.ts';
 import { linkName } from '../wireguard/link-name.ts';
 import type { LinkStatus } from '../wireguard/status.ts';
-import { type Finding, fail, pass, warn } from './finding.ts';
-import { isDriver } from './survey.ts';
+import { type Finding, fail, pass, skip, warn } from './finding.ts';
+import { configOf, isDriver, isSharedTunnel } from './survey.ts';
 
 const name = 'mtu';
 
@@ -37,17 +37,23 @@ export async function* examinePath(
   { container: asked, driver, target }: PathOptions,
 ): AsyncGenerator<Finding> {
   const container = await containerOf(engine, asked);
-  const ours = new Set(
-    (await engine.networks()).filter((network) => isDriver(network.driver, driver)).map(({ id }) => id),
+  const networks = await engine.networks();
+  const ours = new Map(
+    networks.filter((network) => isDriver(network.driver, driver)).map((network) => [network.id, network]),
   );
   const endpoints = container.endpoints.filter(({ networkId }) => ours.has(networkId));
   if (container.sandboxKey === '' || endpoints.length === 0) {
     const cause = container.sandboxKey === '' ? 'does not run' : `is on no network of ${driver}`;
     yield fail(name, `${container.name} ${cause}`, 'name a running container that is on one');
   }
-  for (const { network, endpointId, gateway } of container.sandboxKey === '' ? [] : endpoints) {
+  for (const { network, networkId, endpointId, gateway } of container.sandboxKey === '' ? [] : endpoints) {
     const subject = endpoints.length > 1 ? `${container.name} (${network})` : container.name;
     const { sandboxKey: sandbox } = container;
+    const itself = ours.get(networkId);
+    if (itself && isSharedTunnel(itself, configOf(itself, networks))) {
+      yield skip(name, `${subject} shares a tunnel, whose path is not measured`);
+      continue;
+    }
     const link = await read({ name: linkName(endpointId), endpointId, sandbox });
     const hub = target ?? parseAddress(gateway || (await gatewayOf(engine, network)));
     if (link?.mtu === undefined) {

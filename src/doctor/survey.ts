@@ -10,6 +10,8 @@ export type Attachment = Omit<EndpointSettings, 'networkId'> & {
   /** Of the driver that is looked at. */
   readonly isOurs: boolean;
   readonly isInternal: boolean;
+  /** Its link is one that leads to a tunnel in a namespace of its network’s. */
+  readonly isShared?: boolean;
   /** Does the driver keep what is for this network in its tunnel? */
   readonly hasKillswitch: boolean;
   /** What goes into its tunnel; absent is everything, or not known. */
@@ -170,6 +172,19 @@ async function inspect(engine: Engine, listed: readonly ListedContainer[]): Prom
   return containers;
 }
 
+/** The `--config-only` network whose options a network has. */
+export function configOf({ configFrom }: Network, networks: readonly Network[]): Network | undefined {
+  return networks.find(({ name }) => name === configFrom);
+}
+
+/** Do the containers of a network share a tunnel? As networkOf in src/networks/network.ts tells it. */
+export function isSharedTunnel(network: Network, config: Network | undefined): boolean {
+  const has = (name: string) => (config ?? network).optionNames.includes(optionPrefix + name);
+  // With `--ipam-driver null` the engine shows all of IPv4, or none.
+  const hasSubnet = network.subnets.some(({ subnet }) => !subnet.endsWith('/0'));
+  return has('conffile') && !has('seed') && !has('seedfile') && hasSubnet;
+}
+
 function attachmentOf(
   { networkId, ...endpoint }: EndpointSettings,
   networks: readonly Network[],
@@ -177,8 +192,7 @@ function attachmentOf(
 ): Attachment {
   const network = networks.find(({ id }) => id === networkId);
   const isOurs = isDriver(network?.driver ?? '', driver);
-  // Its options are those of the --config-only network that it was created from.
-  const config = networks.find(({ name }) => name === network?.configFrom);
+  const config = network && configOf(network, networks);
   const settings = config ?? network;
   const prefixes = isOurs
     ? settings?.allowedips?.split(',').map((text) => parsePrefix(text.trim()))
@@ -187,6 +201,7 @@ function attachmentOf(
     ...endpoint,
     isOurs,
     isInternal: network?.isInternal ?? false,
+    ...(isOurs && network && isSharedTunnel(network, config) && { isShared: true }),
     hasKillswitch: isOurs && settings?.hasKillswitch === true,
     ...(prefixes?.every((prefix) => prefix !== undefined) && { allowedips: prefixes }),
   };

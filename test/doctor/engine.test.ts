@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
+import * as v from 'valibot';
 import { judgeClock } from '../../src/doctor/clock.ts';
 import { judgeDns } from '../../src/doctor/dns.ts';
 import { judgeEngine } from '../../src/doctor/engine.ts';
@@ -17,8 +18,8 @@ import {
 } from '../../src/doctor/plugin.ts';
 import { judgeSeeds, probeSecretFiles } from '../../src/doctor/seeds.ts';
 import { judgeStranded } from '../../src/doctor/stranded.ts';
-import { isDriver, type Survey, surveyEngine } from '../../src/doctor/survey.ts';
-import type { Network } from '../../src/engine/api.ts';
+import { configOf, isDriver, isSharedTunnel, type Survey, surveyEngine } from '../../src/doctor/survey.ts';
+import { Network } from '../../src/engine/api.ts';
 import { createEngine } from '../../src/engine/client.ts';
 import { RequestError } from '../../src/engine/request.ts';
 import { answers, serveUnix } from '../support/unix-server.ts';
@@ -374,4 +375,23 @@ test('dns', () => {
   assert.equal(judgeDns(engine(28, ['9.9.9.9'])).status, 'pass');
   const { status, cause } = judgeDns(engine(28, ['9.9.9.9'], []));
   assert.deepEqual([status, cause], ['warn', 'DNS is asked past the tunnel, from the host: c1']);
+});
+
+test('containers share a tunnel on a network with a file, a subnet and no seed', () => {
+  const of = (names: readonly string[], subnets: readonly string[], configFrom = '') =>
+    v.parse(Network, {
+      Id: 'n',
+      Name: 'vpn',
+      ConfigFrom: { Network: configFrom },
+      Options: Object.fromEntries(names.map((name) => [`io.bestov.wg.${name}`, 'x'])),
+      IPAM: { Config: subnets.map((Subnet) => ({ Subnet })) },
+    });
+  assert(isSharedTunnel(of(['conffile'], ['10.77.0.0/24']), undefined));
+  assert(!isSharedTunnel(of(['conffile'], ['0.0.0.0/0']), undefined));
+  assert(!isSharedTunnel(of(['conffile'], []), undefined));
+  assert(!isSharedTunnel(of(['conffile', 'seedfile'], ['10.77.0.0/24']), undefined));
+  assert(!isSharedTunnel(of(['seedfile'], ['10.77.0.0/24']), undefined));
+  const config = of(['conffile'], []);
+  assert.equal(configOf(of([], [], 'vpn'), [config]), config);
+  assert(isSharedTunnel(of([], ['10.77.0.0/24'], 'vpn'), config));
 });

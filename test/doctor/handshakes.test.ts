@@ -27,12 +27,18 @@ const never = {
   link: { peers: [{ publicKey, lastHandshake: undefined, persistentKeepaliveInterval: 25 }] },
 };
 const peersOf = ({ link }: ContainerHandshakes) =>
-  link === 'no link' || link instanceof Error ? [] : link.peers;
+  typeof link === 'string' || link instanceof Error ? [] : link.peers;
 const gone = { container: 'bare', link: 'no link' } as const;
 const unread = { container: 'odd', link: new Error('open /x: ENOENT') };
 
 const cases: readonly [title: string, handshakes: ContainerHandshakes[], status: string, cause: string][] = [
   ['no container', [], 'pass', 'no container runs'],
+  [
+    'one of several behind a file',
+    [{ container: 'app', link: 'shared' }],
+    'pass',
+    'on a shared tunnel, of which `wgdriver status` tells: app',
+  ],
   ['fresh ones', [ago('one', 12), ago('two', 150)], 'pass', 'last: one 12 s ago, two 3 min ago'],
   ['a clock that was set back', [ago('one', -5)], 'pass', 'last: one 0 s ago'],
   ['never', [ago('one', 12), never], 'warn', 'the hub does not answer: new never; last: one 12 s ago'],
@@ -112,6 +118,7 @@ test('handshakes: a namespace that is gone is told of, and one on several networ
     { ...attachment, network: 'a' },
     { ...attachment, network: 'b' },
     { ...attachment, network: 'c', isOurs: false },
+    { ...attachment, network: 'd', isShared: true },
   ];
   const container = {
     name: 'app',
@@ -143,8 +150,10 @@ test('handshakes: a namespace that is gone is told of, and one on several networ
     [
       ['app (a)', 'Error'],
       ['app (b)', 'Error'],
+      ['app (d)', 'shared'],
       ['app (a)', 'no link'],
       ['app (b)', 'no link'],
+      ['app (d)', 'shared'],
     ],
   );
   assert.deepEqual(asked[0], { name: linkName('e1'), endpointId: 'e1', sandbox: '/proc/self/ns/net' });
