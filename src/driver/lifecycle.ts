@@ -7,6 +7,7 @@ import type { Fields, Log } from '../log.ts';
 import { refuseUnfit } from '../networks/conf-file.ts';
 import type { Network } from '../networks/network.ts';
 import { type EndpointOptions, type Mtu, optionPrefix } from '../networks/options.ts';
+import { isDefaultRouted } from '../networks/routing.ts';
 import { scopeOf } from '../networks/scope.ts';
 import {
   mtuOf,
@@ -281,8 +282,8 @@ export function createLifecycle({
           ? await makeSharedLink(network, endpoint, tunnel, secrets, sandbox)
           : await makeOwnLink(network, endpoint, tunnel, sandbox);
         try {
-          await finish();
-          const protection = await protect(network, secrets, endpointId, sandbox);
+          const linkIndex = await finish();
+          const protection = await protect(network, secrets, endpointId, sandbox, linkIndex);
           return { endpoint, tunnel, link, protection };
         } catch (error) {
           await undoJoin(endpointId);
@@ -536,13 +537,18 @@ export function createLifecycle({
   }
 
   /** Makes a link, so that a kill at any moment leaves a record by which what is there of it can be told. */
-  async function makeLink(endpointId: string, sandbox: string, create: () => Promise<void>): Promise<void> {
+  async function makeLink<Made>(
+    endpointId: string,
+    sandbox: string,
+    create: () => Promise<Made>,
+  ): Promise<Made> {
     // Left by a Join that was cut short, or somebody else's: then this refuses.
     await removeLink(endpointId);
     await store.beginJoin({ endpointId, sandbox });
     try {
-      await create();
+      const made = await create();
       await store.finishJoin(endpointId);
+      return made;
     } catch (error) {
       if ((error instanceof LinkError || error instanceof GatewayError) && error.code === 'EEXIST') {
         // Somebody else was quicker to take the name: nothing was made.
@@ -560,10 +566,11 @@ export function createLifecycle({
     const name = linkName(endpointId);
     const device = await resolve(fieldsOf(endpoint), tunnel);
     const mtu = await bytesOf(tunnel.mtu, device);
-    await makeLink(endpointId, sandbox, () => links.create({ name, mtu, endpointId }));
+    const index = await makeLink(endpointId, sandbox, () => links.create({ name, mtu, endpointId }));
     return async () => {
       await links.configure(name, device);
       await hubLinks.add(network, endpointId, tunnel);
+      return isDefaultRouted(tunnel, network.options) ? index : undefined;
     };
   }
 
@@ -594,7 +601,7 @@ export function createLifecycle({
       gateways: addressesOfGateway,
     };
     await makeLink(endpointId, sandbox, () => gateways.attach(keeper, port, endpointId));
-    return async () => {};
+    return async () => undefined;
   }
 
   async function protect(
@@ -602,11 +609,12 @@ export function createLifecycle({
     secrets: TunnelSecrets,
     endpointId: string,
     sandbox: string,
+    linkIndex: number | undefined,
   ): Promise<Protected | undefined> {
     if (network.options.killswitch === 'off') {
       return undefined;
     }
-    const protection = await guard.protect(sandbox, endpointId, scopeOf(network, secrets));
+    const protection = await guard.protect(sandbox, endpointId, scopeOf(network, secrets), linkIndex);
     if (protection === 'unseen') {
       throw new Error(
         `${sandbox} is no network namespace to this driver, so the container’s traffic cannot be kept in ` +

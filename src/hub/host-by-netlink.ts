@@ -49,7 +49,10 @@ export function hostByNetlink(): HubHost {
       }
     },
     setUp: (name) => onLink(name, setLinkUp),
-    setAlias: (name, alias) => onLink(name, (socket) => setLinkAlias(socket, name, alias)),
+    setAlias: (name, alias) =>
+      onLink(name, async (socket) => {
+        await setLinkAlias(socket, name, alias);
+      }),
 
     addresses: (name) =>
       onLink(name, async (socket, { index }) =>

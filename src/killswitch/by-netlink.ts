@@ -3,7 +3,8 @@ import { genericFamily } from '../netlink/generic-family.ts';
 import { openLibc } from '../netlink/libc/open.ts';
 import { decodeMessages, type NetlinkMessage } from '../netlink/message.ts';
 import type { NetworkNamespace } from '../netlink/namespace.ts';
-import { deleteTables, replaceTables } from '../netlink/nftables/client.ts';
+import { createTableIfNone, deleteTables, replaceTables } from '../netlink/nftables/client.ts';
+import { decodeAddress, RTM_DELADDR, RTM_NEWADDR } from '../netlink/route/address.ts';
 import {
   changeRouting,
   getNsid,
@@ -12,7 +13,9 @@ import {
   listRoutes,
   listRules,
 } from '../netlink/route/client.ts';
+import { decodeLink, RTM_NEWLINK } from '../netlink/route/link.ts';
 import {
+  decodeRoute,
   isOfMainDefault,
   type Route,
   RT_TABLE_MAIN,
@@ -44,6 +47,7 @@ import {
   type DefaultRoute,
   isProtectionRule,
   isProtectionTable,
+  type News,
   type Protection,
   type ProtectionTable,
   usualTable,
@@ -60,12 +64,15 @@ export function netlinkNamespaces(table = usualTable, open = openEventSocket): N
   return {
     families,
 
-    read: (netns) =>
+    read: (netns, isEnough = () => false) =>
       withRoute(netns, async (socket) => {
         const links = await withInnerTunnels(netns, await listLinks(socket));
+        const rules = (await listRules(socket)).filter(isProtectionRule);
+        if (isEnough({ links, rules })) {
+          return { links, rules, addresses: [], defaultRoutes: [], routes: [] };
+        }
         const addresses = await listAddresses(socket);
         const routes = await listRoutes(socket);
-        const rules = await listRules(socket);
         return {
           links,
           addresses,
@@ -78,7 +85,7 @@ export function netlinkNamespaces(table = usualTable, open = openEventSocket): N
               oif: type === RTN_UNICAST ? oif : undefined,
               isThrow: type === RTN_THROW,
             })),
-          rules: rules.filter(isProtectionRule),
+          rules,
         };
       }),
 
@@ -175,19 +182,21 @@ const mostEventsAtOnce = 1000;
 
 /** Where there is news from, of what has come. @throws NetlinkError if the socket is of no use any more */
 function changesIn(socket: EventSocket): { readonly where: Changed; readonly isMore: boolean } {
-  const numbers = new Set<number>();
+  const byNumber = new Map<number, News[]>();
   try {
     for (let left = mostEventsAtOnce; left > 0; left--) {
       const event = socket.receive();
       if (event === undefined) {
-        return { where: numbers, isMore: false };
+        return { where: byNumber, isMore: false };
       }
+      const { nsid, bytes } = event;
       // Without one it is this process's own.
-      if (event.nsid !== undefined && decodeMessages(event.bytes).some(isOfInterest)) {
-        numbers.add(event.nsid);
+      const news = nsid === undefined ? [] : decodeMessages(bytes).filter(isOfInterest).map(newsOf);
+      if (nsid !== undefined && news.length > 0) {
+        byNumber.set(nsid, [...(byNumber.get(nsid) ?? []), ...news]);
       }
     }
-    return { where: numbers, isMore: true };
+    return { where: byNumber, isMore: true };
   } catch (error) {
     // There were more of them than the socket holds.
     expectErrno('ENOBUFS')(error);
@@ -209,10 +218,12 @@ function applyTables(
 ): Promise<Applied> {
   return withNetfilter(netns, async (socket) => {
     try {
-      await replaceTables(
-        socket,
-        [filter, frameFilter].map((table) => encoded(table, name)),
-      );
+      if (frameFilter.chains.length > 0 || !(await createTableIfNone(socket, encoded(filter, name)))) {
+        await replaceTables(
+          socket,
+          [filter, frameFilter].map((table) => encoded(table, name)),
+        );
+      }
       return {};
     } catch (error) {
       expectErrno('EOPNOTSUPP')(error);
@@ -225,6 +236,25 @@ function applyTables(
 /** Of routes a protection depends on the default ones alone, and it makes routes of its own, of which the kernel tells, too. */
 function isOfInterest({ type, payload }: NetlinkMessage): boolean {
   return (type !== RTM_NEWROUTE && type !== RTM_DELROUTE) || isOfMainDefault(payload);
+}
+
+/** What cannot be decoded is of whatever link. */
+function newsOf({ type, payload }: NetlinkMessage): News {
+  try {
+    switch (type) {
+      case RTM_NEWLINK: {
+        const { index, name, alias } = decodeLink(payload);
+        return { index, link: { name, alias } };
+      }
+      case RTM_NEWADDR:
+      case RTM_DELADDR:
+        return { index: decodeAddress(payload).index };
+      case RTM_NEWROUTE:
+      case RTM_DELROUTE:
+        return { index: decodeRoute(payload).oif };
+    }
+  } catch {}
+  return { index: undefined, link: undefined };
 }
 
 /** Costs something only where there is a WireGuard link that is not a driver's. What cannot be told is not marked. */

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createLimit } from '../concurrency.ts';
 import type { NamespaceFile } from './namespace-file.ts';
 import type { Changed } from './namespaces.ts';
+import type { News } from './protection.ts';
 
 /** A namespace whose changes are followed. */
 export interface Followed {
@@ -13,9 +14,15 @@ export interface Followed {
 export interface FollowingOptions<Sandbox> {
   readonly sandboxes: () => Iterable<Sandbox>;
   readonly nsidOf: (key: NamespaceFile) => Promise<number | undefined>;
-  /** Brings a sandbox's protection up to date. Never rejects. @returns whether there was something to change */
-  readonly update: (sandbox: Sandbox) => Promise<boolean>;
+  /**
+   * Brings a sandbox's protection up to date with the news, or with whatever is there. Never rejects.
+   * @returns whether there was something to change
+   */
+  readonly update: (sandbox: Sandbox, news: readonly News[] | undefined) => Promise<boolean>;
 }
+
+/** More of them than this in one namespace are just a change. */
+const mostNews = 1000;
 
 /**
  * Makes the function to call with each change: it updates what has changed, again if that changes meanwhile. The root of a
@@ -26,7 +33,7 @@ export function createFollowing<Sandbox extends Followed>({
   nsidOf,
   update,
 }: FollowingOptions<Sandbox>): (where: Changed) => Promise<void> {
-  const changed = new Set<Sandbox>();
+  const changed = new Map<Sandbox, readonly News[] | undefined>();
   const updating = new Set<Sandbox>();
   const oneByOne = createLimit(1);
 
@@ -40,9 +47,10 @@ export function createFollowing<Sandbox extends Followed>({
   }
 
   async function updateAndRest(sandbox: Sandbox): Promise<void> {
+    const news = changed.get(sandbox);
     changed.delete(sandbox);
     const started = performance.now();
-    if (!(await update(sandbox))) {
+    if (!(await update(sandbox, news))) {
       // Most of this process's time is for others.
       await sleep(2 * (performance.now() - started));
     }
@@ -62,8 +70,10 @@ export function createFollowing<Sandbox extends Followed>({
 
   return async (where) => {
     for (const sandbox of sandboxes()) {
-      if (where === 'anywhere' || where.has((await learnNsid(sandbox)) ?? Number.NaN)) {
-        changed.add(sandbox);
+      const news = where === 'anywhere' ? undefined : where.get((await learnNsid(sandbox)) ?? Number.NaN);
+      if (where === 'anywhere' || news !== undefined) {
+        const before = changed.has(sandbox) ? changed.get(sandbox) : [];
+        changed.set(sandbox, news && before && before.length < mostNews ? [...before, ...news] : undefined);
         void updateChanged(sandbox);
       }
     }

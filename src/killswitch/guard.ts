@@ -11,7 +11,10 @@ import type { Applied, Namespaces, Watch } from './namespaces.ts';
 import { probeProtection } from './probe.ts';
 import {
   type ContainerLink,
+  concerns,
   haveSameTables,
+  loneTunnel,
+  type News,
   type Protection,
   protectionOf,
   type Tunnel,
@@ -28,9 +31,10 @@ export interface Guard {
    * leaves by that link alone, connected networks excepted. From then on the protection keeps up with the
    * container's networks. Resolves when it is in place; or at once where the container's namespace is still to
    * come, and then it will be as soon as that is there.
+   * @param linkIndex as of Tunnel: with it the protection is whole before the link comes
    * @throws Error if it cannot be put in place; it is tried again until the endpoint is released
    */
-  protect(sandboxKey: string, endpointId: string, scope: TunnelScope): Promise<Protected>;
+  protect(sandboxKey: string, endpointId: string, scope: TunnelScope, linkIndex?: number): Promise<Protected>;
   /** The engine is about to take the endpoint's link away. What is in place stays in place. */
   leave(sandboxKey: string, endpointId: string): void;
   /**
@@ -131,14 +135,18 @@ export function createGuard(
   }
 
   /** @returns whether there was something to change */
-  async function update(sandbox: Sandbox): Promise<boolean> {
+  async function update(sandbox: Sandbox, news?: readonly News[]): Promise<boolean> {
     const tunnels = [...sandbox.tunnels.values()];
     // Of a container that is being stopped nothing is opened, and nothing need be closed: it is.
     if (tunnels.every(({ isLeaving }) => isLeaving)) {
       return false;
     }
+    const { applied } = sandbox;
+    if (news !== undefined && applied !== undefined && !news.some((each) => concerns(each, applied))) {
+      return false;
+    }
     const started = performance.now();
-    const network = await namespaces.read(sandbox.key);
+    const network = await namespaces.read(sandbox.key, (seen) => loneTunnel(seen, tunnels) !== undefined);
     const protection = protectionOf(network, tunnels);
     warnOfTunnel(sandbox, network.links);
     warnOfDriver(sandbox, network.links);
@@ -184,9 +192,9 @@ export function createGuard(
     }
   }
 
-  async function updateWithRetries(sandbox: Sandbox): Promise<boolean> {
+  async function updateWithRetries(sandbox: Sandbox, news?: readonly News[]): Promise<boolean> {
     try {
-      return (await nextWithRetries(sandbox, update)) ?? false;
+      return (await nextWithRetries(sandbox, () => update(sandbox, news))) ?? false;
     } catch (error) {
       noteFailure(sandbox, error);
       return false;
@@ -318,15 +326,15 @@ export function createGuard(
       return probed;
     },
 
-    async protect(sandboxKey, endpointId, scope) {
+    async protect(sandboxKey, endpointId, scope, linkIndex) {
       if (!isAbsolute(sandboxKey)) {
         throw new Error(
           `SandboxKey: expected the path of a network namespace, got ${JSON.stringify(sandboxKey)}`,
         );
       }
       const sandbox = sandboxOf(sandboxKey);
-      const isLink = ({ alias }: ContainerLink) => mark.read(alias) === endpointId;
-      sandbox.tunnels.set(endpointId, tunnelOf(isLink, scope));
+      const isLink = ({ alias }: Pick<ContainerLink, 'alias'>) => mark.read(alias) === endpointId;
+      sandbox.tunnels.set(endpointId, tunnelOf(isLink, scope, linkIndex));
       watch ??= namespaces.watch({
         onChange: (where) => void (isClosed || follow(where)),
         onFailure: (cause) =>

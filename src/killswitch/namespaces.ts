@@ -1,11 +1,15 @@
 import type { Family } from '../netlink/family.ts';
 import type { NetworkNamespace } from '../netlink/namespace.ts';
 import type { RoutingDifference } from './difference.ts';
-import type { ContainerNetwork, Protection } from './protection.ts';
+import type { ContainerNetwork, News, Protection } from './protection.ts';
 
 /** How containers' network namespaces are read and protected. */
 export interface Namespaces {
-  read(netns: NetworkNamespace): Promise<ContainerNetwork>;
+  /** @param isEnough of links and rules alone; then what it says of addresses and routes is nothing */
+  read(
+    netns: NetworkNamespace,
+    isEnough?: (network: Pick<ContainerNetwork, 'links' | 'rules'>) => boolean,
+  ): Promise<ContainerNetwork>;
   /** The families that the kernel has. */
   readonly families: readonly Family[];
   /**
@@ -38,8 +42,8 @@ export interface Applied {
   readonly unfilteredFrames?: string;
 }
 
-/** The numbers of network namespaces (nsid); `anywhere` where it is not known which. */
-export type Changed = ReadonlySet<number> | 'anywhere';
+/** By the numbers of network namespaces (nsid), what is new there; `anywhere` where it is not known which. */
+export type Changed = ReadonlyMap<number, readonly News[]> | 'anywhere';
 
 export interface Watcher {
   /** Links or routes of containers have changed, or that may have gone unnoticed. */

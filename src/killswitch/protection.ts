@@ -73,7 +73,12 @@ export interface TunnelScope {
 /** A tunnel that a container has or is about to get. */
 export interface Tunnel extends TunnelScope {
   /** Is this its link? */
-  readonly isLink: (link: ContainerLink) => boolean;
+  readonly isLink: (link: Pick<ContainerLink, 'alias'>) => boolean;
+  /**
+   * The number of its link, which it keeps when it is moved; if that is known before it comes, and the engine has the
+   * default routes of the link's families.
+   */
+  readonly linkIndex?: number | undefined;
   /** Its link goes or has gone, and does not count; what it was for stays closed. */
   readonly isLeaving: boolean;
   /** The prefixes once each, by their texts: made once, lists have thousands. */
@@ -82,10 +87,11 @@ export interface Tunnel extends TunnelScope {
   readonly ranges: readonly Pick<AddressSet, 'family' | 'ranges'>[];
 }
 
-export function tunnelOf(isLink: Tunnel['isLink'], scope: TunnelScope): Tunnel {
+export function tunnelOf(isLink: Tunnel['isLink'], scope: TunnelScope, linkIndex?: number): Tunnel {
   return {
     ...scope,
     isLink,
+    linkIndex,
     isLeaving: false,
     byText: new Map(scope.prefixes.map((prefix) => [formatPrefix(prefix), prefix])),
     ranges: families
@@ -120,6 +126,63 @@ export interface Protection {
   readonly routes: readonly ProtectionRoute[];
   /** In the order in which they are asked. */
   readonly rules: readonly Rule[];
+  /** The one tunnel that it is for, if nothing that happens to the tunnel's link makes it another. */
+  readonly lone?: LoneTunnel | undefined;
+}
+
+/** A tunnel whose link is all that its container has beside the loopback, or will be. */
+interface LoneTunnel {
+  readonly isLink: Tunnel['isLink'];
+  readonly linkIndex: number;
+}
+
+/** Something new of a link of a container's namespace, or of one of its addresses or default routes. */
+export interface News {
+  /** Undefined if it is of no link, or of several. */
+  readonly index: number | undefined;
+  /** The link as it is now; undefined if it has gone; absent if the news is of an address or a route. */
+  readonly link?: Pick<ContainerLink, 'name' | 'alias'> | undefined;
+}
+
+/** May a protection have to become another one? Of what the engine does with the link that it was made for it need not. */
+export function concerns(news: News, { lone }: Protection): boolean {
+  const { index, link } = news;
+  if (lone === undefined || ('link' in news && link === undefined)) {
+    return true;
+  }
+  const isLoopback = index === loopbackIndex && (link === undefined || link.name === 'lo');
+  const isOurs =
+    index === lone.linkIndex && (link === undefined || (lone.isLink(link) && hasContainerLinkName(link)));
+  return !isLoopback && !isOurs;
+}
+
+/**
+ * The tunnel of a container that has one, and nothing else to send by. Where the engine has the default routes, they lead
+ * into the tunnel or nowhere, and the filter is enough. Where there are rules of a protection, there was more, and they
+ * stay.
+ */
+export function loneTunnel(
+  { links, rules }: Pick<ContainerNetwork, 'links' | 'rules'>,
+  tunnels: readonly Tunnel[],
+): LoneTunnel | undefined {
+  const [tunnel, ...more] = tunnels;
+  if (tunnel?.linkIndex === undefined || more.length > 0) {
+    return undefined;
+  }
+  const { isLink, linkIndex, closed } = tunnel;
+  const isAlone =
+    closed.length === families.length &&
+    rules.length === 0 &&
+    links.every((link) => link.name === 'lo' || isLink(link)) &&
+    links.filter(isLink).length <= 1;
+  return isAlone ? { isLink, linkIndex } : undefined;
+}
+
+/** The first link of every namespace (LOOPBACK_IFINDEX). */
+const loopbackIndex = 1;
+
+function hasContainerLinkName({ name }: Pick<ContainerLink, 'name'>): boolean {
+  return name.startsWith(containerLinkPrefix);
 }
 
 /** Do both have the same tables? What a set holds is made once for each tunnel. */
@@ -221,9 +284,13 @@ const ICMPV6_REDIRECT = 137;
  * are left as they are: a container that has no other network can send as soon as it is.
  */
 export function protectionOf(
-  { links, addresses, defaultRoutes }: Omit<ContainerNetwork, 'routes' | 'rules'>,
+  { links, addresses, defaultRoutes, rules }: Omit<ContainerNetwork, 'routes'>,
   tunnels: readonly Tunnel[],
 ): Protection {
+  const lone = loneTunnel({ links, rules }, tunnels);
+  if (lone !== undefined) {
+    return loneProtection(links, lone);
+  }
   const prefixes = tunnels.flatMap((tunnel) => tunnel.prefixes);
   const closed = families.filter((family) => tunnels.some((tunnel) => tunnel.closed.includes(family)));
   const lo = links.filter(({ name }) => name === 'lo');
@@ -278,10 +345,7 @@ export function protectionOf(
           priority: manglePriority,
           policy: 'accept',
           rules: [
-            ...(closed.includes('ipv4') ? [[icmpType(ICMP_REDIRECT), dropped]] : []),
-            ...(closed.includes('ipv6')
-              ? [ICMPV6_ROUTER_ADVERTISEMENT, ICMPV6_REDIRECT].map((type) => [icmpv6Type(type), dropped])
-              : []),
+            ...neighboursDrops(closed),
             ...others.map(({ index }) => [iif(index), isNewConnection, setConnectionMark(replyMark(index))]),
           ],
         },
@@ -446,10 +510,60 @@ export function protectionOf(
   }
 }
 
+/**
+ * The protection of a container that has one tunnel and nothing else to send by: its filter alone, without connection
+ * tracking. It is the same before the link has come.
+ */
+function loneProtection(links: readonly ContainerLink[], { isLink, linkIndex }: LoneTunnel): Protection {
+  const link = links.find(isLink);
+  const index = link?.index ?? linkIndex;
+  // By its name, too, as the number may be another's before the link has come.
+  const isNamed = link === undefined || hasContainerLinkName(link);
+  return {
+    filter: {
+      family: 'inet',
+      sets: [],
+      chains: [
+        {
+          name: 'prerouting',
+          type: 'filter',
+          hook: 'prerouting',
+          priority: manglePriority,
+          policy: 'accept',
+          rules: neighboursDrops(families),
+        },
+        {
+          name: 'postrouting',
+          type: 'filter',
+          hook: 'postrouting',
+          priority: 0,
+          policy: 'drop',
+          rules: [
+            ...links.filter(({ name }) => name === 'lo').map((lo) => [oif(lo.index), verdict('accept')]),
+            [oif(index), ...(isNamed ? [oifNamed(containerLinkPrefix)] : []), verdict('accept')],
+          ],
+        },
+      ],
+    },
+    frameFilter: { family: 'netdev', sets: [], chains: [] },
+    routes: [],
+    rules: [],
+    lone: isNamed ? { isLink, linkIndex: index } : undefined,
+  };
+}
+
+/** What a neighbour could say about routes. */
+function neighboursDrops(closed: readonly Family[]): Statement[][] {
+  return [
+    ...(closed.includes('ipv4') ? [icmpType(ICMP_REDIRECT)] : []),
+    ...(closed.includes('ipv6') ? [ICMPV6_ROUTER_ADVERTISEMENT, ICMPV6_REDIRECT].map(icmpv6Type) : []),
+  ].map((message) => [message, verdict('drop')]);
+}
+
 /** What a kernel can or cannot do, on the one link that a new namespace has. */
 export function trialProtection(): Protection {
   const lo = { index: 1, name: 'lo', alias: undefined, isUp: false };
-  const network = { links: [lo], addresses: [], defaultRoutes: [] };
+  const network = { links: [lo], addresses: [], defaultRoutes: [], rules: [] };
   const scope = { prefixes: [everywhere.ipv4], excluded: [], closed: families };
   const protection = protectionOf(network, [tunnelOf(() => false, scope)]);
   return {

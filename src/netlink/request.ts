@@ -75,9 +75,13 @@ export async function dump(socket: NetlinkSocket, request: Request): Promise<Net
 /**
  * Asks the kernel for several things in one datagram, of which all or none are done, as between the marks of
  * an nfnetlink batch.
+ * @returns what it answers, if it has been asked something
  * @throws NetlinkError with what the kernel said of the first that it refused
  */
-export async function executeBatch(socket: NetlinkSocket, requests: readonly Request[]): Promise<void> {
+export async function executeBatch(
+  socket: NetlinkSocket,
+  requests: readonly Request[],
+): Promise<NetlinkMessage[]> {
   const messages = requests.map(({ type, flags = 0, payload }) => ({
     type,
     flags: NLM_F_REQUEST | flags,
@@ -101,6 +105,7 @@ export async function executeBatch(socket: NetlinkSocket, requests: readonly Req
       throw new NetlinkError(request.operation, request.subject, cause);
     }
   }
+  return answers.filter(({ type, sequence }) => type !== NLMSG_ERROR && requestOf.has(sequence));
 }
 
 /** The default send buffer holds 208 KiB. */

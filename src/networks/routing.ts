@@ -66,6 +66,14 @@ export function routing(
   };
 }
 
+/** Does the engine set a default route for each family of the tunnel's addresses? */
+export function isDefaultRouted(...[tunnel, options]: Parameters<typeof routing>): boolean {
+  const { Gateway, GatewayIPv6 } = routing(tunnel, options);
+  return tunnel.addresses.every(
+    ({ address }) => (address.kind() === 'ipv4' ? Gateway : GatewayIPv6) !== undefined,
+  );
+}
+
 /**
  * Engines from 28 on drop a route that begins at 0.0.0.0 without a word, however long its prefix. So it goes in
  * parts, 64.0.0.0/2, 32.0.0.0/3 and so on, up to 0.0.0.0/8, which nobody sends to.

@@ -95,6 +95,9 @@ function recordingNamespaces(notes: string[]): Namespaces {
   };
 }
 
+/** Something that a protection may depend on. */
+const changedIn = (nsid: number): Changed => new Map([[nsid, [{ index: undefined }]]]);
+
 /** Any but the network namespace of this process. */
 const makeNamespace = () => symlink('/proc/self/ns/uts', key);
 
@@ -128,6 +131,21 @@ test('a namespace that is there is protected at once, and again when its links c
   assert.deepEqual(done, ['apply 0', 'apply 1']);
 });
 
+test('a container with the tunnel alone is looked at once, whatever comes of the tunnel’s link', async () => {
+  await makeNamespace();
+  numbers.set(key, 7);
+  await guard.protect(key, 'e1', scope, wg0.index);
+  links = [lo, wg0];
+  change(new Map([[7, [{ index: 2, link: wg0 }, { index: 2 }, { index: 1 }]]]));
+  await sleep(50);
+  assert.deepEqual([reads.length, done], [1, ['apply 0']]);
+  links = [lo, wg0, eth0];
+  change(new Map([[7, [{ index: 2 }, { index: 3, link: eth0 }]]]));
+  await until('another link is followed', () => done.length === 2);
+  change(new Map([[7, [{ index: 2 }]]]));
+  await until('from now on each change is looked at', () => reads.length === 3);
+});
+
 test('only a namespace that has changed is looked at, whenever it gets its number', async () => {
   const keys = ['a', 'b'].map((name) => join(folder, name));
   for (const each of keys) {
@@ -136,12 +154,12 @@ test('only a namespace that has changed is looked at, whenever it gets its numbe
   }
   const [a = '', b = ''] = keys;
   reads.length = 0;
-  change(new Set([7]));
+  change(changedIn(7));
   numbers.set(a, 7).set(b, 8);
-  change(new Set([9]));
-  change(new Set([8]));
+  change(changedIn(9));
+  change(changedIn(8));
   await until('one is looked at', () => reads.length > 0);
-  change(new Set([7]));
+  change(changedIn(7));
   await until('the other is looked at', () => reads.length > 1);
   assert.deepEqual(reads, [b, a]);
   change('anywhere');
@@ -160,13 +178,13 @@ test('a namespace that is slow to read holds up no other, and one that changes a
   reads.length = 0;
   let goOn = () => {};
   slow = { key: a, until: new Promise((resolve) => (goOn = resolve)) };
-  change(new Set([7]));
+  change(changedIn(7));
   await until('the slow one is being read', () => reads.length === 1);
   await sleep(100);
-  change(new Set([8]));
+  change(changedIn(8));
   await until('the other one is looked at', () => reads.length === 2);
   assert.deepEqual(reads, [a, b]);
-  change(new Set([7]));
+  change(changedIn(7));
   goOn();
   // It took 100 ms for nothing, so twice that is for others.
   await sleep(100);
@@ -210,7 +228,7 @@ test('a namespace that comes too late to be waited for is protected when it chan
   await sleep(50);
   assert.deepEqual(done, []);
   numbers.set(key, 7);
-  change(new Set([7]));
+  change(changedIn(7));
   await until('it is protected', () => done.length === 1);
 });
 

@@ -54,7 +54,7 @@ UNCONN 0      0         [::]:6666     [::]:*
 test('what a container puts into a tunnel of its own leaves, as its outer packets are judged; into any other nothing', () => {
   const tunnels = [tunnelOf(({ alias }) => alias === ours.alias, tunnelScope(everything))];
   const protect = (present: typeof links) =>
-    protectionOf({ links: present, addresses: [], defaultRoutes: [] }, tunnels);
+    protectionOf({ links: present, addresses: [], defaultRoutes: [], rules: [] }, tunnels);
   const marked = links.map((each) => (each === inner ? { ...each, isInner: true } : each));
   const accepted = (present: typeof links) =>
     protect(present)

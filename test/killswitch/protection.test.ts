@@ -4,6 +4,8 @@ import { test } from 'node:test';
 import { routingDifference } from '../../src/killswitch/difference.ts';
 import {
   type ContainerNetwork,
+  concerns,
+  haveSameTables,
   isProtectionRule,
   isProtectionTable,
   type ProtectionRoute,
@@ -75,7 +77,7 @@ function rulesOf(view: ContainerNetwork, ...tunnels: ReturnType<typeof tunnel>[]
 }
 
 test('before its link comes, a tunnel to everywhere closes everything', () => {
-  const { routes, filter, rules } = protectionOf(seen(['lo']), [tunnel('ours:a', ...everything)]);
+  const { routes, filter, rules } = protectionOf(seen(['lo', 'eth0']), [tunnel('ours:a', ...everything)]);
   assert.deepEqual(routes.map(text), nowhere);
   assert.deepEqual(
     filter.chains.map(({ name, policy }) => `${name} ${policy}`),
@@ -86,23 +88,88 @@ test('before its link comes, a tunnel to everywhere closes everything', () => {
 
 test('until its link is of use, it is known by its name, and the engine’s routes are left alone', () => {
   const first = [tunnel('ours:a', ...everything)];
-  for (const view of [seen(['lo']), seen(['lo', 'wg0']), seen(['lo', 'wg0'], 'wg0 fe80::/64')]) {
+  for (const view of [
+    seen(['lo', 'eth0']),
+    seen(['lo', 'wg0', 'eth0']),
+    seen(['lo', 'wg0', 'eth0'], 'wg0 fe80::/64'),
+  ]) {
     assert(rulesOf(view, ...first).includes('oifname "wg*" accept'));
     assert.deepEqual(protectionOf(view, first).rules, []);
   }
-  const ready = seen(['lo', 'wg0'], 'wg0 192.168.5.0/24');
+  const ready = seen(['lo', 'wg0', 'eth0'], 'wg0 192.168.5.0/24');
   assert.deepEqual(rulesOf(ready, ...first).slice(0, 2), ['oif 1 accept', 'oif 7 accept']);
   assert(!rulesOf(ready, ...first).includes('oifname "wg*" accept'));
   assert.deepEqual(
     protectionOf(ready, first).rules.map(({ family, priority, table }) => `${family} ${priority} ${table}`),
-    ['ipv4 32765 254', 'ipv4 32765 30567', 'ipv6 32765 254', 'ipv6 32765 30567'],
+    ['ipv4', 'ipv6'].flatMap((family) =>
+      [254, 0x4000_0009, 30567].map((table) => `${family} 32765 ${table}`),
+    ),
   );
   const second = [...first, tunnel('ours:b', ...everything)];
   assert(rulesOf(ready, ...second).includes('oifname "wg*" accept'), 'another one is to come');
 });
 
+test('what has a tunnel alone to send by needs its filter alone, the same before its link has come and after', () => {
+  const alone = { ...tunnel('ours:a', ...everything), linkIndex: links.wg0.index };
+  const before = protectionOf(seen(['lo']), [alone]);
+  assert.deepEqual([before.routes, before.rules, before.frameFilter.chains], [[], [], []]);
+  assert.deepEqual(
+    before.filter.chains.map(({ name, policy }) => `${name} ${policy}`),
+    ['prerouting accept', 'postrouting drop'],
+  );
+  assert.deepEqual(rulesOf(seen(['lo']), alone), ['oif 1 accept', 'oif 7 oifname "wg*" accept']);
+  for (const view of [seen(['lo', 'wg0']), seen(['lo', 'wg0'], 'wg0 192.168.5.0/24', 'wg0 by 192.168.5.1')]) {
+    assert(haveSameTables(protectionOf(view, [alone]), before));
+  }
+  const renamed = { ...seen([]), links: [links.lo, { ...links.wg0, name: 'vpn0' }] };
+  assert.deepEqual(rulesOf(renamed, alone), ['oif 1 accept', 'oif 7 accept']);
+});
+
+test('with anything else to send by it needs more, and so it does with what a protection has left there', () => {
+  const alone = { ...tunnel('ours:a', ...everything), linkIndex: links.wg0.index };
+  const more = [
+    protectionOf(seen(['lo', 'wg0', 'eth0']), [alone]),
+    protectionOf({ ...seen(['lo', 'wg0']), links: [links.lo, links.wg0, { ...links.wg0, index: 8 }] }, [
+      alone,
+    ]),
+    protectionOf(seen(['lo', 'wg0']), [alone, tunnel('ours:b', '10.0.0.0/8')]),
+    // The engine has no default route.
+    protectionOf(seen(['lo', 'wg0']), [tunnel('ours:a', ...everything)]),
+    protectionOf(seen(['lo', 'wg0']), [{ ...tunnel('ours:a', '10.0.0.0/8'), linkIndex: links.wg0.index }]),
+    protectionOf({ ...seen(['lo', 'wg0']), rules: [{ family: 'ipv4', priority: 32765, table: 30567 }] }, [
+      alone,
+    ]),
+  ];
+  for (const { routes, lone } of more) {
+    assert(routes.length > 0);
+    assert.equal(lone, undefined);
+  }
+});
+
+test('news of the one tunnel’s link concerns no protection, unless it is another link now, or has gone', () => {
+  const alone = { ...tunnel('ours:a', ...everything), linkIndex: links.wg0.index };
+  const protection = protectionOf(seen(['lo']), [alone]);
+  const { index } = links.wg0;
+  for (const news of [{ index }, { index, link: links.wg0 }, { index: 1 }, { index: 1, link: links.lo }]) {
+    assert(!concerns(news, protection));
+  }
+  for (const news of [
+    { index, link: undefined },
+    { index, link: { ...links.wg0, alias: undefined } },
+    { index, link: { ...links.wg0, name: 'vpn0' } },
+    { index: 9, link: links.eth0 },
+    { index: 9 },
+    { index: undefined },
+    { index: 1, link: { ...links.lo, name: 'eth0' } },
+    { index: 1, link: undefined },
+  ]) {
+    assert(concerns(news, protection));
+  }
+  assert(concerns({ index }, protectionOf(seen(['lo', 'wg0', 'eth0']), [alone])));
+});
+
 test('a link without an address of a family does not carry it', () => {
-  const view = seen(['lo', 'wg0'], 'wg0 192.168.5.0/24', 'wg0 fe80::/64');
+  const view = seen(['lo', 'wg0', 'eth0'], 'wg0 192.168.5.0/24', 'wg0 fe80::/64');
   const { routes } = protectionOf(view, [tunnel('ours:a', ...everything)]);
   assert.deepEqual(routes.map(text), ['0.0.0.0/0 by wg0', ...nowhere]);
 });

@@ -92,7 +92,7 @@ export function netlinkLinks(mark: Mark, kind = 'wireguard'): Links {
       withNetlinkSocket(route, async (socket) => {
         await createLink(socket, { name, kind, mtu });
         try {
-          await setLinkAlias(socket, name, mark.write(endpointId));
+          return await setLinkAlias(socket, name, mark.write(endpointId));
         } catch (error) {
           // Without its mark nobody would ever delete it. If it is gone, the name may be somebody else's.
           await deleteIf(name, isUnfinished).catch(() => {});

@@ -1,4 +1,5 @@
-import { NLM_F_CREATE } from '../message.ts';
+import { NetlinkError } from '../error.ts';
+import { NLM_F_CREATE, NLM_F_EXCL } from '../message.ts';
 import { executeBatch, type Request } from '../request.ts';
 import type { NetlinkSocket } from '../socket.ts';
 import type { Expression } from './expression.ts';
@@ -40,6 +41,21 @@ export interface Table extends TableName {
 export async function replaceTables(socket: NetlinkSocket, tables: readonly Table[]): Promise<void> {
   const steps = tables.flatMap((table) => [...deletionOf(table), ...creationOf(table)]);
   await executeBatch(socket, inBatch('replace', steps));
+}
+
+/** Makes a table, unless there is one of its name. @returns whether it did @throws NetlinkError */
+export async function createTableIfNone(socket: NetlinkSocket, table: Table): Promise<boolean> {
+  const [first, ...others] = creationOf(table);
+  try {
+    const steps = first === undefined ? [] : [{ ...first, flags: NLM_F_CREATE | NLM_F_EXCL }, ...others];
+    await executeBatch(socket, inBatch('create', steps));
+    return true;
+  } catch (error) {
+    if (error instanceof NetlinkError && error.errno === 'EEXIST') {
+      return false;
+    }
+    throw error;
+  }
 }
 
 /** Deletes tables that are there. @throws NetlinkError */

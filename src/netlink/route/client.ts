@@ -2,7 +2,7 @@ import { type Address, formatPrefix, type Prefix } from '../../wireguard/address
 import { NetlinkError } from '../error.ts';
 import { AF_INET, AF_INET6 } from '../family.ts';
 import { type NetlinkMessage, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from '../message.ts';
-import { decodedFor, dump, execute, executeEach, type Request } from '../request.ts';
+import { decodedFor, dump, execute, executeBatch, executeEach, type Request } from '../request.ts';
 import type { NetlinkSocket } from '../socket.ts';
 import {
   decodeAddress,
@@ -64,17 +64,21 @@ export async function createLink(socket: NetlinkSocket, link: LinkSpecification)
 }
 
 /**
- * Gives a link its ifalias. Never send it along with the message that creates the link: the kernel goes on
+ * Gives a link its ifalias, and tells its number, by one datagram. Never send it along with the message that creates the link: the kernel goes on
  * with a datagram after an error, and would set the alias of the link that had the name before.
  * @throws NetlinkError
  */
-export async function setLinkAlias(socket: NetlinkSocket, name: string, alias: string): Promise<void> {
-  await execute(socket, {
-    type: RTM_NEWLINK,
-    payload: encodeSetAlias(name, alias),
-    operation: 'set alias of',
-    subject: `link ${name}`,
-  });
+export async function setLinkAlias(socket: NetlinkSocket, name: string, alias: string): Promise<number> {
+  const asked = { operation: 'set alias of', subject: `link ${name}` };
+  const set = { ...asked, type: RTM_NEWLINK, payload: encodeSetAlias(name, alias) };
+  const get = { ...asked, type: RTM_GETLINK, payload: encodeGetLink(name) };
+  const [link] = linksIn(await executeBatch(socket, [set, get]), get);
+  if (link === undefined) {
+    throw new NetlinkError(asked.operation, asked.subject, {
+      text: 'the kernel’s answer has no RTM_NEWLINK',
+    });
+  }
+  return link.index;
 }
 
 /** Gives a link an MTU, by its index. @throws NetlinkError: EINVAL (out of the range of its kind), ENODEV … */

@@ -46,7 +46,7 @@ for (const [name, runtime, ...args] of [
     });
     assert.equal(stderr, '');
     assert.deepEqual(JSON.parse(stdout), [
-      ['create', 'done'],
+      ['create', 'number'],
       ['create again', 'create link wgd1: EEXIST'],
       ['list', [{ name: 'wgd1', endpointId: 'e1' }]],
       ['another namespace', ['lo', 'br0']],
