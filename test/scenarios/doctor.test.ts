@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { attempt } from '../../build/host/commands.ts';
-import { wgdriver } from '../../build/host/driver.ts';
+import { startDriver, wgdriver } from '../../build/host/driver.ts';
+import { testImage } from '../../build/host/engine.ts';
 import { hostForTests } from '../../build/host/host.ts';
 import { article } from '../../build/host/hub.ts';
 
@@ -11,6 +12,7 @@ interface Check {
   readonly name: string;
   readonly status: string;
   readonly cause: string;
+  readonly fix?: string;
 }
 
 async function doctor(): Promise<{ status: number; stdout: string; check: (name: string) => Check }> {
@@ -84,6 +86,46 @@ test('each container’s last handshake, and a warning for one whose hub does no
   assert.match(secondCheck('handshakes').cause, /^the hub does not answer: two never; last: one \d+ s ago$/);
   assert.equal(secondCheck('handshakes').status, 'warn');
   assert.equal(status, 0);
+});
+
+test('a sharer that is left with lo when its container is started anew', async () => {
+  const { docker } = host.engine;
+  await host.createNetwork('wgnet');
+  await host.startContainer('one', '--network=wgnet');
+  await docker('run', '-d', '--name=side', '--network=container:one', testImage, 'sleep', '100000');
+  assert.equal((await doctor()).check('sharers').status, 'pass');
+  await docker('restart', '-t', '0', 'one');
+  assert.doesNotMatch(await host.exec('side', 'ip', 'link'), /wg0/);
+  const { cause, status } = (await doctor()).check('sharers');
+  assert.deepEqual([status, / (side \(of one\))$/.exec(cause)?.[1]], ['warn', 'side (of one)'], cause);
+});
+
+test('a container that did not start while the driver was away is named, with what to run', async () => {
+  const { docker } = host.engine;
+  await host.createNetwork('wgnet');
+  await host.startContainer('one', '--network=wgnet');
+  await docker('stop', '-t', '0', 'one');
+  assert.equal((await doctor()).check('stopped').status, 'pass');
+  await host.driver.stop();
+  await assert.rejects(docker('start', 'one'));
+  host.driver = await startDriver('--backend', host.tunnel.backend);
+  const { cause, status, fix } = (await doctor()).check('stopped');
+  assert.deepEqual([status, fix], ['warn', '`docker start one`'], cause);
+  await docker('start', 'one');
+  assert.equal((await doctor()).check('stopped').status, 'pass');
+});
+
+test('doctor --mtu measures the tunnel of a container', async () => {
+  await host.createNetwork('wgnet');
+  await host.startContainer('one', '--network=wgnet');
+  await host.ping('one', host.hub.address);
+  const { stdout } = await attempt(wgdriver, ['doctor', '--json', '--mtu', 'one']);
+  const { checks } = JSON.parse(stdout) as { checks: Check[] };
+  assert.deepEqual(
+    checks.map(({ name, status }) => [name, status]),
+    [['mtu', 'pass']],
+    stdout,
+  );
 });
 
 test('without driver and engine, the two fail and what needs them is skipped', async () => {
