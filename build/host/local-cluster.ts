@@ -4,7 +4,7 @@ import { sh } from './commands.ts';
 import { type Daemon, startDaemon, untilReady } from './daemon.ts';
 import { wgdriver } from './driver.ts';
 import { testImage } from './engine.ts';
-import { article } from './hub.ts';
+import { article, tunnelIpv6 } from './hub.ts';
 import { machineFunctions } from './machine.ts';
 import { managedPlugin, pluginFolderFor } from './plugin.ts';
 import type { Cluster, ClusterNode, Scope } from './swarm.ts';
@@ -52,12 +52,13 @@ export async function openLocalCluster(scope: Scope, size: number): Promise<Clus
      ip -n hub address add 10.77.0.1/24 dev eth0
      ip -n hub link set eth0 up
      ip -n hub link set lo up
-     "$1" endpoint-config --format=setconf --seed=$2 $3 >"$4" 2>/dev/null
+     "$1" endpoint-config --format=setconf --seed=$2 --ipv6=$5 $3 >"$4" 2>/dev/null
      wg genkey >"$4.key"`,
     wgdriver,
     article.seed,
     article.subnet,
     peers,
+    tunnelIpv6.prefix,
   );
   const onHub = (script: string) => sh('ip netns exec hub bash -c "$1"', machineFunctions + script);
   await onHub(

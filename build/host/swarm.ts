@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { testImage } from './engine.ts';
+import { tunnelIpv6 } from './hub.ts';
 import { untilNothingLeft } from './machine.ts';
 import { managedPlugin } from './plugin.ts';
 
@@ -20,7 +21,8 @@ export interface ClusterNode extends ClusterMachine {
 }
 
 /**
- * A hub at 10.77.0.1, with a peer for each address of the examples' subnet on the link wg-hub, and nodes from 10.77.0.2 on:
+ * A hub at 10.77.0.1, with a peer for each address of the examples' subnet on the link wg-hub and for the IPv6 address
+ * that goes with it, and nodes from 10.77.0.2 on:
  * each with an engine that runs, the image of the tests, the managed plugin enabled in the scope, and `wgdriver`.
  */
 export interface Cluster {
@@ -38,11 +40,18 @@ export type Scope = 'global' | 'local';
 const hubAddress = '192.168.5.1';
 const replicas = 6;
 
+/** The IPv6 address that goes with one of the subnet. */
+const ipv6Of = (address: string) =>
+  tunnelIpv6.hub.replace(/..$/, Number(address.split('.')[3]).toString(16).padStart(2, '0'));
+
 interface Task {
   readonly node: ClusterNode;
   readonly container: string;
   readonly address: string;
 }
+
+/** The example with IPv6, of which Swarm's managers give no addresses away. */
+const withIpv6 = `sed 's|^    driver_opts:|&\\n      io.bestov.wg.ipv6: ${tunnelIpv6.prefix}|' compose.yaml`;
 
 /** What takes minutes is for the full run. */
 const slow = { skip: process.env.WGDRIVER_TEST_FULL === undefined ? 'it is for the full run' : false };
@@ -66,7 +75,11 @@ export function describeSwarm(title: string, scope: Scope, open: () => Promise<C
       const [first, second] = nodes;
       assert(first && second);
       [manager, worker] = [first, second];
-      hubKey = await cluster.hub.sh('wg show wg-hub public-key');
+      hubKey = await cluster.hub.sh(
+        `ip address add ${tunnelIpv6.hub}/120 dev wg-hub
+         sysctl -qw net.ipv6.conf.all.forwarding=1
+         wg show wg-hub public-key`,
+      );
       const token = await manager.sh(
         'docker swarm init --advertise-addr 10.77.0.2 >/dev/null; docker swarm join-token -q worker',
       );
@@ -137,7 +150,8 @@ export function describeSwarm(title: string, scope: Scope, open: () => Promise<C
           `docker network create -d ${managedPlugin} --scope swarm --config-from wgnet-config wgnet`,
         );
       }
-      await manager.sh(`${inExample()}; docker stack deploy -c compose.yaml app`);
+      const file = scope === 'global' ? withIpv6 : 'cat compose.yaml';
+      await manager.sh(`${inExample()}; ${file} | docker stack deploy -c - app`);
       const tasks = await tasksOn(nodes, replicas);
       for (const node of nodes) {
         assert(
@@ -146,6 +160,14 @@ export function describeSwarm(title: string, scope: Scope, open: () => Promise<C
         );
       }
       await expectAllReached(tasks);
+      if (scope === 'global') {
+        const others = tasks.map(({ address }) => ipv6Of(address)).slice(-2);
+        for (const { node, container } of tasks) {
+          await node.sh(
+            [tunnelIpv6.hub, ...others].map((address) => `ping_from ${container} ${address}`).join('\n'),
+          );
+        }
+      }
       const [task] = tasks;
       assert(task);
       const names = await task.node.sh(`docker exec ${task.container} nslookup web 127.0.0.11`);

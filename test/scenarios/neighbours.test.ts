@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type Capture, startCapture } from '../../build/host/capture.ts';
 import { attempt, run } from '../../build/host/commands.ts';
+import { startDriver } from '../../build/host/driver.ts';
 import { importTestImage, testImage } from '../../build/host/engine.ts';
 import { hostForTests } from '../../build/host/host.ts';
 
@@ -44,6 +45,33 @@ async function create(name: string, networks: readonly string[], ...command: rea
   }
 }
 
+/** How a container ends while another one still runs in its namespace. */
+const ways: readonly (readonly [how: string, act: () => Promise<unknown>])[] = [
+  ['stopped', () => docker('stop', '-t', '0', 'web')],
+  ['killed', () => docker('kill', 'web')],
+  ['restarted', () => docker('restart', '-t', '0', 'web')],
+  // An engine waits half a minute for a driver that is dead.
+  ...(process.env.WGDRIVER_TEST_FULL === undefined
+    ? []
+    : ([
+        [
+          'stopped while the driver is dead, which then starts',
+          async () => {
+            await host.driver.stop('SIGKILL');
+            await docker('stop', '-t', '0', 'web');
+            host.driver = await startDriver('--backend', host.tunnel.backend);
+          },
+        ],
+        [
+          'ended by an engine that was killed and starts again',
+          async () => {
+            await host.engine.stop('SIGKILL');
+            await host.engine.start();
+          },
+        ],
+      ] as const)),
+];
+
 for (const killswitch of ['on', 'off']) {
   test(`with killswitch=${killswitch}: a sharer of the namespace sends while its container stops, restarts or is killed`, async (t) => {
     await host.createNetwork('wgnet', { options: { killswitch } });
@@ -51,18 +79,13 @@ for (const killswitch of ['on', 'off']) {
     await docker('network', 'create', '--subnet=172.30.3.0/24', 'zbridge');
     await create('web', ['wgnet', 'zbridge'], testImage, 'sleep', '100000');
     const seen: Record<string, number> = {};
-    const ways = [
-      ['stopped', 'stop', '-t', '0', 'web'],
-      ['killed', 'kill', 'web'],
-      ['restarted', 'restart', '-t', '0', 'web'],
-    ] as const;
     // One shows that what leaves is seen.
-    for (const [how, ...words] of killswitch === 'on' ? ways : ways.slice(0, 1)) {
+    for (const [how, act] of killswitch === 'on' ? ways : ways.slice(0, 1)) {
       await docker('start', 'web');
       await docker('run', '-d', '--name=side', '--network=container:web', testImage, 'perl', '-e', sender);
       await sleep(500);
       const start = capture.lines().length;
-      await docker(...words);
+      await act();
       await sleep(2000);
       seen[how] = seenSince(start).length;
       await docker('rm', '-f', 'side');
