@@ -5,7 +5,7 @@ import { startDaemon, untilReady } from '../../build/host/daemon.ts';
 import { startDriver, stateFolder } from '../../build/host/driver.ts';
 import { testImage } from '../../build/host/engine.ts';
 import { hostForTests } from '../../build/host/host.ts';
-import { article } from '../../build/host/hub.ts';
+import { article, tunnelIpv6 } from '../../build/host/hub.ts';
 import { asWrittenBy010 } from '../../build/host/state.ts';
 import { expectNoTraceSince, takeTraces } from '../../build/host/traces.ts';
 
@@ -58,6 +58,11 @@ test('from 0.1.0 over running containers: they keep their tunnels, and come and 
   });
   await docker('network', 'disconnect', 'wgnet', 'two');
   await until('the protection is gone', async () => !/30567/.test(await host.enter('two', 'ip', 'rule')));
+  await host.clear();
+  // Made anew with IPv6 it has the keys of before: the hub's file still fits.
+  await host.createNetwork('wgnet', { options: { ipv6: tunnelIpv6.prefix } });
+  await host.startContainer('one', '--network=wgnet');
+  await host.ping('one', host.hub.address);
   await host.clear();
   await expectNoTraceSince(before);
   assert.doesNotMatch(host.driver.output(), / (?:error|warn) .*(?:state|stale|unfinished)/);
