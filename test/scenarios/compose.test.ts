@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { cp, mkdir } from 'node:fs/promises';
+import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
-import { attempt, run, sh } from '../../build/host/commands.ts';
+import { attempt, run, sh, until } from '../../build/host/commands.ts';
 import { type ComposeProject, openComposeExample, programsOfExamples } from '../../build/host/compose.ts';
 import { importTestImage } from '../../build/host/engine.ts';
 import { hostForTests, pingUntilAnswered } from '../../build/host/host.ts';
+import { article, withHub } from '../../build/host/hub.ts';
 
 const host = await hostForTests();
 await importTestImage(host.engine, programsOfExamples(host.tunnel));
@@ -186,6 +187,45 @@ test('the example remote-hub: what the app sends leaves the hub with the hub’s
   } finally {
     await sh('ip netns delete remote; ip netns delete world');
   }
+});
+
+test('the example shared-tunnel: both services behind one file, and the page of one on the host', async () => {
+  const settings = { tunnel: host.tunnel, name: 'provider', hop: 3, address: '10.64.0.1/24' };
+  await withHub(settings, async (provider) => {
+    await provider.configure(`--seed=${article.seed}`, '--peers=1', '10.64.0.0/24');
+    const [privateKey = '', publicKey = ''] = (
+      await sh('key=$(wg genkey); echo "$key"; echo "$key" | wg pubkey')
+    ).split('\n');
+    await provider.exec('wg', 'set', 'wg-provider', 'peer', publicKey, 'allowed-ips', '10.64.0.7/32');
+    await mkdir('/etc/wgdriver', { recursive: true });
+    const file = '/etc/wgdriver/provider.conf';
+    const text = `[Interface]\nPrivateKey = ${privateKey}\nAddress = 10.64.0.7/32\n\n[Peer]\nPublicKey = ${provider.publicKey}
+AllowedIPs = 0.0.0.0/0, ::/0\nEndpoint = ${provider.endpoint}\nPersistentKeepalive = 25\n`;
+    await writeFile(file, text, { mode: 0o600 });
+    try {
+      await withExample('shared-tunnel', async (example) => {
+        const { compose, reach, cannotReach, exec } = example;
+        await compose('up', '-d');
+        for (const service of ['client', 'helper']) {
+          await reach(service, '10.64.0.1');
+          assert.deepEqual(await example.dnsOf(service), ['10.77.0.1']);
+        }
+        assert.match(await exec('helper', 'wget', '-qO-', 'http://client:8080/'), /^hello$/m);
+        await until(
+          'the page is on the host',
+          async () =>
+            (await attempt('busybox', ['wget', '-qO-', 'http://127.0.0.1:8080/'])).stdout === 'hello\n',
+        );
+        assert.deepEqual(await links(example, 'helper'), ['lo', 'wg0']);
+        await provider.exec('ip', 'link', 'set', 'wg-provider', 'down');
+        // The provider’s own address on the way there, past the tunnel.
+        await cannotReach('client', '10.99.3.2');
+        await cannotReach('helper', '10.99.3.2');
+      });
+    } finally {
+      await run('rm', [file]);
+    }
+  });
 });
 
 test('the example hub-on-this-host: the phone and the app reach one another', async () => {
