@@ -5,7 +5,10 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** What stands beside the rooms: any room may use it, and it uses none. */
-const shared = ['concurrency.ts', 'decode.ts', 'knock.ts', 'log.ts', 'rights.ts', 'version-number.ts'];
+const shared = [
+  ...['concurrency.ts', 'decode.ts', 'file-fault.ts', 'knock.ts', 'log.ts', 'nearest.ts', 'rights.ts'],
+  'version-number.ts',
+];
 
 /**
  * Each room, and whom it may know: a whole room, or one file of it. `wireguard` is the domain's types, and the

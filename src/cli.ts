@@ -2,8 +2,8 @@ import { stripVTControlCharacters } from 'node:util';
 import { type CommandDef, renderUsage, runCommand } from 'citty';
 import packageJson from '../package.json' with { type: 'json' };
 import { UsageError } from './commands/command.ts';
-import { didYouMean } from './commands/nearest.ts';
 import { type FoundCommand, findCommand, subCommandsOf } from './commands/root.ts';
+import { didYouMean } from './nearest.ts';
 
 /** sysexits.h has 64 for this; shells and most programs have 2. */
 const usageStatus = 2;

@@ -29,12 +29,18 @@ function expectation(issue: v.BaseIssue<unknown>): string {
     : issue.message;
 }
 
-/** A step of a pipe that parses text by a function that gives undefined for what it does not take. */
-export function parsed<Output>(parse: (text: string) => Output | undefined, message: string) {
+/**
+ * A step of a pipe that parses text by a function that gives undefined for what it does not take.
+ * @param message what was expected; or a function that says what is wrong with a text, without quoting it
+ */
+export function parsed<Output>(
+  parse: (text: string) => Output | undefined,
+  message: string | ((text: string) => string),
+) {
   return v.rawTransform<string, Output>(({ dataset, addIssue, NEVER }) => {
     const output = parse(dataset.value);
     if (output === undefined) {
-      addIssue({ message });
+      addIssue({ message: typeof message === 'string' ? message : message(dataset.value) });
       return NEVER;
     }
     return output;

@@ -6,7 +6,7 @@ import {
   type ParsedArgs,
   type SubCommandsDef,
 } from 'citty';
-import { didYouMean } from './nearest.ts';
+import { didYouMean } from '../nearest.ts';
 
 /** The user's words were wrong: one line on stderr, exit status 2. */
 export class UsageError extends Error {

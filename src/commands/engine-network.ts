@@ -3,8 +3,13 @@ import type { NetworkInspection } from '../engine/api.ts';
 import { createEngine } from '../engine/client.ts';
 import { RequestError } from '../engine/request.ts';
 import { defaultAdditional, defaultDerivation, type KeyScheme } from '../keys/derivation.ts';
-import { givenOptions } from '../networks/network.ts';
-import { decodeNetworkOptions, type NetworkOptions, ourOptions, withPrefix } from '../networks/options.ts';
+import {
+  decodeNetworkOptions,
+  givenOptions,
+  type NetworkOptions,
+  ourOptions,
+  withPrefix,
+} from '../networks/options.ts';
 import { hubAllowedIps } from '../networks/tunnel.ts';
 import {
   type Address,

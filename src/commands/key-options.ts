@@ -7,9 +7,9 @@ import {
   type KeyScheme,
   shortSeedBytes,
 } from '../keys/derivation.ts';
-import { parseSeed } from '../keys/seed.ts';
+import { parseSeed, seedExpectation } from '../keys/seed.ts';
 import { readSeedFile } from '../keys/seed-file.ts';
-import { decodeBase64 } from '../wireguard/base64.ts';
+import { base64Fault, decodeBase64 } from '../wireguard/base64.ts';
 import type { Secret } from '../wireguard/secret.ts';
 import { oneOf, UsageError } from './command.ts';
 
@@ -51,7 +51,7 @@ export async function keySchemeOf(args: KeyArguments): Promise<KeyScheme> {
   const derivation: DerivationName = oneOf('derivation', derivationNames, args.derivation);
   const additional = decodeBase64(args.additional);
   if (additional === undefined) {
-    throw new UsageError('option --additional: expected base64');
+    throw new UsageError(`option --additional: expected base64, but ${base64Fault(args.additional)}`);
   }
   const seed = await seedOf(args);
   warnIfShort(seed);
@@ -80,7 +80,7 @@ export async function seedOf(args: Pick<KeyArguments, 'seed' | 'seed-file'>): Pr
   const [source, text] = await seedText(args.seed, file);
   const seed = parseSeed(text);
   if (seed === undefined) {
-    throw new UsageError(`${source}: expected a seed in base64`);
+    throw new UsageError(`${source}: ${seedExpectation(text)}`);
   }
   return seed;
 }

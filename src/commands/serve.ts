@@ -178,6 +178,7 @@ export default strictCommand({
         hubNames,
         log,
         secretsFolder,
+        scope,
         reloadMarker: createMarker(join(resolve(args['state-dir']), 'reload')),
         onFailure: (of) =>
           of === 'reconcile' ? counters.countReconcileFailure() : counters.countHealingFailure(),

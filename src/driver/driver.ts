@@ -7,13 +7,22 @@ import { type Log, msSince } from '../log.ts';
 import { containerAddresses, hasIpv6 as hasFileIpv6, refuseUnfit } from '../networks/conf-file.ts';
 import { dnsServers, refuseForeignDns } from '../networks/dns.ts';
 import { ipv6AddressOf, ipv6PrefixOf, refuseOverlap } from '../networks/ipv6.ts';
-import { type Network, networkOf, recordOf, refuseSmallMtu, subnetOfAddress } from '../networks/network.ts';
+import {
+  genericOptions,
+  type Network,
+  networkOf,
+  recordOf,
+  refuseSmallMtu,
+  refuseUnusable,
+  subnetOfAddress,
+} from '../networks/network.ts';
 import {
   decodeEndpointOptions,
   defaultSecretsFolder,
   type EndpointOptions,
   optionPrefix,
   ourOptions,
+  passedOver,
 } from '../networks/options.ts';
 import { routing } from '../networks/routing.ts';
 import { scopeOf } from '../networks/scope.ts';
@@ -44,7 +53,7 @@ import { createReconcile } from './reconcile.ts';
 import { createReload, type Reload } from './reload.ts';
 import { readConfiguration, readSecrets } from './secrets.ts';
 import { createStatus, type ReadEndpoint } from './status.ts';
-import { dnsWarning, endpointWarnings, networkWarnings } from './warnings.ts';
+import { dnsWarning, endpointWarnings, ignoredWarnings, networkWarnings } from './warnings.ts';
 
 export interface DriverDependencies {
   readonly store: Store;
@@ -56,6 +65,8 @@ export interface DriverDependencies {
   readonly uplinkTo?: UplinkTo;
   /** What the relative paths of seed files are relative to. */
   readonly secretsFolder?: string;
+  /** Who gives away addresses: this host, unless a Swarm's managers. */
+  readonly scope?: Scope;
   /** Has this kernel IPv6? It can be booted without. */
   readonly hasIpv6?: boolean;
   /** Milliseconds on a clock that only goes forward. */
@@ -107,6 +118,7 @@ export function createDriver({
   log,
   uplinkTo = selectUplinkTo(),
   secretsFolder = defaultSecretsFolder,
+  scope = 'local',
   hasIpv6 = kernelFamilies().includes('ipv6'),
   now = () => performance.now(),
   unixNow = Date.now,
@@ -168,7 +180,8 @@ export function createDriver({
     allocateNetwork({ NetworkID, Options, IPv4Data, IPv6Data }) {
       // On a manager the options are not wrapped as in CreateNetwork, and all are text. Seed files are the
       // nodes' affair: a manager may run no container, and then needs none.
-      networkOf(recordOf({ NetworkID, IPv4Data, IPv6Data, Options: { [GenericData]: Options } }));
+      const request = { NetworkID, IPv4Data, IPv6Data, Options: { [GenericData]: Options } };
+      refuseUnusable(networkOf(recordOf(request)));
       return {
         Options: Object.fromEntries(Object.entries(Options).map(([name, value]) => [name, String(value)])),
       };
@@ -180,6 +193,13 @@ export function createDriver({
     async createNetwork(request) {
       const started = performance.now();
       const network = networkOf(recordOf(request));
+      const ignored = passedOver(genericOptions(request.Options[GenericData]));
+      const [mistake] = ignored.unknown;
+      // A Swarm hands its networks to its nodes again and again, also those that were made before names were checked.
+      if (mistake !== undefined && scope === 'local') {
+        throw new Error(mistake);
+      }
+      refuseUnusable(network);
       refuseIpv6Of(network);
       await hubLinks.completed(network);
       const secrets = await readSecrets(network.options, secretsFolder);
@@ -214,7 +234,7 @@ export function createDriver({
         }),
         ms: msSince(started),
       });
-      for (const warning of warnings) {
+      for (const warning of [...warnings, ...ignoredWarnings(ignored)]) {
         log.warn(warning, { network: network.networkId });
       }
       void warnOfUnresolved(network, secrets);
@@ -289,7 +309,7 @@ export function createDriver({
       log.info('link handed over', { ...fieldsOf(endpoint), link, ms: msSince(started) });
       const { options, isShared } = lifecycle.network(NetworkID);
       return {
-        InterfaceName: { SrcName: link, DstPrefix: containerLinkPrefix },
+        InterfaceName: { SrcName: link, DstPrefix: options.ifprefix ?? containerLinkPrefix },
         ...routing(tunnel, options, isShared),
         DisableGatewayService: true,
       };

@@ -1,11 +1,12 @@
 import { stat } from 'node:fs/promises';
 import { shortSeedBytes } from '../keys/derivation.ts';
 import { unheeded } from '../networks/conf-file.ts';
-import type { Network } from '../networks/network.ts';
-import { optionPrefix, type SecretFile, secretFileOf } from '../networks/options.ts';
+import { looksChosen, type Network } from '../networks/network.ts';
+import { optionPrefix, type PassedOver, type SecretFile, secretFileOf } from '../networks/options.ts';
 import { isIpv6Implied } from '../networks/scope.ts';
 import type { TunnelSecrets } from '../networks/tunnel.ts';
 import { PortMap } from '../plugin/netlabel.ts';
+import { formatPrefix } from '../wireguard/address.ts';
 import { Secret } from '../wireguard/secret.ts';
 
 /** What works, but not as safely as it could, in a network that was just created. */
@@ -19,6 +20,13 @@ export async function networkWarnings(
   if (seed !== undefined && seed.reveal().length < shortSeedBytes) {
     warnings.push(
       `the seed has under ${shortSeedBytes} bytes and may be guessed; \`wgdriver keys seed\` makes a good one`,
+    );
+  }
+  const chosen = network.subnets.find(looksChosen);
+  if (chosen !== undefined) {
+    warnings.push(
+      `if the engine chose subnet ${formatPrefix(chosen.pool)}, it chooses another one when the network is made anew, ` +
+        'and containers get other addresses and other keys: create the network with --subnet',
     );
   }
   if (options.seed instanceof Secret) {
@@ -45,6 +53,11 @@ export async function networkWarnings(
     }
   }
   return warnings;
+}
+
+/** Options of a network that the driver passes over. */
+export function ignoredWarnings({ dockers, unknown }: PassedOver): string[] {
+  return [...dockers.map((name) => `option ${name} has no meaning on a network of this driver`), ...unknown];
 }
 
 function isFile(option: unknown): option is SecretFile {

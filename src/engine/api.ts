@@ -80,7 +80,7 @@ export const Network = v.pipe(
     configFrom: ConfigFrom.Network ?? '',
     isInternal: Internal,
     optionNames: Object.keys(Options ?? {}),
-    hasKillswitch: Options?.[killswitch] !== 'off',
+    hasKillswitch: !['off', 'false'].includes(String(Options?.[killswitch])),
     /** The link of the host that is its hub; absent if its hub is elsewhere. */
     hublink: typeof Options?.[hublink] === 'string' ? Options[hublink] : undefined,
     /** What goes into its tunnels, as it was given; absent is everything. */

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, open, readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { fileFault } from '../file-fault.ts';
 import { readPrivateKeyFile } from '../keys/key-files.ts';
 import { encodeBase64 } from '../wireguard/base64.ts';
 import { clamp, type PrivateKey, parsePrivateKey } from '../wireguard/key.ts';
@@ -14,7 +15,7 @@ export async function readHubConfig(file: string): Promise<HubConfig> {
   try {
     text = await readFile(file, 'utf8');
   } catch (error) {
-    throw new Error(`hub’s file ${file}: ${codeOf(error)}`);
+    throw new Error(`hub’s file ${file}: ${fileFault(error)}`);
   }
   return decodeHubConfig(text, file);
 }
@@ -49,7 +50,7 @@ async function modeOf(file: string): Promise<number | undefined> {
     if (codeOf(error) === 'ENOENT') {
       return undefined;
     }
-    throw new Error(`private key file ${file}: ${codeOf(error)}`);
+    throw new Error(`private key file ${file}: ${fileFault(error)}`);
   }
 }
 

@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
+import { fileFault } from '../file-fault.ts';
 
 interface Setting {
   readonly maxBytes: number;
@@ -34,7 +35,7 @@ export async function readSecretFile(
     return bytes.toString('utf8');
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw code === undefined ? error : fault(code);
+    throw code === undefined ? error : fault(fileFault(error));
   } finally {
     await handle?.close();
   }

@@ -1,6 +1,6 @@
 import type { Secret } from '../wireguard/secret.ts';
 import { readSecretFile } from './secret-file.ts';
-import { parseSeed } from './seed.ts';
+import { parseSeed, seedExpectation } from './seed.ts';
 
 /** More than any sensible seed, so that a wrong path cannot fill the memory. */
 const maxBytes = 4096;
@@ -10,9 +10,10 @@ const maxBytes = 4096;
  * @throws Error that names the file and what was expected, never what was in it
  */
 export async function readSeedFile(path: string, setting: { readonly pipe?: boolean } = {}): Promise<Secret> {
-  const seed = parseSeed(await readSecretFile('seed file', path, { maxBytes, ...setting }));
+  const text = await readSecretFile('seed file', path, { maxBytes, ...setting });
+  const seed = parseSeed(text);
   if (seed === undefined) {
-    throw new Error(`seed file ${path}: expected base64 and nothing else, at most ${maxBytes} bytes`);
+    throw new Error(`seed file ${path}: ${seedExpectation(text)}`);
   }
   return seed;
 }

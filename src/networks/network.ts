@@ -1,5 +1,5 @@
 import type { CreateNetworkRequest } from '../plugin/api.ts';
-import { DriverMTU, EnableIPv6, GenericData, Internal } from '../plugin/netlabel.ts';
+import { EnableIPv6, GenericData, Internal } from '../plugin/netlabel.ts';
 import {
   covers,
   formatPrefix,
@@ -7,14 +7,15 @@ import {
   type Prefix,
   parseAddress,
   parsePrefix,
+  prefixOf,
 } from '../wireguard/address.ts';
 import { ipv6PrefixOf, isUnicast, localPrefixOf, refuseOverlap } from './ipv6.ts';
 import {
   decodeNetworkOptions,
+  givenOptions,
   type Mtu,
   type NetworkOptions,
   optionPrefix,
-  ourOptions,
   withPrefix,
 } from './options.ts';
 
@@ -188,6 +189,34 @@ function refuseExclude(
   }
 }
 
+/** What no container can have an address of: the engine would take it, and runc fail to start any. */
+const unusable = ['0.0.0.0/8', '127.0.0.0/8', '224.0.0.0/4'].map(prefixOf);
+
+/**
+ * For a network that is being made. One that is there already is left alone.
+ * @throws Error for a subnet whose addresses no container can have
+ */
+export function refuseUnusable({ subnets }: Network): void {
+  const found = subnets.find(({ pool }) => unusable.some((prefix) => covers(prefix, pool)));
+  if (found !== undefined) {
+    throw new Error(
+      `subnet ${formatPrefix(found.pool)}: no container can have a multicast, loopback or unspecified address; ` +
+        'choose a private subnet, such as 192.168.5.0/24',
+    );
+  }
+}
+
+/** What the engine chooses subnets of where none is given (moby, daemon/libnetwork/ipamutils/utils.go). */
+const defaultPools = [
+  { pool: prefixOf('172.16.0.0/12'), length: 16 },
+  { pool: prefixOf('192.168.0.0/16'), length: 20 },
+];
+
+/** Does a subnet look like one that the engine chose, because the network was made without `--subnet`? */
+export function looksChosen({ pool }: Subnet): boolean {
+  return defaultPools.some(({ pool: all, length }) => pool.length === length && covers(all, pool));
+}
+
 /** The subnet that an endpoint's address is in. */
 export function subnetOfAddress(
   { subnets }: Pick<Network, 'subnets'>,
@@ -217,12 +246,7 @@ function subnetOf({ pool, gateway }: NetworkRecord['subnets'][number]): Subnet {
   return { pool: parsedPool, gateway: parsedGateway };
 }
 
-/** Ours, by their names less the prefix; Docker's own MTU is ours unless ours is there, too. */
-export function givenOptions(options: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const { [DriverMTU]: mtu } = options;
-  return { ...(mtu !== undefined && { mtu }), ...Object.fromEntries(ourOptions(options)) };
-}
-
-function genericOptions(value: unknown): Readonly<Record<string, unknown>> {
+/** All options of `docker network create -o`. */
+export function genericOptions(value: unknown): Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null ? { ...value } : {};
 }

@@ -7,12 +7,14 @@ import {
   defaultDerivation,
   derivationNames,
 } from '../keys/derivation.ts';
-import { parseSeed } from '../keys/seed.ts';
+import { parseSeed, seedExpectation } from '../keys/seed.ts';
+import { didYouMean, nearest } from '../nearest.ts';
+import { ContainerIfacePrefix, DriverMTU } from '../plugin/netlabel.ts';
 import { masked, type Prefix, parsePrefix } from '../wireguard/address.ts';
-import { decodeBase64 } from '../wireguard/base64.ts';
+import { base64Fault, decodeBase64 } from '../wireguard/base64.ts';
 import { firewallMarkExpectation, parseFirewallMark } from '../wireguard/firewall-mark.ts';
-import { type HostPort, parseHostPort } from '../wireguard/host-port.ts';
-import { type PublicKey, parsePublicKey } from '../wireguard/key.ts';
+import { type HostPort, hostPortFault, parseHostPort } from '../wireguard/host-port.ts';
+import { keyFault, type PublicKey, parsePublicKey } from '../wireguard/key.ts';
 import type { Secret } from '../wireguard/secret.ts';
 import { ipv6PrefixExpectation, parseIpv6Prefix } from './ipv6.ts';
 
@@ -59,6 +61,8 @@ export interface NetworkOptions {
   /** Masked: what does not go into the tunnel and may leave by another network. */
   readonly exclude?: readonly Prefix[];
   readonly killswitch: Killswitch;
+  /** What the link is called in the container, less the number that the engine puts after it; absent: `wg`. */
+  readonly ifprefix?: string;
   /** What containers' IPv6 addresses are made of, with their IPv4 addresses: see ipv6AddressOf. */
   readonly ipv6?: Prefix;
   /** Do containers that share a tunnel reach one another? Absent: they do. */
@@ -88,14 +92,18 @@ const schema = v.strictObject({
       v.string('expected host:port, the hub’s address and UDP port'),
       parsed(
         parseHostPort,
-        'expected host:port, such as vpn.example.org:51820, 192.0.2.1:51820 or [2001:db8::1]:51820',
+        (text) =>
+          `expected host:port, such as vpn.example.org:51820, 192.0.2.1:51820 or [2001:db8::1]:51820; ${hostPortFault(text)}`,
       ),
     ),
   ),
   peerkey: v.exactOptional(
     v.pipe(
       v.string('expected the hub’s public key'),
-      parsed(parsePublicKey, 'expected a public key, 32 bytes in base64, as `wg pubkey` prints it'),
+      parsed(
+        parsePublicKey,
+        (text) => `expected a public key, 32 bytes in base64, as \`wg pubkey\` prints it; ${keyFault(text)}`,
+      ),
     ),
   ),
   hublink: v.exactOptional(
@@ -104,9 +112,14 @@ const schema = v.strictObject({
       v.regex(/^[A-Za-z0-9_=+.-]{1,15}$/, 'expected the name of a WireGuard link of this host, such as wg0'),
     ),
   ),
-  seed: v.exactOptional(v.pipe(v.string(), parsed(parseSeed, 'expected base64 of at least one byte'))),
+  seed: v.exactOptional(v.pipe(v.string(), parsed(parseSeed, seedExpectation))),
   seedfile: v.exactOptional(secretFile('the seed in base64', 'app.seed')),
-  additional: v.exactOptional(v.pipe(v.string(), parsed(decodeBase64, 'expected base64'))),
+  additional: v.exactOptional(
+    v.pipe(
+      v.string(),
+      parsed(decodeBase64, (text) => `expected base64, but ${base64Fault(text)}`),
+    ),
+  ),
   additionalfile: v.exactOptional(
     secretFile('a value in base64 on each line, the newest first', 'app.additional'),
   ),
@@ -140,8 +153,17 @@ const schema = v.strictObject({
   ),
   conffile: v.exactOptional(secretFile('a configuration for wg-quick', 'provider.conf')),
   ipv6: v.exactOptional(v.pipe(v.string(), parsed(parseIpv6Prefix, ipv6PrefixExpectation))),
-  icc: v.exactOptional(v.picklist(['on', 'off'], 'expected on or off')),
-  killswitch: v.optional(v.picklist(killswitches, `expected one of ${killswitches.join(', ')}`), 'on'),
+  icc: v.exactOptional(switched(['on', 'off'])),
+  killswitch: v.optional(switched(killswitches), 'on'),
+  ifprefix: v.exactOptional(
+    v.pipe(
+      v.string(),
+      v.regex(
+        /^[A-Za-z][A-Za-z0-9_-]{0,12}$/,
+        'expected at most 13 letters, digits, - and _, a letter first; the engine puts a number after them',
+      ),
+    ),
+  ),
 });
 
 const endpointSchema = v.strictObject({
@@ -242,7 +264,9 @@ export function decodeEndpointOptions(options: Readonly<Record<string, unknown>>
 function refuseUnknown(ours: Readonly<Record<string, unknown>>, names: readonly string[]): void {
   const unknown = Object.keys(ours).find((name) => !names.includes(name));
   if (unknown !== undefined) {
-    throw new Error(`unknown option ${optionPrefix}${unknown}; there are ${names.join(', ')}`);
+    throw new Error(
+      `unknown option ${optionPrefix}${unknown}${didYouMean(unknown, names) || `; there are ${names.join(', ')}`}`,
+    );
   }
 }
 
@@ -269,6 +293,54 @@ export function ourOptions(options: Readonly<Record<string, unknown>>): [name: s
     });
 }
 
+/** Options of Docker's that mean the same as one of ours, which counts if both are there. */
+const dockersOptions: Readonly<Record<string, string>> = {
+  [DriverMTU]: 'mtu',
+  [ContainerIfacePrefix]: 'ifprefix',
+};
+
+/** What is kept of a network's options: ours, by their names less the prefix, and what Docker calls otherwise. */
+export function givenOptions(options: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const ofDocker = Object.entries(dockersOptions).flatMap(([name, own]) =>
+    options[name] === undefined ? [] : [[own, options[name]] as const],
+  );
+  return Object.fromEntries([...ofDocker, ...ourOptions(options)]);
+}
+
+/** What is said of a network's options that the driver passes over. */
+export interface PassedOver {
+  /** Options of Docker's that have no meaning on our networks. */
+  readonly dockers: readonly string[];
+  /** Of the others, which are mistakes, why each is one. */
+  readonly unknown: readonly string[];
+}
+
+/** The options of a network that are neither ours nor honoured. */
+export function passedOver(options: Readonly<Record<string, unknown>>): PassedOver {
+  const others = Object.keys(options).filter(
+    (name) => !name.toLowerCase().startsWith(optionPrefix) && dockersOptions[name] === undefined,
+  );
+  const isDockers = (name: string) => name.startsWith('com.docker.');
+  return {
+    dockers: others.filter(isDockers),
+    unknown: others.filter((name) => !isDockers(name)).map(unknownOption),
+  };
+}
+
+/** The longest word that is quoted: a name without a dot that is longer may be a seed, given without its option. */
+const longestWord = 20;
+
+function unknownOption(name: string): string {
+  const [last = ''] = name.split('.').slice(-1);
+  const own = nearest(last, Object.keys(schema.entries));
+  const subject = name.includes('.') || name.length <= longestWord ? name : `of ${name.length} characters`;
+  return `unknown option ${subject}; ${
+    own === undefined
+      ? `the names of this driver’s begin with ${optionPrefix}`
+      : `did you mean ${optionPrefix}${own}?`
+  }`;
+}
+
 /** The options of a record, by their whole names again. */
 export function withPrefix(options: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(options).map(([name, value]) => [optionPrefix + name, value]));
@@ -292,7 +364,7 @@ function secretFile(content: string, example: string) {
  * to the wrong option, and would show up in the error that no such file is there.
  */
 function isSecretFilePath(path: string): boolean {
-  const isSecret = parseSeed(path) !== undefined;
+  const isSecret = path !== '' && decodeBase64(path) !== undefined;
   const isInside = path !== '' && !path.split('/').includes('..');
   // Base64 may begin with a slash, but 32 bytes of it, as `wgdriver keys seed` makes them, end in what no file does.
   return isAbsolute(path) ? !(isSecret && path.endsWith('=')) : isInside && !isSecret;
@@ -306,6 +378,16 @@ function integer(minimum: number, maximum: number, unit: string) {
     v.transform(Number),
     v.minValue(minimum, message),
     v.maxValue(maximum, message),
+  );
+}
+
+/** One of a few words; for `on` and `off` also what YAML and Ansible make of them. */
+function switched<const Words extends readonly string[]>(words: Words) {
+  const message = `expected one of ${words.join(', ')}, true, false`;
+  return v.pipe(
+    v.string(message),
+    v.transform((word) => (word === 'true' ? 'on' : word === 'false' ? 'off' : word)),
+    v.picklist(words, message),
   );
 }
 

@@ -4,6 +4,8 @@ export const EnableIPv6 = 'com.docker.network.enable_ipv6';
 /** The MTU of a network, in bytes. */
 export const DriverMTU = 'com.docker.network.driver.mtu';
 export const Internal = 'com.docker.network.internal';
+/** What links are called in containers, less their number. */
+export const ContainerIfacePrefix = 'com.docker.network.container_iface_prefix';
 /** What `docker run -p` asks of an endpoint. */
 export const PortMap = 'com.docker.network.portmap';
 /**

@@ -13,3 +13,22 @@ export function decodeBase64(text: string): Uint8Array | undefined {
 export function encodeBase64(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('base64');
 }
+
+/** What is wrong with a text that decodeBase64 does not take. It quotes nothing of the text, which may be a secret. */
+export function base64Fault(text: string): string {
+  if (text === '') {
+    return 'it is empty';
+  }
+  if (/\s/.test(text)) {
+    return text.includes('\r') ? 'it contains a carriage return' : 'it contains white space';
+  }
+  if (/[-_]/.test(text) && /^[\w-]+=*$/.test(text)) {
+    return 'it is URL-safe base64: write + for each - and / for each _';
+  }
+  if (/^[A-Za-z0-9+/]+=+[A-Za-z0-9+/]/.test(text)) {
+    return 'it goes on after an =, which only its end has';
+  }
+  return /^[A-Za-z0-9+/]+=*$/.test(text)
+    ? 'it is cut short, or the = at its end is missing'
+    : 'it contains characters that base64 does not have';
+}

@@ -19,6 +19,47 @@ export function parseHostPort(text: string): HostPort | undefined {
   return fits ? { host, port: Number(port) } : undefined;
 }
 
+/** What is wrong with a text that parseHostPort does not take. */
+export function hostPortFault(text: string): string {
+  if (text === '') {
+    return 'it is empty';
+  }
+  if (/\s/.test(text)) {
+    return text.includes('\r') ? 'it contains a carriage return' : 'it contains white space';
+  }
+  if (text.includes('://')) {
+    return 'it is a URL: leave out the scheme';
+  }
+  const isBracketed = text.startsWith('[');
+  if (!isBracketed && text.split(':').length > 2) {
+    return 'an IPv6 address belongs in brackets, and the port after them';
+  }
+  const { host, rest = '' } =
+    /^(?:\[(?<inside>[^\]]*)\]|(?<host>[^:]*))(?<rest>.*)$/.exec(text)?.groups ?? {};
+  const name = isBracketed ? text.slice(1, text.indexOf(']')) : (host ?? '');
+  if (isBracketed && !text.includes(']')) {
+    return 'the closing bracket is missing';
+  }
+  if (name === '') {
+    return 'the host is missing';
+  }
+  if (name.includes('%')) {
+    return 'an address with a zone id (%) cannot be a hub’s';
+  }
+  if (!/^:./.test(rest)) {
+    return rest === '' || rest === ':' ? 'the port is missing' : 'expected a colon after the bracket';
+  }
+  if (!/^:\d+$/.test(rest)) {
+    return 'the port is not a number';
+  }
+  if (!(Number(rest.slice(1)) >= 1 && Number(rest.slice(1)) <= 65535) || rest.length > 6) {
+    return 'the port is not from 1 to 65535';
+  }
+  return isBracketed
+    ? 'what is in the brackets is not an IPv6 address'
+    : 'the host is neither an IPv4 address nor a host name';
+}
+
 /** The text that parseHostPort reads. */
 export function formatHostPort({ host, port }: HostPort): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;

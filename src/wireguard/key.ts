@@ -1,4 +1,4 @@
-import { decodeBase64, encodeBase64 } from './base64.ts';
+import { base64Fault, decodeBase64, encodeBase64 } from './base64.ts';
 import { Secret } from './secret.ts';
 import { x25519 } from './x25519.ts';
 
@@ -57,6 +57,20 @@ export function parsePrivateKey(text: string): PrivateKey | undefined {
 /** Parses a public key as `wg pubkey` writes it; undefined if it is none. */
 export function parsePublicKey(text: string): PublicKey | undefined {
   return keyBytes(text) && (text as PublicKey);
+}
+
+/** What is wrong with a text that is no key. It quotes nothing of the text, which may be a secret. */
+export function keyFault(text: string): string {
+  if (/^[0-9a-f]{64}$/i.test(text)) {
+    return 'it is hexadecimal, and a key is written in base64';
+  }
+  const bytes = decodeBase64(text);
+  if (bytes === undefined || bytes.length === 0) {
+    return base64Fault(text);
+  }
+  return bytes.length === WG_KEY_LEN
+    ? 'no key ends in its last two characters: one of them is mistyped'
+    : `it has ${bytes.length} bytes, and a key has ${WG_KEY_LEN}`;
 }
 
 /** As `wg` reads a key: it refuses the other spellings that base64 has for the last two bits. */

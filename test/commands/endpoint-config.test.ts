@@ -531,7 +531,7 @@ test('--network: a seed file, in the secrets folder or by --seed-file', async (t
   await rm(file);
   const wgnet = inspection({ Options: { ...others, 'io.bestov.wg.seedfile': 'app.seed' } });
   const { status, stderr } = await fromEngine(t, { wgnet }, '--secrets-dir', folder);
-  assert.match(stderr, /^wgdriver: seed file .*\/app\.seed: ENOENT\n$/);
+  assert.match(stderr, /^wgdriver: seed file .*\/app\.seed: there is no such file \(ENOENT\)\n$/);
   assert.equal(status, 1);
 });
 
@@ -660,7 +660,7 @@ test('a private key file that is missing or holds none: one line, without what i
   await writeFile(wrongKey, `${marked}\n`);
   for (const [file, message] of [
     [wrongKey, /^wgdriver: private key file .*wrong: expected 32 bytes in base64/],
-    [`${wrongKey}-none`, /^wgdriver: private key file .*wrong-none: ENOENT/],
+    [`${wrongKey}-none`, /^wgdriver: private key file .*wrong-none: there is no such file \(ENOENT\)/],
   ] as const) {
     const { status, stdout, stderr } = await config('10.0.0.0/30', '--private-key-file', file);
     assert.match(stderr, message);

@@ -57,7 +57,10 @@ if (skip === undefined) {
 }
 
 test('a hub.yaml that is missing or wrong: where, and what was expected', { skip }, async () => {
-  assert.match((await hub('check', ...options)).stderr, /^wgdriver: hub’s file .*hub\.yaml: ENOENT$/m);
+  assert.match(
+    (await hub('check', ...options)).stderr,
+    /^wgdriver: hub’s file .*hub\.yaml: there is no such file \(ENOENT\)$/m,
+  );
   writeFileSync(file, 'networks:\n  app: { subnet: 192.168.5.0/24 }\n');
   assert.match(
     (await hub('adopt', 'wg0', ...linkOptions, '--dropUnknown=no')).stderr,

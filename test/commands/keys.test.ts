@@ -282,7 +282,12 @@ test('a wrong seed in the environment, on stdin and in a file does not show', as
     ],
     [[], { input: `${marked}!` }, /^wgdriver: stdin: expected a seed in base64\n$/, 2],
     [['--seed-file', file], {}, /^wgdriver: seed file .*wrong: expected base64 .*\n$/, 1],
-    [['--seed-file', `${file}-none`], {}, /^wgdriver: seed file .*wrong-none: ENOENT\n$/, 1],
+    [
+      ['--seed-file', `${file}-none`],
+      {},
+      /^wgdriver: seed file .*wrong-none: there is no such file \(ENOENT\)\n$/,
+      1,
+    ],
   ] as const) {
     const { status, stdout, stderr } = await wgdriver(['keys', '192.168.5.2', ...args], setting);
     assert.match(stderr, message);

@@ -213,7 +213,11 @@ for (const [what, change, message] of [
 
 for (const [what, change, message] of [
   ['a bad option', { options: { ...articleOptions, keepalive: 'x' } }, /io\.bestov\.wg\.keepalive: expected/],
-  ['a seed file that is not there', { options: seedFileOptions('/none') }, /seed file \/none: ENOENT/],
+  [
+    'a seed file that is not there',
+    { options: seedFileOptions('/none') },
+    /seed file \/none: there is no such file \(ENOENT\)/,
+  ],
   ['no subnet', { subnets: [] }, /has no subnet/],
 ] as const) {
   test(`CreateNetwork with ${what} leaves nothing`, async () => {
@@ -466,7 +470,7 @@ const joinFailures: Record<
   },
   'the seed file is gone': {
     fail: () => rm(join(driver.folder, 'seed')),
-    message: /^seed file .*seed: ENOENT$/,
+    message: /^seed file .*seed: there is no such file \(ENOENT\)$/,
     mend: () => writeFile(join(driver.folder, 'seed'), seedText),
   },
   'the seed file holds no seed any more': {
@@ -915,4 +919,77 @@ test('without DNS servers there is a warning, once the engine’s namespace says
   await createEndpoint('e4', '192.168.6.4/24', 'n2');
   await joinEndpoint('e4', 'n2');
   assert.equal(warnings().length, 2);
+});
+
+test('an option that is neither ours nor Docker’s is refused when a network is made, and warned of in a Swarm', async () => {
+  const request = createNetworkRequest();
+  const generic = request.Options['com.docker.network.generic'] as object;
+  const withOption = (option: object) => ({
+    ...request,
+    Options: { ...request.Options, 'com.docker.network.generic': { ...generic, ...option } },
+  });
+  const refused = withOption({ mtu: '1380' });
+  const fault = 'unknown option mtu; did you mean io.bestov.wg.mtu?';
+  assert.deepEqual(await driver.call('NetworkDriver.CreateNetwork', refused), { Err: fault });
+  assert.deepEqual(await driver.traces(), nothing);
+
+  assert.deepEqual(
+    await driver.call(
+      'NetworkDriver.CreateNetwork',
+      withOption({
+        'com.docker.network.bridge.name': 'br0',
+        'com.docker.network.container_iface_prefix': 'vpn',
+      }),
+    ),
+    {},
+  );
+  const warned = (of: ServedDriver, text: string) =>
+    of.lines.some(({ level, message }) => level === 'warn' && message.includes(text));
+  assert(warned(driver, 'option com.docker.network.bridge.name has no meaning'));
+  await driver.call('NetworkDriver.CreateEndpoint', {
+    NetworkID: 'network',
+    EndpointID: 'e1',
+    Interface: { Address: '192.168.5.2/24', AddressIPv6: '', MacAddress: '' },
+    Options: {},
+  });
+  const joined = await driver.call('NetworkDriver.Join', {
+    NetworkID: 'network',
+    EndpointID: 'e1',
+    SandboxKey: '/s',
+  });
+  assert.equal((joined as { InterfaceName: { DstPrefix: string } }).InterfaceName.DstPrefix, 'vpn');
+
+  const swarm = await serveDriver({ scope: 'global' });
+  try {
+    assert.deepEqual(await swarm.call('NetworkDriver.CreateNetwork', refused), {});
+    assert(warned(swarm, fault));
+  } finally {
+    await swarm.close();
+  }
+});
+
+test('a subnet that no container can be in is refused; one that the engine may have chosen is warned of', async () => {
+  for (const [pool, gateway] of [
+    ['224.0.0.0/24', '224.0.0.1/24'],
+    ['127.5.0.0/16', '127.5.0.1/16'],
+  ] as const) {
+    const answer = await driver.call(
+      'NetworkDriver.CreateNetwork',
+      createNetworkRequest({ subnets: [[pool, gateway]] }),
+    );
+    assert.match((answer as { Err: string }).Err, /^subnet .*: no container can have a multicast, loopback/);
+  }
+  const warnings = () =>
+    driver.lines.filter(({ message }) => message.startsWith('if the engine chose subnet')).length;
+  for (const [id, pool, count] of [
+    ['given', '192.168.5.0/24', 0],
+    ['chosen', '172.18.0.0/16', 1],
+    ['chosen-too', '192.168.32.0/20', 2],
+  ] as const) {
+    await driver.call(
+      'NetworkDriver.CreateNetwork',
+      createNetworkRequest({ id, subnets: [[pool, pool.replace('.0/', '.1/')]] }),
+    );
+    assert.equal(warnings(), count, pool);
+  }
 });

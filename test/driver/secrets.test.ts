@@ -57,7 +57,7 @@ for (const [what, options, message] of [
   [
     'one that is not there',
     { additionalfile: 'none.additional' },
-    /^additional file .*none\.additional: ENOENT$/,
+    /^additional file .*none\.additional: there is no such file \(ENOENT\)$/,
   ],
   [
     'a preshared key file that is none',

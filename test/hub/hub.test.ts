@@ -304,7 +304,10 @@ test('a wrong file changes nothing', { skip }, async () => {
   // wireguard-go lists its peers in any order.
   const shown = () => sh('wg show wg0 peers | sort; ip address show dev wg0');
   const before = shown();
-  await assert.rejects(hub.load(configOf(base.replace('old.seed', 'none.seed'))), /none\.seed: ENOENT/);
+  await assert.rejects(
+    hub.load(configOf(base.replace('old.seed', 'none.seed'))),
+    /none\.seed: there is no such file \(ENOENT\)/,
+  );
   await assert.rejects(hub.load(configOf(`interface: wg9\n${base}`)), /interface: wg9 in place of wg0/);
   assert.equal(shown(), before);
   assert.equal(placeOf(configOf(base)).name, 'wg0');

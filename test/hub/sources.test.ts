@@ -186,7 +186,7 @@ test('one more client touches its own address alone, and derives nothing anew', 
 
 test('a file that is missing or wrong is named, and what is in it is not', async () => {
   for (const [text, expected] of [
-    [network().replace('old.seed', 'none.seed'), /seed file .*none\.seed: ENOENT/],
+    [network().replace('old.seed', 'none.seed'), /seed file .*none\.seed: there is no such file \(ENOENT\)/],
     [
       network().replace('peers: 5', 'presharedkeyfile: additional'),
       /preshared key file .*: expected 32 bytes/,

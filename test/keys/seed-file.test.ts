@@ -19,6 +19,12 @@ test('a seed file holds base64, and may end in a new line', async () => {
   assert.equal(Buffer.from((await readSeedFile(file)).reveal()).toString(), 'testseed\n');
 });
 
+test('a seed may have several lines, as `openssl rand -base64 64` prints them', async () => {
+  const file = join(folder, 'lines');
+  await writeFile(file, 'dGVz\r\ndHNlZWQK\n');
+  assert.equal(Buffer.from((await readSeedFile(file)).reveal()).toString(), 'testseed\n');
+});
+
 test('a seed comes from a pipe as well, where one is allowed', async () => {
   const pipe = join(folder, 'pipe');
   execFileSync('mkfifo', [pipe]);
@@ -55,7 +61,10 @@ test('what is in a wrong seed file is in no error', async () => {
   for (const text of ['', 'hunter2hunter2!', '\0\0\0', 'aHVudGVyMg== aHVudGVyMg==']) {
     await writeFile(file, text);
     await assert.rejects(readSeedFile(file), ({ message }: Error) => {
-      assert.match(message, /^seed file .*wrong: expected base64 and nothing else/);
+      assert.match(
+        message,
+        /^seed file .*wrong: expected base64, but it .*; `wgdriver keys seed` makes a seed$/,
+      );
       assert.doesNotMatch(message, /hunter2|aHVudGVyMg/);
       return true;
     });
@@ -63,6 +72,9 @@ test('what is in a wrong seed file is in no error', async () => {
 });
 
 test('a file that is not there, and a folder, are named with their cause', async () => {
-  await assert.rejects(readSeedFile(join(folder, 'none')), /seed file .*none: ENOENT/);
+  await assert.rejects(
+    readSeedFile(join(folder, 'none')),
+    /seed file .*none: there is no such file \(ENOENT\)/,
+  );
   await assert.rejects(readSeedFile(folder), /seed file .*: expected a regular file, got a directory/);
 });

@@ -4,7 +4,14 @@ import { test } from 'node:test';
 import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { derivationNames } from '../../src/keys/derivation.ts';
-import { decodeNetworkOptions, optionPrefix, ourOptions, secretFileOf } from '../../src/networks/options.ts';
+import {
+  decodeNetworkOptions,
+  givenOptions,
+  optionPrefix,
+  ourOptions,
+  passedOver,
+  secretFileOf,
+} from '../../src/networks/options.ts';
 import { formatPrefix, masked } from '../../src/wireguard/address.ts';
 import { Secret } from '../../src/wireguard/secret.ts';
 import { anyIpv4, anyIpv6, anyPrefix } from '../support/addresses.ts';
@@ -190,8 +197,114 @@ test('a seed file without a folder is in the secrets folder', () => {
   assert.equal(secretFileOf({ file: '/run/seed' }, '/etc/wgdriver'), '/run/seed');
 });
 
+const faults: Readonly<Record<string, readonly [value: string, fault: RegExp][]>> = {
+  peer: [
+    ['', /it is empty/],
+    ['vpn.example.org', /the port is missing/],
+    ['vpn.example.org:', /the port is missing/],
+    ['vpn.example.org:0', /the port is not from 1 to 65535/],
+    ['vpn.example.org:65536', /the port is not from 1 to 65535/],
+    ['vpn.example.org:5182O', /the port is not a number/],
+    [':51820', /the host is missing/],
+    ['udp://vpn.example.org:51820', /a URL: leave out the scheme/],
+    ['192.0.2.1:51820\r', /a carriage return/],
+    ['192.0.2.1: 51820', /white space/],
+    ['192.0.2.256:51820', /neither an IPv4 address nor a host name/],
+    ['2001:db8::1:51820', /an IPv6 address belongs in brackets/],
+    ['[2001:db8::1]', /the port is missing/],
+    ['[2001:db8::1', /closing bracket/],
+    ['[2001:db8::1]51820', /a colon after the bracket/],
+    ['[192.0.2.1]:51820', /in the brackets is not an IPv6 address/],
+    ['[fe80::1%eth0]:51820', /a zone id/],
+    ['fe80--1%eth0:51820', /a zone id/],
+  ],
+  peerkey: [
+    [peerkey.slice(0, -1), /the = at its end is missing/],
+    [`${peerkey}\r`, /a carriage return/],
+    [` ${peerkey}`, /white space/],
+    [peerkey.replaceAll('+', '-').replaceAll('/', '_'), /URL-safe base64: write \+ for each -/],
+    [Buffer.from(peerkey, 'base64').toString('hex'), /hexadecimal/],
+    [Buffer.alloc(31).toString('base64'), /it has 31 bytes, and a key has 32/],
+    [peerkey.replace('8=', '9='), /one of them is mistyped/],
+    ['hunter2!', /characters that base64 does not have/],
+  ],
+  seed: [
+    ['hunter2!', /characters that base64 does not have; `wgdriver keys seed` makes a seed/],
+    [' \n', /it is empty/],
+  ],
+  additional: [['hunter2!', /characters that base64 does not have/]],
+};
+
+for (const [name, cases] of Object.entries(faults)) {
+  for (const [value, fault] of cases) {
+    test(`${name}: what is wrong with ${JSON.stringify(value)}`, () => {
+      refused({ ...minimal, [name]: value }, fault);
+    });
+  }
+}
+
+test('a seed may have line breaks', () => {
+  const { seed: broken } = decodeNetworkOptions(prefixed({ ...minimal, seed: 'dGVz\ndHNl\r\nZWQK\n' }));
+  assert.deepEqual(Buffer.from((broken as Secret).reveal()), Buffer.from(seed, 'base64'));
+});
+
+test('a switch takes what YAML makes of on and off', () => {
+  for (const [value, expected] of [
+    ['true', 'on'],
+    ['false', 'off'],
+  ] as const) {
+    assert.equal(decodeNetworkOptions(prefixed({ ...minimal, killswitch: value })).killswitch, expected);
+  }
+});
+
+test('an option that is neither ours nor Docker’s is named, and the nearest of ours; Docker’s are told apart', () => {
+  for (const [name, unknown] of [
+    ['mtu', 'unknown option mtu; did you mean io.bestov.wg.mtu?'],
+    ['io.bestov.mtu', 'unknown option io.bestov.mtu; did you mean io.bestov.wg.mtu?'],
+    ['peer', 'unknown option peer; did you mean io.bestov.wg.peer?'],
+    [
+      'com.example.colour',
+      'unknown option com.example.colour; the names of this driver’s begin with io.bestov.wg.',
+    ],
+    [
+      'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA',
+      'unknown option of 32 characters; the names of this driver’s begin with io.bestov.wg.',
+    ],
+  ] as const) {
+    assert.deepEqual(passedOver({ ...prefixed(minimal), [name]: '' }), { dockers: [], unknown: [unknown] });
+  }
+  const dockers = {
+    'com.docker.network.bridge.name': 'br0',
+    'com.docker.network.container_iface_prefix': 'vpn',
+  };
+  assert.deepEqual(passedOver({ ...prefixed(minimal), ...dockers }), {
+    dockers: ['com.docker.network.bridge.name'],
+    unknown: [],
+  });
+});
+
+test('the link’s name in the container, by Docker’s option or by ours, which wins', () => {
+  const docker = { 'com.docker.network.container_iface_prefix': 'vpn' };
+  assert.deepEqual(givenOptions({ ...prefixed(minimal), ...docker }), { ...minimal, ifprefix: 'vpn' });
+  assert.deepEqual(givenOptions({ ...prefixed({ ifprefix: 'tun' }), ...docker }), { ifprefix: 'tun' });
+  assert.equal(decodeNetworkOptions(prefixed({ ...minimal, ifprefix: 'vpn' })).ifprefix, 'vpn');
+  for (const value of ['', '0a', 'a/b', 'a b', 'a'.repeat(14), '..']) {
+    refused({ ...minimal, ifprefix: value }, /option io\.bestov\.wg\.ifprefix: expected at most 13 letters/);
+  }
+});
+
+test('an unknown option is named, with the nearest that there is', () => {
+  for (const [name, meant] of [
+    ['peers', 'peer'],
+    ['killswich', 'killswitch'],
+    ['seed.file', 'seedfile'],
+  ] as const) {
+    refused({ ...minimal, [name]: marked }, new RegExp(`unknown option .*${name}; did you mean ${meant}\\?`));
+  }
+});
+
 test('an unknown option is named, and so are those that there are', () => {
-  for (const name of ['peers', 'seed ', '__proto__', 'constructor', '', 'seed.file']) {
+  for (const name of ['colour', '__proto__', 'constructor', '']) {
     refused(
       { ...minimal, [name]: marked },
       new RegExp(

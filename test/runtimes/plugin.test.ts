@@ -108,7 +108,10 @@ test('settings have descriptions, and reach the driver', async () => {
 
 test('a network with its seed in the secrets folder, and the hub’s file from it', async () => {
   const create = createNetwork('seedfile=app.seed');
-  assert.match((await engine.tryDocker(...create)).stderr, /seed file \/etc\/wgdriver\/app\.seed: ENOENT/);
+  assert.match(
+    (await engine.tryDocker(...create)).stderr,
+    /seed file \/etc\/wgdriver\/app\.seed: there is no such file \(ENOENT\)/,
+  );
   await writeFile(join(secrets, 'app.seed'), article.seed, { mode: 0o600 });
   await engine.docker(...create);
   await start('one');

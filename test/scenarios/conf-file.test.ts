@@ -255,7 +255,7 @@ test('files that do not go with the network are refused at its creation, by name
   const missing = await failureOf(() =>
     createNetwork('wrong', join(folder, 'none.conf'), '--ipam-driver=null'),
   );
-  assert.match(missing, /configuration file .*none\.conf: ENOENT/);
+  assert.match(missing, /configuration file .*none\.conf: there is no such file \(ENOENT\)/);
   const directory = await failureOf(() => createNetwork('wrong', folder, '--ipam-driver=null'));
   assert.match(directory, /expected a regular file, got a directory/);
 });

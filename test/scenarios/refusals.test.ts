@@ -18,7 +18,7 @@ const refused: readonly [what: string, options: Record<string, string>, args: st
     'a seed file that is not there',
     { seed: '', seedfile: '/run/no-such-seed' },
     [],
-    /seed file \/run\/no-such-seed: ENOENT/,
+    /seed file \/run\/no-such-seed: there is no such file \(ENOENT\)/,
   ],
   [
     // A name in the secrets folder, if it were none that could be the seed itself.

@@ -72,6 +72,7 @@ export async function serveDriver({ limits, scope = 'local', ...more }: Setting 
       log,
       secretsFolder: folder,
       uplinkTo: usualUplink,
+      scope,
       reloadMarker: createMarker(join(state, 'reload')),
       ...more,
     });

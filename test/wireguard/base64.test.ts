@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { Buffer } from 'node:buffer';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { decodeBase64, encodeBase64 } from '../../src/wireguard/base64.ts';
+import { base64Fault, decodeBase64, encodeBase64 } from '../../src/wireguard/base64.ts';
 
 /** RFC 4648 section 10. */
 const vectors = {
@@ -48,3 +48,17 @@ for (const text of [
     assert.equal(decodeBase64(text), undefined);
   });
 }
+
+test('what is wrong with a text is told exactly', () => {
+  for (const [text, fault] of [
+    ['', /^it is empty$/],
+    ['Zm9v\r', /carriage return/],
+    ['Zm 9v', /white space/],
+    ['Zm-_', /URL-safe base64: write \+ for each - and \/ for each _/],
+    ['Zg', /the = at its end is missing/],
+    ['Zg==Zg==', /goes on after an =/],
+    ['hunter2!', /characters that base64 does not have/],
+  ] as const) {
+    assert.match(base64Fault(text), fault, text);
+  }
+});

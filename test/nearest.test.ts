@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { didYouMean, nearest } from '../../src/commands/nearest.ts';
+import { didYouMean, nearest } from '../src/nearest.ts';
 
 const commands = ['serve', 'keys', 'endpoint-config', 'doctor', 'service'];
 
