@@ -22,6 +22,7 @@ import { engineOption, secretsOption } from './host-options.ts';
 import { keyOptions, keySchemeOf } from './key-options.ts';
 import { replaceFile } from './output.ts';
 import { qrAsPng, qrAsSvg, qrForTerminal } from './qr.ts';
+import { outputFile } from './stdin.ts';
 
 const defaultKeepalive = 25;
 
@@ -64,7 +65,7 @@ export default strictCommand({
     output: {
       type: 'string',
       valueHint: 'FILE',
-      description: 'The file to write, for its owner alone (Default: stdout)',
+      description: 'The file to write, for its owner alone (Default: -, stdout)',
     },
     address: {
       type: 'positional',
@@ -107,7 +108,7 @@ export default strictCommand({
         allowedIps: allowedIpsOf(everyValue('allowed-ips', rawArgs), known),
       },
     });
-    await write(text, args.output, picture);
+    await write(text, outputFile(args.output), picture);
     note(`the hub needs a peer of the public key ${publicKeyOf(privateKey)} at ${address.toString()}`);
   },
 });

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { derivePresharedKey, type KeyScheme } from '../keys/derivation.ts';
-import { readPrivateKeyFile } from '../keys/key-files.ts';
+import { privateKeyIn, readPrivateKeyFile } from '../keys/key-files.ts';
 import { type KeyPair, keyPairsOf, workersFor } from '../keys/key-pairs.ts';
 import { hostsOf, isHostOf, maxAddresses, parseRange, requireMasked } from '../keys/ranges.ts';
 import { countSelected, firstOf, isSelected, type Selection, selected } from '../keys/selection.ts';
@@ -32,6 +32,7 @@ import { engineOption, secretsOption } from './host-options.ts';
 import { keyOptions, keySchemeOf } from './key-options.ts';
 import { print, replaceFile } from './output.ts';
 import { withProgress } from './progress.ts';
+import { outputFile, readStdin } from './stdin.ts';
 
 const defaultListenPort = 51820;
 
@@ -66,7 +67,8 @@ export default strictCommand({
     'private-key-file': {
       type: 'string',
       valueHint: 'FILE',
-      description: 'The hub’s private key, as `wg genkey` wrote it (Default: it is read on the hub)',
+      description:
+        'The hub’s private key, as `wg genkey` wrote it; - is stdin (Default: it is read on the hub)',
     },
     'hub-key-file': {
       type: 'string',
@@ -112,7 +114,7 @@ export default strictCommand({
       type: 'string',
       valueHint: 'FILE',
       description:
-        'The file to write, for root alone; for networkd FILE.netdev and FILE.network (Default: stdout)',
+        'The file to write, for root alone; for networkd FILE.netdev and FILE.network (Default: -, stdout)',
     },
     subnets: {
       type: 'positional',
@@ -123,6 +125,7 @@ export default strictCommand({
   },
   async run(args, positionals, rawArgs) {
     const format = oneOf('format', formats, args.format);
+    const output = outputFile(args.output);
     const asked = positionals.map(subnetArgument);
     const interfaceName = interfaceNameOf(args.interface);
     if (args.keep !== undefined && format !== 'wg-quick' && format !== 'setconf') {
@@ -157,7 +160,7 @@ export default strictCommand({
     );
     const count = usage(() => countSelected(selection));
     const keyFile = args['private-key-file'];
-    const privateKey = keyFile === undefined ? undefined : await readPrivateKeyFile(keyFile, { pipe: true });
+    const privateKey = keyFile === undefined ? undefined : await privateKeyOf(keyFile);
     if (privateKey && known?.hubKey && publicKeyOf(privateKey) !== known.hubKey) {
       throw new Error(
         `private key file ${keyFile}: it does not belong to the network’s ${optionPrefix}peerkey ` +
@@ -171,17 +174,19 @@ export default strictCommand({
         hasPeer: (prefix) => prefix.length === bits(prefix.address) && hasPeer(selection, ipv6, prefix),
       });
     const keep = args.keep === undefined ? undefined : await kept(args.keep);
-    if (args.output !== undefined && args.keep === undefined) {
-      await refuseToOverwrite(args.output, format, kept);
+    if (output !== undefined && args.keep === undefined) {
+      await refuseToOverwrite(output, format, kept);
     }
     const scheme = known?.scheme ?? (await keySchemeOf(args));
-    for (const warning of warningsOf(format, interfaceName, privateKey, known, args.output)) {
+    for (const warning of warningsOf(format, interfaceName, privateKey, known, output)) {
       process.stderr.write(`wgdriver: warning: ${warning}\n`);
     }
     const pairs = keyPairsOf(scheme, selected(selection), workersFor(count));
     // Where the peers themselves run down the terminal, a bar would be in their way.
-    const hasBar = args.output !== undefined || !process.stdout.isTTY;
-    const hubKeyFile = args['hub-key-file'] ?? (format === 'json' && keyFile ? resolve(keyFile) : undefined);
+    const hasBar = output !== undefined || !process.stdout.isTTY;
+    const hubKeyFile =
+      args['hub-key-file'] ??
+      (format === 'json' && keyFile && keyFile !== '-' ? resolve(keyFile) : undefined);
     const files = filesOf(format, {
       comment: `wgdriver endpoint-config ${subnets.map(({ subnet }) => formatPrefix(subnet)).join(' ')}, ${count} peers`,
       interfaceName,
@@ -193,9 +198,15 @@ export default strictCommand({
       ...(hubKeyFile === undefined ? {} : { privateKeyFile: hubKeyFile }),
       ...(keep === undefined ? {} : { kept: keep }),
     });
-    await write(files, args.output);
+    await write(files, output);
   },
 });
+
+async function privateKeyOf(file: string): Promise<PrivateKey> {
+  return file === '-'
+    ? privateKeyIn(await readStdin('the private key'), 'stdin')
+    : readPrivateKeyFile(file, { pipe: true });
+}
 
 function warningsOf(
   format: Format,
@@ -224,11 +235,11 @@ function warningsOf(
 
 /** @throws Error that names the file, and the line in it */
 async function keptOfFile(path: string, ours: Parameters<typeof keptOf>[1]): Promise<Kept> {
-  const text = await readFile(path, 'utf8');
+  const text = path === '-' ? await readStdin('the hub’s file') : await readFile(path, 'utf8');
   try {
     return keptOf(text, ours);
   } catch (error) {
-    throw new Error(`${path}: ${(error as Error).message}`);
+    throw new Error(`${path === '-' ? 'stdin' : path}: ${(error as Error).message}`);
   }
 }
 

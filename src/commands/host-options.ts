@@ -17,7 +17,8 @@ export const engineOption = {
   'docker-socket': {
     type: 'string',
     valueHint: 'PATH',
-    description: 'The engine’s unix socket (Default: DOCKER_HOST’s, else /var/run/docker.sock)',
+    description:
+      'The engine’s unix socket (Default: that of DOCKER_HOST or of Docker’s context, else /var/run/docker.sock)',
   },
 } as const;
 

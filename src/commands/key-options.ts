@@ -1,4 +1,3 @@
-import { Buffer } from 'node:buffer';
 import {
   type DerivationName,
   defaultAdditional,
@@ -12,6 +11,7 @@ import { readSeedFile } from '../keys/seed-file.ts';
 import { base64Fault, decodeBase64 } from '../wireguard/base64.ts';
 import type { Secret } from '../wireguard/secret.ts';
 import { oneOf, UsageError } from './command.ts';
+import { readStdin } from './stdin.ts';
 
 /** The options of the commands that derive keys. */
 export const keyOptions = {
@@ -98,9 +98,5 @@ async function seedText(
   if (file === undefined && process.stdin.isTTY) {
     throw new UsageError('no seed: give --seed-file, WGDRIVER_SEED or stdin');
   }
-  const chunks: Buffer[] = [];
-  for await (const chunk of process.stdin) {
-    chunks.push(Buffer.from(chunk as Buffer));
-  }
-  return ['stdin', Buffer.concat(chunks).toString('utf8')];
+  return ['stdin', await readStdin('the seed')];
 }

@@ -1,5 +1,8 @@
 import { Buffer } from 'node:buffer';
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import type { Engine } from '../engine/client.ts';
+import { findManagedPlugin, socketOfManaged } from '../engine/managed-plugin.ts';
 import { usualOwner } from '../wireguard/link-alias.ts';
 import { UsageError } from './command.ts';
 
@@ -24,14 +27,29 @@ export const pluginOptions = {
   },
 } as const;
 
-/** The path of the driver's socket. @throws UsageError */
-export function pluginSocketOf({
-  name,
-  socket,
-}: {
+interface PluginArguments {
   readonly name: string;
   readonly socket?: string | undefined;
-}): string {
+}
+
+/**
+ * The path of the socket of a driver that runs: where the engine looks for it, else that of a managed plugin of its name.
+ * @throws UsageError
+ */
+export async function runningPluginSocketOf(
+  args: PluginArguments,
+  engine: Pick<Engine, 'plugins'>,
+): Promise<string> {
+  const path = pluginSocketOf(args);
+  if (args.socket !== undefined || existsSync(path)) {
+    return path;
+  }
+  const managed = await findManagedPlugin(engine, args.name);
+  return managed?.isEnabled === true ? socketOfManaged(managed) : path;
+}
+
+/** The path of the driver's socket. @throws UsageError */
+export function pluginSocketOf({ name, socket }: PluginArguments): string {
   if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(name)) {
     throw new UsageError('option --name: expected letters, digits, dot, dash and underscore, at most 64');
   }

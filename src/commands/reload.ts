@@ -5,7 +5,7 @@ import { noNames, readNames } from '../engine/names.ts';
 import { type RequestError, requestsTo } from '../engine/request.ts';
 import { strictCommand } from './command.ts';
 import { engineOption, engineSocketOf } from './host-options.ts';
-import { pluginOptions, pluginSocketOf } from './plugin-options.ts';
+import { pluginOptions, runningPluginSocketOf } from './plugin-options.ts';
 
 /** Hundreds of links, each by some programs. */
 const timeoutMs = 600_000;
@@ -15,10 +15,19 @@ export default strictCommand({
     name: 'reload',
     description: 'Read seed, key and configuration files again, and give running containers their new keys',
   },
-  args: { ...pluginOptions, ...engineOption },
+  args: {
+    ...pluginOptions,
+    ...engineOption,
+    networks: {
+      type: 'positional',
+      required: false,
+      valueHint: 'NETWORK…',
+      description: 'Networks by name or id (Default: all of this driver)',
+    },
+  },
   async run(args, wanted) {
-    const socket = pluginSocketOf(args);
     const engine = createEngine(engineSocketOf(args));
+    const socket = await runningPluginSocketOf(args, engine);
     // Where the engine cannot be asked, ids stand in for names.
     const known = await engine.networks().catch(() => []);
     const ids = wanted.map((word) => known.find(({ name }) => name === word)?.id ?? word);

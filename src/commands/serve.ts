@@ -7,7 +7,8 @@ import { keepFollowing } from '../driver/hub-addresses.ts';
 import { createHubNames, lookUpsAtOnce } from '../driver/hub-names.ts';
 import { removalsAtOnce } from '../driver/lifecycle.ts';
 import type { ReadEndpoint } from '../driver/status.ts';
-import { createEngine } from '../engine/client.ts';
+import { createEngine, type Engine } from '../engine/client.ts';
+import { defaultSocket } from '../engine/docker-host.ts';
 import { type Names, namesOnDemand } from '../engine/names.ts';
 import { programGateways } from '../gateway/gateways.ts';
 import { createGuard } from '../killswitch/guard.ts';
@@ -117,7 +118,7 @@ export default strictCommand({
     const build = { version: packageJson.version, runtime: runtimeName(), backend: 'none yet' };
     const counters = createCounters(build);
     let driver: WireGuardDriver | undefined;
-    const engine = createEngine(engineSocketOf({}));
+    const engine = ownEngine(log);
     const names = namesOnDemand(engine);
     const plugin: Plugin = {
       capabilities: capabilitiesOf(scope),
@@ -242,6 +243,16 @@ function createPersistence(stop: AbortSignal, complain: (cause: string) => Promi
       await setTimeoutAsync(retryMs, undefined, { signal: stop });
     }
   };
+}
+
+/** The engine of this host, which calls the driver, whatever engine this process's environment means. */
+function ownEngine(log: Log): Engine {
+  try {
+    return createEngine(engineSocketOf({}));
+  } catch (error) {
+    log.warn(`the engine is asked on ${defaultSocket}`, { cause: (error as Error).message });
+    return createEngine(defaultSocket);
+  }
 }
 
 /** Takes the folder for this process, and reads what is in it. */

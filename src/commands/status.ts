@@ -3,13 +3,13 @@ import { styleText } from 'node:util';
 import * as v from 'valibot';
 import { decode } from '../decode.ts';
 import { type Health, healths } from '../driver/status.ts';
-import { createEngine } from '../engine/client.ts';
+import { createEngine, type Engine } from '../engine/client.ts';
 import { noNames, readNames } from '../engine/names.ts';
 import { type RequestError, requestsTo } from '../engine/request.ts';
 import { strictCommand, UsageError } from './command.ts';
 import { engineOption, engineSocketOf } from './host-options.ts';
 import { type NamedStatus, named } from './named-status.ts';
-import { pluginOptions, pluginSocketOf } from './plugin-options.ts';
+import { pluginOptions, runningPluginSocketOf } from './plugin-options.ts';
 
 const watchMs = 2000;
 
@@ -19,15 +19,22 @@ export default strictCommand({
     ...pluginOptions,
     ...engineOption,
     json: { type: 'boolean', description: 'Print JSON, for programs' },
+    names: {
+      type: 'positional',
+      required: false,
+      valueHint: 'NAME…',
+      description: 'Containers and networks to show, by name or the beginning of the id (Default: all)',
+    },
     watch: { type: 'boolean', description: 'Show it again every two seconds, until Ctrl-C' },
   },
   async run(args, wanted) {
-    const socket = pluginSocketOf(args);
+    const engine = createEngine(engineSocketOf(args));
+    const socket = await runningPluginSocketOf(args, engine);
     if (args.watch && (args.json || !process.stdout.isTTY)) {
       throw new UsageError('option --watch: needs a terminal, and does not go with --json');
     }
     for (;;) {
-      const endpoints = chosen(await readStatus(socket, engineSocketOf(args)), wanted);
+      const endpoints = chosen(await readStatus(socket, engine), wanted);
       if (args.json) {
         process.stdout.write(`${JSON.stringify(endpoints, null, 2)}\n`);
       } else {
@@ -72,7 +79,7 @@ const answer = v.object({
 });
 
 /** @throws Error if the driver is away, or cannot work */
-async function readStatus(socket: string, engineSocket: string): Promise<NamedStatus[]> {
+async function readStatus(socket: string, engine: Engine): Promise<NamedStatus[]> {
   const body = await requestsTo(socket)('GET', '/Plugin.Health').catch((error: RequestError) => {
     throw new Error(
       error.status === 404
@@ -85,7 +92,7 @@ async function readStatus(socket: string, engineSocket: string): Promise<NamedSt
     throw new Error(`the driver is not ready: ${missing}`);
   }
   // The driver asks only now and then. Where the engine cannot be asked, ids stand in for names.
-  const names = await readNames(createEngine(engineSocket)).catch(() => noNames);
+  const names = await readNames(engine).catch(() => noNames);
   return endpoints
     .map((endpoint) => named(endpoint, names))
     .sort((a, b) => compare(networkName(a), networkName(b)) || compare(containerName(a), containerName(b)));

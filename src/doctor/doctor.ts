@@ -1,5 +1,6 @@
 import { release } from 'node:os';
 import { createEngine, type Engine } from '../engine/client.ts';
+import { findManagedPlugin, socketOfManaged } from '../engine/managed-plugin.ts';
 import { selectNamespaces } from '../killswitch/select.ts';
 import { netlinkObstacle } from '../links/netlink/probe.ts';
 import { isInstalled } from '../links/probe.ts';
@@ -21,7 +22,7 @@ import { judgeIpv6 } from './ipv6.ts';
 import { judgeKernelVersion } from './kernel.ts';
 import { judgeKillswitch, probeKillswitch } from './killswitch.ts';
 import { judgeNamespaces, probeNamespaces } from './namespaces.ts';
-import { findManagedPlugin, judgeDisabled, judgePlugin, probePlugin, socketOfManaged } from './plugin.ts';
+import { judgeDisabled, judgePlugin, probePlugin } from './plugin.ts';
 import { judgeRights, mayMakeLinks } from './rights.ts';
 import { judgeSeeds, probeSecretFiles } from './seeds.ts';
 import { judgeSharers, probeSharers } from './sharers.ts';

@@ -1,5 +1,6 @@
 import type { Container } from '../engine/api.ts';
 import type { Engine } from '../engine/client.ts';
+import { isDriver } from '../engine/managed-plugin.ts';
 import { RequestError } from '../engine/request.ts';
 import type { Place } from '../links/links.ts';
 import { optionPrefix } from '../networks/options.ts';
@@ -8,7 +9,7 @@ import { type Address, parseAddress } from '../wireguard/address.ts';
 import { linkName } from '../wireguard/link-name.ts';
 import type { LinkStatus } from '../wireguard/status.ts';
 import { type Finding, fail, pass, skip, warn } from './finding.ts';
-import { configOf, isDriver, isSharedTunnel } from './survey.ts';
+import { configOf, isSharedTunnel } from './survey.ts';
 
 const name = 'mtu';
 

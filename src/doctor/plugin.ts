@@ -1,10 +1,8 @@
 import * as v from 'valibot';
 import { decode } from '../decode.ts';
 import type { Plugin } from '../engine/api.ts';
-import type { Engine } from '../engine/client.ts';
 import { type RequestError, requestsTo } from '../engine/request.ts';
 import { type Finding, fail, pass, skip } from './finding.ts';
-import { isDriver } from './survey.ts';
 
 const name = 'plugin';
 const activation = v.object({ Implements: v.array(v.string()) });
@@ -34,18 +32,6 @@ export async function probePlugin(socketPath: string): Promise<readonly string[]
   } catch (error) {
     return error as Error;
   }
-}
-
-/** The managed plugin of the driver's name, an enabled one before others; undefined also if the engine does not tell. */
-export async function findManagedPlugin(engine: Engine, driver: string): Promise<Plugin | undefined> {
-  const plugins = await engine.plugins().catch(() => []);
-  const ours = plugins.filter(({ name: candidate }) => isDriver(candidate, driver));
-  return ours.find(({ isEnabled }) => isEnabled) ?? ours[0];
-}
-
-/** Where the engine puts the socket of a managed plugin (moby, plugin/v2/plugin_linux.go). */
-export function socketOfManaged({ id, socket }: Plugin): string {
-  return `/run/docker/plugins/${id}/${socket}`;
 }
 
 export function judgeDisabled({ name: plugin }: Plugin): Finding {

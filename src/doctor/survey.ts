@@ -1,5 +1,6 @@
 import type { Container, EndpointSettings, ListedContainer, Network, SystemInfo } from '../engine/api.ts';
 import type { Engine } from '../engine/client.ts';
+import { isDriver } from '../engine/managed-plugin.ts';
 import { RequestError } from '../engine/request.ts';
 import { optionPrefix } from '../networks/options.ts';
 import { parseVersionNumber, type VersionNumber } from '../version-number.ts';
@@ -67,15 +68,6 @@ export interface Survey extends SystemInfo {
 /** Engine 28 brought gw-priority, and asks DNS servers in another place. */
 export function isFrom28({ version }: Pick<Survey, 'version'>): boolean {
   return version === undefined || version.major >= 28;
-}
-
-/**
- * Is a network's driver the one that is looked at? A managed plugin's name carries its tag, and may carry the registry
- * that it came from: `wireguard-plugin` is `registry.example.org/wireguard-plugin:latest` too.
- */
-export function isDriver(candidate: string, driver: string): boolean {
-  const name = candidate.split('/').at(-1) ?? '';
-  return [candidate, name, name.replace(/:[^:]*$/, '')].includes(driver);
 }
 
 /** Asks the engine for all that the checks need; the error that came instead, if one did. */

@@ -11,9 +11,14 @@ export async function readPrivateKeyFile(
   setting: { readonly pipe?: boolean } = {},
 ): Promise<PrivateKey> {
   const text = await readSecretFile('private key file', path, { maxBytes, ...setting });
+  return privateKeyIn(text, `private key file ${path}`);
+}
+
+/** @param source where the text is from, for the error. @throws Error that says what was expected */
+export function privateKeyIn(text: string, source: string): PrivateKey {
   const key = parsePrivateKey(text.trim());
   if (key === undefined) {
-    throw new Error(`private key file ${path}: expected 32 bytes in base64, as \`wg genkey\` prints them`);
+    throw new Error(`${source}: expected 32 bytes in base64, as \`wg genkey\` prints them`);
   }
   return key;
 }

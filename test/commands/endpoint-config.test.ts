@@ -353,6 +353,23 @@ for (const format of ['wg-quick', 'setconf', 'json']) {
   });
 }
 
+test('- is stdin and stdout, which can be one thing each', async () => {
+  const args = ['endpoint-config', ...article, '192.168.5.0/30'];
+  const expected = await config('192.168.5.0/30', '--private-key-file', keyFile);
+  const dashes = ['--private-key-file', '-', '--output', '-'];
+  assert.deepEqual(await wgdriver([...args, ...dashes], { input: `${hubKey}\n` }), expected);
+  const twice = await wgdriver([...args, ...dashes, '--keep', '-'], { input: `${hubKey}\n` });
+  assert.equal(twice.status, 2);
+  assert.match(
+    twice.stderr,
+    /^wgdriver: stdin cannot be both the private key and the hub’s file: name a file/,
+  );
+  assert.deepEqual(
+    (await readdir('.')).filter((name) => name === '-'),
+    [],
+  );
+});
+
 test('--output into a device or a pipe leaves it one', { timeout: 60_000 }, async () => {
   const args = ['192.168.5.0/30', '--private-key-file', keyFile];
   const { stdout: expected } = await config(...args);

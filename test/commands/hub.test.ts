@@ -12,7 +12,7 @@ import { parsePrivateKey, publicKeyOf } from '../../src/wireguard/key.ts';
 import { Secret } from '../../src/wireguard/secret.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
 import { backend, hubPrograms, makeLink, sh, startFarEnd, until } from '../support/hub-namespaces.ts';
-import { bundle, wgdriver } from '../support/wgdriver.ts';
+import { bundle, wgdriverProcess as wgdriver } from '../support/wgdriver.ts';
 
 const { skip } = await enterFreshNamespace(...hubPrograms);
 

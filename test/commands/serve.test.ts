@@ -17,7 +17,7 @@ import { callBytes, connectEngine } from '../support/engine-client.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
 import { addForeignLink, deleteAllLinks, shownLink, shownLinks } from '../support/namespace-links.ts';
 import { articleOptions, createNetworkRequest, seedText } from '../support/networks.ts';
-import { bundle, wgdriver } from '../support/wgdriver.ts';
+import { bundle, wgdriverProcess as wgdriver } from '../support/wgdriver.ts';
 
 const { skip } = await enterFreshNamespace('wireguard-go', 'wg');
 

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
-import { wgdriver } from '../support/wgdriver.ts';
+import { wgdriverProcess as wgdriver } from '../support/wgdriver.ts';
 
 const units = '/etc/systemd/system';
 const entered = await enterFreshNamespace();

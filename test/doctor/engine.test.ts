@@ -9,18 +9,13 @@ import { judgeClock } from '../../src/doctor/clock.ts';
 import { judgeDns } from '../../src/doctor/dns.ts';
 import { judgeEngine } from '../../src/doctor/engine.ts';
 import { judgeIpRange } from '../../src/doctor/ip-range.ts';
-import {
-  findManagedPlugin,
-  judgeDisabled,
-  judgePlugin,
-  probePlugin,
-  socketOfManaged,
-} from '../../src/doctor/plugin.ts';
+import { judgeDisabled, judgePlugin, probePlugin } from '../../src/doctor/plugin.ts';
 import { judgeSeeds, probeSecretFiles } from '../../src/doctor/seeds.ts';
 import { judgeStranded } from '../../src/doctor/stranded.ts';
-import { configOf, isDriver, isSharedTunnel, type Survey, surveyEngine } from '../../src/doctor/survey.ts';
+import { configOf, isSharedTunnel, type Survey, surveyEngine } from '../../src/doctor/survey.ts';
 import { Network } from '../../src/engine/api.ts';
 import { createEngine } from '../../src/engine/client.ts';
+import { findManagedPlugin, isDriver, socketOfManaged } from '../../src/engine/managed-plugin.ts';
 import { RequestError } from '../../src/engine/request.ts';
 import { answers, serveUnix } from '../support/unix-server.ts';
 

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { createEngine } from '../../src/engine/client.ts';
-import { engineSocket } from '../../src/engine/docker-host.ts';
 import { RequestError } from '../../src/engine/request.ts';
 import { isOlder, parseVersionNumber } from '../../src/version-number.ts';
 import { answers, serveUnix } from '../support/unix-server.ts';
@@ -212,16 +211,6 @@ test('nobody there', async () => {
     createEngine('/nowhere/docker.sock').version(),
     (error) => error instanceof RequestError && error.code === 'ENOENT',
   );
-});
-
-test('engineSocket', () => {
-  assert.equal(engineSocket({}), '/var/run/docker.sock');
-  assert.equal(
-    engineSocket({ DOCKER_HOST: 'unix:///run/user/1000/docker.sock' }),
-    '/run/user/1000/docker.sock',
-  );
-  assert.equal(engineSocket({ DOCKER_HOST: 'tcp://192.0.2.1:2375' }), '/var/run/docker.sock');
-  assert.equal(engineSocket({ DOCKER_HOST: 'unix://' }), '/var/run/docker.sock');
 });
 
 test('parseVersionNumber, isOlder', () => {
