@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { planTiers, testFiles, tierNames } from './tiers.ts';
 
 const files = [
+  'test/commands/keys.test.ts',
   'test/driver/driver.test.ts',
   'test/driver/queue.test.ts',
   'test/faults/engine/kills.test.ts',
@@ -22,6 +23,7 @@ const plan = (words: readonly string[], hasGuests = false) =>
 test('no word: every tier, with every file in one of them', () => {
   assert.deepEqual(plan([]), {
     unit: ['test/driver/driver.test.ts', 'test/driver/queue.test.ts', 'test/log.test.ts'],
+    system: ['test/commands/keys.test.ts'],
     faults: ['test/faults/engine/kills.test.ts', 'test/faults/kills.test.ts'],
     runtimes: ['test/runtimes/deno.test.ts'],
     engine: [

@@ -4,7 +4,7 @@ import { basename, join, normalize, sep } from 'node:path';
 import { guestScenarios, smokeScenarios } from '../build/host/scenarios.ts';
 import { labObstacle } from '../build/lab/index.ts';
 
-export const tierNames = ['unit', 'faults', 'runtimes', 'engine', 'guests'] as const;
+export const tierNames = ['unit', 'system', 'faults', 'runtimes', 'engine', 'guests'] as const;
 export type TierName = (typeof tierNames)[number];
 
 /** What a tier takes to run. */
@@ -28,12 +28,19 @@ const oneByOne = 1;
 
 export const tiers: Readonly<Record<TierName, Tier>> = {
   unit: {
-    purpose: 'everything below a real engine, within 90 seconds',
+    purpose: 'modules by themselves, within 90 seconds',
     obstacle: async () => undefined,
     // Where they cannot be installed, the tests that need them skip themselves.
     tasks: needsRoot === undefined && needsDebian === undefined ? [['packages']] : [],
     isSandboxed: false,
     // One more than there are processors: some files wait for a program or a clock.
+    concurrency: availableParallelism() + 1,
+  },
+  system: {
+    purpose: 'the commands as they are built, and links, rules and programs in namespaces, without an engine',
+    obstacle: async () => undefined,
+    tasks: needsRoot === undefined && needsDebian === undefined ? [['packages']] : [],
+    isSandboxed: false,
     concurrency: availableParallelism() + 1,
   },
   faults: {
@@ -71,6 +78,15 @@ export const tiers: Readonly<Record<TierName, Tier>> = {
 
 /** The tier of a folder right below test/. All others are of the unit tier. */
 const tierOfFolder: Readonly<Record<string, TierName>> = {
+  'cli.test.ts': 'system',
+  commands: 'system',
+  'docs.test.ts': 'system',
+  hub: 'system',
+  killswitch: 'system',
+  links: 'system',
+  programs: 'system',
+  release: 'system',
+  service: 'system',
   faults: 'faults',
   fuzz: 'faults',
   guests: 'guests',

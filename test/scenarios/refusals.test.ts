@@ -36,6 +36,12 @@ const refused: readonly [what: string, options: Record<string, string>, args: st
   ['a keepalive out of range', { keepalive: '65536' }, [], /io\.bestov\.wg\.keepalive: expected an integer/],
   ['an MTU that is no number', { mtu: 'big' }, [], /io\.bestov\.wg\.mtu: expected an integer/],
   ['bad allowed IPs', { allowedips: '10.0.0.0' }, [], /io\.bestov\.wg\.allowedips: expected CIDR/],
+  [
+    'an option without its prefix',
+    {},
+    ['-o', 'mtu=1380'],
+    /unknown option mtu; did you mean io\.bestov\.wg\.mtu\?/,
+  ],
   ['an unknown option', { sed: marked }, [], /unknown option io\.bestov\.wg\.sed/],
   [
     'IPv6 of the engine beside IPv4',
