@@ -201,7 +201,7 @@ test('files that containers cannot share', () => {
   }
   assert.doesNotThrow(refused(shared({ mtu: '1000' }), ipv4 + peer()));
   assert.throws(() => derived({ icc: 'off' }), /icc is for containers that share a tunnel/);
-  assert.throws(() => shared({ icc: 'no' }), /io\.bestov\.wg\.icc: expected on or off/);
+  assert.throws(() => shared({ icc: 'no' }), /io\.bestov\.wg\.icc: expected one of on, off, true, false/);
 });
 
 test('options of one endpoint', () => {

@@ -34,7 +34,7 @@ const refused: readonly [what: string, options: Record<string, string>, args: st
     /io\.bestov\.wg\.derivation: expected one of sha3-256/,
   ],
   ['a keepalive out of range', { keepalive: '65536' }, [], /io\.bestov\.wg\.keepalive: expected an integer/],
-  ['an MTU that is no number', { mtu: 'big' }, [], /io\.bestov\.wg\.mtu: expected an integer/],
+  ['an MTU that is no number', { mtu: 'big' }, [], /io\.bestov\.wg\.mtu: expected auto or an integer/],
   ['bad allowed IPs', { allowedips: '10.0.0.0' }, [], /io\.bestov\.wg\.allowedips: expected CIDR/],
   [
     'an option without its prefix',
