@@ -78,9 +78,12 @@ const answer = v.object({
   ),
 });
 
+/** By programs the links of hundreds of containers take the driver many seconds to read, on a busy host more. */
+const timeoutMs = 60_000;
+
 /** @throws Error if the driver is away, or cannot work */
 async function readStatus(socket: string, engine: Engine): Promise<NamedStatus[]> {
-  const body = await requestsTo(socket)('GET', '/Plugin.Health').catch((error: RequestError) => {
+  const body = await requestsTo(socket, timeoutMs)('GET', '/Plugin.Health').catch((error: RequestError) => {
     throw new Error(
       error.status === 404
         ? `the driver on ${socket} is older than this command: restart it`
