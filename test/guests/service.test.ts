@@ -94,6 +94,40 @@ for (const suite of suites) {
       );
     });
 
+    await t.test('a shared tunnel outlives the driver: stopped, killed, installed anew', async () => {
+      const pings = 'docker exec app ping -c 1 -W 5 192.168.5.1';
+      await sh(
+        guest,
+        `umask 077
+         wg genkey >/root/customer.key
+         ip netns exec hub wg set wg-hub peer $(wg pubkey </root/customer.key) allowed-ips 10.64.0.7/32
+         ip -n hub route add 10.64.0.7/32 dev wg-hub
+         mkdir -p /etc/wgdriver
+         cat >/etc/wgdriver/provider.conf <<END
+[Interface]
+PrivateKey = $(cat /root/customer.key)
+Address = 10.64.0.7/32
+[Peer]
+PublicKey = $(ip netns exec hub wg show wg-hub public-key)
+AllowedIPs = 0.0.0.0/0
+Endpoint = 10.99.0.2:51820
+PersistentKeepalive = 25
+END
+         docker network create -d wireguard-plugin --subnet 10.77.0.0/24 -o io.bestov.wg.conffile=provider.conf vpn
+         docker run -d --name app --network vpn --stop-signal KILL wgdriver-test sleep 100000
+         ping_from app 192.168.5.1
+         systemctl restart wgdriver; ${pings}
+         systemctl kill --kill-whom=main -s KILL wgdriver; ${pings}
+         systemctl stop wgdriver wgdriver.socket; ${pings}
+         wgdriver service install; ${pings}
+         docker run -d --name helper --network vpn --stop-signal KILL wgdriver-test sleep 100000
+         ping_from helper 192.168.5.1
+         docker exec helper ping -c 1 -W 5 app
+         docker rm -f app helper; docker network rm vpn
+         i=0; while pgrep -f 'sleep 2147483647'; do i=$((i + 1)); [ $i -lt 50 ]; sleep 0.1; done`,
+      );
+    });
+
     await t.test('after a reboot it is there before the engine, and containers come back', async () => {
       void guest.exec('systemctl poweroff').catch(() => undefined);
       await guest.gone;
