@@ -11,7 +11,7 @@ import { createEngine, type Engine } from '../engine/client.ts';
 import { defaultSocket } from '../engine/docker-host.ts';
 import { type Names, namesOnDemand } from '../engine/names.ts';
 import { programGateways } from '../gateway/gateways.ts';
-import { createGuard } from '../killswitch/guard.ts';
+import { createGuard } from '../killswitch/killswitch.ts';
 import { selectNamespaces } from '../killswitch/select.ts';
 import { backends, selectLinks } from '../links/select.ts';
 import type { Fields, Log } from '../log.ts';

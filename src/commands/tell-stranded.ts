@@ -1,6 +1,6 @@
 import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
+import { findStranded } from '../doctor/engine-survey.ts';
 import { startOf } from '../doctor/stranded.ts';
-import { findStranded } from '../doctor/survey.ts';
 import type { Engine } from '../engine/client.ts';
 import type { Log } from '../log.ts';
 

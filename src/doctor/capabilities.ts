@@ -1,5 +1,5 @@
+import type { Privileges, Survey } from './engine-survey.ts';
 import { type Finding, listed, pass, warn } from './finding.ts';
-import type { Privileges, Survey } from './survey.ts';
 
 const name = 'capabilities';
 

@@ -1,5 +1,5 @@
+import { type Attachment, isFrom28, type Survey, type SurveyedContainer } from './engine-survey.ts';
 import { type Finding, listed, pass, warn } from './finding.ts';
-import { type Attachment, isFrom28, type Survey, type SurveyedContainer } from './survey.ts';
 
 const name = 'default-route';
 

@@ -1,5 +1,5 @@
+import { isFrom28, type Survey } from './engine-survey.ts';
 import { type Finding, listed, pass, warn } from './finding.ts';
-import { isFrom28, type Survey } from './survey.ts';
 
 const name = 'dns';
 

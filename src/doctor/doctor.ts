@@ -11,6 +11,7 @@ import { judgeClock, probeClock } from './clock.ts';
 import { judgeDefaultRoute } from './default-route.ts';
 import { judgeDns } from './dns.ts';
 import { judgeEngine } from './engine.ts';
+import { type Survey, surveyEngine } from './engine-survey.ts';
 import { type Finding, pass, skip } from './finding.ts';
 import { judgeHandshakes, probeHandshakes, silentEndpoints } from './handshakes.ts';
 import { findHostVpn } from './host-vpn.ts';
@@ -27,7 +28,6 @@ import { judgeRights, mayMakeLinks } from './rights.ts';
 import { judgeSeeds, probeSecretFiles } from './seeds.ts';
 import { judgeSharers, probeSharers } from './sharers.ts';
 import { judgeStranded } from './stranded.ts';
-import { type Survey, surveyEngine } from './survey.ts';
 import { judgeKernelWireGuard, judgeModule, judgeUserspace, judgeWg, probeWireGuard } from './wireguard.ts';
 
 export interface ExamineOptions {

@@ -1,6 +1,6 @@
 import { isOlder } from '../version-number.ts';
+import type { Survey } from './engine-survey.ts';
 import { type Finding, fail, pass, skip, warn } from './finding.ts';
-import type { Survey } from './survey.ts';
 
 const name = 'engine';
 

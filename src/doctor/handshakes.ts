@@ -5,9 +5,9 @@ import { optionPrefix } from '../networks/options.ts';
 import type { Address } from '../wireguard/address.ts';
 import { linkName } from '../wireguard/link-name.ts';
 import type { LinkStatus, PeerStatus } from '../wireguard/status.ts';
+import type { Survey } from './engine-survey.ts';
 import { type Finding, pass, skip, warn } from './finding.ts';
 import type { HostVpn } from './host-vpn.ts';
-import type { Survey } from './survey.ts';
 
 const name = 'handshakes';
 

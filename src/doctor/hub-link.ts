@@ -1,6 +1,6 @@
 import { run } from '../programs/run.ts';
+import type { Survey } from './engine-survey.ts';
 import { type Finding, pass, warn } from './finding.ts';
-import type { Survey } from './survey.ts';
 
 const name = 'hublink';
 

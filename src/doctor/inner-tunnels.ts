@@ -1,7 +1,7 @@
 import { refusedTunnels } from '../killswitch/inner-tunnels.ts';
 import type { Namespaces } from '../killswitch/namespaces.ts';
+import type { Survey } from './engine-survey.ts';
 import { type Finding, listed, pass, skip, warn } from './finding.ts';
-import type { Survey } from './survey.ts';
 
 const name = 'inner-tunnels';
 

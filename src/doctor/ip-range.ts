@@ -1,5 +1,5 @@
+import type { Survey } from './engine-survey.ts';
 import { type Finding, listed, pass, warn } from './finding.ts';
-import type { Survey } from './survey.ts';
 
 const name = 'ip-range';
 

@@ -1,6 +1,6 @@
 import { closedFamilies } from '../networks/scope.ts';
+import type { Attachment, Survey } from './engine-survey.ts';
 import { type Finding, listed, pass, warn } from './finding.ts';
-import type { Attachment, Survey } from './survey.ts';
 
 const name = 'ipv6';
 

@@ -8,8 +8,8 @@ import { run } from '../programs/run.ts';
 import { type Address, parseAddress } from '../wireguard/address.ts';
 import { linkName } from '../wireguard/link-name.ts';
 import type { LinkStatus } from '../wireguard/status.ts';
+import { configOf, isSharedTunnel } from './engine-survey.ts';
 import { type Finding, fail, pass, skip, warn } from './finding.ts';
-import { configOf, isSharedTunnel } from './survey.ts';
 
 const name = 'mtu';
 

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { defaultSecretsFolder, optionPrefix, secretFileOf } from '../networks/options.ts';
+import type { Survey } from './engine-survey.ts';
 import { type Finding, listed, pass, warn } from './finding.ts';
-import type { Survey } from './survey.ts';
 
 type Secrets = Pick<Survey, 'networks' | 'configs'>;
 

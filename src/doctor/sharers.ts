@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
+import type { Survey } from './engine-survey.ts';
 import { type Finding, listed, pass, warn } from './finding.ts';
-import type { Survey } from './survey.ts';
 
 const name = 'sharers';
 

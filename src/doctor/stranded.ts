@@ -1,5 +1,5 @@
+import type { StrandedContainer, Survey } from './engine-survey.ts';
 import { type Finding, pass, warn } from './finding.ts';
-import type { StrandedContainer, Survey } from './survey.ts';
 
 const name = 'stopped';
 

@@ -1,6 +1,6 @@
 import type { Gateways } from '../gateway/gateways.ts';
 import { kernelFamilies } from '../killswitch/families.ts';
-import type { Guard } from '../killswitch/guard.ts';
+import type { Guard } from '../killswitch/killswitch.ts';
 import type { Links } from '../links/links.ts';
 import { selectUplinkTo, type UplinkTo } from '../links/uplink.ts';
 import { type Log, msSince } from '../log.ts';

@@ -1,6 +1,6 @@
 import { createLimit } from '../concurrency.ts';
 import { GatewayError, type Gateways } from '../gateway/gateways.ts';
-import type { Guard, Protected } from '../killswitch/guard.ts';
+import type { Guard, Protected } from '../killswitch/killswitch.ts';
 import { LinkError, type Links, type OwnedLink, type Place } from '../links/links.ts';
 import type { UplinkTo } from '../links/uplink.ts';
 import type { Fields, Log } from '../log.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { judgeCapabilities } from '../../src/doctor/capabilities.ts';
-import type { SurveyedContainer } from '../../src/doctor/survey.ts';
+import type { SurveyedContainer } from '../../src/doctor/engine-survey.ts';
 
 const wg = {
   network: 'wg',

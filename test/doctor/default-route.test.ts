@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { defaultRoutes, judgeDefaultRoute } from '../../src/doctor/default-route.ts';
-import type { Attachment } from '../../src/doctor/survey.ts';
+import type { Attachment } from '../../src/doctor/engine-survey.ts';
 
 const versions = { 20: { major: 20, minor: 10 }, 27: { major: 27, minor: 5 }, 28: { major: 28, minor: 5 } };
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Survey } from '../../src/doctor/engine-survey.ts';
 import { judgeHubLinks } from '../../src/doctor/hub-link.ts';
-import type { Survey } from '../../src/doctor/survey.ts';
 
 const networks = [{ hublink: 'wg0' }, {}] as unknown as Survey['networks'];
 const docker = '-P FORWARD DROP\n-N DOCKER-USER\n-A FORWARD -j DOCKER-USER\n-A DOCKER-USER -j RETURN';

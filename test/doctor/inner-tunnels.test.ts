@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { SurveyedContainer } from '../../src/doctor/engine-survey.ts';
 import { judgeInnerTunnels, probeInnerTunnels } from '../../src/doctor/inner-tunnels.ts';
-import type { SurveyedContainer } from '../../src/doctor/survey.ts';
 
 const attachment = {
   network: 'wg',

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Attachment } from '../../src/doctor/engine-survey.ts';
 import { judgeIpv6 } from '../../src/doctor/ipv6.ts';
-import type { Attachment } from '../../src/doctor/survey.ts';
 import { prefixOf } from '../../src/wireguard/address.ts';
 
 const attachment: Attachment = {

@@ -1,8 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
-import type { Guard } from '../../src/killswitch/guard.ts';
+import type { Guard } from '../../src/killswitch/killswitch.ts';
 import { formatPrefix } from '../../src/wireguard/address.ts';
 
-/** A guard that only takes notes, with the contract of src/killswitch/guard.ts. */
+/** A guard that only takes notes, with the contract of src/killswitch/killswitch.ts. */
 export interface RecordingGuard extends Guard {
   /** By the ids of their endpoints: the namespaces that are protected, and what may not leave them in clear. */
   readonly guarded: ReadonlyMap<

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '../../build/host/commands.ts';
 import { families } from '../../src/killswitch/families.ts';
-import { createGuard, type Guard } from '../../src/killswitch/guard.ts';
+import { createGuard, type Guard } from '../../src/killswitch/killswitch.ts';
 import type { Changed, Namespaces } from '../../src/killswitch/namespaces.ts';
 import type { ContainerLink, ContainerNetwork } from '../../src/killswitch/protection.ts';
 import { markOf } from '../../src/wireguard/link-alias.ts';
