@@ -286,13 +286,14 @@ async function makeUpFor({ endpoints, networks }: RefusedRemovals, driver: Drive
   );
 }
 
-function metricsOf({ status, link }: ReadEndpoint, names: Names): EndpointMetrics {
+function metricsOf({ status, link, isLinkShared }: ReadEndpoint, names: Names): EndpointMetrics {
   const { endpointId, networkId, addresses, killswitch } = status;
   return {
     network: names.network(networkId) ?? networkId,
     container: names.container(endpointId) ?? endpointId,
     address: addresses[0] ?? '',
     link,
+    isLinkShared,
     isProtected: killswitch === 'off' ? undefined : killswitch === 'up',
   };
 }

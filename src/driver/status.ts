@@ -45,6 +45,8 @@ export interface HubStatus {
 export interface ReadEndpoint {
   readonly status: EndpointStatus;
   readonly link: LinkStatus | undefined;
+  /** Is it the network’s, whose containers share it? */
+  readonly isLinkShared: boolean;
 }
 
 /** What the containers of a network have in common. */
@@ -128,7 +130,7 @@ export function createStatus(dependencies: StatusDependencies): () => Promise<re
       ...(mtu !== undefined && { mtu }),
       hubs: (link?.peers ?? []).map((peer) => hubOf(peer, peers.get(peer.publicKey))),
     };
-    return { status, link };
+    return { status, link, isLinkShared: state.place.endpointId !== endpointId };
   }
 
   function knownOf(networkId: string): KnownNetwork {

@@ -12,6 +12,8 @@ export interface EndpointMetrics {
   readonly address: string;
   /** Undefined if it could not be read, or is not there yet. */
   readonly link: LinkStatus | undefined;
+  /** Is it the network’s, whose containers share it? Its samples are of no container then, and there once. */
+  readonly isLinkShared: boolean;
   /** Undefined with killswitch=off. */
   readonly isProtected: boolean | undefined;
 }
@@ -76,7 +78,14 @@ export function createCounters(build: BuildInfo): Counters {
 
 /** Names and labels as prometheus_wireguard_exporter has them, so that its dashboards work; the last three are ours. */
 function peerMetrics(endpoints: readonly EndpointMetrics[]): Metric[] {
-  const peers = endpoints.flatMap(({ link, network, container, address }) =>
+  const shared = new Map(
+    endpoints.filter(({ isLinkShared }) => isLinkShared).map((endpoint) => [endpoint.network, endpoint]),
+  );
+  const links = [
+    ...endpoints.filter(({ isLinkShared }) => !isLinkShared),
+    ...[...shared.values()].map((endpoint) => ({ ...endpoint, container: '', address: '' })),
+  ];
+  const peers = links.flatMap(({ link, network, container, address }) =>
     (link?.peers ?? []).map((peer) => ({
       peer,
       labels: {

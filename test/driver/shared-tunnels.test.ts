@@ -8,6 +8,7 @@ import { createHubNames } from '../../src/driver/hub-names.ts';
 import { createLifecycle, type Lifecycle } from '../../src/driver/lifecycle.ts';
 import { createReload } from '../../src/driver/reload.ts';
 import { sharedIdOf } from '../../src/driver/shared-tunnels.ts';
+import { createStatus } from '../../src/driver/status.ts';
 import { openStore, type Store } from '../../src/state/store.ts';
 import { prefixOf } from '../../src/wireguard/address.ts';
 import { linkName } from '../../src/wireguard/link-name.ts';
@@ -160,6 +161,18 @@ test('all containers have the one link’s status, and it is looked after once',
   for (const { place } of lifecycle.endpoints()) {
     assert.deepEqual(place, tunnel?.place);
   }
+  const readStatus = createStatus({
+    lifecycle,
+    links,
+    follow: { seen: () => undefined },
+    unprotected: () => new Map(),
+    now: () => 0,
+    unixNow: Date.now,
+  });
+  assert.deepEqual(
+    (await readStatus()).map(({ isLinkShared }) => isLinkShared),
+    [true, true],
+  );
   assert(await lifecycle.changeLink(tunnel ?? assert.fail(), { fwmark: 7 }));
   await lifecycle.deleteNetwork('network');
   assert.equal(await lifecycle.changeLink(tunnel, { fwmark: 8 }), false);

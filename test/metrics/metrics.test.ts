@@ -13,6 +13,7 @@ const web: EndpointMetrics = {
   container: 'web',
   address: '192.168.5.2',
   isProtected: true,
+  isLinkShared: false,
   link: {
     name: 'wg0',
     mtu: 1420,
@@ -44,6 +45,7 @@ test('everything that there is, as Prometheus scrapes it', () => {
     container: '4f1d',
     address: '192.168.5.3',
     isProtected: undefined,
+    isLinkShared: false,
     link: undefined,
   };
   const text = counters.format([web, off]);
@@ -74,6 +76,14 @@ test('no handshake yet is 0, and a protection that is not there is 0 as well', (
   const text = createCounters(build).format([{ ...web, isProtected: false, link }]);
   assert.match(text, /^wireguard_latest_handshake_seconds\{.*\} 0$/m);
   assert.match(text, /^wgdriver_killswitch_up\{.*\} 0$/m);
+});
+
+test('a link that containers share is counted once, for its network', () => {
+  const shared = { ...web, isLinkShared: true };
+  const text = createCounters(build).format([shared, { ...shared, container: 'db', address: '192.168.5.3' }]);
+  assert.equal(text.match(/^wireguard_sent_bytes_total\{/gm)?.length, 1);
+  assert.match(text, /^wireguard_sent_bytes_total\{.*,network="wgnet",container="",address=""\} 180$/m);
+  assert.equal(text.match(/^wgdriver_killswitch_up\{/gm)?.length, 2);
 });
 
 test('the series are those of containers and peers: 20 scrapes later there are no more', () => {

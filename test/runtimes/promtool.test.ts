@@ -22,6 +22,7 @@ const endpoint = (container: string): EndpointMetrics => ({
   container,
   address: '192.168.5.2',
   isProtected: true,
+  isLinkShared: false,
   link: { name: 'wg0', mtu: 1420, publicKey, listenPort: 0, fwmark: 0, peers: [peer] },
 });
 
