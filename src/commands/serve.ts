@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
 import packageJson from '../../package.json' with { type: 'json' };
 import { capabilitiesOf, createDriver, scopes, type WireGuardDriver } from '../driver/driver.ts';
-import { keepFollowing } from '../driver/hub-addresses.ts';
+import { keepFollowing } from '../driver/hub-following.ts';
 import { createHubNames, lookUpsAtOnce } from '../driver/hub-names.ts';
 import { removalsAtOnce } from '../driver/lifecycle.ts';
 import type { ReadEndpoint } from '../driver/status.ts';

@@ -44,7 +44,7 @@ import type { WgQuickFile } from '../wireguard/config/wg-quick-reader.ts';
 import { type PublicKey, publicKeyOf } from '../wireguard/key.ts';
 import { containerLinkPrefix } from '../wireguard/link-name.ts';
 import { hostAddresses } from './host-addresses.ts';
-import { createFollow, type Follow } from './hub-addresses.ts';
+import { createFollow, type Follow } from './hub-following.ts';
 import { createHubLinks } from './hub-links.ts';
 import type { HubNames } from './hub-names.ts';
 import { createLifecycle, fieldsOf } from './lifecycle.ts';

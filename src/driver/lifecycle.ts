@@ -750,7 +750,7 @@ export function createLifecycle({
     return mtu === 'auto' ? ((await createAutoMtu(uplinkTo)(device)) ?? defaultMtu) : mtu;
   }
 
-  /** A peer whose host does not resolve gets no endpoint: its link is closed until it does (hub-addresses.ts). */
+  /** A peer whose host does not resolve gets no endpoint: its link is closed until it does (hub-following.ts). */
   async function resolve(fields: Fields, tunnel: Tunnel): Promise<Device> {
     const hosts = new Set(tunnel.peers.flatMap(({ endpoint: peer }) => peer?.host ?? []));
     const addresses = new Map(

@@ -5,7 +5,7 @@ import { parseAddress } from '../wireguard/address.ts';
 import { formatEndpoint } from '../wireguard/device.ts';
 import { formatHostPort } from '../wireguard/host-port.ts';
 import { type LinkStatus, type PeerStatus, rejectAfterMs } from '../wireguard/status.ts';
-import { byPublicKey, type Follow } from './hub-addresses.ts';
+import { byPublicKey, type Follow } from './hub-following.ts';
 import type { EndpointState, Lifecycle } from './lifecycle.ts';
 import { oncePerKey } from './once.ts';
 

@@ -51,7 +51,7 @@ import {
   type Protection,
   type ProtectionTable,
   usualTable,
-} from './protection.ts';
+} from './rules.ts';
 
 /** A signal tells of events. Whoever has started this process may have blocked it, so it looks by itself, too. */
 const lookMs = 1000;

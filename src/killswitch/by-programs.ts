@@ -28,7 +28,7 @@ import {
   type ProtectionRoute,
   type ProtectionTable,
   usualTable,
-} from './protection.ts';
+} from './rules.ts';
 
 const flags = { ipv4: '-4', ipv6: '-6' } as const satisfies Record<Family, string>;
 

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createLimit } from '../concurrency.ts';
 import type { NamespaceFile } from './namespace-file.ts';
 import type { Changed } from './namespaces.ts';
-import type { News } from './protection.ts';
+import type { News } from './rules.ts';
 
 /** A namespace whose changes are followed. */
 export interface Followed {

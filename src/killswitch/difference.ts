@@ -1,7 +1,7 @@
 import type { Family } from '../netlink/family.ts';
 import type { Rule } from '../netlink/route/rule.ts';
 import { type Address, formatPrefix } from '../wireguard/address.ts';
-import type { ContainerNetwork, Protection, ProtectionRoute } from './protection.ts';
+import type { ContainerNetwork, Protection, ProtectionRoute } from './rules.ts';
 
 /** What is to come and to go, so that routes and rules are as they should be. */
 export interface RoutingDifference {

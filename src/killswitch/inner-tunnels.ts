@@ -1,5 +1,5 @@
 import { readEndpointId } from '../wireguard/link-alias.ts';
-import type { ContainerLink } from './protection.ts';
+import type { ContainerLink } from './rules.ts';
 
 /**
  * What WireGuard gives the UDP socket of a link (drivers/net/wireguard/socket.c, set_sock_opts). No process can:

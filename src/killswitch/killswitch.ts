@@ -20,7 +20,7 @@ import {
   type Tunnel,
   type TunnelScope,
   tunnelOf,
-} from './protection.ts';
+} from './rules.ts';
 
 /** Keeps the traffic of containers in their tunnels. */
 export interface Guard {

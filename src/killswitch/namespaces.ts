@@ -1,7 +1,7 @@
 import type { Family } from '../netlink/family.ts';
 import type { NetworkNamespace } from '../netlink/namespace.ts';
 import type { RoutingDifference } from './difference.ts';
-import type { ContainerNetwork, News, Protection } from './protection.ts';
+import type { ContainerNetwork, News, Protection } from './rules.ts';
 
 /** How containers' network namespaces are read and protected. */
 export interface Namespaces {

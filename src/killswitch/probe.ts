@@ -1,6 +1,6 @@
 import { removalOf } from './difference.ts';
 import type { Applied, Namespaces } from './namespaces.ts';
-import { trialProtection } from './protection.ts';
+import { trialProtection } from './rules.ts';
 
 /** Protects a new namespace, which nobody uses. @throws Error if this host cannot, with what to install */
 export async function probeProtection(namespaces: Namespaces): Promise<Applied> {

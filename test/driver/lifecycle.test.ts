@@ -9,7 +9,7 @@ import { createHubLinks } from '../../src/driver/hub-links.ts';
 import { createHubNames } from '../../src/driver/hub-names.ts';
 import { createLifecycle, type Lifecycle } from '../../src/driver/lifecycle.ts';
 import type { Guard } from '../../src/killswitch/killswitch.ts';
-import type { TunnelScope } from '../../src/killswitch/protection.ts';
+import type { TunnelScope } from '../../src/killswitch/rules.ts';
 import { openStore, type Store } from '../../src/state/store.ts';
 import { prefixOf } from '../../src/wireguard/address.ts';
 import { linkName } from '../../src/wireguard/link-name.ts';

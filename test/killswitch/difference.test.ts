@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hasChanges, removalOf, routingDifference } from '../../src/killswitch/difference.ts';
-import type { ProtectionRoute } from '../../src/killswitch/protection.ts';
+import type { ProtectionRoute } from '../../src/killswitch/rules.ts';
 import type { Rule } from '../../src/netlink/route/rule.ts';
 import { prefixOf } from '../../src/wireguard/address.ts';
 

@@ -7,7 +7,7 @@ import {
   sendBufferOfWireGuard,
   withInner,
 } from '../../src/killswitch/inner-tunnels.ts';
-import { protectionOf, tunnelOf } from '../../src/killswitch/protection.ts';
+import { protectionOf, tunnelOf } from '../../src/killswitch/rules.ts';
 import { everything, tunnelScope } from '../support/tunnel-scope.ts';
 
 const link = { alias: undefined, isUp: true, kind: 'wireguard' };

@@ -8,7 +8,7 @@ import { until } from '../../build/host/commands.ts';
 import { families } from '../../src/killswitch/families.ts';
 import { createGuard, type Guard } from '../../src/killswitch/killswitch.ts';
 import type { Changed, Namespaces } from '../../src/killswitch/namespaces.ts';
-import type { ContainerLink, ContainerNetwork } from '../../src/killswitch/protection.ts';
+import type { ContainerLink, ContainerNetwork } from '../../src/killswitch/rules.ts';
 import { markOf } from '../../src/wireguard/link-alias.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 import { everything, tunnelScope } from '../support/tunnel-scope.ts';

@@ -11,7 +11,7 @@ import { programNamespaces } from '../../src/killswitch/by-programs.ts';
 import { hasChanges, removalOf, routingDifference } from '../../src/killswitch/difference.ts';
 import type { Changed, Namespaces } from '../../src/killswitch/namespaces.ts';
 import { probeProtection } from '../../src/killswitch/probe.ts';
-import { protectionOf, tunnelOf } from '../../src/killswitch/protection.ts';
+import { protectionOf, tunnelOf } from '../../src/killswitch/rules.ts';
 import { netlinkObstacle } from '../../src/links/netlink/probe.ts';
 import { type Address, prefixOf } from '../../src/wireguard/address.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';

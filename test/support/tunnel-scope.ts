@@ -1,4 +1,4 @@
-import type { TunnelScope } from '../../src/killswitch/protection.ts';
+import type { TunnelScope } from '../../src/killswitch/rules.ts';
 import { closedFamilies } from '../../src/networks/scope.ts';
 import { prefixOf } from '../../src/wireguard/address.ts';
 

@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { netlinkNamespaces } from '../../../src/killswitch/by-netlink.ts';
 import { programNamespaces } from '../../../src/killswitch/by-programs.ts';
 import { removalOf, routingDifference } from '../../../src/killswitch/difference.ts';
-import { protectionOf, tunnelOf } from '../../../src/killswitch/protection.ts';
+import { protectionOf, tunnelOf } from '../../../src/killswitch/rules.ts';
 import { everything, tunnelScope } from '../../support/tunnel-scope.ts';
 
 const sh = (script: string) =>

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { createDriver, type WireGuardDriver } from '../../src/driver/driver.ts';
-import { createFollow } from '../../src/driver/hub-addresses.ts';
+import { createFollow } from '../../src/driver/hub-following.ts';
 import { createHubNames } from '../../src/driver/hub-names.ts';
 import type { EndpointState } from '../../src/driver/lifecycle.ts';
 import { userspaceLinks } from '../../src/links/userspace/links.ts';

@@ -12,7 +12,7 @@ import {
   protectionOf,
   type Tunnel,
   tunnelOf,
-} from '../../src/killswitch/protection.ts';
+} from '../../src/killswitch/rules.ts';
 import { formatPrefix, masked, parseAddress, prefixOf } from '../../src/wireguard/address.ts';
 import { everything, tunnelScope } from '../support/tunnel-scope.ts';
 
