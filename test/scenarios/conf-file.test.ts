@@ -205,7 +205,7 @@ test('an endpoint with a key, keepalive and MTU of its own, by `docker network c
     await host.engine.docker('network', 'disconnect', 'wgnet', 'app');
     for (const [option, message] of [
       ['seed=QUFB', /option io\.bestov\.wg\.seed is the network’s: give it to `docker network create`/],
-      ['mtu=x', /option io\.bestov\.wg\.mtu: expected an integer from 576/],
+      ['mtu=x', /option io\.bestov\.wg\.mtu: expected auto or an integer from 576/],
       [
         'colour=red',
         /unknown option io\.bestov\.wg\.colour; there are privatekeyfile, presharedkeyfile, keepalive/,
@@ -232,7 +232,7 @@ test('files that do not go with the network are refused at its creation, by name
       /expected a PrivateKey, as the container of a network with --ipam-driver null/,
     ],
     [own + peer, ['--ipam-driver=null'], /expected an Address, which the container/],
-    [own + peer, subnet, /its PrivateKey is for one container: create the network with --ipam-driver null/],
+    [own + peer, subnet, /expected an Address, which the tunnel that containers share gets/],
     [peer, subnet, /it has no PrivateKey, so keys are derived: give io\.bestov\.wg\.seedfile/],
     [
       `${own}Address = 10.0.0.2\n${peer}`,
