@@ -10,12 +10,12 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { unixFetch } from '../../src/engine/unix-fetch.ts';
 import { run, sh, until } from '../host/commands.ts';
 import { startDaemon, untilReady } from '../host/daemon.ts';
-import { pluginSocket, startDriver, wgdriver } from '../host/driver.ts';
+import { startDriver, wgdriver } from '../host/driver.ts';
 import { findTunnel } from '../host/tunnel.ts';
 import { spreadOf, table } from './figures.ts';
+import { call, startNamespace } from './namespaces.ts';
 
 const count = Number(process.argv[2] ?? 300);
 const restMs = 10_000;
@@ -57,7 +57,6 @@ await writeHub('old.seed');
 const serve = startDaemon('ip', ['netns', 'exec', 'hub', wgdriver, 'hub', 'serve', ...hubOptions]);
 await untilReady(serve, 'the hub serves', () => serve.output().includes(' serving '));
 await startDriver('--backend', backend);
-const fetchPlugin = unixFetch(pluginSocket);
 await call('CreateNetwork', {
   NetworkID: 'n',
   Options: {
@@ -74,20 +73,7 @@ await call('CreateNetwork', {
 
 const pings: Pings[] = [];
 for (let i = 0; i < count; i += 1) {
-  const address = `192.168.${(i + 2) >> 8}.${(i + 2) & 255}`;
-  const [name, EndpointID] = [`c${i}`, i.toString(16).padStart(64, '0').split('').reverse().join('')];
-  const endpoint = { NetworkID: 'n', EndpointID };
-  await run('ip', ['netns', 'add', name]);
-  await call('CreateEndpoint', { ...endpoint, Interface: { Address: `${address}/16` }, Options: {} });
-  const { InterfaceName } = (await call('Join', { ...endpoint, SandboxKey: `/run/netns/${name}` })) as {
-    InterfaceName: { SrcName: string };
-  };
-  await sh(
-    `ip link set "$2" netns "$1" name wg0; ip -n "$1" address add "$3/16" dev wg0; ip -n "$1" link set wg0 up`,
-    name,
-    InterfaceName.SrcName,
-    address,
-  );
+  const { name, address } = await startNamespace(i);
   pings.push(startPings(`/run/netns/${name}`, hubAddress, 0.5));
   await until('a reply', () => (pings.at(-1)?.replies ?? 0) > 0, 60_000);
   pings.push(startPings(hub, address, 0.5));
@@ -132,18 +118,6 @@ console.log(
   ),
 );
 process.exit(0);
-
-async function call(method: string, body: object): Promise<unknown> {
-  const response = await fetchPlugin(`http://localhost/NetworkDriver.${method}`, {
-    method: 'POST',
-    body: JSON.stringify(body),
-  });
-  const answer = (await response.json()) as { Err?: string };
-  if (answer.Err) {
-    throw new Error(`${method}: ${answer.Err}`);
-  }
-  return answer;
-}
 
 function startPings(netns: string, address: string, period: number): Pings {
   const child = spawn('nsenter', [`--net=${netns}`, 'ping', '-i', String(period), address], {

@@ -8,12 +8,12 @@ import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { unixFetch } from '../../src/engine/unix-fetch.ts';
 import { run, sh, until } from '../host/commands.ts';
 import { startDaemon, untilReady } from '../host/daemon.ts';
-import { pluginSocket, wgdriver } from '../host/driver.ts';
+import { wgdriver } from '../host/driver.ts';
 import { findTunnel } from '../host/tunnel.ts';
 import { table } from './figures.ts';
+import { call, startNamespace } from './namespaces.ts';
 
 const count = Number(process.argv[2] ?? 300);
 const seconds = Number(process.argv[3] ?? 240);
@@ -42,7 +42,6 @@ await untilReady(hub, 'the hub serves', () => hub.output().includes(' serving ')
 // By this very Node, which speaks netlink.
 const driver = startDaemon(process.execPath, [wgdriver, 'serve', '--backend', backend]);
 await untilReady(driver, 'wgdriver serves', () => driver.output().includes(' serving '));
-const fetchPlugin = unixFetch(pluginSocket);
 const showHub = (what: string) => run('ip', ['netns', 'exec', 'hub', 'wg', 'show', 'wg0', what]);
 
 const atStart = await usage();
@@ -59,21 +58,8 @@ await call('CreateNetwork', {
   IPv6Data: [],
 });
 for (let i = 0; i < count; i += 1) {
-  const address = `192.168.${(i + 2) >> 8}.${(i + 2) & 255}`;
-  const [name, EndpointID] = [`c${i}`, i.toString(16).padStart(64, '0').split('').reverse().join('')];
-  const endpoint = { NetworkID: 'n', EndpointID };
-  await run('ip', ['netns', 'add', name]);
-  await call('CreateEndpoint', { ...endpoint, Interface: { Address: `${address}/16` }, Options: {} });
-  const { InterfaceName } = (await call('Join', { ...endpoint, SandboxKey: `/run/netns/${name}` })) as {
-    InterfaceName: { SrcName: string };
-  };
-  await sh(
-    `ip link set "$2" netns "$1" name wg0; ip -n "$1" address add "$3/16" dev wg0; ip -n "$1" link set wg0 up
-     ip -n "$1" route add default via 192.168.0.1`,
-    name,
-    InterfaceName.SrcName,
-    address,
-  );
+  const { name } = await startNamespace(i);
+  await run('ip', ['-n', name, 'route', 'add', 'default', 'via', '192.168.0.1']);
 }
 await untilAllHeard(new Map());
 console.error(`${count} containers are there`);
@@ -150,16 +136,4 @@ async function usage(): Promise<{ own: number; children: number; megabytes: numb
     children: (ofChildren + systemOfChildren) / 100,
     megabytes: Number(kilobytes) / 1024,
   };
-}
-
-async function call(method: string, body: object): Promise<unknown> {
-  const response = await fetchPlugin(`http://localhost/NetworkDriver.${method}`, {
-    method: 'POST',
-    body: JSON.stringify(body),
-  });
-  const answer = (await response.json()) as { Err?: string };
-  if (answer.Err) {
-    throw new Error(`${method}: ${answer.Err}`);
-  }
-  return answer;
 }

@@ -1,0 +1,40 @@
+/** Network namespaces in place of an engine's containers, for benches of many. All are on the network `n`, a /16. */
+import { unixFetch } from '../../src/engine/unix-fetch.ts';
+import { run, sh } from '../host/commands.ts';
+import { pluginSocket } from '../host/driver.ts';
+
+const fetchPlugin = unixFetch(pluginSocket);
+
+/** Calls the driver as an engine does. @throws Error with the driver's own, by the method */
+export async function call(method: string, body: object): Promise<unknown> {
+  const response = await fetchPlugin(`http://localhost/NetworkDriver.${method}`, {
+    method: 'POST',
+    body: JSON.stringify(body),
+  });
+  const answer = (await response.json()) as { Err?: string };
+  if (answer.Err) {
+    throw new Error(`${method}: ${answer.Err}`);
+  }
+  return answer;
+}
+
+/** Makes the namespace of a number, with a link of the driver's as wg0, up and without routes. */
+export async function startNamespace(number: number): Promise<{ name: string; address: string }> {
+  const address = `192.168.${(number + 2) >> 8}.${(number + 2) & 255}`;
+  const name = `c${number}`;
+  // The names of links are made from the first digits.
+  const EndpointID = number.toString(16).padStart(64, '0').split('').reverse().join('');
+  const endpoint = { NetworkID: 'n', EndpointID };
+  await run('ip', ['netns', 'add', name]);
+  await call('CreateEndpoint', { ...endpoint, Interface: { Address: `${address}/16` }, Options: {} });
+  const { InterfaceName } = (await call('Join', { ...endpoint, SandboxKey: `/run/netns/${name}` })) as {
+    InterfaceName: { SrcName: string };
+  };
+  await sh(
+    `ip link set "$2" netns "$1" name wg0; ip -n "$1" address add "$3/16" dev wg0; ip -n "$1" link set wg0 up`,
+    name,
+    InterfaceName.SrcName,
+    address,
+  );
+  return { name, address };
+}
