@@ -160,6 +160,9 @@ export interface EventSocket {
   close(): void;
 }
 
+/** By then a signal has come that was sent before a socket was closed. */
+const signalMs = 100;
+
 /**
  * Opens a socket that is told of every change of links, addresses and routes, in this namespace and in those that have a
  * number in this one: all to which a link was moved from here, or in which one has its peer.
@@ -176,7 +179,8 @@ export async function openEventSocket(libc: Libc = openLibc()): Promise<EventSoc
     libc.close(socket);
     throw error;
   }
-  let onSignal = () => {};
+  let onNews = () => {};
+  const onSignal = () => onNews();
   return {
     receive() {
       const received = libc.recvmsg(socket, buffer);
@@ -184,14 +188,16 @@ export async function openEventSocket(libc: Libc = openLibc()): Promise<EventSoc
     },
     onReadable(callback) {
       // Neither runtime waits for a netlink socket itself. The kernel can tell by a signal, which both take.
-      onSignal = callback;
+      onNews = callback;
       process.on('SIGIO', onSignal);
       libc.fcntl(socket, F_SETOWN, process.pid);
       libc.fcntl(socket, F_SETFL, O_ASYNC | SOCK_NONBLOCK);
     },
     close() {
-      process.off('SIGIO', onSignal);
+      onNews = () => {};
       libc.close(socket);
+      // A signal may be on its way, and one that nobody listens for would end this process.
+      setTimeout(() => process.off('SIGIO', onSignal), signalMs);
     },
   };
 }
