@@ -7,6 +7,7 @@ import { optionPrefix } from '../networks/options.ts';
 import { run } from '../programs/run.ts';
 import { type Address, parseAddress } from '../wireguard/address.ts';
 import { linkName } from '../wireguard/link-name.ts';
+import { minIpv6Mtu } from '../wireguard/mtu.ts';
 import type { LinkStatus } from '../wireguard/status.ts';
 import { configOf, isSharedTunnel } from './engine-survey.ts';
 import { type Finding, fail, pass, skip, warn } from './finding.ts';
@@ -14,7 +15,7 @@ import { type Finding, fail, pass, skip, warn } from './finding.ts';
 const name = 'mtu';
 
 /** The least that every host has to take (RFC 791: 576 bytes), and the least of IPv6 (RFC 8200). */
-const leastOf = { ipv4: 576, ipv6: 1280 };
+const leastOf = { ipv4: 576, ipv6: minIpv6Mtu };
 
 /** The header of IP without options, and that of an ICMP echo. */
 const headersOf = { ipv4: 20 + 8, ipv6: 40 + 8 };

@@ -190,10 +190,14 @@ function changesIn(socket: EventSocket): { readonly where: Changed; readonly isM
         return { where: byNumber, isMore: false };
       }
       const { nsid, bytes } = event;
-      // Without one it is this process's own.
-      const news = nsid === undefined ? [] : decodeMessages(bytes).filter(isOfInterest).map(newsOf);
-      if (nsid !== undefined && news.length > 0) {
-        byNumber.set(nsid, [...(byNumber.get(nsid) ?? []), ...news]);
+      if (nsid === undefined) {
+        // It is this process's own.
+        continue;
+      }
+      const news = byNumber.get(nsid) ?? [];
+      news.push(...decodeMessages(bytes).filter(isOfInterest).map(newsOf));
+      if (news.length > 0) {
+        byNumber.set(nsid, news);
       }
     }
     return { where: byNumber, isMore: true };

@@ -9,6 +9,7 @@ import {
   parsePrefix,
   prefixOf,
 } from '../wireguard/address.ts';
+import { minIpv6Mtu } from '../wireguard/mtu.ts';
 import { ipv6PrefixOf, isUnicast, localPrefixOf, refuseOverlap } from './ipv6.ts';
 import {
   decodeNetworkOptions,
@@ -53,9 +54,6 @@ export interface Network {
   readonly ipv6?: Prefix;
   readonly options: NetworkOptions;
 }
-
-/** RFC 8200 section 5: every link that carries IPv6 takes packets of this size. */
-const minIpv6Mtu = 1280;
 
 /** @throws Error that says what the user must change */
 export function recordOf({ NetworkID, Options, IPv4Data, IPv6Data }: CreateNetworkRequest): NetworkRecord {

@@ -15,7 +15,7 @@ const overhead = 80;
 const internetMtu = 1500;
 
 /** RFC 8200 section 5: IPv6 needs as much. */
-const leastMtu = 1280;
+export const minIpv6Mtu = 1280;
 
 /** The MTU of a tunnel whose outer packets leave by these ways; undefined if there is none. */
 export function mtuOver(uplinks: readonly Uplink[]): number | undefined {
@@ -25,5 +25,5 @@ export function mtuOver(uplinks: readonly Uplink[]): number | undefined {
   const outer = uplinks.map(({ mtu, isLocal, isOnLink }) =>
     isLocal ? internetMtu : isOnLink ? mtu : Math.min(mtu, internetMtu),
   );
-  return Math.max(leastMtu, Math.min(...outer) - overhead);
+  return Math.max(minIpv6Mtu, Math.min(...outer) - overhead);
 }
