@@ -19,6 +19,8 @@ const SO_SNDBUFFORCE = 32;
 // linux/socket.h
 const sizeofCmsghdr = 16;
 const SOL_NETLINK = 270;
+// bits/signum-arch.h, the same on x64 and arm64
+const SIGURG = 23;
 // bits/socket.h, the same on x64 and arm64
 const AF_NETLINK = 16;
 const SOCK_RAW = 3;
@@ -27,6 +29,7 @@ const SOCK_CLOEXEC = 0o2000000;
 // asm-generic/fcntl.h
 const F_SETFL = 4;
 const F_SETOWN = 8;
+const F_SETSIG = 10;
 const O_ASYNC = 0o20000;
 
 // linux/rtnetlink.h, enum rtnetlink_groups
@@ -160,9 +163,6 @@ export interface EventSocket {
   close(): void;
 }
 
-/** By then a signal has come that was sent before a socket was closed. */
-const signalMs = 100;
-
 /**
  * Opens a socket that is told of every change of links, addresses and routes, in this namespace and in those that have a
  * number in this one: all to which a link was moved from here, or in which one has its peer.
@@ -180,24 +180,24 @@ export async function openEventSocket(libc: Libc = openLibc()): Promise<EventSoc
     throw error;
   }
   let onNews = () => {};
-  const onSignal = () => onNews();
   return {
     receive() {
       const received = libc.recvmsg(socket, buffer);
       return received && { nsid: decodeNsid(received.control), bytes: buffer.subarray(0, received.length) };
     },
     onReadable(callback) {
-      // Neither runtime waits for a netlink socket itself. The kernel can tell by a signal, which both take.
+      // Neither runtime waits for a netlink socket itself. The kernel can tell by a signal, which both take. Its own
+      // choice, SIGIO, ends a process that does not listen; and it is SIGPOLL as well, which signal-exit, in
+      // write-file-atomic, takes for the end and removes what is being written. SIGURG does nothing by itself.
       onNews = callback;
-      process.on('SIGIO', onSignal);
+      process.on('SIGURG', onNews);
       libc.fcntl(socket, F_SETOWN, process.pid);
+      libc.fcntl(socket, F_SETSIG, SIGURG);
       libc.fcntl(socket, F_SETFL, O_ASYNC | SOCK_NONBLOCK);
     },
     close() {
-      onNews = () => {};
+      process.off('SIGURG', onNews);
       libc.close(socket);
-      // A signal may be on its way, and one that nobody listens for would end this process.
-      setTimeout(() => process.off('SIGIO', onSignal), signalMs);
     },
   };
 }

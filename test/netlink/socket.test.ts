@@ -3,6 +3,9 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readlinkSync } from 'node:fs';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { netlinkObstacle } from '../../src/links/netlink/probe.ts';
 import { u32 } from '../../src/netlink/bytes.ts';
@@ -15,9 +18,11 @@ import { createLink, deleteLink, getLink, listLinks, setLinkAlias } from '../../
 import {
   NETLINK_NETFILTER,
   NETLINK_ROUTE,
+  openEventSocket,
   openNetlinkSocket,
   withNetlinkSocket,
 } from '../../src/netlink/socket.ts';
+import { openDurableFolder } from '../../src/state/durable-folder.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
 
 const obstacle = netlinkObstacle();
@@ -69,6 +74,29 @@ test('a socket in another process’s namespace', options, async () => {
     child.stdin.end();
     await once(child, 'close');
   }
+});
+
+test('state is written while the kernel tells of events: what is being written stays', options, async (t) => {
+  const path = await mkdtemp(join(tmpdir(), 'beside-events-'));
+  t.after(() => rm(path, { recursive: true }));
+  const folder = await openDurableFolder(path);
+  const events = await openEventSocket();
+  t.after(() => events.close());
+  let told = 0;
+  events.onReadable(() => {
+    told++;
+    while (events.receive() !== undefined) {}
+  });
+  // Long enough for an event to come while it is being written.
+  const writing = folder.write('record', { text: 'x'.repeat(30_000_000) });
+  while ((await readdir(path)).length === 0) {}
+  await withNetlinkSocket({ protocol: NETLINK_ROUTE }, async (socket) => {
+    await createLink(socket, { name: 'br1', kind: 'bridge' });
+    await deleteLink(socket, await getLink(socket, 'br1'));
+  });
+  await writing;
+  assert.deepEqual(await readdir(path), ['record.json']);
+  assert(told > 0);
 });
 
 test('a namespace that others are root of may have any number of routes: only so many are read', async () => {
