@@ -107,6 +107,7 @@ const tasks = {
       '--vm': (...words) => run(modernNode(), 'build/bench/guests.ts', ...words),
       keys: (...words) => run(modernNode(), 'build/bench/keys.ts', ...words),
       rotation: (...words) => sandboxed('build/bench/rotation.ts', ...words),
+      reading: (...words) => sandboxed('build/bench/reading.ts', ...words),
       steady: (...words) => sandboxed('build/bench/steady.ts', ...words),
       scale: (...words) => run(modernNode(), 'build/bench/scale.ts', ...words),
       start(...words) {

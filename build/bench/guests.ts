@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- --vm [speed|calls [SUITE…]]`: build/bench/speed.ts, or calls.ts, with the kernel's WireGuard, in
- * guests.
+ * `npm run bench -- --vm [speed|calls|reading [SUITE…]]`: build/bench/speed.ts, calls.ts or reading.ts, with the kernel's
+ * WireGuard, in guests.
  */
 
 import { availableParallelism } from 'node:os';
@@ -11,6 +11,7 @@ const benches = {
   speed: { suites: SUITES, otherwise: 'under 0.9 of plain WireGuard, or failed' },
   // Under emulation it is a matter of minutes, and the suite is the one that the targets were set on.
   calls: { suites: ['trixie'], otherwise: 'a target was missed, or it failed' },
+  reading: { suites: ['trixie'], otherwise: 'it failed' },
 } as const;
 
 const name = process.argv[2] ?? 'speed';

@@ -15,7 +15,7 @@ import { oncePerKey } from './once.ts';
 
 export interface FollowDependencies {
   readonly lifecycle: Pick<Lifecycle, 'tunnels' | 'network' | 'peers' | 'hasAutoMtu' | 'changeLink'>;
-  readonly links: Pick<Links, 'read'>;
+  readonly links: Pick<Links, 'read' | 'readDevice'>;
   readonly hubNames: HubNames;
   readonly uplinkTo: UplinkTo;
   readonly log: Log;
@@ -64,8 +64,8 @@ interface SeenPeer {
   readonly hasReceived: boolean;
 }
 
-/** Each takes the network namespace of a container, or a program. */
-const linksAtOnce = 4;
+/** Each takes the network namespace of a container, or a part of a program’s run. */
+const linksAtOnce = 8;
 
 /** A link that never shook hands has been trying for long enough (a handshake is sent every 5 s). */
 const untriedMs = 14_000;
@@ -236,7 +236,7 @@ export function createFollow({
     await Promise.all(
       states.map((state) =>
         attempt(state, async () => {
-          const status = await links.read(state.place);
+          const status = await links.readDevice(state.place);
           const present = byPublicKey(status?.peers ?? []);
           const changes = peersAt(state.endpoint.networkId).flatMap(({ publicKey, endpoint: asked }) => {
             const peer = present.get(publicKey);

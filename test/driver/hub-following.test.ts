@@ -347,6 +347,23 @@ test('a link with two peers of one name is changed once', async () => {
     place: { name: linkName('e1'), endpointId: 'e1' },
   };
   const changes: LinkChange[] = [];
+  const status = {
+    name: link,
+    mtu: 1420,
+    publicKey: undefined,
+    listenPort: 1,
+    fwmark: 0,
+    peers: keys.map((publicKey) => ({
+      publicKey,
+      hasPresharedKey: false,
+      endpoint: undefined,
+      persistentKeepaliveInterval: 0,
+      lastHandshake: undefined,
+      receivedBytes: 0,
+      sentBytes: 0,
+      allowedIps: [],
+    })),
+  };
   const follow = createFollow({
     lifecycle: {
       tunnels: () => [state],
@@ -363,25 +380,7 @@ test('a link with two peers of one name is changed once', async () => {
         return true;
       },
     },
-    links: {
-      read: async () => ({
-        name: link,
-        mtu: 1420,
-        publicKey: undefined,
-        listenPort: 1,
-        fwmark: 0,
-        peers: keys.map((publicKey) => ({
-          publicKey,
-          hasPresharedKey: false,
-          endpoint: undefined,
-          persistentKeepaliveInterval: 0,
-          lastHandshake: undefined,
-          receivedBytes: 0,
-          sentBytes: 0,
-          allowedIps: [],
-        })),
-      }),
-    },
+    links: { read: async () => status, readDevice: async () => status },
     hubNames: createHubNames({
       resolve: async () => [parseAddress('192.0.2.7') ?? assert.fail()],
       log: recordedLog(),

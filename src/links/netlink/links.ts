@@ -1,7 +1,5 @@
-import { NetlinkError } from '../../netlink/error.ts';
 import { genericFamily } from '../../netlink/generic-family.ts';
 import { openLibc } from '../../netlink/libc/open.ts';
-import type { NetworkNamespace } from '../../netlink/namespace.ts';
 import {
   createLink,
   deleteLink,
@@ -14,18 +12,13 @@ import type { Link } from '../../netlink/route/link.ts';
 import { NETLINK_GENERIC, NETLINK_ROUTE, withNetlinkSocket } from '../../netlink/socket.ts';
 import { configureDevice, getDevice } from '../../netlink/wireguard/client.ts';
 import { WG_GENL_NAME } from '../../netlink/wireguard/constants.ts';
-import { type Mark, readEndpointId } from '../../wireguard/link-alias.ts';
+import type { Mark } from '../../wireguard/link-alias.ts';
 import type { LinkStatus } from '../../wireguard/status.ts';
 import { LinkError, type Links, nowhere, type Place } from '../links.ts';
+import { asLinkError, type LocatedLink, locate, unlessGone } from './locate.ts';
 
 const route = { protocol: NETLINK_ROUTE } as const;
 const generic = { protocol: NETLINK_GENERIC } as const;
-
-/** A link and the namespace it is in; without one, this process's. */
-interface LocatedLink {
-  readonly link: Link;
-  readonly netns?: NetworkNamespace;
-}
 
 /**
  * Links of the kernel's WireGuard, by messages to the kernel and without programs of the host. Of another
@@ -48,26 +41,6 @@ export function netlinkLinks(mark: Mark, kind = 'wireguard'): Links {
   const isMarked = ({ alias }: Link) => mark.read(alias) !== undefined;
   const isUnfinished = (link: Link) => isMarked(link) || (!link.alias && link.kind === kind);
 
-  const locate = async ({ name, endpointId, sandbox }: Place): Promise<LocatedLink | undefined> => {
-    const isWanted = (link: Link) =>
-      link.kind === kind && (endpointId === undefined || readEndpointId(link.alias) === endpointId);
-    const inContainer = async () => {
-      if (endpointId === undefined || !sandbox?.startsWith('/')) {
-        return undefined;
-      }
-      const netns = sandbox as NetworkNamespace;
-      const links = await unlessNamespaceGone(withNetlinkSocket({ ...route, netns }, listLinks));
-      const link = links?.find(isWanted);
-      return link && { link, netns };
-    };
-    const onHost = async () => {
-      const link = await unlessGone(withNetlinkSocket(route, (socket) => getLink(socket, name)));
-      return link && isWanted(link) ? { link } : undefined;
-    };
-    // Once more, as it may have moved there in between.
-    return (await inContainer()) ?? (await onHost()) ?? (await inContainer());
-  };
-
   async function read(place: Place): Promise<LinkStatus | undefined> {
     const read = async ({ link, netns }: LocatedLink) => {
       const device = await unlessGone(
@@ -80,7 +53,7 @@ export function netlinkLinks(mark: Mark, kind = 'wireguard'): Links {
       return { name: link.name, mtu: link.mtu, publicKey, listenPort, fwmark, peers };
     };
     const readLocated = async () => {
-      const located = await locate(place);
+      const located = await locate(place, kind);
       return located && read(located);
     };
     return readLocated().catch(asLinkError('read', place.name));
@@ -110,7 +83,7 @@ export function netlinkLinks(mark: Mark, kind = 'wireguard'): Links {
 
     async change(place, { mtu, ...change }) {
       const changeLocated = async () => {
-        const located = await locate(place);
+        const located = await locate(place, kind);
         if (located === undefined) {
           throw nowhere(place);
         }
@@ -152,39 +125,5 @@ export function netlinkLinks(mark: Mark, kind = 'wireguard'): Links {
           return endpointId === undefined ? [] : [{ name, endpointId }];
         }),
       ).catch(asLinkError('list', 'all')),
-  };
-}
-
-/** Gone before, or in between: with its namespace, or by another call. */
-function unlessGone<Result>(result: Promise<Result>): Promise<Result | undefined> {
-  return unlessErrno(result, ['ENODEV']);
-}
-
-/** ENOENT without the file; EINVAL where the engine has unmounted the namespace and not yet removed the file. */
-function unlessNamespaceGone<Result>(result: Promise<Result>): Promise<Result | undefined> {
-  return unlessErrno(result, ['ENOENT', 'EINVAL']);
-}
-
-async function unlessErrno<Result>(
-  result: Promise<Result>,
-  expected: readonly string[],
-): Promise<Result | undefined> {
-  try {
-    return await result;
-  } catch (error) {
-    if (error instanceof NetlinkError && expected.includes(error.errno ?? '')) {
-      return undefined;
-    }
-    throw error;
-  }
-}
-
-function asLinkError(operation: string, link: string) {
-  return (error: unknown): never => {
-    if (!(error instanceof NetlinkError)) {
-      throw error;
-    }
-    const { reason, errno } = error.during(operation, `link ${link}`);
-    throw new LinkError(operation, link, reason, errno);
   };
 }

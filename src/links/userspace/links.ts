@@ -12,10 +12,9 @@ import {
   ipBatch,
   linkExists,
   listMarked,
-  locate,
-  setMtu,
 } from '../iproute/ip.ts';
 import { LinkError, type Links, nowhere, type Place } from '../links.ts';
+import { selectFindLink } from './find.ts';
 import { decodeErrno, decodeGet, encodeSet, getRequest } from './uapi.ts';
 import { requestUapi, uapiSocketOf } from './uapi-socket.ts';
 
@@ -34,7 +33,7 @@ export function userspaceProgram(env: NodeJS.ProcessEnv): string {
  * Links of a userspace WireGuard: one process for each, which makes itself a daemon and so outlives this
  * one. It ends when its link does, be it deleted or gone with its container's namespace.
  */
-export function userspaceLinks(mark: Mark, program: string): Links {
+export function userspaceLinks(mark: Mark, program: string, findLink = selectFindLink()): Links {
   return {
     backend: 'userspace',
     async create({ name, mtu, endpointId }) {
@@ -65,18 +64,18 @@ export function userspaceLinks(mark: Mark, program: string): Links {
       if (device === undefined) {
         return undefined;
       }
-      const link = await locate(place, 'tun');
+      const link = await findLink(place);
       return { name: link?.name ?? place.name, mtu: link?.mtu, ...device };
     },
     readDevice,
 
     async change(place, { mtu, ...change }) {
       if (mtu !== undefined) {
-        const link = await locate(place, 'tun');
+        const link = await findLink(place);
         if (link === undefined) {
           throw nowhere(place);
         }
-        await setMtu(link, mtu);
+        await link.setMtu(mtu);
       }
       if (Object.keys(change).length > 0) {
         const answer = await request('change', place.name, encodeSet(change)).catch(unlessEnded);

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
 import type { LinkError, Links, NewLink } from '../../../src/links/links.ts';
+import { findByProgram } from '../../../src/links/userspace/find.ts';
 import { userspaceLinks, userspaceProgram } from '../../../src/links/userspace/links.ts';
 import { markOf } from '../../../src/wireguard/link-alias.ts';
 import { enterFreshNamespace } from '../../support/fresh-namespace.ts';
@@ -86,6 +87,10 @@ test(
     timeout: 600_000,
   },
   () => assertReadsAndChanges(links),
+);
+
+test('the same by programs, as on a runtime that cannot call libc', { skip, timeout: 600_000 }, () =>
+  assertReadsAndChanges(userspaceLinks(markOf('wireguard-plugin'), 'wireguard-go', findByProgram)),
 );
 
 test('a link of the same name: EEXIST, nothing made, and the other’s link is not touched', {
