@@ -48,6 +48,9 @@ const secondLookMs = 10_000;
 /** From each look at a hub’s link of this host to the next. */
 const hubLinksMs = 10_000;
 
+/** From each look for containers that lost their IPv6 to the next. */
+const ipv6Ms = 15_000;
+
 /** From each later look to the next. */
 const reconcileMs = 120_000;
 
@@ -197,6 +200,7 @@ export default strictCommand({
         made.protectAll().then(() => made.reload.resume()),
         makeUpFor(refused, made, log).then(() => repeat(made.reconcile, isOver, secondLookMs, reconcileMs)),
         repeat(made.checkHubLinks, isOver, hubLinksMs),
+        repeat(made.checkIpv6, isOver, ipv6Ms),
       ]);
       void tellStranded({ engine, driver: args.name, isOver, log });
       closers.push(async () => {

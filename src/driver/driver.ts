@@ -48,6 +48,7 @@ import { createFollow, type Follow } from './hub-following.ts';
 import { createHubLinks } from './hub-links.ts';
 import type { HubNames } from './hub-names.ts';
 import { createLifecycle, fieldsOf } from './lifecycle.ts';
+import { createLostIpv6Check } from './lost-ipv6.ts';
 import { createQueue } from './queue.ts';
 import { createReconcile } from './reconcile.ts';
 import { createReload, type Reload } from './reload.ts';
@@ -92,6 +93,8 @@ export interface WireGuardDriver extends Driver {
   readonly reload: Reload;
   /** Looks at the hubs’ links on this host, and sets right what is missing or too much there; every 10 s. */
   checkHubLinks(): Promise<void>;
+  /** Tells the log of containers whose sysctls took their IPv6 away (createLostIpv6Check); every 15 s. */
+  checkIpv6(): Promise<void>;
   /** Resolves when nothing writes to the state any more, once no call is under way and none of the above. */
   close(): Promise<void>;
 }
@@ -128,6 +131,7 @@ export function createDriver({
   let hasToldOfIpv6 = false;
   /** Networks that were warned of. */
   const toldOfDns = new Set<string>();
+  const toldOfLostIpv6 = new Set<string>();
   const inKey = createQueue();
   const hubLinks = createHubLinks({ links, log });
   const lifecycle = createLifecycle({
@@ -173,6 +177,8 @@ export function createDriver({
       hubLinks.check({ endpoints: lifecycle.endpoints, networks: store.networks }, (options, own) =>
         readSecrets(options, secretsFolder, own),
       ),
+
+    checkIpv6: createLostIpv6Check({ lifecycle, guard, log, told: toldOfLostIpv6, now }),
 
     // The gateway's address is the hub's inside the tunnel, so the engine must not give it away.
     gwAllocCheck: () => ({ SkipIPv4: false, SkipIPv6: false }),
@@ -243,6 +249,7 @@ export function createDriver({
     async deleteNetwork({ NetworkID }) {
       const started = performance.now();
       toldOfDns.delete(NetworkID);
+      toldOfLostIpv6.delete(NetworkID);
       if (await lifecycle.deleteNetwork(NetworkID)) {
         log.info('network deleted', { network: NetworkID, ms: msSince(started) });
       }
@@ -388,11 +395,20 @@ export function createDriver({
 
   async function warnOfUnresolved(network: Network, secrets: TunnelSecrets): Promise<void> {
     for (const host of new Set(peersOf(network, secrets).flatMap(({ endpoint }) => endpoint?.host ?? []))) {
-      if ((await hubNames.lookUp(host)) === undefined) {
-        log.warn('the hub’s name does not resolve: containers start, and no traffic passes until it does', {
-          network: network.networkId,
-          host,
-        });
+      const addresses = await hubNames.lookUp(host);
+      const fields = { network: network.networkId, host };
+      if (addresses === undefined) {
+        log.warn(
+          'the hub’s name does not resolve: containers start, and no traffic passes until it does',
+          fields,
+        );
+      } else if (network.options.ipv6 !== undefined) {
+        try {
+          refuseOverlap(network.options.ipv6, addresses);
+        } catch (error) {
+          // Names may change: what it has in a network's life is not known when it is created.
+          log.warn((error as Error).message, fields);
+        }
       }
     }
   }

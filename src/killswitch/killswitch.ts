@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLimit } from '../concurrency.ts';
 import { type Log, msSince } from '../log.ts';
+import type { Prefix } from '../wireguard/address.ts';
 import { type Mark, readEndpointId } from '../wireguard/link-alias.ts';
 import { createArrivals } from './arrival.ts';
 import { createFollowing } from './container-changes.ts';
@@ -44,6 +45,11 @@ export interface Guard {
    * @throws Error if it cannot be taken away; then this is to be called again
    */
   release(sandboxKey: string, endpointId: string): Promise<void>;
+  /**
+   * The networks that an endpoint's link is connected to by its addresses, in its container; undefined while it is not
+   * there. @throws Error if the container cannot be read
+   */
+  networksOf(sandboxKey: string, endpointId: string): Promise<readonly Prefix[] | undefined>;
   /** The endpoints whose containers are not protected as they should be, and why. It is tried again and again. */
   unprotected(): ReadonlyMap<string, string>;
   /** Containers that are about to start are protected yet, if they do so soon. */
@@ -408,6 +414,15 @@ export function createGuard(
       if (sandbox.tunnels.size === 0 && sandboxes.get(sandboxKey) === sandbox) {
         sandboxes.delete(sandboxKey);
       }
+    },
+
+    async networksOf(sandboxKey, endpointId) {
+      if (!isAbsolute(sandboxKey) || !(await isContainerNamespace(sandboxKey))) {
+        return undefined;
+      }
+      const { links, addresses } = await namespaces.read(sandboxKey);
+      const link = links.find(({ alias }) => mark.read(alias) === endpointId);
+      return link && addresses.filter(({ index }) => index === link.index).map(({ network }) => network);
     },
 
     unprotected: () =>

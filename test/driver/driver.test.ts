@@ -4,6 +4,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import { until } from '../../build/host/commands.ts';
 import { removalsAtOnce } from '../../src/driver/lifecycle.ts';
 import { derivePrivateKey } from '../../src/keys/derivation.ts';
 import { parseSeed } from '../../src/keys/seed.ts';
@@ -425,6 +426,16 @@ test('a prefix that holds an address of this host is refused', async () => {
   }
   const ipv6 = formatPrefix(masked({ address: prefixOf(`${own.address}/128`).address, length: 64 }));
   assertErr(await createNetwork({ options: { ...articleOptions, ipv6 } }), /ipv6: the prefix holds /);
+});
+
+test('a prefix that holds an address of the hub’s name is warned of', async () => {
+  driver.names.set('hub.example', 'fd12::9');
+  await createNetwork({ options: { ...articleOptions, peer: 'hub.example:51820', ipv6: 'fd12::/64' } });
+  await until('it is', () =>
+    driver.lines.some(
+      ({ level, message }) => level === 'warn' && /ipv6: the prefix holds fd12::9/.test(message),
+    ),
+  );
 });
 
 for (const name of [`${optionPrefix}seed`, 'IO.BESTOV.WG.SEED']) {

@@ -7,6 +7,7 @@ import { startDriver } from '../../build/host/driver.ts';
 import { testImage } from '../../build/host/engine.ts';
 import { hostForTests } from '../../build/host/host.ts';
 import { article } from '../../build/host/hub.ts';
+import { lostIpv6Warning } from '../../src/driver/lost-ipv6.ts';
 
 const host = await hostForTests();
 const { docker } = host.engine;
@@ -150,10 +151,33 @@ for (const bridge of ['abridge6', 'zbridge6']) {
   });
 }
 
-test('a container without IPv6 starts, and reaches the hub over IPv4', { skip }, async () => {
+test('a container without IPv6 starts, and reaches the hub over IPv4; the log says so, if it has lost an address', {
+  skip,
+}, async () => {
   await host.createNetwork('wgnet', { options });
   await host.startContainer('one', '--network=wgnet', '--sysctl=net.ipv6.conf.all.disable_ipv6=1');
   await host.ping('one', host.hub.address);
+  const hasLost = !(await addresses('one')).includes(`${oneIpv6}/120`);
+  assert.equal(hasLost, !isFrom28);
+  if (hasLost) {
+    await until('the log says so', () => host.driver.output().includes(lostIpv6Warning), 120_000);
+  }
+});
+
+test('a host without any IPv6 address: both families in the tunnel, by the hub’s IPv4 address', {
+  skip,
+}, async () => {
+  try {
+    await sh('echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6');
+    assert.equal(await sh('ip -6 -o address'), '');
+    await host.createNetwork('wgnet', { options });
+    await host.startContainer('one', '--network=wgnet');
+    await reachBoth('one');
+    assert.deepEqual(await addresses('one'), ['192.168.5.2/24', `${oneIpv6}/120`]);
+  } finally {
+    await sh('echo 0 >/proc/sys/net/ipv6/conf/all/disable_ipv6');
+    await sh(`ip address add ${outer.host}/64 dev hub-host nodad`);
+  }
 });
 
 test('a prefix that holds an address of this host is refused', { skip }, async () => {

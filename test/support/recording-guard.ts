@@ -32,6 +32,7 @@ export function recordingGuard(): RecordingGuard {
       return 'protected';
     },
     leave() {},
+    networksOf: async () => undefined,
     unprotected: () => new Map(),
     async release(sandboxKey, endpointId) {
       await begin('release');
