@@ -27,8 +27,6 @@ const bundles = {
 
 const name = process.argv[2] ?? 'wgdriver';
 const bundle = bundles[name];
-// ofetch brings a polyfill for Nodes without fetch, a third of our size; this is its door to the real one.
-const alias = { 'node-fetch-native': './node_modules/node-fetch-native/dist/native.mjs' };
 
 /**
  * Node's own modules are loaded with the first module of ours that imports them, and so with the command that
@@ -51,7 +49,6 @@ const lateBuiltins = {
 const { metafile } = await build({
   metafile: true,
   plugins: [lateBuiltins],
-  alias,
   loader: { '.service': 'text', '.socket': 'text' },
   bundle: true,
   platform: 'node',

@@ -6,7 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { cpus, release } from 'node:os';
-import { unixFetch } from '../../src/engine/unix-fetch.ts';
+import { requestsTo } from '../../src/engine/request.ts';
 import { run } from '../host/commands.ts';
 import { executable, pluginSocket, wgdriver } from '../host/driver.ts';
 import { testImage } from '../host/engine.ts';
@@ -18,7 +18,7 @@ const callsPerRound = 5;
 
 const host = await startHost();
 const idleMemory = await residentMegabytes();
-const send = unixFetch(pluginSocket);
+const send = requestsTo(pluginSocket);
 
 const calls = new Map<string, number[]>();
 const runs = new Map<string, number[]>();
@@ -93,14 +93,10 @@ async function lifeCycle(): Promise<void> {
   await call('DeleteNetwork', { NetworkID });
 }
 
-async function call(method: string, body: object): Promise<void> {
-  const answer = await timed(calls, method, async () => {
-    const response = await send(`http://plugin/NetworkDriver.${method}`, {
-      method: 'POST',
-      body: JSON.stringify(body),
-    });
-    return (await response.json()) as { Err?: string };
-  });
+async function call(method: string, body: Readonly<Record<string, unknown>>): Promise<void> {
+  const answer = (await timed(calls, method, () => send('POST', `/NetworkDriver.${method}`, body))) as {
+    Err?: string;
+  };
   if (answer.Err !== undefined) {
     throw new Error(`${method}: ${answer.Err}`);
   }

@@ -1,17 +1,13 @@
 /** Network namespaces in place of an engine's containers, for benches of many. All are on the network `n`, a /16. */
-import { unixFetch } from '../../src/engine/unix-fetch.ts';
+import { requestsTo } from '../../src/engine/request.ts';
 import { run, sh } from '../host/commands.ts';
 import { pluginSocket } from '../host/driver.ts';
 
-const fetchPlugin = unixFetch(pluginSocket);
+const send = requestsTo(pluginSocket, 60_000);
 
 /** Calls the driver as an engine does. @throws Error with the driver's own, by the method */
-export async function call(method: string, body: object): Promise<unknown> {
-  const response = await fetchPlugin(`http://localhost/NetworkDriver.${method}`, {
-    method: 'POST',
-    body: JSON.stringify(body),
-  });
-  const answer = (await response.json()) as { Err?: string };
+export async function call(method: string, body: Readonly<Record<string, unknown>>): Promise<unknown> {
+  const answer = (await send('POST', `/NetworkDriver.${method}`, body)) as { Err?: string };
   if (answer.Err) {
     throw new Error(`${method}: ${answer.Err}`);
   }

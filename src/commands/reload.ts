@@ -65,15 +65,13 @@ const answer = v.object({
 /** @throws Error if the driver is away, or refuses */
 async function reload(socket: string, networks: readonly string[]): Promise<v.InferOutput<typeof answer>> {
   const send = requestsTo(socket, timeoutMs);
-  const body = await send('POST', '/Plugin.Reload', {}, { Networks: networks }).catch(
-    (error: RequestError) => {
-      throw new Error(
-        error.status === 404
-          ? `the driver on ${socket} is older than this command: restart it`
-          : `the driver does not answer on ${socket} (${error.message}); \`wgdriver doctor\` says more`,
-      );
-    },
-  );
+  const body = await send('POST', '/Plugin.Reload', { Networks: networks }).catch((error: RequestError) => {
+    throw new Error(
+      error.status === 404
+        ? `the driver on ${socket} is older than this command: restart it`
+        : `the driver does not answer on ${socket} (${error.message}); \`wgdriver doctor\` says more`,
+    );
+  });
   const { Err } = decode(refusal, body, 'Plugin.Reload');
   if (Err) {
     throw new Error(Err);

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { answers, serveUnix } from '../support/unix-server.ts';
-import { wgdriver } from '../support/wgdriver.ts';
+import { bundle, wgdriver } from '../support/wgdriver.ts';
 
 const endpoint = (id: string, more: object = {}) => ({
   endpointId: id.repeat(64),
@@ -116,4 +117,14 @@ test('--watch needs a terminal', async (t) => {
   const { status: code, stderr } = await status(t, healthy, '--watch');
   assert.match(stderr, /^wgdriver: option --watch: needs a terminal/);
   assert.equal(code, 2);
+});
+
+test('asking over a socket does not load fetch, which would cost the driver 15 MB of memory', () => {
+  const listModules = "process.on('exit', () => process.stdout.write(process.moduleLoadList.join()))";
+  const args = [`--import=data:text/javascript,${encodeURIComponent(listModules)}`, bundle, 'status'];
+  const { stdout } = spawnSync(process.execPath, [...args, '--socket=/nowhere/plugin.sock'], {
+    encoding: 'utf8',
+  });
+  assert.match(stdout, /NativeModule _http_client/);
+  assert.doesNotMatch(stdout, /undici/);
 });

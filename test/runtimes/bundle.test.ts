@@ -7,7 +7,7 @@ import { attempt, run } from '../../build/host/commands.ts';
 import { startDaemon, untilReady } from '../../build/host/daemon.ts';
 import { executable, pluginSocket, wgdriver } from '../../build/host/driver.ts';
 import { article } from '../../build/host/hub.ts';
-import { unixFetch } from '../../src/engine/unix-fetch.ts';
+import { requestsTo } from '../../src/engine/request.ts';
 
 const folder = resolve('test/runtimes/node_modules');
 const runtimes = {
@@ -64,8 +64,8 @@ for (const [name, [backend, file, ...words]] of Object.entries(ways)) {
     const daemon = startDaemon(file, [...words, 'serve', `--backend=${backend}`]);
     await untilReady(daemon, 'it serves', () => daemon.output().includes(' serving '));
     assert.equal((await stat(pluginSocket)).mode & 0o777, 0o600);
-    const answer = await unixFetch(pluginSocket)('http://plugin/Plugin.Activate', { method: 'POST' });
-    assert.deepEqual(await answer.json(), { Implements: ['NetworkDriver'] });
+    const answer = await requestsTo(pluginSocket)('POST', '/Plugin.Activate');
+    assert.deepEqual(answer, { Implements: ['NetworkDriver'] });
     assert.equal(await daemon.stop(), 0, daemon.output());
     assert.doesNotMatch(daemon.output(), /warn/i);
     await assert.rejects(stat(pluginSocket));
