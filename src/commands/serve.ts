@@ -51,6 +51,9 @@ const hubLinksMs = 10_000;
 /** From each look for containers that lost their IPv6 to the next. */
 const ipv6Ms = 15_000;
 
+/** From each look whether shared tunnels are there to the next. */
+const sharedTunnelsMs = 2000;
+
 /** From each later look to the next. */
 const reconcileMs = 120_000;
 
@@ -201,6 +204,8 @@ export default strictCommand({
         makeUpFor(refused, made, log).then(() => repeat(made.reconcile, isOver, secondLookMs, reconcileMs)),
         repeat(made.checkHubLinks, isOver, hubLinksMs),
         repeat(made.checkIpv6, isOver, ipv6Ms),
+
+        repeat(made.healSharedTunnels, isOver, sharedTunnelsMs),
       ]);
       void tellStranded({ engine, driver: args.name, isOver, log });
       closers.push(async () => {

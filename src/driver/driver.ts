@@ -53,6 +53,7 @@ import { createQueue } from './queue.ts';
 import { createReconcile } from './reconcile.ts';
 import { createReload, type Reload } from './reload.ts';
 import { readConfiguration, readSecrets } from './secrets.ts';
+import { createSharedHealing } from './shared-healing.ts';
 import { createStatus, type ReadEndpoint } from './status.ts';
 import { dnsWarning, endpointWarnings, ignoredWarnings, networkWarnings } from './warnings.ts';
 
@@ -95,6 +96,9 @@ export interface WireGuardDriver extends Driver {
   checkHubLinks(): Promise<void>;
   /** Tells the log of containers whose sysctls took their IPv6 away (createLostIpv6Check); every 15 s. */
   checkIpv6(): Promise<void>;
+
+  /** Looks whether shared tunnels are there, and makes anew what is lost (createSharedHealing); every 2 s. */
+  healSharedTunnels(): Promise<void>;
   /** Resolves when nothing writes to the state any more, once no call is under way and none of the above. */
   close(): Promise<void>;
 }
@@ -163,6 +167,7 @@ export function createDriver({
     follow,
     status: createStatus({ lifecycle, links, follow, unprotected: guard.unprotected, now, unixNow }),
     protectAll: lifecycle.protectAll,
+    healSharedTunnels: createSharedHealing({ lifecycle, log, onFailure: () => onFailure?.('healing') }),
     reload: createReload({
       lifecycle,
       networks: () => store.networks(),

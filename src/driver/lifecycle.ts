@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { createLimit } from '../concurrency.ts';
 import { GatewayError, type Gateways } from '../gateway/gateways.ts';
 import type { Guard, Protected } from '../killswitch/killswitch.ts';
@@ -7,22 +8,25 @@ import type { Fields, Log } from '../log.ts';
 import { refuseUnfit } from '../networks/conf-file.ts';
 import type { Network } from '../networks/network.ts';
 import { type EndpointOptions, type Mtu, optionPrefix } from '../networks/options.ts';
-import { isDefaultRouted } from '../networks/routing.ts';
+import { hasOtherPrefixes, movedPeers, renewalOf } from '../networks/renewal.ts';
+import { isDefaultRouted, routesOf, routing } from '../networks/routing.ts';
 import { scopeOf } from '../networks/scope.ts';
 import {
   mtuOf,
   peersOf,
   resolved,
+  sharedTunnelOf,
   type Tunnel,
   type TunnelPeer,
   type TunnelSecrets,
   tunnelOf,
 } from '../networks/tunnel.ts';
+import type { Keeper } from '../programs/keeper.ts';
 import type { Endpoint, Joined, Store } from '../state/store.ts';
 import type { LinkChange } from '../wireguard/change.ts';
 import type { WgQuickFile } from '../wireguard/config/wg-quick-reader.ts';
 import type { Device } from '../wireguard/device.ts';
-import { linkName } from '../wireguard/link-name.ts';
+import { containerLinkPrefix, linkName } from '../wireguard/link-name.ts';
 import { createAutoMtu, defaultMtu } from './auto-mtu.ts';
 import type { HubLinks } from './hub-links.ts';
 import type { HubNames } from './hub-names.ts';
@@ -81,10 +85,24 @@ export interface Lifecycle {
   endpoints(): readonly EndpointState[];
   /** The links of tunnels: those of endpoints, and for endpoints that share one, this one. */
   tunnels(): readonly EndpointState[];
-  /** Sets up the namespace of a network’s shared tunnel anew; only from within `withLink`. */
-  renewShared(network: Network, secrets: TunnelSecrets): Promise<void>;
+  /**
+   * Makes a network’s shared tunnel the one that its files ask for now, for the containers that run, too.
+   * @param before the peers that it had when the files were last read
+   * @returns undefined if there is none
+   */
+  renewShared(
+    network: Network,
+    secrets: TunnelSecrets,
+    before: readonly TunnelPeer[],
+  ): Promise<'new key' | 'same key' | undefined>;
   /** Ends shared tunnels that are of no use: half-made, gone, or of networks that are no more. @returns whose they were */
   deleteBrokenTunnels(): Promise<readonly string[]>;
+  /**
+   * Makes shared tunnels anew whose namespaces were lost, and gives running containers their links into them again: what
+   * a container that starts would do for itself alone.
+   * @returns what came of networks where there was something to do
+   */
+  healSharedTunnels(): Promise<readonly HealedNetwork[]>;
   /** Joins of endpoints that are no more, or that were cut short before their links had a mark. */
   brokenJoins(): readonly string[];
   /** Networks whose deletion was begun, and failed. */
@@ -124,6 +142,14 @@ export interface HandedOver {
   readonly link: string;
   /** Undefined where the kill switch is off. */
   readonly protection: Protected | undefined;
+}
+
+export interface HealedNetwork {
+  readonly networkId: string;
+  /** Containers that have their links again. */
+  readonly containers: number;
+  /** Why the tunnel, or a container’s link, could not be made; it is tried again the next time. */
+  readonly failures: readonly { readonly endpointId?: string; readonly cause: string }[];
 }
 
 /** An endpoint at a moment. */
@@ -175,6 +201,8 @@ export function createLifecycle({
   const releasing = new Set<string>();
   /** What the configuration files of networks said when they were last read. */
   const configurations = new Map<string, WgQuickFile>();
+  /** What the links of shared tunnels were last made by; unknown of those that an earlier driver has left. */
+  const applied = new Map<string, ReturnType<typeof fileOf>>();
   const touches = new Map<string, { readonly revision: number; readonly atMs: number }>();
   let lastRevision = 0;
   let isClosed = false;
@@ -324,7 +352,8 @@ export function createLifecycle({
       ...store.gateways().flatMap(({ networkId }) => sharedState(networkId) ?? []),
     ],
 
-    renewShared: shared.renew,
+    renewShared: (network, secrets, before) =>
+      inEndpoint(sharedIdOf(network.networkId), () => renewShared(network, secrets, before)),
 
     async deleteBrokenTunnels() {
       const deleted: string[] = [];
@@ -338,6 +367,17 @@ export function createLifecycle({
         });
       }
       return deleted;
+    },
+
+    async healSharedTunnels() {
+      const healed: HealedNetwork[] = [];
+      for (const network of store.networks().filter(({ isShared: is }) => is)) {
+        const outcome = await healSharedTunnel(network);
+        if (outcome.containers > 0 || outcome.failures.length > 0) {
+          healed.push(outcome);
+        }
+      }
+      return healed;
     },
 
     brokenJoins: () =>
@@ -576,32 +616,144 @@ export function createLifecycle({
 
   async function makeSharedLink(
     network: Network,
-    { endpointId, addresses }: Endpoint,
-    { gateways: addressesOfGateway, mtu }: Tunnel,
+    endpoint: Endpoint,
+    tunnel: Tunnel,
     secrets: TunnelSecrets,
     sandbox: string,
   ) {
+    const keeper = await openShared(network, secrets);
+    const { endpointId } = endpoint;
+    const port = await portOf(network, endpoint, tunnel);
+    await makeLink(endpointId, sandbox, () => gateways.attach(keeper, port, endpointId));
+    return async () => undefined;
+  }
+
+  async function renewShared(
+    network: Network,
+    secrets: TunnelSecrets,
+    before: readonly TunnelPeer[],
+  ): Promise<'new key' | 'same key' | undefined> {
+    const { networkId, options } = network;
+    const place = shared.place(networkId);
+    const status = place && (await links.read(place));
+    if (place === undefined || status === undefined) {
+      return undefined;
+    }
+    const tunnel = sharedTunnelOf(network, secrets);
+    const device = await resolve({ network: networkId }, tunnel);
+    const isOther = hasOtherPrefixes(status, device);
+    if (isOther && options.killswitch === 'off') {
+      throw new Error(
+        'AllowedIPs have changed: restart the containers, whose routes are set when they start',
+      );
+    }
+    const change = renewalOf(status, device, movedPeers(before, tunnel));
+    applied.delete(networkId);
+    const mtu = tunnel.mtu === 'auto' || tunnel.mtu === status.mtu ? undefined : tunnel.mtu;
+    await shared.renew(network, secrets);
+    if (change !== undefined || mtu !== undefined) {
+      await links.change(place, { ...change, ...(mtu !== undefined && { mtu }) });
+    }
+    if (isOther) {
+      const scope = scopeOf(network, secrets);
+      await Promise.all(
+        runningIn(networkId).map(({ endpointId, sandbox }) => guard.protect(sandbox, endpointId, scope)),
+      );
+    }
+    applied.set(networkId, fileOf(network, secrets));
+    return change?.privateKey === undefined ? 'same key' : 'new key';
+  }
+
+  async function healSharedTunnel(network: Network): Promise<HealedNetwork> {
+    const { networkId } = network;
+    const failures: { endpointId?: string; cause: string }[] = [];
+    let containers = 0;
+    const running = runningIn(networkId).map(({ endpointId }) => endpointId);
+    try {
+      const kept = await shared.kept(networkId);
+      if (running.length === 0 || (kept !== undefined && shared.isWhole(networkId, kept))) {
+        return { networkId, containers, failures };
+      }
+      const ports = kept === undefined ? new Set() : await gateways.ports(kept);
+      const missing = running.filter((endpointId) => !ports.has(linkName(endpointId)));
+      let keeper = kept;
+      if (keeper === undefined || missing.length > 0) {
+        const secrets = await secretsOf(network, {});
+        const opened = await openShared(network, secrets);
+        for (const endpointId of missing) {
+          await inEndpoint(endpointId, async () => {
+            containers += Number(await reattach(network, endpointId, secrets, opened));
+          }).catch((error: Error) => failures.push({ endpointId, cause: error.message }));
+        }
+        keeper = opened;
+      }
+      if (failures.length === 0) {
+        shared.noteWhole(networkId, keeper);
+      }
+    } catch (error) {
+      failures.push({ cause: (error as Error).message });
+    }
+    return { networkId, containers, failures };
+  }
+
+  /** @returns whether there is such a container yet */
+  async function reattach(
+    network: Network,
+    endpointId: string,
+    secrets: TunnelSecrets,
+    keeper: Keeper,
+  ): Promise<boolean> {
+    const endpoint = store.endpoint(endpointId);
+    const joined = store.joined(endpointId);
+    // Calls for it may have come meanwhile.
+    if (endpoint === undefined || joined?.stage !== 'marked' || undeleted.has(endpointId)) {
+      return false;
+    }
+    const tunnel = tunnelOf(network, endpoint.addresses, secrets, endpointOptionsOf(endpoint));
+    const port = await portOf(network, endpoint, tunnel);
+    return gateways.reattach(keeper, port, endpointId, joined.sandbox, {
+      linkPrefix: network.options.ifprefix ?? containerLinkPrefix,
+      addresses: endpoint.addresses,
+      routes: routesOf(routing(tunnel, network.options, true)),
+    });
+  }
+
+  /** The endpoints of a network whose containers run, as far as is known. */
+  function runningIn(networkId: string): readonly Joined[] {
+    return store
+      .endpointsOf(networkId)
+      .flatMap(({ endpointId }) => store.joined(endpointId) ?? [])
+      .filter(({ endpointId, stage }) => stage === 'marked' && !undeleted.has(endpointId));
+  }
+
+  function openShared(network: Network, secrets: TunnelSecrets): Promise<Keeper> {
     const { networkId } = network;
     if (secrets.configuration !== undefined) {
       refuseUnfit(network, secrets.configuration);
     }
-    const keeper = await inEndpoint(sharedIdOf(networkId), async () => {
+    return inEndpoint(sharedIdOf(networkId), async () => {
       const before = shared.place(networkId)?.sandbox;
       const opened = await shared.open(network, secrets);
       if (shared.place(networkId)?.sandbox !== before) {
         touch(sharedIdOf(networkId));
+        applied.set(networkId, fileOf(network, secrets));
+      } else if (applied.get(networkId)?.text !== fileOf(network, secrets).text) {
+        // As a link of its own would be made by the file as it is now.
+        await renewShared(network, secrets, applied.get(networkId)?.peers ?? []);
       }
       return opened;
     });
+  }
+
+  async function portOf({ networkId }: Network, { endpointId, addresses }: Endpoint, tunnel: Tunnel) {
     const place = shared.place(networkId);
-    const port = {
+    const { mtu } = tunnel;
+    return {
       name: linkName(endpointId),
       mtu: mtu === 'auto' ? ((place && (await links.read(place)))?.mtu ?? defaultMtu) : mtu,
       addresses: addresses.map(({ address }) => address),
-      gateways: addressesOfGateway,
+      gateways: tunnel.gateways,
     };
-    await makeLink(endpointId, sandbox, () => gateways.attach(keeper, port, endpointId));
-    return async () => undefined;
   }
 
   async function protect(
@@ -743,6 +895,7 @@ export function createLifecycle({
     touches.delete(sharedIdOf(networkId));
     await store.removeNetwork(networkId);
     configurations.delete(networkId);
+    applied.delete(networkId);
     undeletedNetworks.delete(networkId);
   }
 
@@ -766,6 +919,18 @@ export function createLifecycle({
     }
     return resolved(tunnel, addresses);
   }
+}
+
+/** A network’s configuration file, to be told from what it is later. Holds no secret. */
+function fileOf(network: Network, { configuration }: TunnelSecrets) {
+  const secrets = [
+    configuration?.privateKey,
+    ...(configuration?.peers ?? []).map((peer) => peer.presharedKey),
+  ];
+  const text = createHash('sha256')
+    .update(JSON.stringify([secrets.map((key) => key?.toBase64()), configuration]))
+    .digest('base64');
+  return { text, peers: peersOf(network, configuration === undefined ? {} : { configuration }) };
 }
 
 /** Where an endpoint's link is, or has been. */

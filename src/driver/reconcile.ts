@@ -68,12 +68,7 @@ export function createReconcile({
     await deleteBrokenJoins();
     await attempt('shared tunnels could not be looked after', {}, async () => {
       for (const network of await lifecycle.deleteBrokenTunnels()) {
-        log.warn(
-          'a shared tunnel was gone or half-made: restart the containers of its network, if there are any',
-          {
-            network,
-          },
-        );
+        log.warn('what was left of a shared tunnel is deleted', { network });
       }
     });
     await deleteStaleEndpoints(onHost);

@@ -3,19 +3,10 @@ import type { Links } from '../links/links.ts';
 import { type Log, msSince } from '../log.ts';
 import { containerAddresses, refuseUnfit } from '../networks/conf-file.ts';
 import type { Network } from '../networks/network.ts';
-import { renewalOf } from '../networks/renewal.ts';
-import {
-  resolved,
-  sharedTunnelOf,
-  type Tunnel,
-  type TunnelPeer,
-  type TunnelSecrets,
-  tunnelOf,
-} from '../networks/tunnel.ts';
+import { hasOtherPrefixes, movedPeers, renewalOf } from '../networks/renewal.ts';
+import { resolved, type Tunnel, type TunnelPeer, type TunnelSecrets, tunnelOf } from '../networks/tunnel.ts';
 import type { Marker } from '../state/marker.ts';
 import { sameAddress } from '../wireguard/address.ts';
-import { formatHostPort } from '../wireguard/host-port.ts';
-import type { PublicKey } from '../wireguard/key.ts';
 import type { HubLinks } from './hub-links.ts';
 import type { HubNames } from './hub-names.ts';
 import type { EndpointState, Lifecycle } from './lifecycle.ts';
@@ -150,23 +141,26 @@ export function createReload({
   ): Promise<'new key' | 'same key' | undefined> {
     const { endpointId, addresses, options } = state.endpoint;
     const own = endpointOptionsOf(state.endpoint);
+    if (network.isShared) {
+      return lifecycle.renewShared(network, ofNetwork, before);
+    }
     const secrets = options === undefined ? ofNetwork : await lifecycle.readSecrets(network, own);
     refuseOtherAddresses(state, network, secrets);
-    const tunnel = network.isShared
-      ? sharedTunnelOf(network, secrets)
-      : tunnelOf(network, addresses, secrets, own);
+    const tunnel = tunnelOf(network, addresses, secrets, own);
     const device = resolved(tunnel, await addressesOf(tunnel));
     return lifecycle.withLink(state, async (place) => {
       const status = await links.readDevice(place);
       if (status === undefined) {
         return undefined;
       }
+      if (hasOtherPrefixes(status, device)) {
+        throw new Error(
+          'AllowedIPs have changed: restart the container, whose routes are set when it starts',
+        );
+      }
       const change = renewalOf(status, device, movedPeers(before, tunnel));
       // The hub on this host knows the new key before the container uses it.
       await hubLinks.add(network, endpointId, tunnel, status.publicKey);
-      if (network.isShared) {
-        await lifecycle.renewShared(network, secrets);
-      }
       if (change !== undefined) {
         await links.change(place, change);
       }
@@ -208,19 +202,4 @@ function refuseOtherAddresses(
       throw new Error('Address has changed: restart the container, which gets its addresses when it starts');
     }
   }
-}
-
-/** The peers that have another endpoint than before. */
-function movedPeers(before: readonly TunnelPeer[], { peers }: Tunnel): ReadonlySet<PublicKey> {
-  const texts = new Map(
-    before.map(({ publicKey, endpoint }) => [publicKey, endpoint && formatHostPort(endpoint)]),
-  );
-  return new Set(
-    peers
-      .filter(
-        ({ publicKey, endpoint }) =>
-          endpoint !== undefined && texts.has(publicKey) && texts.get(publicKey) !== formatHostPort(endpoint),
-      )
-      .map(({ publicKey }) => publicKey),
-  );
 }

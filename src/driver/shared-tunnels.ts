@@ -35,6 +35,11 @@ export interface SharedTunnels {
   detach(networkId: string, link: string): Promise<void>;
   /** Is a namespace recorded that is of no use: half-made, or gone? */
   isBroken(networkId: string): Promise<boolean>;
+  /** Who holds the namespace, if it is of use. */
+  kept(networkId: string): Promise<Keeper | undefined>;
+  /** Were all containers seen in this namespace? One that an earlier driver has left was not looked into yet. */
+  isWhole(networkId: string, keeper: Keeper): boolean;
+  noteWhole(networkId: string, keeper: Keeper): void;
   /** Where the link is; undefined while there is none. */
   place(networkId: string): Place | undefined;
 }
@@ -61,6 +66,14 @@ export function createSharedTunnels({
 }: SharedTunnelsDependencies): SharedTunnels {
   const nameOf = (networkId: string) => linkName(sharedIdOf(networkId));
 
+  const whole = new Map<string, string>();
+  const startOf = ({ pid, startTime }: Keeper) => `${pid} ${startTime}`;
+
+  const kept = async (networkId: string) => {
+    const record = store.gateway(networkId);
+    return record?.isOpen && (await gateways.isKept(record)) ? record : undefined;
+  };
+
   const close = async (networkId: string) => {
     const record = store.gateway(networkId);
     if (record === undefined) {
@@ -72,6 +85,7 @@ export function createSharedTunnels({
       await links.deleteUnfinished(nameOf(networkId));
     }
     await store.removeGateway(networkId);
+    whole.delete(networkId);
   };
 
   return {
@@ -79,8 +93,8 @@ export function createSharedTunnels({
 
     async open(network, secrets) {
       const { networkId } = network;
-      const known = store.gateway(networkId);
-      if (known?.isOpen && (await gateways.isKept(known))) {
+      const known = await kept(networkId);
+      if (known !== undefined) {
         return known;
       }
       await close(networkId);
@@ -125,8 +139,15 @@ export function createSharedTunnels({
     },
 
     async isBroken(networkId) {
-      const record = store.gateway(networkId);
-      return record !== undefined && !(record.isOpen && (await gateways.isKept(record)));
+      return store.gateway(networkId) !== undefined && (await kept(networkId)) === undefined;
+    },
+
+    kept,
+
+    isWhole: (networkId, keeper) => whole.get(networkId) === startOf(keeper),
+
+    noteWhole(networkId, keeper) {
+      whole.set(networkId, startOf(keeper));
     },
 
     place(networkId) {

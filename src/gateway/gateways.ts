@@ -1,3 +1,4 @@
+import { statfs } from 'node:fs/promises';
 import * as v from 'valibot';
 import { decode } from '../decode.ts';
 import { kernelWords, parseIpJson } from '../programs/ip.ts';
@@ -10,15 +11,25 @@ import {
   namespaceOf,
 } from '../programs/keeper.ts';
 import { type Failure, run } from '../programs/run.ts';
-import { formatPrefix, parseAddress, sameAddress } from '../wireguard/address.ts';
+import {
+  formatPrefix,
+  hostPrefix,
+  masked,
+  parseAddress,
+  prefixOf,
+  sameAddress,
+} from '../wireguard/address.ts';
 import type { Mark } from '../wireguard/link-alias.ts';
 import {
   type Gateway,
   gatewayLines,
   gatewayTable,
+  type Inside,
   type Port,
   portGatewayLines,
   portLines,
+  reattachScript,
+  routedPrefixes,
   settingsScript,
 } from './setup.ts';
 
@@ -40,6 +51,14 @@ export interface Gateways {
   renew(keeper: Keeper, gateway: Gateway): Promise<void>;
   /** Makes a container’s link on the host, marked and down. @throws GatewayError, with code EEXIST if the name is taken */
   attach(keeper: Keeper, port: Port, endpointId: string): Promise<void>;
+  /** The names of links in the namespace. */
+  ports(keeper: Keeper): Promise<ReadonlySet<string>>;
+  /**
+   * Gives a running container its link anew.
+   * @returns whether there is such a container yet
+   * @throws GatewayError; then it has none
+   */
+  reattach(keeper: Keeper, port: Port, endpointId: string, sandbox: string, inside: Inside): Promise<boolean>;
   /** Deletes a container’s link wherever it is, by its other end. One that is not there is no error. */
   detach(keeper: Keeper, name: string): Promise<void>;
   /** Ends the namespace, and the tunnel’s link and all containers’ with it. */
@@ -55,6 +74,10 @@ export class GatewayError extends Error {
     this.code = code;
   }
 }
+
+const shownLinks = v.array(v.object({ ifname: v.string() }));
+
+const shownRoutes = v.array(v.object({ dst: v.string() }));
 
 const shownAddresses = v.array(
   v.object({
@@ -107,11 +130,27 @@ export function programGateways(mark: Mark, ownPid = process.pid): Gateways {
           keeper,
         );
       }
+      await deleteOldRoutes(keeper, gateway);
     },
 
     async attach(keeper, port, endpointId) {
       await ip(`create link ${port.name}`, portLines(port, keeper.pid, mark.write(endpointId)));
       await ip(`set up the other end of link ${port.name}`, portGatewayLines(port), keeper);
+    },
+
+    async ports(keeper) {
+      const shown = await inNamespace('look for links', keeper, ['ip', '-json', 'link', 'show']);
+      const links = decode(shownLinks, parseIpJson(shown), 'ip -json link');
+      return new Set(links.map(({ ifname }) => ifname));
+    },
+
+    async reattach(keeper, port, endpointId, sandbox, inside) {
+      if (!(await isNamespace(sandbox))) {
+        return false;
+      }
+      const script = reattachScript(port, keeper.pid, mark.write(endpointId), inside);
+      await program(`attach link ${port.name} again`, undefined, ['sh', '-c', script, 'sh', sandbox]);
+      return true;
     },
 
     async detach(keeper, name) {
@@ -129,11 +168,54 @@ export function programGateways(mark: Mark, ownPid = process.pid): Gateways {
   };
 }
 
+/** linux/magic.h: NSFS_MAGIC. A container that has ended leaves an empty file for a moment. */
+const nsfsMagic = 0x6e736673;
+
+async function isNamespace(path: string): Promise<boolean> {
+  return statfs(path).then(
+    ({ type }) => type === nsfsMagic,
+    () => false,
+  );
+}
+
 async function setUp(keeper: Keeper, gateway: Gateway): Promise<void> {
   // Before anything can be sent.
   await inNamespace('set up the gateway', keeper, ['nft', '-f', '-'], gatewayTable(gateway));
   await ip('set up the gateway', gatewayLines(gateway), keeper);
 }
+
+async function deleteOldRoutes(keeper: Keeper, gateway: Gateway): Promise<void> {
+  const { link } = gateway;
+  const wanted = new Set(routedPrefixes(gateway).map((prefix) => formatPrefix(masked(prefix))));
+  for (const family of ['ipv4', 'ipv6'] as const) {
+    const shown = await inNamespace('read routes of the tunnel’s link', keeper, [
+      ...(['ip', family === 'ipv4' ? '-4' : '-6', '-json', 'route', 'show'] as const),
+      // The kernel has made others.
+      ...['dev', link, 'proto', 'boot'],
+    ]);
+    const old = decode(shownRoutes, parseIpJson(shown), 'ip -json route')
+      .map(({ dst }) => prefixOfRoute(dst, family))
+      .filter((text) => !wanted.has(text));
+    if (old.length > 0) {
+      await ip(
+        'delete old routes of the tunnel’s link',
+        old.map((text) => `route del ${text} dev ${link}`),
+        keeper,
+      );
+    }
+  }
+}
+
+/** As `formatPrefix` has it. */
+function prefixOfRoute(dst: string, family: 'ipv4' | 'ipv6'): string {
+  const address = parseAddress(dst);
+  if (address !== undefined) {
+    return formatPrefix(hostPrefix(address));
+  }
+  return dst === 'default' ? (family === 'ipv4' ? '0.0.0.0/0' : '::/0') : dst;
+}
+
+const addressIn = (text: string) => prefixOf(`${text}/32`).address;
 
 /** Does all of it once, in a namespace that ends at once. */
 async function probe(ownPid: number): Promise<void> {
@@ -145,11 +227,11 @@ async function probe(ownPid: number): Promise<void> {
   }
   const gateway = {
     link: 'lo',
-    addresses: [],
+    addresses: [prefixOf('192.0.2.1/32')],
     prefixes: [],
     pools: [],
-    gateways: [],
-    dns: [],
+    gateways: ['192.0.2.2'].map(addressIn),
+    dns: ['192.0.2.3', '192.0.2.4'].map(addressIn),
     hasIcc: true,
   };
   const script = `${settingsScript()}\nip -batch - <<'END'\n${gatewayLines(gateway).join('\n')}\nEND\nnft -f - <<'END'\n${gatewayTable(gateway)}\nEND\n`;

@@ -22,7 +22,7 @@ export interface Gateway {
   readonly pools: readonly Prefix[];
   /** The gateway’s addresses, one of each family, as containers know it. */
   readonly gateways: readonly Address[];
-  /** The servers that are asked what containers ask the gateway; of each family the first counts. */
+  /** The servers that are asked what containers ask the gateway, by its address of their family, in their order. */
   readonly dns: readonly Address[];
   /** Do containers reach one another? */
   readonly hasIcc: boolean;
@@ -37,6 +37,15 @@ export interface Port {
   readonly addresses: readonly Address[];
   /** The gateway’s. */
   readonly gateways: readonly Address[];
+}
+
+/** What a container has of its link. */
+export interface Inside {
+  /** How the link’s name begins. */
+  readonly linkPrefix: string;
+  readonly addresses: readonly Prefix[];
+  /** In the order in which they can be made. Without a gateway the destination is on the link. */
+  readonly routes: readonly { readonly destination: Prefix; readonly gateway?: Address }[];
 }
 
 /**
@@ -74,8 +83,16 @@ export function settingsScript(): string {
   ].join('\n');
 }
 
+/** What has a way into the tunnel: only families that it has an address of. */
+export function routedPrefixes({ addresses, prefixes }: Gateway): readonly Prefix[] {
+  return prefixes.filter((prefix) =>
+    addresses.some(({ address }) => address.kind() === prefix.address.kind()),
+  );
+}
+
 /** Lines for `ip -batch` in the namespace, where the tunnel’s link is. What is there already is no error. */
-export function gatewayLines({ link, addresses, prefixes, pools }: Gateway): string[] {
+export function gatewayLines(gateway: Gateway): string[] {
+  const { link, addresses, pools } = gateway;
   return [
     'link set dev lo up',
     ...addresses.map(
@@ -84,26 +101,32 @@ export function gatewayLines({ link, addresses, prefixes, pools }: Gateway): str
     `link set dev ${link} up`,
     // Addresses of the subnet that no container has do not go into the tunnel.
     ...pools.map((pool) => `route replace unreachable ${formatPrefix(pool)}`),
-    ...prefixes
-      .filter((prefix) => addresses.some(({ address }) => address.kind() === prefix.address.kind()))
-      .map((prefix) => `route replace ${formatPrefix(prefix)} dev ${link}`),
+    ...routedPrefixes(gateway).map((prefix) => `route replace ${formatPrefix(prefix)} dev ${link}`),
   ];
 }
 
 /** For `nft -f`. The table comes in the place of the one before, in one step. */
 export function gatewayTable({ link, addresses, gateways, dns, hasIcc }: Gateway): string {
   const hasFamily = (family: Family) => addresses.some(({ address }) => address.kind() === family);
-  const redirections = (['ipv4', 'ipv6'] as const).flatMap((family) => {
-    const server = dns.find((address) => address.kind() === family && hasFamily(family));
+  const servers = (['ipv4', 'ipv6'] as const).flatMap((family) => {
     const gateway = gateways.find((address) => address.kind() === family);
-    const ip = family === 'ipv4' ? 'ip' : 'ip6';
-    return server === undefined || gateway === undefined
+    const own = dns.filter((address) => address.kind() === family && hasFamily(family));
+    return gateway === undefined
       ? []
-      : [
-          `iifname != "${link}" ${ip} daddr ${gateway.toString()} meta l4proto { tcp, udp } th dport 53 ` +
-            `dnat ${ip} to ${server.toString()}`,
-        ];
+      : own.map((server, index) => ({
+          ip: family === 'ipv4' ? 'ip' : 'ip6',
+          gateway: gateway.toString(),
+          server: server.toString(),
+          id: `${family}_${index}`,
+          next: index + 1 < own.length ? `${family}_${index + 1}` : undefined,
+        }));
   });
+  const redirections = servers
+    .filter(({ id }) => id.endsWith('_0'))
+    .map(
+      ({ ip, gateway, id }) =>
+        `iifname != "${link}" ${ip} daddr ${gateway} meta l4proto { tcp, udp } th dport 53 jump ask_${id}`,
+    );
   const chains = [
     // A container sends from its own addresses, and nobody behind the tunnel from a container’s.
     ['type filter hook prerouting priority -300; policy accept', ['fib saddr . iif oif missing drop']],
@@ -122,6 +145,14 @@ export function gatewayTable({ link, addresses, gateways, dns, hasIcc }: Gateway
         'icmpv6 type { nd-redirect, nd-router-advert } drop',
         // The way to the hub may carry less than containers’ links, as with an MTU that follows it.
         `oifname "${link}" tcp flags syn tcp option maxseg size set rt mtu`,
+        ...servers.flatMap(({ ip, server, id, next }) =>
+          next === undefined
+            ? []
+            : ['asked', 'waiting'].map(
+                (set) =>
+                  `iifname "${link}" ${ip} saddr ${server} meta l4proto { tcp, udp } th sport 53 delete @${set}_${id} { th sport }`,
+              ),
+        ),
         'ct state established,related accept',
         `iifname != "${link}" oifname "${link}" accept`,
         ...(hasIcc ? [`iifname != "${link}" oifname != "${link}" accept`] : []),
@@ -136,10 +167,43 @@ export function gatewayTable({ link, addresses, gateways, dns, hasIcc }: Gateway
     '}',
     'delete table inet wgdriver',
     'table inet wgdriver {',
+    ...servers.toReversed().flatMap(askingLines),
     ...text,
     '}',
     '',
   ].join('\n');
+}
+
+/**
+ * A server is asked unless it has been silent: a query that it was sent is two seconds old, and no answer has come since.
+ * Then the next one is, for half a minute, as the resolvers of programs do. Of one server the sets hold the port, or
+ * nothing; `asked` is added by the first query, and goes with an answer.
+ */
+function askingLines({
+  ip,
+  server,
+  id,
+  next,
+}: {
+  readonly ip: string;
+  readonly server: string;
+  readonly id: string;
+  readonly next: string | undefined;
+}): string[] {
+  const set = (name: string) => `set ${name}_${id} { type inet_service; flags dynamic,timeout; size 16; }`;
+  return [
+    ...(next === undefined ? [] : [set('asked'), set('waiting')]),
+    `chain ask_${id} {`,
+    ...(next === undefined
+      ? []
+      : [
+          `th dport @asked_${id} th dport != @waiting_${id} goto ask_${next}`,
+          `th dport != @asked_${id} add @waiting_${id} { th dport timeout 2s }`,
+          `add @asked_${id} { th dport timeout 30s }`,
+        ]),
+    `dnat ${ip} to ${server}`,
+    '}',
+  ];
 }
 
 /** Lines for `ip -batch` on the host that make a container’s link, down, with its other end in the gateway’s namespace. */
@@ -161,6 +225,44 @@ export function portGatewayLines({ name, addresses, gateways }: Port): string[] 
     ...own.map((gateway) => `address replace ${formatPrefix(gateway)} dev ${name}${withoutDad(gateway)}`),
     ...addresses.map((address) => `route replace ${formatPrefix(hostPrefix(address))} dev ${name}`),
   ];
+}
+
+/**
+ * For sh(1) on the host, with the container’s namespace as $1: gives a running container its link anew, up, with
+ * addresses and routes, as the engine gives it to one that starts. One program does all of it, which a kill of the driver
+ * does not stop; what fails leaves nothing.
+ */
+export function reattachScript(port: Port, pid: number, alias: string, inside: Inside): string {
+  const { name } = port;
+  const { linkPrefix, addresses, routes } = inside;
+  const ipOf = (prefix: Prefix) => `ip ${prefix.address.kind() === 'ipv4' ? '-4' : '-6'}`;
+  const hasIpv6 = addresses.some(({ address }) => address.kind() === 'ipv6');
+  const [create, ...more] = portLines(port, pid, alias);
+  // The engine takes the first number that is free, too.
+  const inContainer = [
+    'set -e; n=0',
+    `while ip link show dev ${linkPrefix}$n >/dev/null 2>&1; do n=$((n + 1)); done`,
+    `link=${linkPrefix}$n; ip link set dev ${name} name $link`,
+    `f=/proc/sys/net/ipv6/conf/$link/disable_ipv6; [ ! -e $f ] || echo ${hasIpv6 ? 0 : 1} >$f`,
+    ...addresses.map((address) => `ip address add ${formatPrefix(address)} dev $link${withoutDad(address)}`),
+    'ip link set dev $link up',
+    ...routes.map(({ destination, gateway }) => {
+      const add = `${ipOf(destination)} route add ${formatPrefix(destination)}${gateway ? ` via ${gateway.toString()}` : ''} dev $link`;
+      // Another network’s may be there, as the engine has chosen.
+      return destination.length === 0 ? `[ -n "$(${ipOf(destination)} route show default)" ] || ${add}` : add;
+    }),
+  ].join('\n');
+  const batch = (lines: readonly string[]) => `ip -batch - <<'END'\n${lines.join('\n')}\nEND`;
+  return [
+    'set -e',
+    `ip ${create}`,
+    `trap 'nsenter --net=/proc/${pid}/ns/net ip link delete dev ${name}' EXIT`,
+    ...more.map((line) => `ip ${line}`),
+    `nsenter --net=/proc/${pid}/ns/net ${batch(portGatewayLines(port))}`,
+    `ip link set dev ${name} netns "$1"`,
+    `nsenter --net="$1" sh <<'END'\n${inContainer}\nEND`,
+    'trap - EXIT',
+  ].join('\n');
 }
 
 /** An address that is being looked for elsewhere (duplicate address detection) cannot be used for a second. */

@@ -1,29 +1,25 @@
 import { formatPrefix, masked, type Prefix } from '../wireguard/address.ts';
 import type { LinkChange, PeerChange } from '../wireguard/change.ts';
 import type { Device, Peer } from '../wireguard/device.ts';
+import { formatHostPort } from '../wireguard/host-port.ts';
 import { type PublicKey, publicKeyOf } from '../wireguard/key.ts';
 import type { DeviceStatus, PeerStatus } from '../wireguard/status.ts';
+import type { Tunnel, TunnelPeer } from './tunnel.ts';
 
 /** Any but 0 sends a keepalive at once, and with it a handshake. */
 const promptingKeepalive = 25;
 
 /**
- * What makes a running link the one that its network asks for now: keys, preshared keys, keepalives and peers, with a
- * handshake at once where the old sessions are of no use. An endpoint stays where WireGuard has found it.
+ * What makes a running link the one that its network asks for now: keys, preshared keys, keepalives, peers, mark and
+ * port, with a handshake at once where the old sessions are of no use. An endpoint stays where WireGuard has found it.
  * @param moved peers that have another endpoint in the files than before
  * @returns undefined if there is nothing to do
- * @throws Error if other prefixes are to go into the tunnel: the routes to it were set when the container started
  */
 export function renewalOf(
-  status: Pick<DeviceStatus, 'publicKey' | 'peers'>,
-  { privateKey, peers }: Pick<Device, 'privateKey' | 'peers'>,
+  status: Pick<DeviceStatus, 'publicKey' | 'listenPort' | 'fwmark' | 'peers'>,
+  { privateKey, listenPort = status.listenPort, fwmark = 0, peers }: Device,
   moved: ReadonlySet<PublicKey>,
 ): LinkChange | undefined {
-  const prefixesOf = (all: readonly { readonly allowedIps: readonly Prefix[] }[]) =>
-    new Set(all.flatMap(({ allowedIps }) => allowedIps.map((prefix) => formatPrefix(masked(prefix)))));
-  if (!isSame(prefixesOf(status.peers), prefixesOf(peers))) {
-    throw new Error('AllowedIPs have changed: restart the container, whose routes are set when it starts');
-  }
   const isNewKey = status.publicKey !== publicKeyOf(privateKey);
   const wanted = new Set(peers.map(({ publicKey }) => publicKey));
   const changes: PeerChange[] = [
@@ -35,7 +31,40 @@ export function renewalOf(
       return peerRenewal(peer, present, { isNewKey, isMoved: moved.has(peer.publicKey) });
     }),
   ];
-  return isNewKey || changes.length > 0 ? { ...(isNewKey && { privateKey }), peers: changes } : undefined;
+  const ofDevice = {
+    ...(isNewKey && { privateKey }),
+    ...(listenPort !== status.listenPort && { listenPort }),
+    ...(fwmark !== status.fwmark && { fwmark }),
+  };
+  return Object.keys(ofDevice).length > 0 || changes.length > 0 ? { ...ofDevice, peers: changes } : undefined;
+}
+
+/** Are other prefixes to go into the tunnel than do now? */
+export function hasOtherPrefixes(
+  status: Pick<DeviceStatus, 'peers'>,
+  { peers }: Pick<Device, 'peers'>,
+): boolean {
+  const prefixesOf = (all: readonly { readonly allowedIps: readonly Prefix[] }[]) =>
+    new Set(all.flatMap(({ allowedIps }) => allowedIps.map((prefix) => formatPrefix(masked(prefix)))));
+  return !isSame(prefixesOf(status.peers), prefixesOf(peers));
+}
+
+/** The peers that have another endpoint than before. */
+export function movedPeers(
+  before: readonly TunnelPeer[],
+  { peers }: Pick<Tunnel, 'peers'>,
+): ReadonlySet<PublicKey> {
+  const texts = new Map(
+    before.map(({ publicKey, endpoint }) => [publicKey, endpoint && formatHostPort(endpoint)]),
+  );
+  return new Set(
+    peers
+      .filter(
+        ({ publicKey, endpoint }) =>
+          endpoint !== undefined && texts.has(publicKey) && texts.get(publicKey) !== formatHostPort(endpoint),
+      )
+      .map(({ publicKey }) => publicKey),
+  );
 }
 
 function peerRenewal(

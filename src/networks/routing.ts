@@ -1,11 +1,14 @@
 import type { StaticRoute } from '../plugin/api.ts';
 import {
+  type Address,
   coverEverything,
   covers,
   formatPrefix,
   hostPrefix,
   type Prefix,
+  parseAddress,
   plus,
+  prefixOf,
 } from '../wireguard/address.ts';
 import type { NetworkOptions } from './options.ts';
 import { allowedIpsOf, type Tunnel } from './tunnel.ts';
@@ -64,6 +67,23 @@ export function routing(
       NextHop,
     })),
   };
+}
+
+/** The routes that the engine makes of the answer, those on the link first, by which gateways are reached. */
+export function routesOf({
+  Gateway,
+  GatewayIPv6,
+  StaticRoutes,
+}: Routing): { readonly destination: Prefix; readonly gateway?: Address }[] {
+  const given = [
+    ...StaticRoutes.map(({ Destination, NextHop }) => ({ to: Destination, by: NextHop })),
+    ...(Gateway === undefined ? [] : [{ to: '0.0.0.0/0', by: Gateway }]),
+    ...(GatewayIPv6 === undefined ? [] : [{ to: '::/0', by: GatewayIPv6 }]),
+  ];
+  return given.map(({ to, by }) => {
+    const gateway = parseAddress(by);
+    return { destination: prefixOf(to), ...(gateway && { gateway }) };
+  });
 }
 
 /** Does the engine set a default route for each family of the tunnel's addresses? */

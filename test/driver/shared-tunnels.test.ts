@@ -10,12 +10,12 @@ import { createReload } from '../../src/driver/reload.ts';
 import { sharedIdOf } from '../../src/driver/shared-tunnels.ts';
 import { createStatus } from '../../src/driver/status.ts';
 import { openStore, type Store } from '../../src/state/store.ts';
-import { prefixOf } from '../../src/wireguard/address.ts';
+import { formatPrefix, prefixOf } from '../../src/wireguard/address.ts';
 import { linkName } from '../../src/wireguard/link-name.ts';
 import { network, peerKeyText } from '../support/networks.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 import { type RecordingGateways, recordingGateways } from '../support/recording-gateways.ts';
-import { recordingGuard } from '../support/recording-guard.ts';
+import { type RecordingGuard, recordingGuard } from '../support/recording-guard.ts';
 import { type RecordingLinks, recordingLinks } from '../support/recording-links.ts';
 
 const shared = network({ options: { conffile: 'app.conf' } });
@@ -29,6 +29,7 @@ let folder: string;
 let links: RecordingLinks;
 let gateways: RecordingGateways;
 let store: Store;
+let guard: RecordingGuard;
 let lifecycle: Lifecycle;
 
 beforeEach(async () => {
@@ -41,11 +42,11 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-const writeConffile = (privateKey = '', address = '') =>
+const writeConffile = (privateKey = '', address = '', allowedIps = '0.0.0.0/0') =>
   writeFile(
     join(folder, 'app.conf'),
     `[Interface]\nPrivateKey = ${privateKey}\nAddress = ${address}\nDNS = 10.64.0.1\n` +
-      `[Peer]\nPublicKey = ${peerKeyText}\nAllowedIPs = 0.0.0.0/0\nEndpoint = 192.0.2.1:51820\n`,
+      `[Peer]\nPublicKey = ${peerKeyText}\nAllowedIPs = ${allowedIps}\nEndpoint = 192.0.2.1:51820\n`,
     { mode: 0o600 },
   );
 
@@ -55,10 +56,11 @@ const hubNames = createHubNames({ resolve: async () => [], log });
 /** A driver that starts on what another has left. */
 async function start(): Promise<void> {
   store = await openStore(join(folder, 'state'), log);
+  guard = recordingGuard();
   lifecycle = createLifecycle({
     store,
     links,
-    guard: recordingGuard(),
+    guard,
     gateways,
     hubNames,
     hubLinks: createHubLinks({ links, log }),
@@ -68,9 +70,22 @@ async function start(): Promise<void> {
   });
 }
 
-async function join1(endpointId: string, address: string): Promise<void> {
+async function join1(endpointId: string, address: string, sandbox = `/sandbox-${endpointId}`): Promise<void> {
   await lifecycle.createEndpoint({ endpointId, networkId: 'network', addresses: [prefixOf(address)] });
-  await lifecycle.join('network', endpointId, `/sandbox-${endpointId}`);
+  await lifecycle.join('network', endpointId, sandbox);
+}
+
+const loseNamespace = () => gateways.lose([...gateways.kept.keys()].at(-1) ?? assert.fail());
+
+function reloadOf() {
+  return createReload({
+    lifecycle,
+    networks: () => store.networks(),
+    links,
+    hubLinks: createHubLinks({ links, log }),
+    hubNames,
+    log,
+  }).reload;
 }
 
 const ports = () => [...gateways.kept.values()].map(({ ports }) => [...ports.keys()]);
@@ -180,20 +195,70 @@ test('all containers have the one link’s status, and it is looked after once',
 
 test('a reload gives the link the key, and its namespace the addresses, that the file has now', async () => {
   await join1('e1', '192.168.5.2/24');
-  const { reload } = createReload({
-    lifecycle,
-    networks: () => store.networks(),
-    links,
-    hubLinks: createHubLinks({ links, log }),
-    hubNames,
-    log,
-  });
   await writeConffile(secondKey, '10.64.0.8/32');
-  assert.deepEqual(await reload([]), [{ networkId: 'network', links: 1, newKeys: 1, failures: [] }]);
+  assert.deepEqual(await reloadOf()([]), [{ networkId: 'network', links: 1, newKeys: 1, failures: [] }]);
   assert.equal(links.taken.get(link)?.device?.privateKey.toBase64(), secondKey);
   const [{ gateway } = assert.fail()] = gateways.kept.values();
   assert.deepEqual(
     gateway?.addresses.map(({ address }) => address.toString()),
     ['10.64.0.8'],
   );
+});
+
+test('a reload gives the tunnel, its namespace and the kill switch of its containers other AllowedIPs', async () => {
+  await join1('e1', '192.168.5.2/24');
+  assert(guard.guarded.get('e1')?.prefixes.includes('0.0.0.0/0'));
+  await writeConffile(firstKey, '10.64.0.7/32', '10.0.0.0/8, 172.16.0.0/12');
+  assert.deepEqual(await reloadOf()([]), [{ networkId: 'network', links: 1, newKeys: 0, failures: [] }]);
+  const texts = ['10.0.0.0/8', '172.16.0.0/12'];
+  const { device } = links.taken.get(link) ?? assert.fail();
+  assert.deepEqual(device?.peers[0]?.allowedIps.map(formatPrefix), texts);
+  const [{ gateway } = assert.fail()] = gateways.kept.values();
+  assert.deepEqual(gateway?.prefixes.map(formatPrefix), texts);
+  assert.deepEqual(guard.guarded.get('e1')?.prefixes.slice(0, 2), texts);
+});
+
+test('a container that starts finds the tunnel as the file has it now', async () => {
+  await join1('e1', '192.168.5.2/24');
+  const { length } = links.asked;
+  await join1('e2', '192.168.5.3/24');
+  assert(!links.asked.slice(length).includes(`change ${link}`));
+  await writeConffile(secondKey, '10.64.0.8/32');
+  await join1('e3', '192.168.5.4/24');
+  assert.equal(links.taken.get(link)?.device?.privateKey.toBase64(), secondKey);
+  assert.equal(created(), 1);
+});
+
+test('a lost namespace is made anew, and running containers get their links again', async () => {
+  await join1('e1', '192.168.5.2/24', '/sandbox-e1');
+  await join1('e2', '192.168.5.3/24', '/gone');
+  assert.deepEqual(await lifecycle.healSharedTunnels(), []);
+  loseNamespace();
+  const healed = { networkId: 'network', containers: 1, failures: [] };
+  assert.deepEqual(await lifecycle.healSharedTunnels(), [healed]);
+  assert.deepEqual(ports(), [[linkName('e1')]]);
+  const [{ inside, ...again } = assert.fail()] = gateways.reattached;
+  assert.equal(again.sandbox, '/sandbox-e1');
+  assert.deepEqual(inside.addresses.map(formatPrefix), ['192.168.5.2/24']);
+  assert.deepEqual(
+    inside.routes.map(({ destination, gateway }) => `${formatPrefix(destination)} ${gateway}`),
+    ['0.0.0.0/0 192.168.5.1'],
+  );
+  assert.deepEqual(await lifecycle.healSharedTunnels(), []);
+
+  // Another container was first to have it made anew; or the driver was dead meanwhile.
+  loseNamespace();
+  await join1('e3', '192.168.5.4/24');
+  assert.deepEqual(await lifecycle.healSharedTunnels(), [healed]);
+  await lifecycle.deleteEndpoint('e3');
+  loseNamespace();
+  await start();
+  assert.deepEqual(await lifecycle.healSharedTunnels(), [healed]);
+
+  loseNamespace();
+  await rm(join(folder, 'app.conf'));
+  const [{ failures } = assert.fail()] = await lifecycle.healSharedTunnels();
+  assert.match(failures[0]?.cause ?? '', /app\.conf/);
+  await writeConffile(firstKey, '10.64.0.7/32');
+  assert.deepEqual(await lifecycle.healSharedTunnels(), [healed]);
 });

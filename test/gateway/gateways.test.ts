@@ -34,7 +34,7 @@ const gateway: Gateway = {
   prefixes: ['0.0.0.0/0', '::/0'].map(prefixOf),
   pools: ['10.7.0.0/24', 'fd77::a07:0/120'].map(prefixOf),
   gateways: ['10.7.0.1', 'fd77::a07:1'].map(address),
-  dns: [address('203.0.113.53')],
+  dns: [address('203.0.113.53'), address('203.0.113.9')],
   hasIcc: true,
 };
 const peers = [
@@ -78,6 +78,16 @@ const pinged = (from: string, to: string, ...more: string[]) =>
   until(`${from} reaches ${to}`, () => pings(from, to, ...more));
 
 let keeper: Keeper;
+
+async function openTunnel(): Promise<void> {
+  const begun = await gateways.begin('network');
+  keeper = begun.keeper;
+  begun.stay();
+  await links.create({ name: link, mtu, endpointId: shared });
+  await links.configure(link, { privateKey: customerKey, peers });
+  await gateways.open(keeper, gateway);
+}
+
 before(async () => {
   if (skip !== undefined) {
     return;
@@ -99,12 +109,7 @@ before(async () => {
     ...[makeLink, providerKey.toBase64(), publicKeyOf(customerKey)],
   );
   await gateways.probe();
-  const begun = await gateways.begin('network');
-  keeper = begun.keeper;
-  begun.stay();
-  await links.create({ name: link, mtu, endpointId: shared });
-  await links.configure(link, { privateKey: customerKey, peers });
-  await gateways.open(keeper, gateway);
+  await openTunnel();
   for (const container of containers) {
     await startContainer(keeper, container);
   }
@@ -138,26 +143,54 @@ test('packets of the link’s whole MTU arrive', { skip }, async () => {
   assert(!pings('app2', '203.0.113.9', '-s', '1373', '-M', 'do'));
 });
 
-test('what is asked of the gateway on port 53 is asked of the file’s server', { skip }, async () => {
+/** A name server behind the tunnel that says who has asked it what. */
+async function startServer(at: string) {
   const server = `const s = require('node:dgram').createSocket('udp4');
-    s.on('message', (m, { port, address }) => s.send(\`\${m} asked by \${address}\`, port, address));
-    s.bind(53, '203.0.113.53', () => console.log('ready'));`;
+    s.on('message', (m, { port, address }) => s.send(\`\${m} of ${at} by \${address}\`, port, address));
+    s.bind(53, '${at}', () => console.log('ready'));`;
   const daemon = spawn('ip', ['netns', 'exec', 'provider', process.execPath, '-e', server], {
     stdio: 'pipe',
   });
-  try {
-    let output = '';
-    daemon.stdout.on('data', (part) => {
-      output += part;
-    });
-    await until('the server is there', () => output.includes('ready'));
-    const client = `const s = require('node:dgram').createSocket('udp4');
+  let output = '';
+  daemon.stdout.on('data', (part) => {
+    output += part;
+  });
+  await until('the server is there', () => output.includes('ready'));
+  return daemon;
+}
+
+/** Asks the gateway as the engine’s resolver does, each time from another port. @returns the first answer */
+function ask(): string {
+  const client = `const ask = () => {
+      const s = require('node:dgram').createSocket('udp4');
       s.on('message', (m) => { console.log(String(m)); process.exit(); });
-      setInterval(() => s.send('name', 53, '10.7.0.1'), 500);`;
-    const { stdout } = enter('app2', process.execPath, '-e', client);
-    assert.equal(stdout.trim(), 'name asked by 10.64.0.7');
+      s.send('query ' + ++count, 53, '10.7.0.1');
+    };
+    let count = 0; ask(); setInterval(ask, 1500);`;
+  return enter('app2', process.execPath, '-e', client).stdout.trim();
+}
+
+test('what is asked of the gateway on port 53 is asked of the file’s servers, of the first that answers', {
+  skip,
+}, async () => {
+  const answerOf = (server: string, query = 1) => `query ${query} of ${server} by 10.64.0.7`;
+  const [first, second] = await Promise.all(['203.0.113.53', '203.0.113.9'].map(startServer));
+  try {
+    assert.equal(ask(), answerOf('203.0.113.53'));
+    assert.equal(ask(), answerOf('203.0.113.53'));
+    // Silent, and not refusing: that would be an answer of sorts.
+    sh(`ip netns exec provider iptables -I INPUT -d 203.0.113.53 -j DROP`);
+    assert.match(ask(), /^query [2-9] of 203\.0\.113\.9 by /);
+    assert.equal(ask(), answerOf('203.0.113.9'));
+    sh(`ip netns exec provider iptables -D INPUT -d 203.0.113.53 -j DROP`);
+    // Half a minute after it fell silent it is tried again, and an answer makes it the one that is asked.
+    sh(`nsenter --net=${namespaceOf(keeper)} nft delete element inet wgdriver asked_ipv4_0 '{ 53 }'`);
+    assert.equal(ask(), answerOf('203.0.113.53'));
+    assert.equal(ask(), answerOf('203.0.113.53'));
   } finally {
-    daemon.kill();
+    sh(`ip netns exec provider iptables -F INPUT`);
+    first?.kill();
+    second?.kill();
   }
 });
 
@@ -227,6 +260,53 @@ test('a container’s link is deleted by its other end, whatever has become of i
   assert.doesNotMatch(sh('ip -n app3 link show'), /wg0/);
   await gateways.detach(keeper, linkName(two.endpointId));
   await pinged('app2', '203.0.113.9');
+  sh(
+    `ip netns exec provider wg set wgp peer "$1" allowed-ips 10.64.0.7/32,fd64::7/128`,
+    publicKeyOf(customerKey),
+  );
+});
+
+test('what the tunnel is for may change, and what it is for no more has no way there', { skip }, async () => {
+  await gateways.renew(keeper, { ...gateway, prefixes: ['203.0.113.9/32', 'fd64::/64'].map(prefixOf) });
+  await pinged('app2', '203.0.113.9');
+  await pinged('app2', 'fd64::1');
+  assert(!pings('app2', '203.0.113.53'));
+  await gateways.renew(keeper, gateway);
+  await pinged('app2', '203.0.113.53');
+});
+
+test('a running container gets a link again by a new namespace, and its address and routes with it', {
+  skip,
+}, async () => {
+  process.kill(keeper.pid, 'SIGKILL');
+  await until('its links are gone', () => !/wg0/.test(sh('ip -n app2 link show')));
+  assert(!pings('app2', '203.0.113.9'));
+  await openTunnel();
+  const [{ name, endpointId, addresses }] = [one];
+  const port = { name: linkName(endpointId), mtu, addresses, gateways: gateway.gateways };
+  const inside = {
+    linkPrefix: 'wg',
+    addresses: ['10.7.0.2/24', 'fd77::a07:2/128'].map(prefixOf),
+    routes: [
+      { destination: prefixOf('fd77::a07:1/128') },
+      ...['10.7.0.1', 'fd77::a07:1'].map((text, index) => ({
+        destination: gateway.prefixes[index] ?? assert.fail(),
+        gateway: address(text),
+      })),
+    ],
+  };
+  const sandbox = `/run/netns/${name}`;
+  // What cannot be done leaves nothing: this address is there twice.
+  const wrong = { ...inside, addresses: [...inside.addresses, ...inside.addresses] };
+  await assert.rejects(gateways.reattach(keeper, port, endpointId, sandbox, wrong), /attach link .* again/);
+  assert.deepEqual([...(await gateways.ports(keeper))].sort(), ['lo', link].sort());
+  assert.equal(await gateways.reattach(keeper, port, endpointId, '/run/netns', inside), false);
+  assert.equal(await gateways.reattach(keeper, port, endpointId, sandbox, inside), true);
+  assert.match(sh('ip -n app2 link show wg0'), new RegExp(`alias \\S+${endpointId}`));
+  await pinged('app2', '203.0.113.9');
+  await pinged('app2', 'fd64::1');
+  await gateways.detach(keeper, port.name);
+  assert.doesNotMatch(sh('ip -n app2 link show'), /wg0/);
 });
 
 test('a keeper that is not told to stay ends with who began it; the end of a namespace ends all in it', {

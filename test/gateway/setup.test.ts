@@ -33,15 +33,19 @@ test('a family that the file has no address of has no route into the tunnel', ()
   assert(gatewayLines(gateway).includes('address replace fd64::7/128 dev wgd1 nodad'));
 });
 
-test('of each family the first DNS server is asked, if there is one', () => {
+test('what the gateway is asked goes to the first DNS server of the family, and from there to the next', () => {
   const redirections = (...dns: string[]) =>
     gatewayTable({ ...gateway, dns: dns.map(address) })
       .split('\n')
-      .filter((line) => line.includes('dnat'))
-      .map((line) => line.replace(/.*(ip6? daddr \S+) .* (to .*)/, '$1 $2'));
+      .filter((line) => /dnat|goto|jump/.test(line))
+      .map((line) => line.replace(/.*(ip6? daddr \S+) .* (jump .*)/, '$1 $2'));
   assert.deepEqual(redirections('10.64.0.1', '10.64.0.2', 'fd64::53'), [
-    'ip daddr 10.7.0.1 to 10.64.0.1',
-    'ip6 daddr fd77::a07:1 to fd64::53',
+    'dnat ip6 to fd64::53',
+    'dnat ip to 10.64.0.2',
+    'th dport @asked_ipv4_0 th dport != @waiting_ipv4_0 goto ask_ipv4_1',
+    'dnat ip to 10.64.0.1',
+    'ip daddr 10.7.0.1 jump ask_ipv4_0',
+    'ip6 daddr fd77::a07:1 jump ask_ipv6_0',
   ]);
   assert.deepEqual(redirections(), []);
 });

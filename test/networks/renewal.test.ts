@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { renewalOf } from '../../src/networks/renewal.ts';
+import { hasOtherPrefixes, renewalOf } from '../../src/networks/renewal.ts';
 import { prefixOf } from '../../src/wireguard/address.ts';
 import { type Device, parseEndpoint } from '../../src/wireguard/device.ts';
 import { clamp, PresharedKey, PrivateKey, publicKeyOf } from '../../src/wireguard/key.ts';
@@ -103,14 +103,22 @@ test('peers that come, go, move, and change hands', () => {
   );
 });
 
-test('other prefixes than the routes are for take a restart', () => {
-  assert.throws(
-    () =>
-      renewalOf(
-        statusOf({ publicKey: hubKey }),
-        device(next, { ...peer, allowedIps: [...allowedIps, prefixOf('fd00::/8')] }),
-        none,
-      ),
-    /AllowedIPs have changed: restart the container/,
+test('other prefixes than the routes are for are seen, at whichever peer they are', () => {
+  const status = statusOf({ publicKey: hubKey });
+  assert(
+    hasOtherPrefixes(status, device(next, { ...peer, allowedIps: [...allowedIps, prefixOf('fd00::/8')] })),
   );
+  const [all = assert.fail(), some = assert.fail()] = allowedIps;
+  const moved = [peer, { ...peer, publicKey: otherKey }].map((each, index) => ({
+    ...each,
+    allowedIps: [index === 0 ? some : all],
+  }));
+  assert(!hasOtherPrefixes(status, device(next, ...moved)));
+});
+
+test('a mark and a port that the file has now; without a port the link keeps its own', () => {
+  const status = statusOf({ publicKey: hubKey });
+  const change = renewalOf(status, { ...device(own, peer), fwmark: 7, listenPort: 51820 }, none);
+  assert.deepEqual(change, { fwmark: 7, listenPort: 51820, peers: [] });
+  assert.deepEqual(renewalOf({ ...status, fwmark: 7 }, device(own, peer), none), { fwmark: 0, peers: [] });
 });

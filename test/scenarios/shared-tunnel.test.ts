@@ -63,7 +63,7 @@ async function newCustomer(allowedIps: string) {
   return { privateKey, publicKey };
 }
 
-const writeConffile = (addresses: string) =>
+const writeConffile = (addresses: string, allowedIps = '0.0.0.0/0, ::/0') =>
   writeFile(
     conffile,
     `[Interface]
@@ -74,7 +74,7 @@ MTU = 1400
 
 [Peer]
 PublicKey = ${provider.publicKey}
-AllowedIPs = 0.0.0.0/0, ::/0
+AllowedIPs = ${allowedIps}
 Endpoint = ${provider.endpoint}
 PersistentKeepalive = 25
 `,
@@ -211,17 +211,45 @@ scenario('without the provider nothing leaves, and when the namespace is lost ne
   await provider.exec('ip', 'address', 'add', 'fd64::1/64', 'dev', 'wg-provider', 'nodad').catch(() => {});
   await host.ping('one', far);
 
-  process.kill(await keeperOf(), 'SIGKILL');
-  await until(
-    'its links are gone',
-    async () => !(await host.enter('one', 'ip', 'link', 'show')).includes('wg0'),
-  );
-  assert.equal(await pings('one', far), false);
-  // What starts anew has a new one.
+  // On a second network, which would take what leaves in clear.
+  await docker('network', 'create', '--subnet=172.30.7.0/24', 'other');
+  await docker('network', 'connect', 'other', 'one');
+  const flow = startDaemon('docker', ['exec', 'one', 'ping', '-i', '0.1', '-w', '120', far]);
+  await until('it pings', () => flow.output().includes('seq=5 '));
+  for (const driver of ['alive', 'dead'] as const) {
+    if (driver === 'dead') {
+      await host.driver.stop('SIGKILL');
+    }
+    process.kill(await keeperOf(), 'SIGKILL');
+    await until(
+      'its links are gone',
+      async () => !(await host.enter('two', 'ip', 'link', 'show')).includes('wg0'),
+    );
+    if (driver === 'dead') {
+      assert.equal(await pings('one', far), false);
+      host.driver = await startDriver('--backend', host.tunnel.backend);
+    }
+    const since = performance.now();
+    // The containers that run have it again, by themselves.
+    for (const app of ['one', 'two']) {
+      await host.ping(app, far);
+      await host.ping(app, 'fd64::1');
+    }
+    console.log(`the driver ${driver}, containers ping ${Math.round(performance.now() - since)} ms later`);
+    assert.match(
+      host.driver.output(),
+      /a shared tunnel was lost; its containers have it again .*containers=2/,
+    );
+  }
+  await flow.stop();
+  const before = await keeperOf();
+  // The engine takes the new links for its own.
   await docker('restart', '--time=0', 'one');
   await host.ping('one', far);
-  await docker('restart', '--time=0', 'two');
+  await docker('network', 'disconnect', 'vpn', 'two');
+  await docker('network', 'connect', 'vpn', 'two');
   await host.ping('two', far);
+  assert.equal(await keeperOf(), before);
   expectNoLeak();
 });
 
@@ -240,6 +268,28 @@ scenario(
     );
     await docker('exec', 'one', 'sh', '-c', pingUntilAnswered, 'sh', far);
     await host.ping('one', 'fd64::1');
+
+    // Other AllowedIPs, and back to all.
+    for (const [allowedIps, isReached] of [
+      [`${nameServer}/32, 10.64.0.0/24`, false],
+      ['0.0.0.0/0, ::/0', true],
+    ] as const) {
+      await writeConffile('10.64.0.8/32, fd64::8/128', allowedIps);
+      assert.equal(
+        await run(wgdriver, ['reload', 'vpn']),
+        'network vpn: 1 running links reloaded, 0 with a new key',
+      );
+      await host.ping('one', nameServer);
+      assert.equal(await pings('one', far), isReached);
+    }
+
+    // The file changes while no container runs: no reload, and the network stays.
+    await docker('rm', '-f', 'one');
+    await provider.exec('wg', 'set', 'wg-provider', 'peer', customer.publicKey, 'remove');
+    customer = await newCustomer('10.64.0.9/32,fd64::9/128');
+    await writeConffile('10.64.0.9/32, fd64::9/128');
+    await startApp('one');
+    await host.ping('one', far);
     expectNoLeak();
   },
 );

@@ -1,5 +1,5 @@
 import { GatewayError, type Gateways } from '../../src/gateway/gateways.ts';
-import type { Gateway, Port } from '../../src/gateway/setup.ts';
+import type { Gateway, Inside, Port } from '../../src/gateway/setup.ts';
 import type { RecordingLinks } from './recording-links.ts';
 
 /** Gateways that are kept in memory, with the contract of src/gateway/gateways.ts, for tests of what is above them. */
@@ -9,6 +9,8 @@ export interface RecordingGateways extends Gateways {
     number,
     { readonly ports: ReadonlyMap<string, Port>; readonly gateway?: Gateway }
   >;
+  /** What running containers were given again. */
+  readonly reattached: readonly { readonly sandbox: string; readonly inside: Inside }[];
   /** Lets a namespace go, as when somebody kills its process. */
   lose(pid: number): void;
   /** Makes the next `open` fail. */
@@ -18,6 +20,7 @@ export interface RecordingGateways extends Gateways {
 /** @param links whose tunnels’ links are taken into namespaces */
 export function recordingGateways(links?: RecordingLinks): RecordingGateways {
   const kept = new Map<number, { ports: Map<string, Port>; gateway?: Gateway }>();
+  const reattached: { sandbox: string; inside: Inside }[] = [];
   let lastPid = 100;
   let isFailing = false;
   const entryOf = (pid: number) => {
@@ -29,6 +32,7 @@ export function recordingGateways(links?: RecordingLinks): RecordingGateways {
   };
   return {
     kept,
+    reattached,
     lose: (pid) => void kept.delete(pid),
     failToOpen() {
       isFailing = true;
@@ -55,6 +59,15 @@ export function recordingGateways(links?: RecordingLinks): RecordingGateways {
     },
     async attach({ pid }, port) {
       entryOf(pid).ports.set(port.name, port);
+    },
+    ports: async ({ pid }) => new Set(entryOf(pid).ports.keys()),
+    async reattach({ pid }, port, _endpointId, sandbox, inside) {
+      if (sandbox === '/gone') {
+        return false;
+      }
+      entryOf(pid).ports.set(port.name, port);
+      reattached.push({ sandbox, inside });
+      return true;
     },
     async detach({ pid }, name) {
       kept.get(pid)?.ports.delete(name);
