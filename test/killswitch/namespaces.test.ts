@@ -22,6 +22,7 @@ const { skip } = await enterFreshNamespace('ip', 'nft', 'nsenter', 'ping', 'perl
 const frame = fileURLToPath(new URL('frame.pl', import.meta.url));
 const advertise = fileURLToPath(new URL('advertise.pl', import.meta.url));
 const redirect = fileURLToPath(new URL('redirect.pl', import.meta.url));
+const afXdp = fileURLToPath(new URL('af_xdp.pl', import.meta.url));
 const forge = fileURLToPath(new URL('forge.pl', import.meta.url));
 /** On what may pass. Any process with CAP_NET_RAW can set it. */
 const passMark = String(0x4000_0000);
@@ -122,10 +123,12 @@ const isAdvertised = () => {
   return hasAdvertised();
 };
 
-/** Which of the destinations the neighbour sees. */
-function leaks(): string[] {
+/** Which of the destinations the neighbour sees of a process with these capabilities; all unless said. */
+function leaks(capabilities = '+all'): string[] {
   sh('nft flush set inet notes seen4; nft flush set inet notes seen6');
-  const commands = Object.values(attempts).map((command) => `${command.join(' ')} >/dev/null 2>&1 &`);
+  const commands = Object.values(attempts).map(
+    (command) => `setpriv --bounding-set=${capabilities} ${command.join(' ')} >/dev/null 2>&1 &`,
+  );
   sh(`ip netns exec container sh -c '${commands.join('\n')}\nwait'`);
   const seen = sh('nft list set inet notes seen4; nft list set inet notes seen6');
   return Object.keys(attempts).filter((address) => new RegExp(`\\b${address}\\b`).test(seen));
@@ -442,6 +445,49 @@ function obstacleOfKind(kind: string): string | undefined {
   const script = `ip link add name v type veth && ip link add link v name k type ${kind}`;
   return isAnswered('unshare', '--net', 'sh', '-c', script) ? skip : `this kernel has no ${kind}`;
 }
+
+// The table of docs/security.md, row by row.
+test('what a process in a guarded container gets out by its capabilities', { skip }, async () => {
+  sh(`${containerWith(bridgeLink)}\n${hostileNeighbour}`);
+  const inside = (capabilities: string, ...words: readonly string[]) =>
+    spawnSync('ip', [
+      ...['netns', 'exec', 'container', 'setpriv', `--bounding-set=${capabilities}`],
+      ...words,
+    ]).status;
+  const byAfXdp = (capabilities: string) => {
+    sh('nft flush set inet notes seen4');
+    const status = inside(capabilities, 'perl', afXdp, 'eth0', '203.0.113.99');
+    const isSeen = sh('nft list set inet notes seen4').includes('203.0.113.99');
+    return { status, isSeen };
+  };
+  try {
+    const isFrame = (address: string) => attempts[address]?.[1] === frame;
+    const withoutRaw = Object.keys(attempts).filter(
+      (address) => !isFrame(address) && attempts[address]?.[1] !== forge,
+    );
+    assert.deepEqual(
+      leaks('-all').filter((address) => !withoutRaw.includes(address)),
+      [],
+      'none: no frames',
+    );
+    assert.deepEqual(leaks('-all,+net_raw'), Object.keys(attempts), 'without a kill switch');
+    await protectBy(netlinkNamespaces());
+    assert.deepEqual(leaks('-all'), []);
+    // By its socket's creation.
+    assert.deepEqual(byAfXdp('-all'), { status: 7, isSeen: false });
+    assert.deepEqual(leaks('-all,+net_raw'), []);
+    assert.deepEqual(byAfXdp('-all,+net_raw'), { status: 0, isSeen: true }, 'what docs/leaks.md calls open');
+    assert.notEqual(inside('-all,+net_raw', 'nft', 'delete', 'table', 'inet', 'wgdriver'), 0);
+    assert.notEqual(inside('-all,+net_raw', 'ip', 'rule', 'delete', 'priority', '32765'), 0);
+    assert.deepEqual(leaks('-all,+net_raw'), []);
+    const undo = `nft flush ruleset
+      for family in -4 -6; do while ip $family rule delete priority 32765; do :; done; done`;
+    inside('-all,+net_admin', 'sh', '-c', undo);
+    assert.deepEqual(leaks(), Object.keys(attempts), 'NET_ADMIN undoes it');
+  } finally {
+    sh(endOfContainer);
+  }
+});
 
 test('a watch whose program was killed begins anew', { skip }, async () => {
   const changes: Changed[] = [];
