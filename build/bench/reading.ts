@@ -8,6 +8,7 @@ import { iprouteLinks } from '../../src/links/iproute/links.ts';
 import type { Links } from '../../src/links/links.ts';
 import { netlinkLinks } from '../../src/links/netlink/links.ts';
 import { netlinkObstacle } from '../../src/links/netlink/probe.ts';
+import { findByNetlink, findByProgram } from '../../src/links/userspace/find.ts';
 import { userspaceLinks } from '../../src/links/userspace/links.ts';
 import { prefixOf } from '../../src/wireguard/address.ts';
 import { PrivateKey, publicKeyOf } from '../../src/wireguard/key.ts';
@@ -24,12 +25,17 @@ const rounds = 5;
 
 const mark = markOf('wireguard-plugin');
 const { backend } = await findTunnel();
-const userspace = () => userspaceLinks(mark, 'wireguard-go');
-const readers: readonly Links[] =
+const userspace = () => userspaceLinks(mark, 'wireguard-go', findByNetlink);
+const readers: readonly (readonly [how: string, links: Links])[] =
   backend === 'userspace'
-    ? [userspace()]
-    : [...(netlinkObstacle() === undefined ? [netlinkLinks(mark)] : []), iprouteLinks(mark)];
-const maker = readers[0] ?? userspace();
+    ? [
+        ...byNetlink('userspace, netlink', userspace),
+        ['userspace, programs', userspaceLinks(mark, 'wireguard-go', findByProgram)],
+        // `wg` cannot tell these from the kernel's.
+        ['iproute', iprouteLinks(mark, 'tun')],
+      ]
+    : [...byNetlink('netlink', () => netlinkLinks(mark)), ['iproute', iprouteLinks(mark)]];
+const [[, maker]] = readers as [(typeof readers)[number]];
 
 const hub = publicKeyOf(new PrivateKey(new Uint8Array(32).fill(8)));
 const restoreInotify = await allowInotify(Math.max(...counts) + 256);
@@ -39,7 +45,7 @@ for (const count of counts) {
   for (; made < count; made += 1) {
     await makeContainer(made);
   }
-  for (const links of readers) {
+  for (const [how, links] of readers) {
     const status = statusOf(links, count);
     const seconds: number[] = [];
     const before = await processorSeconds();
@@ -49,15 +55,13 @@ for (const count of counts) {
       seconds.push((performance.now() - started) / 1000);
       const missing = read.filter(({ status: { mtu, hubs } }) => mtu !== 1420 || hubs.length !== 1);
       if (read.length !== count || missing.length > 0) {
-        throw new Error(`${missing.length} of ${read.length} links were not read by ${links.backend}`);
+        throw new Error(`${missing.length} of ${read.length} links were not read: ${how}`);
       }
     }
     const used = (await processorSeconds()) - before;
     const { median, least, most } = spreadOf(seconds);
     rows.push(
-      [String(count), links.backend].concat(
-        [median, least, most, used / rounds].map((figure) => figure.toFixed(2)),
-      ),
+      [String(count), how].concat([median, least, most, used / rounds].map((figure) => figure.toFixed(2))),
     );
   }
 }
@@ -65,6 +69,10 @@ await restoreInotify();
 console.log(`Node ${process.version}, ${rounds} rounds\n`);
 console.log(table(['links', 'by', 'median, s', 'least', 'most', 'processor time of a round, s'], rows));
 process.exit(0);
+
+function byNetlink(how: string, make: () => Links): [string, Links][] {
+  return netlinkObstacle() === undefined ? [[how, make()]] : [];
+}
 
 function endpointIdOf(number: number): string {
   // The names of links are made from the first digits.
@@ -80,7 +88,8 @@ async function makeContainer(number: number): Promise<void> {
     peers: [{ publicKey: hub, allowedIps: [prefixOf('0.0.0.0/0')], persistentKeepaliveInterval: 25 }],
   });
   await sh(
-    'ip netns add "$1"; ip link set "$2" netns "$1" name wg0; ip -n "$1" link set wg0 up',
+    `ip netns add "$1"; ip link set "$2" netns "$1" name "wg$1"; ip -n "$1" link set "wg$1" up
+     cd /var/run/wireguard 2>/dev/null && ln -s "$2.sock" "wg$1.sock" || true`,
     `c${number}`,
     name,
   );

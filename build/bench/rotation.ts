@@ -13,9 +13,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { run, sh, until } from '../host/commands.ts';
 import { startDaemon, untilReady } from '../host/daemon.ts';
 import { startDriver, wgdriver } from '../host/driver.ts';
+import { call, startNamespace } from '../host/namespaces.ts';
 import { findTunnel } from '../host/tunnel.ts';
 import { spreadOf, table } from './figures.ts';
-import { call, startNamespace } from './namespaces.ts';
 
 const count = Number(process.argv[2] ?? 300);
 const restMs = 10_000;

@@ -3,65 +3,41 @@
  * what `status` takes, and how long all take to follow a hub that moves. A real driver and a real hub; network namespaces
  * stand in for the containers of an engine, and send nothing but keepalives.
  */
-import { randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { run, sh, until } from '../host/commands.ts';
+import { run, sh } from '../host/commands.ts';
 import { startDaemon, untilReady } from '../host/daemon.ts';
 import { wgdriver } from '../host/driver.ts';
+import { allowInotify } from '../host/inotify.ts';
+import { startMovingHub } from '../host/moving-hub.ts';
+import { startNamespace } from '../host/namespaces.ts';
 import { findTunnel } from '../host/tunnel.ts';
 import { table } from './figures.ts';
-import { call, startNamespace } from './namespaces.ts';
 
 const count = Number(process.argv[2] ?? 300);
 const seconds = Number(process.argv[3] ?? 240);
 const hubName = 'hub.example';
 const folder = await mkdtemp(join(tmpdir(), 'wgdriver-steady-'));
 const { backend } = await findTunnel();
-const seedFile = join(folder, 'app.seed');
-await writeFile(seedFile, randomBytes(32).toString('base64'));
-const file = join(folder, 'hub.yaml');
-await writeFile(
-  file,
-  `networks:\n  app: { subnet: 192.168.0.0/16, seedfiles: [app.seed], peers: ${count} }\n`,
-);
-
-await sh(
-  `ip netns add hub; ip -n hub link set lo up
-   ip link add out type veth peer name eth0 netns hub
-   ip address add 10.99.0.1/24 dev out; ip link set out up
-   ip -n hub address add 10.99.0.2/24 dev eth0; ip -n hub link set eth0 up
-   touch ${folder}/hosts; mount --bind ${folder}/hosts /etc/hosts`,
-);
-await nameHub('10.99.0.2');
-const hubOptions = ['--config', file, '--state-dir', join(folder, 'state'), '--backend', backend];
-const hub = startDaemon('ip', ['netns', 'exec', 'hub', wgdriver, 'hub', 'serve', ...hubOptions]);
-await untilReady(hub, 'the hub serves', () => hub.output().includes(' serving '));
+const restoreInotify = await allowInotify(count + 256);
+await sh(`touch ${folder}/hosts; mount --bind ${folder}/hosts /etc/hosts`);
+const hub = await startMovingHub(folder, count);
+await nameHub(hub.addresses[0]);
 // By this very Node, which speaks netlink.
 const driver = startDaemon(process.execPath, [wgdriver, 'serve', '--backend', backend]);
 await untilReady(driver, 'wgdriver serves', () => driver.output().includes(' serving '));
-const showHub = (what: string) => run('ip', ['netns', 'exec', 'hub', 'wg', 'show', 'wg0', what]);
 
 const atStart = await usage();
-await call('CreateNetwork', {
-  NetworkID: 'n',
-  Options: {
-    'com.docker.network.generic': {
-      'io.bestov.wg.peer': `${hubName}:51820`,
-      'io.bestov.wg.peerkey': (await showHub('public-key')).trim(),
-      'io.bestov.wg.seedfile': seedFile,
-    },
-  },
-  IPv4Data: [{ AddressSpace: '', Pool: '192.168.0.0/16', Gateway: '192.168.0.1/16' }],
-  IPv6Data: [],
-});
+await hub.createNetwork(hubName);
+const containers: string[] = [];
 for (let i = 0; i < count; i += 1) {
-  const { name } = await startNamespace(i);
+  const { name, address } = await startNamespace(i);
+  containers.push(address);
   await run('ip', ['-n', name, 'route', 'add', 'default', 'via', '192.168.0.1']);
 }
-await untilAllHeard(new Map());
+await hub.untilHeard(containers, new Map(), 300_000);
 console.error(`${count} containers are there`);
 
 await sleep(20_000);
@@ -79,13 +55,11 @@ for (let i = 0; i < 3; i += 1) {
 
 // The hub goes to another address, and its name with it.
 const started = performance.now();
-await sh(
-  'ip -n hub address add 10.99.0.3/24 dev eth0; ip -n hub address delete 10.99.0.2/24 dev eth0; ip -n hub address replace 10.99.0.3/24 dev eth0',
-);
+await hub.move(hub.addresses[1]);
 // What comes now comes to the new address.
-const heardBefore = await heard();
-await nameHub('10.99.0.3');
-await untilAllHeard(heardBefore);
+const heardBefore = await hub.heard();
+await nameHub(hub.addresses[1]);
+await hub.untilHeard(containers, heardBefore, 300_000);
 const movedSeconds = (performance.now() - started) / 1000;
 
 console.log(
@@ -101,24 +75,11 @@ console.log(
     ],
   ),
 );
+await restoreInotify();
 process.exit(0);
 
 async function nameHub(address: string): Promise<void> {
   await writeFile('/etc/hosts', `127.0.0.1 localhost\n${address} ${hubName}\n`);
-}
-
-/** The bytes that the hub has received of each container. */
-async function heard(): Promise<Map<string, number>> {
-  const lines = (await showHub('transfer')).trim().split('\n');
-  return new Map(lines.map((line) => line.split('\t')).map(([key = '', bytes]) => [key, Number(bytes)]));
-}
-
-async function untilAllHeard(than: ReadonlyMap<string, number>): Promise<void> {
-  const isHeard = async () => {
-    const now = await heard();
-    return now.size === count && [...now].every(([key, bytes]) => bytes > (than.get(key) ?? 0));
-  };
-  await until('the hub to hear every container', isHeard, 300_000);
 }
 
 /** Of the driver: seconds of processor time, and what it has in memory. proc(5). */

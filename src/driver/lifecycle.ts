@@ -647,12 +647,11 @@ export function createLifecycle({
         'AllowedIPs have changed: restart the containers, whose routes are set when they start',
       );
     }
-    const change = renewalOf(status, device, movedPeers(before, tunnel));
+    const change = renewalOf(status, device, movedPeers(before, tunnel), tunnel.mtu);
     applied.delete(networkId);
-    const mtu = tunnel.mtu === 'auto' || tunnel.mtu === status.mtu ? undefined : tunnel.mtu;
     await shared.renew(network, secrets);
-    if (change !== undefined || mtu !== undefined) {
-      await links.change(place, { ...change, ...(mtu !== undefined && { mtu }) });
+    if (change !== undefined) {
+      await links.change(place, change);
     }
     if (isOther) {
       const scope = scopeOf(network, secrets);

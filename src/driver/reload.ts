@@ -15,7 +15,7 @@ import { endpointOptionsOf } from './secrets.ts';
 export interface ReloadDependencies {
   readonly lifecycle: Pick<Lifecycle, 'tunnels' | 'peers' | 'readSecrets' | 'withLink' | 'renewShared'>;
   readonly networks: () => readonly Network[];
-  readonly links: Pick<Links, 'readDevice' | 'change'>;
+  readonly links: Pick<Links, 'read' | 'change'>;
   readonly hubLinks: Pick<HubLinks, 'completed' | 'add'>;
   readonly hubNames: Pick<HubNames, 'addressOf'>;
   readonly log: Log;
@@ -149,7 +149,7 @@ export function createReload({
     const tunnel = tunnelOf(network, addresses, secrets, own);
     const device = resolved(tunnel, await addressesOf(tunnel));
     return lifecycle.withLink(state, async (place) => {
-      const status = await links.readDevice(place);
+      const status = await links.read(place);
       if (status === undefined) {
         return undefined;
       }
@@ -158,7 +158,7 @@ export function createReload({
           'AllowedIPs have changed: restart the container, whose routes are set when it starts',
         );
       }
-      const change = renewalOf(status, device, movedPeers(before, tunnel));
+      const change = renewalOf(status, device, movedPeers(before, tunnel), tunnel.mtu);
       // The hub on this host knows the new key before the container uses it.
       await hubLinks.add(network, endpointId, tunnel, status.publicKey);
       if (change !== undefined) {

@@ -158,17 +158,18 @@ export function createStatus(dependencies: StatusDependencies): () => Promise<re
       return 'silent';
     }
     const words = link.peers.map((peer): Health => {
-      const silenceMs = Math.min(
-        ageMs,
+      const handshakeMs =
         peer.lastHandshake === undefined
           ? Number.POSITIVE_INFINITY
-          : Math.max(0, unixNow() - peer.lastHandshake.getTime()),
-      );
-      if (silenceMs <= rejectAfterMs) {
+          : Math.max(0, unixNow() - peer.lastHandshake.getTime());
+      if (handshakeMs <= rejectAfterMs) {
         return 'ok';
       }
       if (peer.endpoint === undefined && hasName(peers.get(peer.publicKey))) {
         return 'no name';
+      }
+      if (ageMs <= rejectAfterMs) {
+        return 'ok';
       }
       const hasSent = follow.seen(place.endpointId ?? '')?.peers.get(peer.publicKey)?.hasSent ?? false;
       return peer.persistentKeepaliveInterval > 0 || hasSent ? 'silent' : 'idle';

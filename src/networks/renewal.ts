@@ -3,22 +3,25 @@ import type { LinkChange, PeerChange } from '../wireguard/change.ts';
 import type { Device, Peer } from '../wireguard/device.ts';
 import { formatHostPort } from '../wireguard/host-port.ts';
 import { type PublicKey, publicKeyOf } from '../wireguard/key.ts';
-import type { DeviceStatus, PeerStatus } from '../wireguard/status.ts';
+import type { DeviceStatus, LinkStatus, PeerStatus } from '../wireguard/status.ts';
+import type { Mtu } from './options.ts';
 import type { Tunnel, TunnelPeer } from './tunnel.ts';
 
 /** Any but 0 sends a keepalive at once, and with it a handshake. */
 const promptingKeepalive = 25;
 
 /**
- * What makes a running link the one that its network asks for now: keys, preshared keys, keepalives, peers, mark and
- * port, with a handshake at once where the old sessions are of no use. An endpoint stays where WireGuard has found it.
+ * What makes a running link the one that its network asks for now: keys, preshared keys, keepalives, peers, mark, port
+ * and MTU, with a handshake at once where the old sessions are of no use. An endpoint stays where WireGuard has found it.
  * @param moved peers that have another endpoint in the files than before
+ * @param mtu that it is to have; one that is computed follows the way to the hub by itself (driver/hub-following.ts)
  * @returns undefined if there is nothing to do
  */
 export function renewalOf(
-  status: Pick<DeviceStatus, 'publicKey' | 'listenPort' | 'fwmark' | 'peers'>,
+  status: Pick<LinkStatus, 'publicKey' | 'listenPort' | 'fwmark' | 'mtu' | 'peers'>,
   { privateKey, listenPort = status.listenPort, fwmark = 0, peers }: Device,
   moved: ReadonlySet<PublicKey>,
+  mtu: Mtu,
 ): LinkChange | undefined {
   const isNewKey = status.publicKey !== publicKeyOf(privateKey);
   const wanted = new Set(peers.map(({ publicKey }) => publicKey));
@@ -35,6 +38,7 @@ export function renewalOf(
     ...(isNewKey && { privateKey }),
     ...(listenPort !== status.listenPort && { listenPort }),
     ...(fwmark !== status.fwmark && { fwmark }),
+    ...(mtu !== 'auto' && status.mtu !== undefined && mtu !== status.mtu && { mtu }),
   };
   return Object.keys(ofDevice).length > 0 || changes.length > 0 ? { ...ofDevice, peers: changes } : undefined;
 }

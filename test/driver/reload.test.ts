@@ -203,3 +203,26 @@ test('with hublink the driver does both ends, also right after a start', async (
     [[keyOf('e1'), ['192.168.5.2/32'], pskOf('e1')]],
   );
 });
+
+test('MTU and FwMark of a configuration file, and what is there without them', async () => {
+  const write = (lines: string) =>
+    writeFile(
+      join(folder, 'hub.conf'),
+      `[Interface]\n${lines}\n[Peer]\nPublicKey = ${peerKeyText}\nEndpoint = 192.0.2.1:51820\nAllowedIPs = 0.0.0.0/0\n`,
+    );
+  const { seedfile, additional } = options;
+  await write('MTU = 1300');
+  await lifecycle.createNetwork(network({ options: { seedfile, additional, conffile: 'hub.conf' } }));
+  await run('e1', '192.168.5.2/24');
+  const made = () => links.taken.get(linkName('e1')) ?? assert.fail();
+  assert.deepEqual([made().link.mtu, made().device?.fwmark], [1300, undefined]);
+  await write('MTU = 1340\nFwMark = 0xca6c');
+  assert.deepEqual(await reload.reload([]), [{ networkId: 'network', links: 1, newKeys: 0, failures: [] }]);
+  assert.deepEqual([made().link.mtu, made().device?.fwmark], [1340, 0xca6c]);
+  // Now it is computed, which is done by whoever follows the way to the hub.
+  await write('');
+  await reload.reload([]);
+  assert.deepEqual([made().link.mtu, made().device?.fwmark], [1340, 0]);
+  const [state = assert.fail()] = lifecycle.tunnels();
+  assert(lifecycle.hasAutoMtu(state.endpoint));
+});

@@ -126,6 +126,11 @@ const cases: readonly (readonly [what: string, found: Case, health: Health])[] =
   ['keepalive off and something sent', { handshakeSecondsAgo: 5000, keepalive: 0, hasSent: true }, 'silent'],
   ['a name that does not resolve', { hasEndpoint: false, options: { peer: 'hub.example:51820' } }, 'no name'],
   [
+    'a name that does not resolve, 31 s old',
+    { ageSeconds: 31, hasEndpoint: false, options: { peer: 'hub.example:51820' } },
+    'no name',
+  ],
+  [
     'a name that does not resolve, and a tunnel that works',
     { hasEndpoint: false, handshakeSecondsAgo: 10, options: { peer: 'hub.example:51820' } },
     'ok',

@@ -37,15 +37,15 @@ const peer = { publicKey: hubKey, endpoint, persistentKeepaliveInterval: 25, all
 const device = (privateKey: PrivateKey, ...peers: Device['peers']) => ({ privateKey, peers });
 
 test('what is as it should be is left alone, and its endpoint is WireGuard’s own affair', () => {
-  assert.equal(renewalOf(statusOf({ publicKey: hubKey }), device(own, peer), none), undefined);
+  assert.equal(renewalOf(statusOf({ publicKey: hubKey }), device(own, peer), none, 'auto'), undefined);
   // `10.0.0.5/8` of a configuration file.
   const unmasked = { ...peer, allowedIps: [prefixOf('0.0.0.0/0'), prefixOf('10.0.0.5/8')] };
-  assert.equal(renewalOf(statusOf({ publicKey: hubKey }), device(own, unmasked), none), undefined);
+  assert.equal(renewalOf(statusOf({ publicKey: hubKey }), device(own, unmasked), none, 'auto'), undefined);
 });
 
 test('a new key and its preshared key in one change, and a handshake at once', () => {
   assert.deepEqual(
-    renewalOf(statusOf({ publicKey: hubKey }), device(next, { ...peer, presharedKey: psk }), none),
+    renewalOf(statusOf({ publicKey: hubKey }), device(next, { ...peer, presharedKey: psk }), none, 'auto'),
     {
       privateKey: next,
       peers: [
@@ -63,6 +63,7 @@ test('a handshake at once also where keepalives are off, which they are again', 
       statusOf({ publicKey: hubKey, persistentKeepaliveInterval: 0 }),
       device(next, quiet),
       none,
+      'auto',
     )?.peers?.map(({ persistentKeepaliveInterval }) => persistentKeepaliveInterval),
     [0, 25, 0],
   );
@@ -70,10 +71,10 @@ test('a handshake at once also where keepalives are off, which they are again', 
 
 test('a preshared key is given again, as nobody sees which one is there, and taken away', () => {
   const status = statusOf({ publicKey: hubKey, hasPresharedKey: true });
-  assert.deepEqual(renewalOf(status, device(own, { ...peer, presharedKey: psk }), none), {
+  assert.deepEqual(renewalOf(status, device(own, { ...peer, presharedKey: psk }), none, 'auto'), {
     peers: [{ publicKey: hubKey, presharedKey: psk }],
   });
-  assert.deepEqual(renewalOf(status, device(own, peer), none), {
+  assert.deepEqual(renewalOf(status, device(own, peer), none, 'auto'), {
     peers: [{ publicKey: hubKey, presharedKey: 'none' }],
   });
 });
@@ -81,23 +82,30 @@ test('a preshared key is given again, as nobody sees which one is there, and tak
 test('peers that come, go, move, and change hands', () => {
   const status = statusOf({ publicKey: hubKey });
   const instead = { ...peer, publicKey: otherKey };
-  assert.deepEqual(renewalOf(status, device(own, instead), none), {
+  assert.deepEqual(renewalOf(status, device(own, instead), none, 'auto'), {
     peers: [
       { publicKey: hubKey, remove: true },
       { publicKey: otherKey, endpoint, allowedIps, persistentKeepaliveInterval: 0 },
       { publicKey: otherKey, persistentKeepaliveInterval: 25 },
     ],
   });
-  assert.deepEqual(renewalOf(status, device(own, peer), new Set([hubKey]))?.peers?.[0]?.endpoint, endpoint);
-  assert.deepEqual(renewalOf(status, device(own, { ...peer, persistentKeepaliveInterval: 7 }), none), {
-    peers: [{ publicKey: hubKey, persistentKeepaliveInterval: 7 }],
-  });
+  assert.deepEqual(
+    renewalOf(status, device(own, peer), new Set([hubKey]), 'auto')?.peers?.[0]?.endpoint,
+    endpoint,
+  );
+  assert.deepEqual(
+    renewalOf(status, device(own, { ...peer, persistentKeepaliveInterval: 7 }), none, 'auto'),
+    {
+      peers: [{ publicKey: hubKey, persistentKeepaliveInterval: 7 }],
+    },
+  );
   const [all = assert.fail(), some = assert.fail()] = allowedIps;
   assert.deepEqual(
     renewalOf(
       statusOf({ publicKey: hubKey, allowedIps: [all] }, { publicKey: otherKey, allowedIps: [some] }),
       device(own, { ...peer, allowedIps: [some] }, { ...instead, allowedIps: [all] }),
       none,
+      'auto',
     )?.peers?.map(({ allowedIps: given }) => given),
     [[some], [all]],
   );
@@ -118,7 +126,23 @@ test('other prefixes than the routes are for are seen, at whichever peer they ar
 
 test('a mark and a port that the file has now; without a port the link keeps its own', () => {
   const status = statusOf({ publicKey: hubKey });
-  const change = renewalOf(status, { ...device(own, peer), fwmark: 7, listenPort: 51820 }, none);
+  const change = renewalOf(status, { ...device(own, peer), fwmark: 7, listenPort: 51820 }, none, 'auto');
   assert.deepEqual(change, { fwmark: 7, listenPort: 51820, peers: [] });
-  assert.deepEqual(renewalOf({ ...status, fwmark: 7 }, device(own, peer), none), { fwmark: 0, peers: [] });
+  assert.deepEqual(renewalOf({ ...status, fwmark: 7 }, device(own, peer), none, 'auto'), {
+    fwmark: 0,
+    peers: [],
+  });
+});
+
+test('an MTU that the file has now; one that is computed is none of it', () => {
+  const status = statusOf({ publicKey: hubKey });
+  assert.deepEqual(renewalOf(status, device(own, peer), none, 1300), { mtu: 1300, peers: [] });
+  for (const [known, mtu] of [
+    [status, 1420],
+    [{ ...status, mtu: 1300 }, 'auto'],
+    // Nobody can tell what it is, nor change it.
+    [{ ...status, mtu: undefined }, 1300],
+  ] as const) {
+    assert.equal(renewalOf(known, device(own, peer), none, mtu), undefined);
+  }
 });

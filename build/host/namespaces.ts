@@ -1,7 +1,7 @@
-/** Network namespaces in place of an engine's containers, for benches of many. All are on the network `n`, a /16. */
+/** Network namespaces in place of an engine's containers, where there are many. All are on the network `n`, a /16. */
 import { requestsTo } from '../../src/engine/request.ts';
-import { run, sh } from '../host/commands.ts';
-import { pluginSocket } from '../host/driver.ts';
+import { run, sh } from './commands.ts';
+import { pluginSocket } from './driver.ts';
 
 const send = requestsTo(pluginSocket, 60_000);
 
@@ -14,15 +14,21 @@ export async function call(method: string, body: Readonly<Record<string, unknown
   return answer;
 }
 
-/** Makes the namespace of a number, with a link of the driver's as wg0, up and without routes. */
-export async function startNamespace(number: number): Promise<{ name: string; address: string }> {
+/**
+ * Makes the namespace of a number, with a link of the driver's as wg0, up and without routes.
+ * @param options of the endpoint
+ */
+export async function startNamespace(
+  number: number,
+  options: Readonly<Record<string, string>> = {},
+): Promise<{ name: string; address: string }> {
   const address = `192.168.${(number + 2) >> 8}.${(number + 2) & 255}`;
   const name = `c${number}`;
   // The names of links are made from the first digits.
   const EndpointID = number.toString(16).padStart(64, '0').split('').reverse().join('');
   const endpoint = { NetworkID: 'n', EndpointID };
   await run('ip', ['netns', 'add', name]);
-  await call('CreateEndpoint', { ...endpoint, Interface: { Address: `${address}/16` }, Options: {} });
+  await call('CreateEndpoint', { ...endpoint, Interface: { Address: `${address}/16` }, Options: options });
   const { InterfaceName } = (await call('Join', { ...endpoint, SandboxKey: `/run/netns/${name}` })) as {
     InterfaceName: { SrcName: string };
   };
