@@ -30,6 +30,8 @@ export interface Host {
 }
 
 export interface NetworkSettings {
+  /** The usual one unless set. */
+  readonly driver?: string;
   readonly subnet?: string;
   readonly options?: Readonly<Record<string, string>>;
   readonly args?: readonly string[];
@@ -78,7 +80,7 @@ export async function startHost(...engineArgs: readonly string[]): Promise<Host>
     hub,
     driver,
 
-    createNetwork(name, { subnet = article.subnet, options = {}, args = [] } = {}) {
+    createNetwork(name, { driver = driverName, subnet = article.subnet, options = {}, args = [] } = {}) {
       const all = {
         peer: hub.endpoint,
         peerkey: hub.publicKey,
@@ -93,7 +95,7 @@ export async function startHost(...engineArgs: readonly string[]): Promise<Host>
         'network',
         'create',
         '-d',
-        driverName,
+        driver,
         `--subnet=${subnet}`,
         ...optionArgs,
         ...args,

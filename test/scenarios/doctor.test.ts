@@ -115,6 +115,41 @@ test('a container that did not start while the driver was away is named, with wh
   assert.equal((await doctor()).check('stopped').status, 'pass');
 });
 
+test('what a container can do by its capabilities: it is named, and a privileged one has the host', async (t) => {
+  const { docker, tryDocker } = host.engine;
+  await host.createNetwork('wgnet');
+  await docker('network', 'create', 'abridge');
+  // Not on a machine that is confined itself.
+  const { status: refused } = await tryDocker('run', '--rm', '--privileged', testImage, 'true');
+  const containers: Record<string, readonly string[]> = {
+    plain: ['--cap-drop=NET_RAW'],
+    raw: [],
+    admin: ['--cap-drop=NET_RAW', '--cap-add=NET_ADMIN'],
+    ...(refused === 0 ? { all: ['--privileged'] } : {}),
+  };
+  t.diagnostic(`tried: ${Object.keys(containers).join(', ')}`);
+  const setting = '/proc/sys/kernel/core_pattern';
+  const having: string[] = [];
+  for (const [name, args] of Object.entries(containers)) {
+    await host.startContainer(name, '--network=wgnet', ...args);
+    await docker('network', 'connect', 'abridge', name);
+    // The same as before, as it is the whole machine's.
+    const script = `value=$(cat ${setting}) && printf %s "$value" >${setting}`;
+    if ((await tryDocker('exec', name, 'sh', '-c', script)).status === 0) {
+      having.push(name);
+    }
+  }
+  assert.deepEqual(having, refused === 0 ? ['all'] : []);
+  const { status, cause } = (await doctor()).check('capabilities');
+  assert.equal(status, 'warn');
+  const [admins = '', raw = ''] = cause.split('; ');
+  const namesIn = (text: string) => text.split(': ')[1]?.split(', ').sort();
+  assert.match(admins, /^NET_ADMIN, and may read its private key and undo its kill switch: /);
+  assert.deepEqual(namesIn(admins), ['admin', ...having]);
+  assert.match(raw, /^NET_RAW beside another network/);
+  assert.deepEqual(namesIn(raw), [...having, 'raw']);
+});
+
 test('doctor --mtu measures the tunnel of a container', async () => {
   await host.createNetwork('wgnet');
   await host.startContainer('one', '--network=wgnet');

@@ -1,10 +1,14 @@
 /** Who is beside a guarded container: sharers of its namespace while it stops, and neighbours on its other networks. */
 import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type Capture, startCapture } from '../../build/host/capture.ts';
-import { attempt, run } from '../../build/host/commands.ts';
+import { attempt, sh } from '../../build/host/commands.ts';
+import { type Daemon, startDaemon } from '../../build/host/daemon.ts';
 import { startDriver } from '../../build/host/driver.ts';
 import { importTestImage, testImage } from '../../build/host/engine.ts';
 import { hostForTests } from '../../build/host/host.ts';
@@ -15,14 +19,17 @@ const { docker } = host.engine;
 /** Sends by UDP, IPv4 and IPv6, again and again, whatever comes of it; without modules, which the image has not. */
 const sender = `socket A, 2, 2, 0 or die; socket B, 10, 2, 0 or die;
   for (;;) {
-    send A, 'clear', 0, pack 'SnC4x8', 2, 9, 198, 18, 77, 1;
-    send B, 'clear', 0, pack 'SnNH32L', 10, 9, 0, '20010db8007700000000000000000001', 0;
+    send A, 'clear', 0, pack 'SnC4x8', 2, 9, 198, $_, 77, 1 for 18, 19;
+    send B, 'clear', 0, pack 'SnNH32L', 10, 9, 0, $_, 0 for
+      '20010db8007700000000000000000001', '40000db8007700000000000000000001';
     select undef, undef, undef, 0.002;
   }`;
 /** Packets to there, and neighbours asked for it. */
-const clear = /198\.18\.77\.1|2001:db8:77::1/;
+const clear = /198\.1[89]\.77\.1|(2001|4000):db8:77::1/;
 
-const advertise = fileURLToPath(new URL('../killswitch/advertise.pl', import.meta.url));
+const fileOf = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const advertise = fileOf('../killswitch/advertise.pl');
+const neighbour = fileOf('neighbour.pl');
 
 let capture: Capture;
 before(async () => {
@@ -45,13 +52,17 @@ async function create(name: string, networks: readonly string[], ...command: rea
   }
 }
 
+const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
+
+const endedByEngine = 'ended by an engine that was killed and starts again';
+
 /** How a container ends while another one still runs in its namespace. */
 const ways: readonly (readonly [how: string, act: () => Promise<unknown>])[] = [
   ['stopped', () => docker('stop', '-t', '0', 'web')],
   ['killed', () => docker('kill', 'web')],
   ['restarted', () => docker('restart', '-t', '0', 'web')],
   // An engine waits half a minute for a driver that is dead.
-  ...(process.env.WGDRIVER_TEST_FULL === undefined
+  ...(!isFull
     ? []
     : ([
         [
@@ -63,7 +74,7 @@ const ways: readonly (readonly [how: string, act: () => Promise<unknown>])[] = [
           },
         ],
         [
-          'ended by an engine that was killed and starts again',
+          endedByEngine,
           async () => {
             await host.engine.stop('SIGKILL');
             await host.engine.start();
@@ -73,88 +84,239 @@ const ways: readonly (readonly [how: string, act: () => Promise<unknown>])[] = [
 ];
 
 for (const killswitch of ['on', 'off']) {
-  test(`with killswitch=${killswitch}: a sharer of the namespace sends while its container stops, restarts or is killed`, async (t) => {
-    await host.createNetwork('wgnet', { options: { killswitch } });
-    // Torn down after ours, whose name is before it: in between, the engine gives it the default routes.
-    await docker('network', 'create', '--subnet=172.30.3.0/24', 'zbridge');
-    await create('web', ['wgnet', 'zbridge'], testImage, 'sleep', '100000');
-    const seen: Record<string, number> = {};
-    // One shows that what leaves is seen.
-    for (const [how, act] of killswitch === 'on' ? ways : ways.slice(0, 1)) {
-      await docker('start', 'web');
-      await docker('run', '-d', '--name=side', '--network=container:web', testImage, 'perl', '-e', sender);
-      await sleep(500);
-      const start = capture.lines().length;
-      await act();
-      await sleep(2000);
-      seen[how] = seenSince(start).length;
-      await docker('rm', '-f', 'side');
-    }
-    t.diagnostic(`packets seen with killswitch=${killswitch}: ${JSON.stringify(seen)}`);
-    const total = Object.values(seen).reduce((sum, count) => sum + count, 0);
-    assert(killswitch === 'on' ? total === 0 : total > 0, JSON.stringify(seen));
-  });
+  // Torn down after ours, whose name is before it: in between, the engine gives it the default routes. One that
+  // is before ours has them all the time.
+  for (const bridges of [['zbridge'], ['abridge', 'zbridge']]) {
+    const skip = bridges.length > 1 && !isFull && 'in the full run';
+    test(`with killswitch=${killswitch}, beside ${bridges.join(' and ')}: a sharer of the namespace sends while its container stops, restarts or is killed`, {
+      skip,
+    }, async (t) => {
+      await host.createNetwork('wgnet', { options: { killswitch } });
+      for (const [index, name] of bridges.entries()) {
+        await docker('network', 'create', `--subnet=172.30.${index + 1}.0/24`, name);
+      }
+      await create('web', ['wgnet', ...bridges], testImage, 'sleep', '100000');
+      const seen: Record<string, number> = {};
+      // One shows that what leaves is seen.
+      for (const [how, act] of killswitch === 'on' || isFull ? ways : ways.slice(0, 1)) {
+        await docker('start', 'web');
+        await docker('run', '-d', '--name=side', '--network=container:web', testImage, 'perl', '-e', sender);
+        await sleep(500);
+        const start = capture.lines().length;
+        await act();
+        await sleep(2000);
+        seen[how] = seenSince(start).length;
+        await docker('rm', '-f', 'side');
+      }
+      t.diagnostic(
+        `packets seen with killswitch=${killswitch}, beside ${bridges.join(' and ')}: ${JSON.stringify(seen)}`,
+      );
+      const leaking = Object.entries(seen).filter(([, count]) => count > 0);
+      assert.deepEqual(
+        leaking.map(([how]) => how),
+        // An engine that starts again ends all containers before it takes their networks away: what is seen then was
+        // seen before, by a bridge that has the default routes.
+        killswitch === 'on'
+          ? []
+          : Object.keys(seen).filter((how) => how !== endedByEngine || bridges.includes('abridge')),
+        JSON.stringify(seen),
+      );
+    });
+  }
 }
 
-async function createOnParent(driver: string): Promise<void> {
-  await run('ip', ['link', 'add', 'wgt-parent', 'type', 'veth', 'peer', 'name', 'wgt-wire']);
-  await run('ip', ['link', 'set', 'wgt-parent', 'up']);
-  await run('ip', ['link', 'set', 'wgt-wire', 'up']);
-  const subnets = ['--ipv6', '--subnet=172.30.1.0/24', '--subnet=fd00:30:1::/64'];
-  await docker('network', 'create', `--driver=${driver}`, '--opt=parent=wgt-parent', ...subnets, 'beside');
-}
-
-/** Which kinds of links this kernel makes. */
-async function hasKind(kind: string): Promise<boolean> {
-  const script = 'ip link add name v type veth && ip link add link v name k type "$1"';
-  return (await attempt('unshare', ['--net', 'sh', '-c', script, 'sh', kind])).status === 0;
-}
-
-/** A network beside ours on which everybody hears everybody. */
-const kinds = {
-  bridge: async () => {
-    await docker(
-      'network',
-      'create',
-      '--ipv6',
-      '--subnet=172.30.1.0/24',
-      '--subnet=fd00:30:1::/64',
-      'beside',
-    );
-  },
-  macvlan: () => createOnParent('macvlan'),
-  ipvlan: () => createOnParent('ipvlan'),
+/** A neighbour's way into a victim's traffic, by what the victim sends to and the attacker gets only that way. */
+const attacks = {
+  'ARP spoofing of the gateway': '198.18.77.1',
+  'NA spoofing of the gateway': '4000:db8:77::1',
+  'router advertisement, and NDP for every address': '2001:db8:77::1',
+  'route by DHCP, and proxy ARP': '198.19.77.1',
 } as const;
+type Attack = keyof typeof attacks;
 
-for (const [kind, createBeside] of Object.entries(kinds)) {
-  const isForFull = kind !== 'bridge' && process.env.WGDRIVER_TEST_FULL === undefined;
-  const skip = isForFull ? 'in the full run' : (await hasKind(kind)) ? false : `this kernel has no ${kind}`;
-  test(`${kind}: a neighbour advertises itself as the router of everything`, { skip }, async (t) => {
+const subnetsOf = (number: number) => [`172.30.${number}.0/24`, `fd00:30:${number}::/64`];
+const createBridge = (name: string, number: number) =>
+  docker('network', 'create', '--ipv6', ...subnetsOf(number).map((subnet) => `--subnet=${subnet}`), name);
+
+/** The attacker is at the other end of the wire, in a namespace of its own. */
+async function createOnWire(driver: string): Promise<void> {
+  await sh(
+    `ip netns add mallory
+     ip link add wgt-parent type veth peer name eth0 netns mallory
+     ip link set wgt-parent up
+     ip -n mallory address add 172.30.1.66/24 dev eth0
+     ip -n mallory address add fd00:30:1::66/64 dev eth0
+     ip -n mallory link set eth0 up`,
+  );
+  const subnets = subnetsOf(1).map((subnet) => `--subnet=${subnet}`);
+  const options = [`--driver=${driver}`, '--opt=parent=wgt-parent', '--ipv6', ...subnets];
+  await docker('network', 'create', ...options, 'beside');
+}
+
+async function createOverlay(): Promise<void> {
+  await docker('swarm', 'init', '--advertise-addr=10.99.0.1');
+  await docker('network', 'create', '--driver=overlay', '--attachable', '--subnet=172.30.1.0/24', 'beside');
+}
+
+interface Kind {
+  /** Makes networks on which everybody hears everybody: the first has a name before ours, the second after. */
+  readonly create: () => Promise<unknown>;
+  readonly networks: readonly string[];
+  /** The attacker's network namespace, unless it is a container. */
+  readonly namespace?: string;
+  /** All unless set. */
+  readonly attacks?: readonly Attack[];
+  /** Why this machine has none. */
+  readonly obstacle?: () => Promise<string | undefined>;
+}
+
+const onWire = (driver: string): Kind => ({
+  create: () => createOnWire(driver),
+  networks: ['beside'],
+  namespace: '/run/netns/mallory',
+  async obstacle() {
+    const script = 'ip link add name v type veth && ip link add link v name k type "$1"';
+    const { status } = await attempt('unshare', ['--net', 'sh', '-c', script, 'sh', driver]);
+    return status === 0 ? undefined : `this kernel has no ${driver}`;
+  },
+});
+
+const kinds: Readonly<Record<string, Kind>> = {
+  bridge: { create: () => createBridge('beside', 1), networks: ['beside'] },
+  'two bridges': {
+    create: () => createBridge('beside', 1).then(() => createBridge('zbeside', 2)),
+    networks: ['beside', 'zbeside'],
+  },
+  macvlan: onWire('macvlan'),
+  ipvlan: onWire('ipvlan'),
+  overlay: {
+    create: createOverlay,
+    networks: ['beside'],
+    // It has neither a gateway nor IPv6.
+    attacks: ['route by DHCP, and proxy ARP'],
+  },
+};
+
+for (const [kind, { create: createBeside, networks, namespace, obstacle, ...rest }] of Object.entries(
+  kinds,
+)) {
+  const skip = kind !== 'bridge' && !isFull ? 'in the full run' : ((await obstacle?.()) ?? false);
+  test(`${kind}: a hostile neighbour gets what a container sends without a kill switch, and nothing with it`, {
+    skip,
+  }, async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), 'wgdriver-neighbours-'));
+    const daemons: Daemon[] = [];
     try {
       await createBeside();
+      const mallory = namespace ?? (await containerOn(networks));
+      const inMallory = (...words: readonly string[]) => [`--net=${mallory}`, ...words];
+      for (const [index] of networks.entries()) {
+        const prefix = `172.30.${index + 1}`;
+        const configuration = join(folder, `udhcpd-${index}`);
+        await writeFile(
+          configuration,
+          `interface eth${index}\nstart ${prefix}.200\nend ${prefix}.210\nopt subnet 255.255.255.0
+opt staticroutes 198.19.0.0/16 0.0.0.0\nlease_file ${configuration}.leases\npidfile ${configuration}.pid\n`,
+        );
+        await writeFile(`${configuration}.leases`, '');
+        const spoof = ['perl', neighbour, `eth${index}`, `${prefix}.1`, `fd00:30:${index + 1}::1`];
+        for (const words of [spoof, ['busybox', 'udhcpd', '-f', configuration]]) {
+          daemons.push(startDaemon('nsenter', inMallory(...words)));
+        }
+      }
+      const script = join(folder, 'lease');
+      await writeFile(
+        script,
+        '#!/bin/sh\n[ "$1" = bound ] || exit 0\nip address add "$ip/24" dev "$interface"\nset -- $staticroutes\nip route add "$1" dev "$interface"\n',
+        { mode: 0o755 },
+      );
       await host.createNetwork('wgnet');
       await host.createNetwork('wgoff', { subnet: '192.168.6.0/24', options: { killswitch: 'off' } });
-      await host.startContainer('mallory', '--network=beside');
-      const seen: Record<string, number> = {};
+
+      const taken = () => takenBy(daemons);
+      const outcomes: Record<string, Readonly<Record<string, number>>> = {};
       for (const network of ['wgoff', 'wgnet']) {
-        await create('victim', [network, 'beside'], testImage, 'perl', '-e', sender);
-        const start = capture.lines().length;
-        await docker('start', 'victim');
         const isOff = network === 'wgoff';
-        const isSeen = () => seenSince(start).some((line) => line.includes('2001:db8:77::1'));
-        for (let sent = 0; sent < 20 && !(isOff && isSeen()); sent++) {
-          await host.enter('mallory', 'perl', advertise, 'eth0', '2000::', '3');
+        await create('victim', [network, ...networks], testImage, 'perl', '-e', sender);
+        const start = capture.lines().length;
+        const before = taken();
+        await docker('start', 'victim');
+        const leased = await Promise.all(
+          networks.map(async (_, index) => {
+            const pid = await docker('inspect', '--format={{.State.Pid}}', 'victim');
+            const client = ['busybox', 'udhcpc', '-nqfB', '-t5', '-T1', `-ieth${index}`, `-s${script}`];
+            const { status } = await attempt('nsenter', ['--net', `--target=${pid}`, ...client]);
+            return status === 0;
+          }),
+        );
+        assert.deepEqual(
+          leased,
+          networks.map(() => isOff),
+          'a client of DHCP writes frames, which a kill switch lets nobody do',
+        );
+        if (!isOff) {
+          // As of a lease of before.
+          await host.enter('victim', 'ip', 'route', 'add', '198.19.0.0/16', 'dev', 'eth0');
+        }
+        const gained = () =>
+          Object.fromEntries(
+            Object.entries(attacks).map(([attack, to]) => [attack, (taken()[to] ?? 0) - (before[to] ?? 0)]),
+          );
+        const expected = isOff ? (rest.attacks ?? (Object.keys(attacks) as Attack[])) : [];
+        const hasAll = () => expected.every((attack) => (gained()[attack] ?? 0) > 0);
+        for (let sent = 0; sent < 40 && !(isOff && hasAll()); sent++) {
+          for (const [index] of networks.entries()) {
+            // Where a network has no IPv6, the link has no address for it.
+            await attempt('nsenter', inMallory('perl', advertise, `eth${index}`, '2000::', '3'));
+          }
           await sleep(250);
         }
-        assert.equal(isSeen(), isOff);
-        seen[network] = seenSince(start).length;
+        outcomes[network] = { ...gained(), 'seen in clear': seenSince(start).length };
+        t.diagnostic(`${kind}, ${isOff ? 'off' : 'on'}: ${JSON.stringify(outcomes[network])}`);
+        assert(hasAll(), `${JSON.stringify(gained())}\n${daemons.map(({ output }) => output()).join('\n')}`);
+        if (!isOff) {
+          assert.deepEqual(
+            Object.entries(outcomes[network]).filter(([, count]) => count > 0),
+            [],
+          );
+          await host.ping('victim', host.hub.address);
+        }
         await docker('rm', '-f', 'victim');
       }
-      t.diagnostic(`packets seen on ${kind}: ${JSON.stringify(seen)}`);
-      assert.equal(seen.wgnet, 0);
     } finally {
+      await Promise.all(daemons.map((daemon) => daemon.stop('SIGKILL')));
       await host.clear();
-      await run('ip', ['link', 'delete', 'wgt-wire']).catch(() => {});
+      if (kind === 'overlay') {
+        await docker('swarm', 'leave', '--force');
+      }
+      await attempt('ip', ['link', 'delete', 'wgt-parent']);
+      await attempt('ip', ['netns', 'delete', 'mallory']);
+      await rm(folder, { recursive: true });
     }
   });
+}
+
+/** A container on networks. @returns its network namespace */
+async function containerOn([first = '', ...others]: readonly string[]): Promise<string> {
+  await host.startContainer('mallory', `--network=${first}`);
+  for (const network of others) {
+    await docker('network', 'connect', network, 'mallory');
+  }
+  return `/proc/${await docker('inspect', '--format={{.State.Pid}}', 'mallory')}/ns/net`;
+}
+
+/** How many packets neighbour.pl was sent, by their destinations. */
+function takenBy(daemons: readonly Daemon[]): Record<string, number> {
+  const total: Record<string, number> = {};
+  for (const daemon of daemons) {
+    const last =
+      daemon
+        .output()
+        .match(/^taken:.*$/gm)
+        ?.at(-1) ?? '';
+    for (const [, destination = '', count] of last.matchAll(/(\S+)=(\d+)/g)) {
+      total[destination] = (total[destination] ?? 0) + Number(count);
+    }
+  }
+  return total;
 }

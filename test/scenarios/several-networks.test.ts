@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { attempt, run, until } from '../../build/host/commands.ts';
-import { wgdriver } from '../../build/host/driver.ts';
+import { startDriver, wgdriver } from '../../build/host/driver.ts';
 import { testImage } from '../../build/host/engine.ts';
 import { hostForTests } from '../../build/host/host.ts';
 import { article, withHub } from '../../build/host/hub.ts';
@@ -246,6 +246,64 @@ test('two networks of ours, a hub each: both are reached, the first by name has 
     await host.ping('one', host.hub.address);
     await host.clear();
   });
+});
+
+test('networks of two drivers, a hub each, beside a bridge: each closes what it does not know, and takes its own away', {
+  skip: process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run',
+}, async () => {
+  const [subnet, address] = ['192.168.6.0/24', '192.168.6.1'];
+  const settings = { tunnel: host.tunnel, name: 'second', hop: 2, address: `${address}/24` };
+  const others = ['--name=other-plugin', '--state-dir=/run/other-plugin'];
+  const other = await startDriver('--backend', host.tunnel.backend, ...others);
+  try {
+    await withHub(settings, async (second) => {
+      const keys = [`--seed=${article.seed}`, `--additional=${article.additional}`];
+      await second.configure(...keys, '--peers=10', subnet);
+      await createBridge('zbridge');
+      await host.createNetwork('wgnet');
+      await host.createNetwork('wgother', {
+        driver: 'other-plugin',
+        subnet,
+        options: { peer: second.endpoint, peerkey: second.publicKey },
+      });
+      const tables = async () =>
+        (await host.enter('one', 'nft', 'list', 'tables'))
+          .split('\n')
+          .filter((line) => / inet wgd/.test(line));
+      const both = ['table inet wgdriver', 'table inet wgdriver-other-plugin'];
+      const bothReached = async () => {
+        await host.ping('one', host.hub.address);
+        await host.ping('one', address);
+      };
+      const send =
+        'socket S, 2, 2, 0; setsockopt S, 1, 25, "eth0\\0"; send S, "clear", 0, pack "SnC4x8", 2, 9, 203, 0, 113, 1 or die $!';
+      const isClosed = () => assert.rejects(host.enter('one', 'perl', '-e', send), /not permitted/);
+
+      await host.startContainer('one', '--network=wgnet');
+      await host.engine.docker('network', 'connect', 'wgother', 'one');
+      await host.engine.docker('network', 'connect', 'zbridge', 'one');
+      for (const begin of [async () => {}, () => host.engine.docker('restart', '-t', '0', 'one')]) {
+        await begin();
+        await until('both protect it', async () => (await tables()).length === 2);
+        await bothReached();
+        assert.deepEqual((await tables()).sort(), both);
+        await isClosed();
+      }
+      for (const driver of [host.driver, other]) {
+        assert.match(driver.output(), /networks of two wgdrivers/);
+      }
+
+      await host.engine.docker('network', 'disconnect', 'wgother', 'one');
+      await until('the other one has taken its own away', async () => (await tables()).length === 1);
+      assert.deepEqual(await tables(), both.slice(0, 1));
+      await isClosed();
+      await host.ping('one', host.hub.address);
+      await host.clear();
+    });
+  } finally {
+    await host.clear();
+    await other.stop();
+  }
 });
 
 test('gw-priority decides on the default route, but against a bridge with IPv6', async (t) => {
