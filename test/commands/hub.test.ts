@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { derivePrivateKey } from '../../src/keys/derivation.ts';
 import { parseAddress } from '../../src/wireguard/address.ts';
 import { parsePrivateKey, publicKeyOf } from '../../src/wireguard/key.ts';
@@ -17,6 +17,7 @@ import { bundle, wgdriverProcess as wgdriver } from '../support/wgdriver.ts';
 const { skip } = await enterFreshNamespace(...hubPrograms);
 
 const folder = mkdtempSync(join(tmpdir(), 'wgdriver-hub-command-'));
+after(() => rmSync(folder, { recursive: true }));
 const file = join(folder, 'hub.yaml');
 const seed = 'b2xkb2xkb2xkb2xkb2xkb2xk';
 const options = ['--config', file];

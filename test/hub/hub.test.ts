@@ -1,7 +1,7 @@
 // A hub in a network namespace of its own, and ends of tunnels in others.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -29,6 +29,7 @@ import { recordedLog } from '../support/recorded-log.ts';
 const { skip } = await enterFreshNamespace(...hubPrograms);
 
 const folder = mkdtempSync(join(tmpdir(), 'wgdriver-hub-'));
+after(() => rmSync(folder, { recursive: true }));
 const seeds = { old: 'b2xkb2xkb2xkb2xkb2xkb2xk', new: 'bmV3bmV3bmV3bmV3bmV3bmV3' };
 const additional = new TextEncoder().encode('bestov.io');
 const base = `

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { copyFile, mkdtemp, stat } from 'node:fs/promises';
+import { copyFile, mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { attempt, run } from '../../build/host/commands.ts';
 import { startDaemon, untilReady } from '../../build/host/daemon.ts';
 import { executable, pluginSocket, wgdriver } from '../../build/host/driver.ts';
@@ -19,7 +19,9 @@ const runtimes = {
 } as const;
 
 // Copied to where nothing is beside it and no package.json above it says what kind of file it is.
-const bundle = join(await mkdtemp(join(tmpdir(), 'wgdriver-bundle-')), 'wgdriver');
+const alone = await mkdtemp(join(tmpdir(), 'wgdriver-bundle-'));
+after(() => rm(alone, { recursive: true }));
+const bundle = join(alone, 'wgdriver');
 await copyFile(wgdriver, bundle);
 
 type Way = readonly [backend: 'netlink' | 'userspace', file: string, ...args: string[]];
