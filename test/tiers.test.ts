@@ -7,6 +7,7 @@ const files = [
   'test/commands/keys.test.ts',
   'test/driver/driver.test.ts',
   'test/driver/queue.test.ts',
+  'test/driver/uplinks.test.ts',
   'test/faults/engine/kills.test.ts',
   'test/faults/kills.test.ts',
   'test/guests/swarm.test.ts',
@@ -23,7 +24,7 @@ const plan = (words: readonly string[], hasGuests = false) =>
 test('no word: every tier, with every file in one of them', () => {
   assert.deepEqual(plan([]), {
     unit: ['test/driver/driver.test.ts', 'test/driver/queue.test.ts', 'test/log.test.ts'],
-    system: ['test/commands/keys.test.ts'],
+    system: ['test/commands/keys.test.ts', 'test/driver/uplinks.test.ts'],
     faults: ['test/faults/engine/kills.test.ts', 'test/faults/kills.test.ts'],
     runtimes: ['test/runtimes/deno.test.ts'],
     engine: [
@@ -38,6 +39,7 @@ test('no word: every tier, with every file in one of them', () => {
 test('several words: tiers, files and folders, in the order of the tiers, each file once', () => {
   assert.deepEqual(plan(['runtimes', 'test/driver', 'test/driver/queue.test.ts', './test/log.test.ts']), {
     unit: ['test/driver/driver.test.ts', 'test/driver/queue.test.ts', 'test/log.test.ts'],
+    system: ['test/driver/uplinks.test.ts'],
     runtimes: ['test/runtimes/deno.test.ts'],
   });
   assert.deepEqual(plan(['test/faults/engine/']), { faults: ['test/faults/engine/kills.test.ts'] });

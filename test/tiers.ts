@@ -1,6 +1,6 @@
 import { existsSync, globSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { basename, join, normalize, sep } from 'node:path';
+import { basename, join, normalize, relative, sep } from 'node:path';
 import { guestScenarios, smokeScenarios } from '../build/host/scenarios.ts';
 import { labObstacle } from '../build/lab/index.ts';
 
@@ -76,17 +76,27 @@ export const tiers: Readonly<Record<TierName, Tier>> = {
   },
 };
 
-/** The tier of a folder right below test/. All others are of the unit tier. */
-const tierOfFolder: Readonly<Record<string, TierName>> = {
+/** The tier of a file or folder below test/. All others are of the unit tier. */
+const tierOfPath: Readonly<Record<string, TierName>> = {
   'cli.test.ts': 'system',
   commands: 'system',
   'docs.test.ts': 'system',
+  'doctor/host-vpn.test.ts': 'system',
+  'doctor/sharers.test.ts': 'system',
+  'driver/auto-mtu.test.ts': 'system',
+  'driver/hub-following.test.ts': 'system',
+  'driver/uplinks.test.ts': 'system',
+  gateway: 'system',
   hub: 'system',
   killswitch: 'system',
   links: 'system',
+  'netlink/libc/runtimes.test.ts': 'system',
+  'netlink/nftables/statement.test.ts': 'system',
+  'netlink/socket.test.ts': 'system',
   programs: 'system',
   release: 'system',
   service: 'system',
+  'wireguard/config/read-back.test.ts': 'system',
   faults: 'faults',
   fuzz: 'faults',
   guests: 'guests',
@@ -96,7 +106,8 @@ const tierOfFolder: Readonly<Record<string, TierName>> = {
 };
 
 function tierOf(file: string): TierName {
-  return tierOfFolder[file.split(sep)[1] ?? ''] ?? 'unit';
+  const [, folder = ''] = file.split(sep);
+  return tierOfPath[folder] ?? tierOfPath[relative('test', file)] ?? 'unit';
 }
 
 /** @returns every test file, as a path from the project's folder; but none that only a guest can run */

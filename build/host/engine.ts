@@ -70,9 +70,7 @@ export async function importTestImage(engine: Engine, programs: readonly string[
     root=$1; shift
     mkdir -p "$root/bin" "$root/tmp" "$root/run" "$root/etc"
     cp "$(command -v busybox)" "$root/bin/busybox"
-    for name in $("$root/bin/busybox" --list); do
-      [ "$name" = busybox ] || ln -sf busybox "$root/bin/$name"
-    done
+    chroot "$root" /bin/busybox --install -s /bin
     # glibc loads it when a thread is cancelled, of which ldd does not tell.
     libgcc=$(/sbin/ldconfig -p | sed -n 's/.*libgcc_s\\.so\\.1 .*=> //p' | head -n 1)
     for program in "$@"; do

@@ -32,9 +32,14 @@ export function parsePublicKeys(
         `${file}:${index + 1}: expected an address, its public key and perhaps its preshared key`,
       );
     }
-    const known = byAddress.get(address.toString()) ?? { address, keys: [] };
-    known.keys.push({ publicKey, ...(presharedKey === undefined ? {} : { presharedKey }) });
-    byAddress.set(address.toString(), known);
+    const key = presharedKey === undefined ? { publicKey } : { publicKey, presharedKey };
+    const name = address.toString();
+    const known = byAddress.get(name);
+    if (known === undefined) {
+      byAddress.set(name, { address, keys: [key] });
+    } else {
+      known.keys.push(key);
+    }
   }
   return byAddress;
 }

@@ -131,8 +131,12 @@ async function networkSource(
   const { keepalive } = network;
   const peers = new Map<string, WantedPeer>();
   const add = (address: Address, keys: readonly WantedKey[]) => {
-    const allowedIps = [hostPrefix(address), ...ipv6Counterparts(network.ipv6, hostPrefix(address))];
-    peers.set(address.toString(), { allowedIps, keys, ...(keepalive === undefined ? {} : { keepalive }) });
+    const own = hostPrefix(address);
+    const allowedIps = [own, ...ipv6Counterparts(network.ipv6, own)];
+    peers.set(
+      address.toString(),
+      keepalive === undefined ? { allowedIps, keys } : { allowedIps, keys, keepalive },
+    );
   };
   if (secrets.publicKeys !== undefined && 'publickeysfile' in network.keys) {
     for (const { address, keys } of parsePublicKeys(

@@ -1,4 +1,4 @@
-import { concat, readU16, u16 } from './bytes.ts';
+import { readU16, u16 } from './bytes.ts';
 import { malformed, NetlinkError } from './error.ts';
 
 // linux/netlink.h
@@ -23,16 +23,24 @@ export function nested(type: number, attributes: readonly Attribute[]): Attribut
 
 /** Each padded to 4 bytes. @throws NetlinkError if one is too long for its length field */
 export function encodeAttributes(attributes: readonly Attribute[]): Uint8Array {
-  return concat(
-    attributes.flatMap(({ type, value }) => {
-      if (value.length > longestValue) {
-        const text = `expected at most ${longestValue} bytes, got ${value.length}`;
-        throw new NetlinkError('encode', 'nlattr', { text });
-      }
-      const length = NLA_HDRLEN + value.length;
-      return [u16(length), u16(type), value, new Uint8Array(NLA_ALIGN(length) - length)];
-    }),
-  );
+  const bytes = new Uint8Array(attributes.reduce((total, attribute) => total + encodedLength(attribute), 0));
+  let offset = 0;
+  for (const { type, value } of attributes) {
+    if (value.length > longestValue) {
+      const text = `expected at most ${longestValue} bytes, got ${value.length}`;
+      throw new NetlinkError('encode', 'nlattr', { text });
+    }
+    bytes.set(u16(NLA_HDRLEN + value.length), offset);
+    bytes.set(u16(type), offset + 2);
+    bytes.set(value, offset + NLA_HDRLEN);
+    offset += NLA_ALIGN(NLA_HDRLEN + value.length);
+  }
+  return bytes;
+}
+
+/** With the padding behind it. */
+export function encodedLength({ value }: Attribute): number {
+  return NLA_ALIGN(NLA_HDRLEN + value.length);
 }
 
 /** Attributes in their order, one type any number of times. @throws NetlinkError if they are cut off */

@@ -1,7 +1,7 @@
 import { decodeBase64 } from '../../wireguard/base64.ts';
 import type { DeviceConfiguration, PeerChange } from '../../wireguard/change.ts';
 import { type PresharedKey, type PublicKey, WG_KEY_LEN } from '../../wireguard/key.ts';
-import { type Attribute, encodeAttributes, nested } from '../attribute.ts';
+import { type Attribute, encodeAttributes, encodedLength, nested } from '../attribute.ts';
 import { cString, u16, u32 } from '../bytes.ts';
 import { NetlinkError } from '../error.ts';
 import { encodeGeneric } from '../generic.ts';
@@ -118,7 +118,7 @@ function packed(pieces: readonly Attribute[], limit: number): Attribute[][] {
   const messages: Attribute[][] = [];
   let room = 0;
   for (const piece of pieces) {
-    const size = encodeAttributes([piece]).length;
+    const size = encodedLength(piece);
     const last = messages.at(-1);
     if (last === undefined || size > room) {
       messages.push([piece]);
