@@ -605,8 +605,12 @@ export function createLifecycle({
     const { endpointId } = endpoint;
     const name = linkName(endpointId);
     const device = await resolve(fieldsOf(endpoint), tunnel);
-    const mtu = await bytesOf(tunnel.mtu, device);
-    const index = await makeLink(endpointId, sandbox, () => links.create({ name, mtu, endpointId }));
+    // Looked up while the Join is being recorded.
+    const looked = bytesOf(tunnel.mtu, device);
+    looked.catch(() => {});
+    const index = await makeLink(endpointId, sandbox, async () =>
+      links.create({ name, mtu: await looked, endpointId }),
+    );
     return async () => {
       await links.configure(name, device);
       await hubLinks.add(network, endpointId, tunnel);

@@ -119,6 +119,8 @@ function openSocket(libc: Libc, { protocol, netns }: SocketOptions): number {
 
 /** For all sockets: what was received is copied out of it at once. */
 const buffer = new Uint8Array(largestDatagram);
+/** For those that wait in another thread, and that nobody uses now: a new one is zeroed, page by page. */
+const spareBuffers: Uint8Array[] = [];
 
 function overSocket(libc: Libc, socket: number, most: number): NetlinkSocket {
   let left = most;
@@ -129,14 +131,18 @@ function overSocket(libc: Libc, socket: number, most: number): NetlinkSocket {
       return length === undefined ? undefined : buffer.slice(0, checkedLength(length));
     },
     async receivePart() {
-      const part = new Uint8Array(largestDatagram);
-      const length = checkedLength(await libc.recvAsync(socket, part));
+      const whole = spareBuffers.pop() ?? new Uint8Array(largestDatagram);
+      const length = checkedLength(await libc.recvAsync(socket, whole));
+      const part = whole.slice(0, length);
+      if (spareBuffers.length < mostSpares) {
+        spareBuffers.push(whole);
+      }
       left -= length;
       if (left < 0) {
         const text = `more than ${most} bytes of another network namespace`;
         throw new NetlinkError('receive', 'netlink message', { errno: 'EMSGSIZE', text });
       }
-      return part.subarray(0, length);
+      return part;
     },
     close: () => libc.closeAsync(socket),
   };
