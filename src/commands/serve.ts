@@ -204,7 +204,6 @@ export default strictCommand({
         makeUpFor(refused, made, log).then(() => repeat(made.reconcile, isOver, secondLookMs, reconcileMs)),
         repeat(made.checkHubLinks, isOver, hubLinksMs),
         repeat(made.checkIpv6, isOver, ipv6Ms),
-
         repeat(made.healSharedTunnels, isOver, sharedTunnelsMs),
       ]);
       void tellStranded({ engine, driver: args.name, isOver, log });

@@ -96,7 +96,6 @@ export interface WireGuardDriver extends Driver {
   checkHubLinks(): Promise<void>;
   /** Tells the log of containers whose sysctls took their IPv6 away (createLostIpv6Check); every 15 s. */
   checkIpv6(): Promise<void>;
-
   /** Looks whether shared tunnels are there, and makes anew what is lost (createSharedHealing); every 2 s. */
   healSharedTunnels(): Promise<void>;
   /** Resolves when nothing writes to the state any more, once no call is under way and none of the above. */

@@ -193,6 +193,12 @@ test('AllocateNetwork gives back the options, keeps nothing, and FreeNetwork tak
   assert.deepEqual(await driver.call('NetworkDriver.FreeNetwork', { NetworkID: 'unknown' }), {});
 });
 
+test('AllocateNetwork takes a configuration file that the nodes have and the manager has not', async () => {
+  const { Options: _, ...request } = allocateNetworkRequest();
+  const Options = { 'io.bestov.wg.conffile': 'nowhere.conf' };
+  assert.deepEqual(await driver.call('NetworkDriver.AllocateNetwork', { ...request, Options }), { Options });
+});
+
 test('AllocateNetwork takes a seed file that the nodes have and the manager has not', async () => {
   const request = allocateNetworkRequest();
   const { [`${optionPrefix}seed`]: _, ...others } = request.Options;

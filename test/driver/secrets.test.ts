@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { Buffer } from 'node:buffer';
+import { execFileSync } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,12 +17,17 @@ before(async () => {
   await writeFile(join(folder, 'app.psk'), `${psk}\n`);
   await writeFile(join(folder, 'wrong'), 'hunter2hunter2!\n');
   await writeFile(join(folder, 'empty'), '\n');
+  await writeFile(join(folder, 'large.conf'), `hunter2${' '.repeat(2 ** 20)}`);
+  execFileSync('mkfifo', [join(folder, 'pipe.conf')]);
 });
 after(() => rm(folder, { recursive: true }));
 
 const read = (options: Readonly<Record<string, unknown>>) => {
   const { seed: _, additional: __, ...rest } = articleOptions;
-  return readSecrets(network({ options: { ...rest, seedfile: 'app.seed', ...options } }).options, folder);
+  const given = Object.entries({ ...rest, seedfile: 'app.seed', ...options }).filter(
+    ([, value]) => value !== undefined,
+  );
+  return readSecrets(network({ options: Object.fromEntries(given) }).options, folder);
 };
 
 test('what the options themselves hold, or nothing', async () => {
@@ -68,6 +74,16 @@ for (const [what, options, message] of [
     'a directory',
     { presharedkeyfile: '.' },
     /^preshared key file .*: expected a regular file, got a directory$/,
+  ],
+  [
+    'a configuration file of more than 1 MB',
+    { conffile: 'large.conf', peer: undefined, peerkey: undefined },
+    /^configuration file .*large\.conf: expected at most 1048576 bytes$/,
+  ],
+  [
+    'a pipe, which nobody writes into',
+    { conffile: 'pipe.conf', peer: undefined, peerkey: undefined },
+    /^configuration file .*pipe\.conf: expected a regular file, got a pipe or device$/,
   ],
 ] as const) {
   test(`${what}: the error names it, and nothing of what is in it`, async () => {

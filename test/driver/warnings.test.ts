@@ -57,6 +57,19 @@ test('a preshared key file that others can read', async () => {
   assert.deepEqual(rest, []);
 });
 
+test('a configuration file that others can read', async () => {
+  const conffile = join(folder, 'open.conf');
+  await writeFile(conffile, '', { mode: 0o644 });
+  const { peer: _, peerkey: __, ...options } = withSeedFile().record.options;
+  const [warning, ...rest] = await networkWarnings(
+    network({ options: { ...options, conffile } }),
+    good,
+    folder,
+  );
+  assert.match(warning ?? '', /the configuration file .*open\.conf is open to others than root/);
+  assert.deepEqual(rest, []);
+});
+
 test('no warning holds the seed', async () => {
   const text = String(
     await networkWarnings(network(), { seed: new Secret(Buffer.from('short')), additional }, folder),

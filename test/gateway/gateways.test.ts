@@ -208,6 +208,36 @@ test('no container takes another’s address, or an address of the subnet that n
   assert.match(routed, /unreachable|No route to host/);
 });
 
+test('no broadcast or multicast of one container reaches another, and so no ARP or router advertisement', {
+  skip,
+}, async () => {
+  const options = ['netns', 'exec', 'app2', 'tcpdump', '--interface=wg0', '-nn', '-e', '-l', '-U'];
+  const capture = spawn('ip', options, { stdio: 'pipe' });
+  let seen = '';
+  let words = '';
+  capture.stdout.on('data', (part) => {
+    seen += part;
+  });
+  capture.stderr.on('data', (part) => {
+    words += part;
+  });
+  try {
+    await until('tcpdump listens', () => words.includes('listening on'));
+    const mac = /link\/ether (\S+)/.exec(sh('ip -n app3 link show wg0'))?.[1] ?? assert.fail();
+    sh('ip -n app3 neigh flush dev wg0');
+    pings('app3', 'ff02::1%wg0');
+    pings('app3', '10.7.0.255', '-b');
+    pings('app3', '10.7.0.88');
+    // What is for it arrives, by the gateway.
+    await pinged('app3', '10.7.0.2');
+    await until('it is seen', () => seen.includes('10.7.0.3 > 10.7.0.2'));
+    assert(!seen.includes(mac), seen);
+    assert.doesNotMatch(seen, /ff02::1:|router advertisement|10\.7\.0\.88|10\.7\.0\.255/);
+  } finally {
+    capture.kill();
+  }
+});
+
 test('without the tunnel nothing leaves, though the host has a way', { skip }, async () => {
   assert.equal(sh('ping -c 1 -W 5 203.0.113.9 >/dev/null && echo reached').trim(), 'reached');
   const capture = spawn('tcpdump', ['--interface=hop', '-nn', '-l', '-U'], { stdio: 'pipe' });

@@ -250,6 +250,17 @@ test('endpoints of another boot go unread', async () => {
   assert.deepEqual(log.lines, []);
 });
 
+test('who holds a shared tunnel is there again after a restart, and not after a boot', async () => {
+  const store = await openStore(folder, recordedLog());
+  const gateway = { networkId: 'n1', pid: 77, startTime: '1234', isOpen: true };
+  await store.putGateway(gateway);
+  const again = await openStore(folder, recordedLog());
+  assert.deepEqual(again.gateways(), [gateway]);
+  const boots = join(folder, 'boots');
+  await rename(join(boots, again.bootId), join(boots, 'a2b1c0d9-0000-4000-8000-0123456789ab'));
+  assert.deepEqual((await openStore(folder, recordedLog())).gateways(), []);
+});
+
 test('how far a Join has come is there again after a restart, and not after a boot', async () => {
   const store = await openStore(folder, recordedLog());
   const sandbox = '/run/docker/netns/1';
