@@ -106,6 +106,7 @@ const tasks = {
     const parts = {
       '--vm': (...words) => run(modernNode(), 'build/bench/guests.ts', ...words),
       keys: (...words) => run(modernNode(), 'build/bench/keys.ts', ...words),
+      hub: (...words) => sandboxed('build/bench/hub.ts', ...words),
       rotation: (...words) => sandboxed('build/bench/rotation.ts', ...words),
       reading: (...words) => sandboxed('build/bench/reading.ts', ...words),
       steady: (...words) => sandboxed('build/bench/steady.ts', ...words),

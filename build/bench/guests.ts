@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- --vm [speed|calls|reading [SUITE…]]`: build/bench/speed.ts, calls.ts or reading.ts, with the kernel's
+ * `npm run bench -- --vm [speed|calls|reading|hub|rotation [SUITE…]]`: build/bench/speed.ts and so on, with the kernel's
  * WireGuard, in guests.
  */
 
@@ -12,6 +12,8 @@ const benches = {
   // Under emulation it is a matter of minutes, and the suite is the one that the targets were set on.
   calls: { suites: ['trixie'], otherwise: 'a target was missed, or it failed' },
   reading: { suites: ['trixie'], otherwise: 'it failed' },
+  hub: { suites: ['trixie'], otherwise: 'over 1.2 of `wg setconf`, or failed' },
+  rotation: { suites: ['trixie'], otherwise: 'it failed' },
 } as const;
 
 const name = process.argv[2] ?? 'speed';
@@ -31,7 +33,7 @@ try {
       suite,
       files: { ...projectFiles, ...sourceFiles },
       script: `cd ${projectFolder} && node build/bench/${name}.ts`,
-      timeoutSeconds: 900,
+      timeoutSeconds: 1800,
     });
     console.log(`\n${suite}: ${status === 0 ? 'as it should be' : otherwise}\n${output}`);
     process.exitCode ||= status;

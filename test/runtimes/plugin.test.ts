@@ -7,7 +7,7 @@ import { run, sh, until } from '../../build/host/commands.ts';
 import { wgdriver } from '../../build/host/driver.ts';
 import { type Engine, importTestImage, startEngine, testImage } from '../../build/host/engine.ts';
 import { pingUntilAnswered } from '../../build/host/host.ts';
-import { article, type Hub, startArticleHub } from '../../build/host/hub.ts';
+import { article, type Hub, startArticleHub, tunnelIpv6 } from '../../build/host/hub.ts';
 import { managedPlugin, pluginFolder, pluginFolderFor, pluginMounts } from '../../build/host/plugin.ts';
 import { startRegistry } from '../../build/host/registry.ts';
 import { endpointFiles } from '../../build/host/state.ts';
@@ -26,6 +26,9 @@ before(async () => {
   engine = await startEngine();
   await importTestImage(engine);
   hub = await startArticleHub({ tunnel });
+  await hub.exec('ip', 'address', 'add', `${tunnelIpv6.hub}/120`, 'dev', 'wg-hub');
+  const scheme = [`--seed=${article.seed}`, `--additional=${article.additional}`];
+  await hub.sync(...scheme, `--ipv6=${tunnelIpv6.prefix}`, article.subnet);
 });
 after(async () => {
   await engine.stop();
@@ -37,7 +40,9 @@ const plugin = (verb: string, ...words: string[]) => engine.docker('plugin', ver
 const enable = () => plugin('enable', managedPlugin);
 
 async function ping(container: string): Promise<void> {
-  await engine.docker('exec', container, 'sh', '-c', pingUntilAnswered, 'sh', hub.address);
+  for (const address of [hub.address, tunnelIpv6.hub]) {
+    await engine.docker('exec', container, 'sh', '-c', pingUntilAnswered, 'sh', address);
+  }
 }
 
 /** @param seed the option that has the seed, less the prefix */
@@ -47,6 +52,7 @@ function createNetwork(seed: string): string[] {
     `peerkey=${hub.publicKey}`,
     seed,
     `additional=${article.additional}`,
+    `ipv6=${tunnelIpv6.prefix}`,
   ];
   return [
     ...['network', 'create', '-d', managedPlugin, `--subnet=${article.subnet}`],
