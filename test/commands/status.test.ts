@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { test } from 'node:test';
+import { stripVTControlCharacters, styleText } from 'node:util';
+import { whyNoPrograms } from '../support/fresh-namespace.ts';
 import { answers, serveUnix } from '../support/unix-server.ts';
 import { bundle, wgdriver } from '../support/wgdriver.ts';
 
@@ -52,7 +55,7 @@ test('a line for each container, by names where the engine knows them, sorted an
   );
   assert.match(
     lines[1] ?? '',
-    /^app +wgnet +ok +192\.168\.5\.2 +6\d s ago +1\.5 KiB +148 B +1420 +up +hub\.example:51820 \(192\.0\.2\.1:51820\)$/,
+    /^app +wgnet +ok +192\.168\.5\.2 +\d+ (?:s|min) ago +1\.5 KiB +148 B +1420 +up +hub\.example:51820 \(192\.0\.2\.1:51820\)$/,
   );
   assert.match(lines[2] ?? '', /^bbbbbbbbbbbb +wgnet +ok +192\.168\.5\.2 +never +0 B/);
   assert.equal(lines[1]?.indexOf('192'), lines[0]?.indexOf('ADDRESS'));
@@ -127,4 +130,50 @@ test('asking over a socket does not load fetch, which would cost the driver 15 M
   });
   assert.match(stdout, /NativeModule _http_client/);
   assert.doesNotMatch(stdout, /undici/);
+});
+
+test('on a terminal: coloured, cut to its size, and with --watch drawn again in place', async (t) => {
+  const program = await whyNoPrograms('script');
+  if (program.skip !== undefined) {
+    return t.skip(program.skip);
+  }
+  const many = ['a', 'b', 'c', 'd', 'e', 'f', '1', '2'].map((id) =>
+    endpoint(id, { health: id === 'c' ? 'silent' : id === 'd' ? 'idle' : 'ok' }),
+  );
+  const driver = await serveUnix(t, answers({ '/Plugin.Health': { ready: true, endpoints: many } }));
+  const docker = await serveUnix(t, answers(engine));
+  const words = ['status', '--watch', '--socket', driver.socketPath, '--docker-socket', docker.socketPath];
+  // script(1) gives it a terminal.
+  const command = `stty cols 70 rows 7; exec "$WGDRIVER_NODE" "$WGDRIVER_BUNDLE" ${words.join(' ')}`;
+  const child = spawn('script', ['--quiet', '--command', command, '/dev/null'], {
+    env: { ...process.env, NO_COLOR: '', WGDRIVER_NODE: process.execPath, WGDRIVER_BUNDLE: bundle },
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  let shown = '';
+  const clear = '\x1b[H\x1b[J';
+  const seen = new Promise<void>((resolve) => {
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      shown += text;
+      if (shown.split(clear).length > 3) {
+        resolve();
+      }
+    });
+  });
+  const ended = once(child, 'close');
+  await Promise.race([seen, ended]);
+  // Ctrl-C
+  child.stdin.write('\x03');
+  await ended;
+  const [before, first = '', second = ''] = shown.split(clear);
+  assert.equal(before, '', JSON.stringify(shown));
+  const lines = first.trimEnd().split('\r\n');
+  assert.equal(lines.length, 6, first);
+  for (const [index, word] of (['ok', 'ok', 'ok', 'ok', 'silent'] as const).entries()) {
+    const coloured = styleText(word === 'ok' ? 'green' : 'red', word, { validateStream: false });
+    assert(lines[index + 1]?.includes(coloured), JSON.stringify(lines));
+  }
+  for (const line of lines) {
+    assert(stripVTControlCharacters(line).length <= 70, line);
+  }
+  assert.deepEqual(second.trimEnd().split('\r\n').length, 6);
 });

@@ -11,13 +11,15 @@ import { createDriver, type WireGuardDriver } from '../../src/driver/driver.ts';
 import { createFollow } from '../../src/driver/hub-following.ts';
 import { createHubNames } from '../../src/driver/hub-names.ts';
 import type { EndpointState } from '../../src/driver/lifecycle.ts';
+import type { Place } from '../../src/links/links.ts';
 import { userspaceLinks } from '../../src/links/userspace/links.ts';
 import { openStore } from '../../src/state/store.ts';
-import { parseAddress } from '../../src/wireguard/address.ts';
+import { type Address, parseAddress } from '../../src/wireguard/address.ts';
 import type { LinkChange } from '../../src/wireguard/change.ts';
 import type { PublicKey } from '../../src/wireguard/key.ts';
 import { markOf } from '../../src/wireguard/link-alias.ts';
 import { linkName } from '../../src/wireguard/link-name.ts';
+import type { LinkStatus, PeerStatus } from '../../src/wireguard/status.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
 import { deleteAllLinks } from '../support/namespace-links.ts';
 import { articleOptions, createNetworkRequest, network, peerKeyText } from '../support/networks.ts';
@@ -336,25 +338,25 @@ test('a clock that is set makes no handshake old', { skip }, async () => {
   assert.equal(shown('endpoints'), '127.0.0.1:51820');
 });
 
-test('a link with two peers of one name is changed once', async () => {
-  const keys = [peerKeyText, 'XAIxNgBzVzfjVOMaWIR6lvvS8VsZC6qHCdSKkuk77Uk='] as PublicKey[];
-  const state: EndpointState = {
-    endpoint: { endpointId: 'e1', networkId: 'network', addresses: [] },
-    joined: { endpointId: 'e1', sandbox: '', stage: 'marked' },
+function stateOf(endpointId: string): EndpointState {
+  return {
+    endpoint: { endpointId, networkId: 'network', addresses: [] },
+    joined: { endpointId, sandbox: '', stage: 'marked' },
     isUndeleted: false,
     revision: 1,
     touchedMs: undefined,
-    place: { name: linkName('e1'), endpointId: 'e1' },
+    place: { name: linkName(endpointId), endpointId },
   };
-  const changes: LinkChange[] = [];
-  const status = {
+}
+
+function statusOf(peers: readonly (Partial<PeerStatus> & Pick<PeerStatus, 'publicKey'>)[]): LinkStatus {
+  return {
     name: link,
     mtu: 1420,
     publicKey: undefined,
     listenPort: 1,
     fwmark: 0,
-    peers: keys.map((publicKey) => ({
-      publicKey,
+    peers: peers.map((peer) => ({
       hasPresharedKey: false,
       endpoint: undefined,
       persistentKeepaliveInterval: 0,
@@ -362,11 +364,18 @@ test('a link with two peers of one name is changed once', async () => {
       receivedBytes: 0,
       sentBytes: 0,
       allowedIps: [],
+      ...peer,
     })),
   };
+}
+
+test('a link with two peers of one name is changed once', async () => {
+  const keys = [peerKeyText, 'XAIxNgBzVzfjVOMaWIR6lvvS8VsZC6qHCdSKkuk77Uk='] as PublicKey[];
+  const changes: LinkChange[] = [];
+  const status = statusOf(keys.map((publicKey) => ({ publicKey })));
   const follow = createFollow({
     lifecycle: {
-      tunnels: () => [state],
+      tunnels: () => [stateOf('e1')],
       network: () => network(),
       peers: () =>
         keys.map((publicKey, index) => ({
@@ -395,4 +404,70 @@ test('a link with two peers of one name is changed once', async () => {
     changes.map(({ peers }) => peers?.map(({ publicKey, endpoint }) => [publicKey, endpoint?.port])),
     [keys.map((publicKey, index) => [publicKey, 51820 + index])],
   );
+});
+
+test('a driver that is killed between any two links of a hub that has moved: the next one does the others', async () => {
+  const ids = ['e1', 'e2', 'e3', 'e4'];
+  const publicKey = peerKeyText as PublicKey;
+  const [old, moved] = ['192.0.2.1', '192.0.2.2'].map((text) => parseAddress(text) ?? assert.fail()) as [
+    Address,
+    Address,
+  ];
+  for (let changesBefore = 0; changesBefore < ids.length; changesBefore += 1) {
+    const endpoints = new Map(ids.map((id) => [id, { address: old, port: 51820 }]));
+    let answer = old;
+    let nowMs = 0;
+    /** A driver that is gone after so many changes; what it has asked for then never ends. */
+    const startFollow = (most: number) => {
+      let left = most;
+      const read = async ({ endpointId = '' }: Place) =>
+        statusOf([
+          {
+            publicKey,
+            endpoint: endpoints.get(endpointId),
+            persistentKeepaliveInterval: 25,
+            lastHandshake: new Date(0),
+          },
+        ]);
+      return createFollow({
+        lifecycle: {
+          tunnels: () => ids.map(stateOf),
+          network: () => network(),
+          peers: () => [{ publicKey, endpoint: { host: 'hub.example', port: 51820 }, allowedIps: [] }],
+          hasAutoMtu: () => false,
+          async changeLink({ endpoint: { endpointId } }, { peers }) {
+            if (left === 0) {
+              return new Promise<never>(() => {});
+            }
+            left -= 1;
+            const given = peers?.find(({ endpoint }) => endpoint !== undefined)?.endpoint;
+            if (given !== undefined) {
+              endpoints.set(endpointId, given);
+            }
+            return true;
+          },
+        },
+        links: { read, readDevice: read },
+        hubNames: createHubNames({ resolve: async () => [answer], log: recordedLog() }),
+        uplinkTo: usualUplink,
+        log: recordedLog(),
+        now: () => nowMs,
+        unixNow: () => nowMs,
+      });
+    };
+    const onMoved = () => [...endpoints.values()].filter(({ address }) => address === moved).length;
+
+    const killed = startFollow(changesBefore);
+    await killed.followNames();
+    answer = moved;
+    void killed.followNames();
+    await setTimeout(20);
+    assert.equal(onMoved(), changesBefore);
+    const next = startFollow(Number.POSITIVE_INFINITY);
+    await next.followNames();
+    await next.watch();
+    nowMs = 150_000;
+    await next.watch();
+    assert.equal(onMoved(), ids.length, `killed after ${changesBefore}`);
+  }
 });
