@@ -95,6 +95,8 @@ const triesPauseMs = 50;
 const defaultTimes: GuardTimes = { releaseMs: 10_000, retryMs: 5000, arrivalMs: 60_000 };
 /** In which a container that was stopped has ended. */
 const releasePollMs = 1000;
+/** How old a probe may be that a container starts by, whose namespace is still to come: a storm of them shares one. */
+const probeLastsMs = 1000;
 
 export function createGuard(
   namespaces: Namespaces,
@@ -105,6 +107,7 @@ export function createGuard(
   const sandboxes = new Map<string, Sandbox>();
   let watch: Watch | undefined;
   let probed: Promise<void> | undefined;
+  let probedAtMs = 0;
   let hasSaidFrames = false;
   let isClosed = false;
   const arrivals = createArrivals(arrivalMs);
@@ -131,6 +134,24 @@ export function createGuard(
     };
     sandboxes.set(sandboxKey, sandbox);
     return sandbox;
+  }
+
+  function probe(): Promise<void> {
+    if (probed === undefined) {
+      probedAtMs = performance.now();
+      probed = probeProtection(namespaces).then(warnOfFrames, (error) => {
+        probed = undefined;
+        throw error;
+      });
+    }
+    return probed;
+  }
+
+  function probeAnew(): Promise<void> {
+    if (performance.now() - probedAtMs >= probeLastsMs) {
+      probed = undefined;
+    }
+    return probe();
   }
 
   /** One step behind the other. */
@@ -324,13 +345,7 @@ export function createGuard(
   }
 
   return {
-    probe() {
-      probed ??= probeProtection(namespaces).then(warnOfFrames, (error) => {
-        probed = undefined;
-        throw error;
-      });
-      return probed;
-    },
+    probe,
 
     async protect(sandboxKey, endpointId, scope, linkIndex) {
       if (!isAbsolute(sandboxKey)) {
@@ -362,13 +377,21 @@ export function createGuard(
         }
         return 'protected';
       }
-      if (await exists(sandbox.key)) {
+      const forget = () => {
         sandbox.tunnels.delete(endpointId);
         if (sandbox.tunnels.size === 0) {
           sandboxes.delete(sandboxKey);
         }
+      };
+      if (await exists(sandbox.key)) {
+        forget();
         return 'unseen';
       }
+      // Nothing can be tried in it yet, and when it comes nobody can be refused any more.
+      await probeAnew().catch((error: Error) => {
+        forget();
+        throw error;
+      });
       arrivals.expect({
         key: sandbox.key,
         isWanted: () => sandbox.tunnels.size > 0,

@@ -60,7 +60,7 @@ export function tables(runs: Readonly<Partial<Record<Suite, Run>>>): string {
     const found = observations.filter((one) => one.killswitch === killswitch && one.phase === phase);
     const seen = [...new Set(found.flatMap((one) => one.seen))];
     if (found.length === 0) {
-      return '';
+      return 'not tried';
     }
     const others = seen.filter((attempt) => !frames.includes(attempt));
     return [...(others.length < seen.length ? ['frames'] : []), ...others].join('; ') || 'nothing seen';

@@ -36,6 +36,7 @@ let old: string[];
 let policies: string[];
 let reads: string[];
 let failure: Error | undefined;
+let probes: number;
 let removing: Promise<void> | undefined;
 /** A namespace that is slow to read. */
 let slow: { readonly key: string; readonly until: Promise<void> } | undefined;
@@ -68,6 +69,10 @@ function recordingNamespaces(notes: string[]): Namespaces {
     async apply(netns, tables, routing) {
       if (failure !== undefined) {
         throw failure;
+      }
+      if (netns === 'new') {
+        probes++;
+        return {};
       }
       const { routes, rules } = present.get(netns) ?? nothing;
       present.set(netns, {
@@ -111,6 +116,7 @@ beforeEach(async () => {
   reads = [];
   numbers.clear();
   failure = undefined;
+  probes = 0;
   removing = undefined;
   slow = undefined;
   log = recordedLog();
@@ -237,6 +243,26 @@ test('a namespace that is to come is protected as soon as it is there', async ()
   assert.deepEqual(done, []);
   await makeNamespace();
   await until('it is protected', () => done.length === 1);
+});
+
+test('a namespace that is to come is not promised what this host cannot do any more', async (t) => {
+  let nowMs = performance.now();
+  t.mock.method(performance, 'now', () => nowMs);
+  await guard.probe();
+  failure = new Error('no nft');
+  // It counts for a second, for as many as start in that.
+  assert.equal(await guard.protect(`${key}-1`, 'e1', scope), 'coming');
+  assert.equal(probes, 1);
+  nowMs += 1000;
+  await assert.rejects(
+    guard.protect(`${key}-2`, 'e2', scope),
+    /cannot keep traffic in the tunnel \(no nft\)/,
+  );
+  await assert.rejects(guard.protect(`${key}-2`, 'e2', scope), /no nft/);
+  failure = undefined;
+  assert.equal(await guard.protect(`${key}-2`, 'e2', scope), 'coming');
+  assert.equal(await guard.protect(`${key}-3`, 'e3', scope), 'coming');
+  assert.equal(probes, 2);
 });
 
 test('with the last tunnel the protection goes', async () => {

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { attempt, run } from '../../build/host/commands.ts';
 import { testImage } from '../../build/host/engine.ts';
 import { driverName, hostForTests } from '../../build/host/host.ts';
 
@@ -116,3 +118,23 @@ for (const [what, args, message] of refusedContainers) {
     assert.match(stderr, message);
   });
 }
+
+test('nft that has gone since the driver started: no container starts, and it does when nft is back', async (t) => {
+  const isByPrograms = (await attempt('node', ['-e', 'require("node:ffi")'])).status !== 0;
+  if (process.env.WGDRIVER_TEST_BINARY !== undefined || !isByPrograms) {
+    return t.skip('the driver here protects without programs');
+  }
+  await host.createNetwork('wgnet');
+  await host.engine.docker('create', '--name=one', '--network=wgnet', testImage, 'sleep', '100000');
+  // What the driver found out when the network was created counts for a second.
+  await sleep(1000);
+  const nft = await run('sh', ['-c', 'command -v nft']);
+  await run('mount', ['--bind', '/bin/false', nft]);
+  try {
+    await assert.rejects(host.engine.docker('start', 'one'), /this host cannot keep traffic in the tunnel/);
+  } finally {
+    await run('umount', [nft]);
+  }
+  await host.engine.docker('start', 'one');
+  await host.ping('one', host.hub.address);
+});
