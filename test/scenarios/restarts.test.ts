@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { access, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
-import { run } from '../../build/host/commands.ts';
-import { pluginSocket, startDriver } from '../../build/host/driver.ts';
+import { attempt, run, until } from '../../build/host/commands.ts';
+import { pluginSocket, startDriver, wgdriver } from '../../build/host/driver.ts';
 import { hostForTests } from '../../build/host/host.ts';
 
 const host = await hostForTests();
@@ -42,6 +42,52 @@ test('the engine stopped and started again: restart=always brings the container 
   await host.engine.stop();
   await host.engine.start();
   await host.ping('one', host.hub.address);
+});
+
+test('the engine boots without the driver: the log and doctor name five restart=always containers, and what to run', {
+  // The engine tries each of them for 15 s.
+  skip: process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run',
+}, async () => {
+  const { docker } = host.engine;
+  const names = ['one', 'two', 'three', 'four', 'five'];
+  await host.createNetwork('wgnet');
+  for (const name of names) {
+    await host.startContainer(name, '--network=wgnet', '--restart=always');
+  }
+  await host.engine.stop();
+  await host.driver.stop();
+  await host.engine.start();
+  const running = async () => (await docker('ps', '-q')).split('\n').filter(Boolean).length;
+  await until(
+    'the engine to have tried all',
+    async () =>
+      (await docker('inspect', '--format={{.State.Error}}', ...names))
+        .split('\n')
+        .every((error) => error !== ''),
+    300_000,
+  );
+  assert.equal(await running(), 0);
+
+  host.driver = await startDriver('--backend', host.tunnel.backend);
+  const told = /containers did not start for want of their network.* run="docker start ([^"]+)"/;
+  await until('the log names them', () => told.test(host.driver.output()), 120_000);
+  const [, inLog = ''] = told.exec(host.driver.output()) ?? [];
+  assert.deepEqual(inLog.split(' ').sort(), names.toSorted());
+  const { stdout } = await attempt(wgdriver, ['doctor', '--json']);
+  const { checks } = JSON.parse(stdout) as { checks: { name: string; cause: string; fix?: string }[] };
+  const { fix = '', cause } = checks.find(({ name }) => name === 'stopped') ?? assert.fail(stdout);
+  assert.deepEqual(/^`docker start (.+)`$/.exec(fix)?.[1]?.split(' ').sort(), names.toSorted(), cause);
+
+  // On a busy machine engine 20.10 says of one or another that its task exists already, and starts it the next time.
+  await until(
+    'all to run',
+    async () => {
+      await host.engine.tryDocker('start', ...inLog.split(' '));
+      return (await running()) === names.length;
+    },
+    180_000,
+  );
+  await Promise.all(names.map((name) => host.ping(name, host.hub.address)));
 });
 
 test('a hub’s name that does not resolve: the container starts, and has its tunnel once it does', async () => {
