@@ -1,15 +1,17 @@
+import { availableParallelism } from 'node:os';
 import { createBatches } from '../concurrency.ts';
 import { failed, type Outcome, run } from './run.ts';
 
-/** Of one run of the shell. */
 const namespacesAtOnce = 16;
+/** Each is in one namespace at a time. */
+const shellsAtOnce = availableParallelism();
 
 /** Runs a program in a network namespace, and tells what came of it. Does not reject. */
 export type RunInNamespace = (netns: string, argument: string) => Promise<Outcome>;
 
 /**
- * Makes a function that runs one program of the host in network namespaces (a container may have none): one shell, one
- * namespace after the other, for all that are asked for at the same time. To start a program from here costs more than
+ * Makes a function that runs one program of the host in network namespaces (a container may have none): one
+ * shell for each processor, for all that are asked for at the same time. To start a program from here costs more than
  * to start one from a shell.
  * @param command words of sh(1), with the argument as `"$2"`
  */
@@ -42,7 +44,13 @@ done`;
           );
     });
   };
-  const batched = createBatches(namespacesAtOnce, runAll);
+  const batched = createBatches(namespacesAtOnce, async (asked: readonly Asked[]) => {
+    const size = Math.ceil(asked.length / shellsAtOnce);
+    const shares = Array.from({ length: Math.ceil(asked.length / size) }, (_, share) =>
+      asked.slice(share * size, (share + 1) * size),
+    );
+    return (await Promise.all(shares.map(runAll))).flat();
+  });
   return (netns, argument) => batched([netns, argument]);
 }
 
