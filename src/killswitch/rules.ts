@@ -541,6 +541,9 @@ function loneProtection(links: readonly ContainerLink[], { isLink, linkIndex }: 
           rules: [
             ...links.filter(({ name }) => name === 'lo').map((lo) => [oif(lo.index), verdict('accept')]),
             [oif(index), ...(isNamed ? [oifNamed(containerLinkPrefix)] : []), verdict('accept')],
+            // Engine 28 starts no container whose address it cannot advertise by the link of another network that has
+            // just come (RFC 4861, section 7.2.6).
+            [destination(linkMulticast), isIcmpv6, verdict('accept')],
           ],
         },
       ],

@@ -117,12 +117,13 @@ test('what has a tunnel alone to send by needs its filter alone, the same before
     before.filter.chains.map(({ name, policy }) => `${name} ${policy}`),
     ['prerouting accept', 'postrouting drop'],
   );
-  assert.deepEqual(rulesOf(seen(['lo']), alone), ['oif 1 accept', 'oif 7 oifname "wg*" accept']);
+  const advertising = 'meta protocol ip6 ip6 daddr ff02::/16 meta l4proto ipv6-icmp accept';
+  assert.deepEqual(rulesOf(seen(['lo']), alone), ['oif 1 accept', 'oif 7 oifname "wg*" accept', advertising]);
   for (const view of [seen(['lo', 'wg0']), seen(['lo', 'wg0'], 'wg0 192.168.5.0/24', 'wg0 by 192.168.5.1')]) {
     assert(haveSameTables(protectionOf(view, [alone]), before));
   }
   const renamed = { ...seen([]), links: [links.lo, { ...links.wg0, name: 'vpn0' }] };
-  assert.deepEqual(rulesOf(renamed, alone), ['oif 1 accept', 'oif 7 accept']);
+  assert.deepEqual(rulesOf(renamed, alone), ['oif 1 accept', 'oif 7 accept', advertising]);
 });
 
 test('with anything else to send by it needs more, and so it does with what a protection has left there', () => {
