@@ -64,7 +64,7 @@ interface SeenPeer {
   readonly hasReceived: boolean;
 }
 
-/** Each takes the network namespace of a container, or a part of a program’s run. */
+/** Each takes the network namespace of a container, or a program. */
 const linksAtOnce = 8;
 
 /** A link that never shook hands has been trying for long enough (a handshake is sent every 5 s). */

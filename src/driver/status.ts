@@ -65,7 +65,7 @@ export interface StatusDependencies {
   readonly unixNow: () => number;
 }
 
-/** Each takes the network namespace of a container, or a part of a program’s run. */
+/** Each takes the network namespace of a container, or a program. */
 const linksAtOnce = 8;
 
 const newMs = 30_000;

@@ -186,8 +186,7 @@ function endingOf(status: number | null, signal: NodeJS.Signals | null): string 
   return signal ?? `exit status ${status}`;
 }
 
-/** What is told of a failure; keys are taken out. */
-export function failed(command: string, how: string, stderr: string, stdout: string): Failure {
+function failed(command: string, how: string, stderr: string, stdout: string): Failure {
   const ending = `${command}: ${how}`;
   const words = withoutKeys(stderr).trim();
   return {

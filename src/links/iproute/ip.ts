@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
 import { decode } from '../../decode.ts';
-import { createRunInNamespace } from '../../programs/in-namespaces.ts';
 import { kernelWords, parseIpJson } from '../../programs/ip.ts';
 import { type Failure, type Outcome, run } from '../../programs/run.ts';
 import { type Mark, readEndpointId } from '../../wireguard/link-alias.ts';
@@ -149,12 +148,10 @@ export async function locate(
   return (await inContainer()) ?? (await onHost()) ?? (await inContainer());
 }
 
-/** The last argument is none of its own. */
-const showLinks = createRunInNamespace('ip -details -json link show');
-
 /** The links of a namespace; none if it is gone. */
 async function linksIn(netns: string): Promise<ShownLink[]> {
-  const outcome = await showLinks(netns, '');
+  const [program, ...args] = inNetns(netns, ['ip', '-details', '-json', 'link', 'show']);
+  const outcome = await run(program, args);
   if (outcome.ok) {
     return parseLinks(outcome.stdout);
   }

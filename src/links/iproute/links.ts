@@ -1,4 +1,3 @@
-import { createRunInNamespace } from '../../programs/in-namespaces.ts';
 import { run } from '../../programs/run.ts';
 import type { DeviceChange } from '../../wireguard/change.ts';
 import { setconf } from '../../wireguard/config/setconf.ts';
@@ -92,12 +91,9 @@ export function iprouteLinks(mark: Mark, kind: Kind = 'wireguard'): Links {
   };
 }
 
-const showDump = createRunInNamespace('wg show "$2" dump');
-const ownNetns = '/proc/self/ns/net';
-
 /** Undefined if it went in between. */
 async function readDevice(link: LocatedLink): Promise<DeviceStatus | undefined> {
-  const outcome = await showDump(link.netns ?? ownNetns, link.name);
+  const outcome = await wg(link, ['show', link.name, 'dump']);
   if (!outcome.ok) {
     if (/No such device/.test(outcome.stderr)) {
       return undefined;
