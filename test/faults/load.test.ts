@@ -76,9 +76,10 @@ test(`${cycles} life cycles, ${atOnce} at once: memory, open files and links sta
   const half = settled.length / 2;
   const fewest = (some: readonly Usage[]) => Math.min(...some.map(({ openFiles }) => openFiles));
   assert.equal(fewest(settled.slice(half)), fewest(settled.slice(0, half)), JSON.stringify(settled));
-  // A record of an endpoint that is not forgotten is some 500 bytes; code that is compiled meanwhile more.
+  // A record of an endpoint that is not forgotten is some 500 bytes. Code that is compiled meanwhile was 340 to 414 kB, in
+  // 200 cycles as in 600.
   const heapGrowth = (settled.at(-1)?.heapBytes ?? 0) - (settled[0]?.heapBytes ?? 0);
-  assert(heapGrowth < 400_000 + cycles * 100, `heap has grown by ${kilobytes(heapGrowth)}`);
+  assert(heapGrowth < 600_000 + cycles * 100, `heap has grown by ${kilobytes(heapGrowth)}`);
   for (const engine of engines) {
     engine.hangUp();
   }
