@@ -182,8 +182,8 @@ export function describeSwarm(title: string, scope: Scope, open: () => Promise<C
       assert.match(
         await manager.sh('wgdriver doctor | grep ip-range'),
         scope === 'global'
-          ? /^pass .* managers give away all/
-          : /^pass .* wgnet-config gives away 192\.168\.5\.64\/26/,
+          ? /^pass .* managers assign all/
+          : /^pass .* wgnet-config assigns 192\.168\.5\.64\/26/,
       );
     });
 
@@ -266,7 +266,7 @@ export function describeSwarm(title: string, scope: Scope, open: () => Promise<C
         const shaken = await cluster.hub.sh(`wg show wg-hub dump | awk '$4 == "${address}/32" { print $5 }'`);
         return { silent: now - began, handshake: Number(shaken) };
       };
-      // A network with one address to give away.
+      // A network with one address to assign.
       await manager.sh(
         `docker network create -d ${managedPlugin} --subnet 192.168.5.0/24 --ip-range ${address}/32 --gateway ${hubAddress} \\
            -o io.bestov.wg.peer=10.77.0.1:51820 -o io.bestov.wg.peerkey=${hubKey} -o io.bestov.wg.seedfile=app.seed single

@@ -9,7 +9,10 @@ export default strictCommand({
   maxPositionals: 0,
   async run() {
     requireRootFor('uninstall');
-    await uninstallUnits([hubUnit]);
-    process.stdout.write('The hub’s unit is removed; `wgdriver hub down` deletes its link and rules.\n');
+    process.stdout.write(
+      (await uninstallUnits([hubUnit]))
+        ? 'The hub’s unit is removed; `wgdriver hub down` deletes its link and rules.\n'
+        : 'There is no unit of `wgdriver hub install`. A package’s hub ends by `systemctl disable --now wgdriver-hub`.\n',
+    );
   },
 });

@@ -81,7 +81,7 @@ export default strictCommand({
       type: 'string',
       default: setting('scope', 'local'),
       valueHint: scopes.join('|'),
-      description: 'Who gives away addresses: each host its own, or a Swarm’s managers (global)',
+      description: 'Who assigns addresses: each host its own, or a Swarm’s managers (global)',
     },
     ...secretsOption,
     metrics: {

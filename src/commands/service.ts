@@ -35,9 +35,11 @@ const uninstall = strictCommand({
   async run(args) {
     pluginSocketOf(args);
     requireRoot('uninstall');
-    await uninstallUnits([...driverUnits(ownCommand(), args.name).keys()].reverse());
+    const units = [...driverUnits(ownCommand(), args.name).keys()].reverse();
     process.stdout.write(
-      'The driver is stopped and removed; tunnels and /var/lib/wgdriver are as they were.\n',
+      (await uninstallUnits(units))
+        ? 'The driver is stopped and removed; tunnels and /var/lib/wgdriver are as they were.\n'
+        : 'There are no units of `wgdriver service install`. A package’s driver goes with the package.\n',
     );
   },
 });

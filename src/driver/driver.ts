@@ -67,7 +67,7 @@ export interface DriverDependencies {
   readonly uplinkTo?: UplinkTo;
   /** What the relative paths of seed files are relative to. */
   readonly secretsFolder?: string;
-  /** Who gives away addresses: this host, unless a Swarm's managers. */
+  /** Who assigns addresses: this host, unless a Swarm's managers. */
   readonly scope?: Scope;
   /** Has this kernel IPv6? It can be booted without. */
   readonly hasIpv6?: boolean;
@@ -102,12 +102,12 @@ export interface WireGuardDriver extends Driver {
   close(): Promise<void>;
 }
 
-/** Who gives away the addresses of a network: each host its own, or a Swarm's managers. */
+/** Who assigns the addresses of a network: each host its own, or a Swarm's managers. */
 export const scopes = ['local', 'global'] as const;
 export type Scope = (typeof scopes)[number];
 
 /**
- * Containers on different hosts reach one another through the hub, whoever gives away their addresses; a Swarm then
+ * Containers on different hosts reach one another through the hub, whoever assigns their addresses; a Swarm then
  * tells all its nodes the names of services.
  */
 export function capabilitiesOf(scope: Scope): GetCapabilityResponse {

@@ -43,7 +43,7 @@ export const Plugin = v.pipe(
 );
 export type Plugin = v.InferOutput<typeof Plugin>;
 
-/** network.IPAMConfig: a subnet of a network, and the part of it that this host gives away. */
+/** network.IPAMConfig: a subnet of a network, and the part of it that this host assigns. */
 const IPAMConfig = v.pipe(
   v.object({ Subnet: text, IPRange: text }),
   v.transform(({ Subnet, IPRange }) => ({ subnet: Subnet, ipRange: IPRange })),
@@ -87,7 +87,7 @@ export const Network = v.pipe(
     allowedips: typeof Options?.[allowedips] === 'string' ? Options[allowedips] : undefined,
     /** The files on this host that hold its secrets, as they were given. */
     secretFiles: secretFiles.flatMap((name) => (typeof Options?.[name] === 'string' ? [Options[name]] : [])),
-    /** `ipRange` is empty where none was asked for: all of the subnet is given away. */
+    /** `ipRange` is empty where none was asked for: all of the subnet is assigned. */
     subnets: IPAM.Config ?? [],
   })),
 );

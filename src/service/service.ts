@@ -34,8 +34,8 @@ export async function installUnits(units: ReadonlyMap<string, string>): Promise<
   }
 }
 
-/** Stops and removes units. What is not there counts as removed. @throws Error as above */
-export async function uninstallUnits(names: readonly string[]): Promise<void> {
+/** Stops and removes units. @returns whether one was there; those of a package are not. @throws Error as above */
+export async function uninstallUnits(names: readonly string[]): Promise<boolean> {
   const installed = await installedOf(names);
   if (installed.size > 0) {
     await systemctl('disable', '--quiet', ...enabledUnits.filter((name) => installed.has(name)));
@@ -43,6 +43,7 @@ export async function uninstallUnits(names: readonly string[]): Promise<void> {
     await Promise.all([...installed.keys()].map((name) => rm(join(unitFolder, name))));
     await systemctl('daemon-reload');
   }
+  return installed.size > 0;
 }
 
 /**

@@ -490,7 +490,7 @@ test('--network: the gateway is the hub; all subnets, or those that are named', 
   assert.equal(addresses(all.stdout).length, 10);
   const named = await fromEngine(t, { wgnet }, '10.1.0.0/29');
   assert.match(named.stdout, /^Address = 10\.1\.0\.3\/29$/m);
-  // All of the subnet, since other hosts give away the rest of it.
+  // All of the subnet, since other hosts assign the rest of it.
   assert.equal(addresses((await fromEngine(t, { wgnet }, '10.2.0.0/29')).stdout).length, 5);
   for (const args of [['10.3.0.0/29'], ['10.1.0.0/29', '10.3.0.0/29']]) {
     const { status, stderr } = await fromEngine(t, { wgnet }, ...args);

@@ -253,19 +253,16 @@ function ranged(name: string, ipRange: string, more: Partial<Network> = {}): Net
   return network(name, { subnets: [{ subnet: '192.168.5.0/24', ipRange }], ...more });
 }
 
-test('ip-range: what this host gives away, to be compared with others', () => {
+test('ip-range: what this host assigns, to be compared with others', () => {
   const judge = (...networks: Network[]) => judgeIpRange({ networks, configs: [], isSwarmNode: false });
   assert.deepEqual(judge(ranged('here', '192.168.5.0/25')), {
     name: 'ip-range',
     status: 'pass',
-    cause: 'here gives away 192.168.5.0/25 of 192.168.5.0/24',
+    cause: 'here assigns 192.168.5.0/25 of 192.168.5.0/24',
   });
   const { status, cause } = judge(ranged('a', '192.168.5.0/25'), ranged('b', ''));
   assert.equal(status, 'pass');
-  assert.match(
-    cause,
-    /^a gives away 192\S+ of 192\S+, b gives away all of 192\.168\.5\.0\/24; if another host/,
-  );
+  assert.match(cause, /^a assigns 192\S+ of 192\S+, b assigns all of 192\.168\.5\.0\/24; if another host/);
 });
 
 test('ip-range: on a Swarm’s node the config-only network needs one', () => {
@@ -278,20 +275,20 @@ test('ip-range: on a Swarm’s node the config-only network needs one', () => {
   assert.equal(status, 'warn');
   assert.match(
     cause,
-    /^wgconfig gives away all of 192\.168\.5\.0\/24; other nodes of the Swarm give away the same/,
+    /^wgconfig assigns all of 192\.168\.5\.0\/24; other nodes of the Swarm assign the same/,
   );
   assert.match(fix ?? '', /on each node with an --ip-range of its own/);
 
   assert.deepEqual(judge([fromConfig], [config('192.168.5.64/26')]), {
     name: 'ip-range',
     status: 'pass',
-    cause: 'wgconfig gives away 192.168.5.64/26 of 192.168.5.0/24',
+    cause: 'wgconfig assigns 192.168.5.64/26 of 192.168.5.0/24',
   });
   // Of a driver whose scope is global.
   assert.deepEqual(judge([ranged('cluster', '', { scope: 'swarm' })], []), {
     name: 'ip-range',
     status: 'pass',
-    cause: 'the Swarm’s managers give away all addresses',
+    cause: 'the Swarm’s managers assign all addresses',
   });
 });
 

@@ -149,7 +149,8 @@ END
           '',
         );
         assert.notEqual(await sh(guest, 'show_state'), '');
-        await sh(guest, 'wgdriver service uninstall');
+        assert.match(await sh(guest, 'wgdriver service uninstall'), /^There are no units of/);
+        assert.match(await sh(guest, 'wgdriver hub uninstall'), /^There is no unit of/);
 
         await sh(guest, 'echo "[Service]" >/etc/systemd/system/wgdriver.service');
         const refused = await guest.exec(

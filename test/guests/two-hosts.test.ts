@@ -72,10 +72,10 @@ for (const suite of suites) {
       );
     });
 
-    test('doctor prints what each host gives away', async () => {
+    test('doctor prints what each host assigns', async () => {
       const [first, second] = await both((host) => diagnosis(host, 'ip-range'));
-      assert.equal(first.cause, 'wgnet gives away 192.168.5.0/25 of 192.168.5.0/24');
-      assert.equal(second.cause, 'wgnet gives away 192.168.5.128/25 of 192.168.5.0/24');
+      assert.equal(first.cause, 'wgnet assigns 192.168.5.0/25 of 192.168.5.0/24');
+      assert.equal(second.cause, 'wgnet assigns 192.168.5.128/25 of 192.168.5.0/24');
       assert.equal(first.status, 'pass');
     });
 
@@ -145,7 +145,7 @@ for (const suite of suites) {
 
       for (const { status, cause } of await both((host) => diagnosis(host, 'ip-range'))) {
         assert.equal(status, 'pass');
-        assert.match(cause, /^wgnet gives away all of 192\.168\.5\.0\/24; if another host .* --ip-range/);
+        assert.match(cause, /^wgnet assigns all of 192\.168\.5\.0\/24; if another host .* --ip-range/);
       }
     });
   });

@@ -155,7 +155,7 @@ test('doctor finds it, and its networks', async () => {
     cause('plugin'),
     /a network driver answers on \/run\/docker\/plugins\/[0-9a-f]{64}\/wgdriver\.sock/,
   );
-  assert.match(cause('ip-range'), /^wgnet gives away all of 192\.168\.5\.0\/24/);
+  assert.match(cause('ip-range'), /^wgnet assigns all of 192\.168\.5\.0\/24/);
 });
 
 test('killed, it is started again by the engine', async () => {

@@ -89,7 +89,7 @@ async function expectNothingLeft(): Promise<void> {
   await until('nothing is left', async () => (await kept()).length === 0);
 }
 
-test('swarm-global: the managers give away addresses, and the hub’s file comes from them', async () => {
+test('swarm-global: the managers assign addresses, and the hub’s file comes from them', async () => {
   await setScope('global');
   await inExample('swarm-global', 'docker', 'stack', 'deploy', '-c', 'compose.yaml', 'app');
   const addresses = await reached();
@@ -126,7 +126,7 @@ test('swarm-global: wrong options are refused on the manager, and no task starts
   );
 });
 
-test('swarm-local: each node gives away its own range, and doctor says which', async () => {
+test('swarm-local: each node assigns its own range, and doctor says which', async () => {
   await setScope('local');
   await inExample('swarm-local', './node.sh', hub.endpoint, hub.publicKey, '192.168.5.64/26');
   const create = ['--scope', 'swarm', '--config-from', 'wgnet-config', 'wgnet'];
@@ -146,7 +146,7 @@ test('swarm-local: each node gives away its own range, and doctor says which', a
   const range = checks.find(({ name }) => name === 'ip-range');
   assert.deepEqual(
     [range?.status, range?.cause],
-    ['pass', 'wgnet-config gives away 192.168.5.64/26 of 192.168.5.0/24'],
+    ['pass', 'wgnet-config assigns 192.168.5.64/26 of 192.168.5.0/24'],
   );
   await inExample('swarm-local', 'docker', 'stack', 'rm', 'app');
   await until(

@@ -56,7 +56,7 @@ test('TestDockerNetworkIPAMMultipleNetworks: several subnets, gateways, a range 
     testImage,
     'true',
   );
-  assert.match(stderr, /already in use/i, 'a reserved address is not given away');
+  assert.match(stderr, /already in use/i, 'a reserved address is not assigned');
 });
 
 test('TestDockerNetworkDriverOptions: options reach the driver, and Docker’s own do no harm', async () => {
