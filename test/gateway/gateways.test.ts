@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { after, before, test } from 'node:test';
 import { until } from '../../build/host/commands.ts';
+import { type Daemon, startDaemon, untilReady } from '../../build/host/daemon.ts';
 import { programGateways } from '../../src/gateway/gateways.ts';
 import type { Gateway } from '../../src/gateway/setup.ts';
 import { netlinkLinks } from '../../src/links/netlink/links.ts';
@@ -159,6 +160,13 @@ async function startServer(at: string) {
   return daemon;
 }
 
+/** Captures by tcpdump, until it is stopped. */
+async function startCapture(file: string, ...args: string[]): Promise<Daemon> {
+  const capture = startDaemon(file, [...args, '-nn', '-l', '-U']);
+  await untilReady(capture, 'tcpdump listens', () => capture.output().includes('listening on'));
+  return capture;
+}
+
 /** Asks the gateway as the engine’s resolver does, each time from another port. @returns the first answer */
 function ask(): string {
   const client = `const ask = () => {
@@ -211,18 +219,8 @@ test('no container takes another’s address, or an address of the subnet that n
 test('no broadcast or multicast of one container reaches another, and so no ARP or router advertisement', {
   skip,
 }, async () => {
-  const options = ['netns', 'exec', 'app2', 'tcpdump', '--interface=wg0', '-nn', '-e', '-l', '-U'];
-  const capture = spawn('ip', options, { stdio: 'pipe' });
-  let seen = '';
-  let words = '';
-  capture.stdout.on('data', (part) => {
-    seen += part;
-  });
-  capture.stderr.on('data', (part) => {
-    words += part;
-  });
+  const capture = await startCapture('ip', 'netns', 'exec', 'app2', 'tcpdump', '--interface=wg0', '-e');
   try {
-    await until('tcpdump listens', () => words.includes('listening on'));
     const mac = /link\/ether (\S+)/.exec(sh('ip -n app3 link show wg0'))?.[1] ?? assert.fail();
     sh('ip -n app3 neigh flush dev wg0');
     pings('app3', 'ff02::1%wg0');
@@ -230,27 +228,19 @@ test('no broadcast or multicast of one container reaches another, and so no ARP 
     pings('app3', '10.7.0.88');
     // What is for it arrives, by the gateway.
     await pinged('app3', '10.7.0.2');
-    await until('it is seen', () => seen.includes('10.7.0.3 > 10.7.0.2'));
+    await until('it is seen', () => capture.output().includes('10.7.0.3 > 10.7.0.2'));
+    const seen = capture.output();
     assert(!seen.includes(mac), seen);
     assert.doesNotMatch(seen, /ff02::1:|router advertisement|10\.7\.0\.88|10\.7\.0\.255/);
   } finally {
-    capture.kill();
+    await capture.stop();
   }
 });
 
 test('without the tunnel nothing leaves, though the host has a way', { skip }, async () => {
   assert.equal(sh('ping -c 1 -W 5 203.0.113.9 >/dev/null && echo reached').trim(), 'reached');
-  const capture = spawn('tcpdump', ['--interface=hop', '-nn', '-l', '-U'], { stdio: 'pipe' });
-  let seen = '';
-  let words = '';
-  capture.stdout.on('data', (part) => {
-    seen += part;
-  });
-  capture.stderr.on('data', (part) => {
-    words += part;
-  });
+  const capture = await startCapture('tcpdump', '--interface=hop');
   try {
-    await until('tcpdump listens', () => words.includes('listening on'));
     for (const state of ['down', 'up'] as const) {
       sh(`nsenter --net=${namespaceOf(keeper)} ip link set $1 $2`, link, state);
       for (const { name } of containers) {
@@ -259,12 +249,12 @@ test('without the tunnel nothing leaves, though the host has a way', { skip }, a
       }
       if (state === 'down') {
         // Up again, it has no routes: nothing goes by itself.
-        assert.doesNotMatch(seen, /10\.7\.0\.|10\.64\.0\.|fd77|203\.0\.113\.9/);
+        assert.doesNotMatch(capture.output(), /10\.7\.0\.|10\.64\.0\.|fd77|203\.0\.113\.9/);
       }
     }
-    assert.doesNotMatch(seen, /10\.7\.0\.|10\.64\.0\.|fd77|203\.0\.113\.9/);
+    assert.doesNotMatch(capture.output(), /10\.7\.0\.|10\.64\.0\.|fd77|203\.0\.113\.9/);
   } finally {
-    capture.kill();
+    await capture.stop();
   }
   await gateways.renew(keeper, gateway);
   await pinged('app2', '203.0.113.9');
