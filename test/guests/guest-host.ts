@@ -34,10 +34,15 @@ const functions = `${machineFunctions}
 
   # start_driver [BACKEND]: waits until it serves
   start_driver() {
-    setsid wgdriver serve --backend \${1-iproute} </dev/null >>/var/log/wgdriver.log 2>&1 &
-    local pid=$! socket=/run/docker/plugins/${driverName}.sock
+    local log=/var/log/wgdriver.log
+    local before=$(cat $log 2>/dev/null | wc -c)
+    setsid wgdriver serve --backend \${1-iproute} </dev/null >>$log 2>&1 &
+    local pid=$!
     echo $pid >/run/wgdriver.pid
-    until [ -S $socket ]; do kill -0 $pid || { cat /var/log/wgdriver.log; return 1; }; sleep 0.1; done
+    until tail -c +$((before + 1)) $log | grep -q ' serving '; do
+      kill -0 $pid || { cat $log; return 1; }
+      sleep 0.1
+    done
   }
 
   # dockerd gives its containerd 15 seconds, which a busy emulated machine may exceed at the first start.

@@ -93,7 +93,8 @@ export function iprouteLinks(mark: Mark, kind: Kind = 'wireguard'): Links {
 
 /** Undefined if it went in between. */
 async function readDevice(link: LocatedLink): Promise<DeviceStatus | undefined> {
-  const outcome = await wg(link, ['show', link.name, 'dump']);
+  const [program, ...args] = inNetns(link.netns, ['wg', 'show', link.name, 'dump']);
+  const outcome = await run(program, args);
   if (!outcome.ok) {
     if (/No such device/.test(outcome.stderr)) {
       return undefined;
