@@ -1,7 +1,8 @@
 // Bundles one executable file: `node build/bundle.mjs` makes dist/wgdriver, which needs nothing beside it;
 // `node build/bundle.mjs demo` makes dist/demo.mjs. Beside dist/wgdriver comes dist/NOTICES, which it ends with, too.
-import { appendFile, chmod, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { build } from 'esbuild';
+import writeFileAtomic from 'write-file-atomic';
 import { noticesOf } from './notices.mjs';
 
 // Some libraries are CommonJS and expect what a module has to make for itself; so does lateBuiltins below.
@@ -46,8 +47,9 @@ const lateBuiltins = {
   },
 };
 
-const { metafile } = await build({
+const { metafile, outputFiles } = await build({
   metafile: true,
+  write: false,
   plugins: [lateBuiltins],
   loader: { '.service': 'text', '.socket': 'text' },
   bundle: true,
@@ -60,10 +62,13 @@ const { metafile } = await build({
   lineLimit: 120,
   ...bundle,
 });
+await mkdir('dist', { recursive: true });
+let [{ text }] = outputFiles;
 if (name === 'wgdriver') {
   const notices = noticesOf(metafile);
-  await writeFile('dist/NOTICES', notices);
+  await writeFileAtomic('dist/NOTICES', notices);
   // Wherever the one file is taken, they go along.
-  await appendFile(bundle.outfile, `/*\n${notices.replaceAll('*/', '* /')}*/\n`);
+  text += `/*\n${notices.replaceAll('*/', '* /')}*/\n`;
 }
-await chmod(bundle.outfile, 0o755);
+// Whoever runs the one that is there goes on with it, whole.
+await writeFileAtomic(bundle.outfile, text, { mode: 0o755 });
