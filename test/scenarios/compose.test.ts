@@ -6,7 +6,7 @@ import { attempt, run, sh, until } from '../../build/host/commands.ts';
 import { type ComposeProject, openComposeExample, programsOfExamples } from '../../build/host/compose.ts';
 import { importTestImage } from '../../build/host/engine.ts';
 import { hostForTests, pingUntilAnswered } from '../../build/host/host.ts';
-import { article, withHub } from '../../build/host/hub.ts';
+import { article, type Hub, withHub } from '../../build/host/hub.ts';
 
 const host = await hostForTests();
 await importTestImage(host.engine, programsOfExamples(host.tunnel));
@@ -189,44 +189,90 @@ test('the example remote-hub: what the app sends leaves the hub with the hub’s
   }
 });
 
-test('the example shared-tunnel: both services behind one file, and the page of one on the host', async () => {
-  const settings = { tunnel: host.tunnel, name: 'provider', hop: 3, address: '10.64.0.1/24' };
+/** A hub that plays a VPN provider, and the file that it gives its one customer, in the secrets folder. */
+async function withProvider(
+  { name, hop, file }: { readonly name: string; readonly hop: number; readonly file: string },
+  use: (provider: Hub) => Promise<void>,
+): Promise<void> {
+  const settings = { tunnel: host.tunnel, name, hop, address: '10.64.0.1/24' };
   await withHub(settings, async (provider) => {
     await provider.configure(`--seed=${article.seed}`, '--peers=1', '10.64.0.0/24');
     const [privateKey = '', publicKey = ''] = (
       await sh('key=$(wg genkey); echo "$key"; echo "$key" | wg pubkey')
     ).split('\n');
-    await provider.exec('wg', 'set', 'wg-provider', 'peer', publicKey, 'allowed-ips', '10.64.0.7/32');
+    await provider.exec('wg', 'set', `wg-${name}`, 'peer', publicKey, 'allowed-ips', '10.64.0.7/32');
     await mkdir('/etc/wgdriver', { recursive: true });
-    const file = '/etc/wgdriver/provider.conf';
+    const path = `/etc/wgdriver/${file}`;
     const text = `[Interface]\nPrivateKey = ${privateKey}\nAddress = 10.64.0.7/32\n\n[Peer]\nPublicKey = ${provider.publicKey}
 AllowedIPs = 0.0.0.0/0, ::/0\nEndpoint = ${provider.endpoint}\nPersistentKeepalive = 25\n`;
-    await writeFile(file, text, { mode: 0o600 });
+    await writeFile(path, text, { mode: 0o600 });
     try {
-      await withExample('shared-tunnel', async (example) => {
-        const { compose, reach, cannotReach, exec } = example;
-        await compose('up', '-d');
-        for (const service of ['client', 'helper']) {
-          await reach(service, '10.64.0.1');
-          assert.deepEqual(await example.dnsOf(service), ['10.77.0.1']);
-        }
-        assert.match(await exec('helper', 'wget', '-qO-', 'http://client:8080/'), /^hello$/m);
-        await until(
-          'the page is on the host',
-          async () =>
-            (await attempt('busybox', ['wget', '-qO-', 'http://127.0.0.1:8080/'])).stdout === 'hello\n',
-        );
-        assert.deepEqual(await links(example, 'helper'), ['lo', 'wg0']);
-        await provider.exec('ip', 'link', 'set', 'wg-provider', 'down');
-        // The provider’s own address on the way there, past the tunnel.
-        await cannotReach('client', '10.99.3.2');
-        await cannotReach('helper', '10.99.3.2');
-      });
+      await use(provider);
     } finally {
-      await run('rm', [file]);
+      await run('rm', [path]);
     }
   });
-});
+}
+
+test('the example shared-tunnel: all services behind one file, and the page of one on the host', () =>
+  withProvider({ name: 'provider', hop: 3, file: 'provider.conf' }, (provider) =>
+    withExample('shared-tunnel', async (example) => {
+      const { compose, reach, cannotReach, exec } = example;
+      await compose('up', '-d');
+      for (const service of ['client', 'helper', 'second-helper']) {
+        await reach(service, '10.64.0.1');
+        assert.deepEqual(await example.dnsOf(service), ['10.77.0.1']);
+      }
+      assert.match(await exec('helper', 'wget', '-qO-', 'http://client:8080/'), /^hello$/m);
+      await until(
+        'the page is on the host',
+        async () =>
+          (await attempt('busybox', ['wget', '-qO-', 'http://127.0.0.1:8080/'])).stdout === 'hello\n',
+      );
+      assert.deepEqual(await links(example, 'helper'), ['lo', 'wg0']);
+      await provider.exec('ip', 'link', 'set', 'wg-provider', 'down');
+      // The provider’s own address on the way there, past the tunnel.
+      await cannotReach('client', '10.99.3.2');
+      await cannotReach('helper', '10.99.3.2');
+    }),
+  ));
+
+test('the example provider-file: the app is the file’s peer, and has no other way out', () =>
+  withProvider({ name: 'provider', hop: 3, file: 'provider.conf' }, (provider) =>
+    withExample('provider-file', async (example) => {
+      const { compose, reach, cannotReach, exec } = example;
+      await compose('up', '-d');
+      await reach('app', '10.64.0.1');
+      assert.match(await exec('app', 'ip', '-brief', 'address', 'show', 'wg0'), / 10\.64\.0\.7\/32/);
+      assert.deepEqual(await links(example, 'app'), ['lo', 'wg0']);
+      assert.deepEqual(await example.dnsOf('app'), ['10.64.0.1']);
+      await provider.exec('ip', 'link', 'set', 'wg-provider', 'down');
+      await cannotReach('app', '10.99.3.2');
+    }),
+  ));
+
+test(
+  'the example two-providers: each app by its own file, with the same address',
+  { skip: process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run' },
+  () =>
+    withProvider({ name: 'one', hop: 3, file: 'first.conf' }, (one) =>
+      withProvider({ name: 'two', hop: 4, file: 'second.conf' }, async (two) => {
+        // Behind either provider alone.
+        await one.exec('ip', 'address', 'add', '203.0.113.1/32', 'dev', 'lo');
+        await two.exec('ip', 'address', 'add', '203.0.113.2/32', 'dev', 'lo');
+        await withExample('two-providers', async ({ compose, reach, cannotReach }) => {
+          await compose('up', '-d');
+          await reach('first-app', '203.0.113.1');
+          await reach('second-app', '203.0.113.2');
+          await cannotReach('first-app', '203.0.113.2');
+          await cannotReach('first-app', '10.77.2.2');
+          await one.exec('ip', 'link', 'set', 'wg-one', 'down');
+          await cannotReach('first-app', '10.99.4.2');
+          await reach('second-app', '203.0.113.2');
+        });
+      }),
+    ),
+);
 
 test('the example hub-on-this-host: the phone and the app reach one another', async () => {
   const link = 'wg-home';
