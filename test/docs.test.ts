@@ -58,7 +58,7 @@ test('docs/options.md has every option of networks and endpoints once', () => {
 });
 
 test('every link in the documentation leads to a file, and to a heading in it', () => {
-  const pages = globSync(['*.md', 'docs/*.md', 'compose-examples/*/README.md']);
+  const pages = globSync(['*.md', 'docs/*.md', 'compose-examples/{README.md,*/README.md}']);
   const dead = pages.flatMap((page) =>
     [...read(page).matchAll(/\]\((?<target>[^)\s]+)\)/g)]
       .map(({ groups }) => groups?.target ?? '')

@@ -12,6 +12,7 @@ export const projectFiles: GuestFiles = {
       'package.json',
       'dist/wgdriver',
       'compose-examples',
+      'docs/compose.md',
       'docs/tutorial.md',
       'src/engine',
       'build/host',

@@ -3,9 +3,13 @@
 set -eu
 cd "$(dirname "$0")"
 umask 077
+# once FILE COMMAND...: makes a file of what the command prints, unless it is there; one that fails leaves none.
+once() {
+  [ -s "$1" ] || { file=$1; shift; "$@" >"$file.new"; mv "$file.new" "$file"; }
+}
 mkdir -p secrets
-[ -e secrets/seed ] || wgdriver keys seed >secrets/seed
-[ -e secrets/hub.key ] || wg genkey >secrets/hub.key
+once secrets/seed wgdriver keys seed
+once secrets/hub.key wg genkey
 wgdriver endpoint-config --seed-file secrets/seed --private-key-file secrets/hub.key \
   --ipv6 fd12:3456:789a::/64 --format setconf --output secrets/hub.conf 192.168.5.0/24
 cat >.env <<END

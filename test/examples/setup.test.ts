@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 const examples = fileURLToPath(new URL('../../compose-examples', import.meta.url));
 
 for (const [example, seeds, args] of [
+  ['dual-stack', ['seed'], []],
   ['hub-and-app', ['seed'], []],
   ['remote-hub', ['seed'], ['hub.example:51820', 'KEY']],
   ['split-tunnel', ['seed'], []],
