@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { createCounters, type EndpointMetrics } from '../../src/metrics/metrics.ts';
 import { parsePrefix } from '../../src/wireguard/address.ts';
@@ -54,6 +56,21 @@ test('the alert rules of docs/prometheus, with their own tests', () => {
   const text = createCounters({ version: '0.1.0', runtime: 'node 26', backend: 'netlink' }).format([]);
   for (const name of String(names).trim().split('\n')) {
     assert(text.includes(`# TYPE ${name.replace(/_count$/, '')} `), name);
+  }
+});
+
+test('the configuration of Prometheus in docs/monitoring.md', () => {
+  const page = readFileSync('docs/monitoring.md', 'utf8');
+  const config =
+    /^ *```yaml\n(?<text>[^`]*scrape_configs:[^`]*)^ *```$/m.exec(page)?.groups?.text ?? assert.fail();
+  const folder = mkdtempSync(join(tmpdir(), 'wgdriver-prometheus-'));
+  const file = join(folder, 'prometheus.yml');
+  writeFileSync(file, config.replace('/etc/prometheus/alerts.yml', resolve('docs/prometheus/alerts.yml')));
+  try {
+    const output = execFileSync('promtool', ['check', 'config', file], { encoding: 'utf8' });
+    assert.match(output, /SUCCESS: 1 rule files found/);
+  } finally {
+    rmSync(folder, { recursive: true });
   }
 });
 
