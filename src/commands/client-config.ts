@@ -182,13 +182,16 @@ function pictureOf(rawArgs: readonly string[]): Picture | undefined {
   if (option === undefined || option === '--qr=false') {
     return undefined;
   }
-  if (option === '--qr' || option === '--qr=true') {
+  // As wherever a file is named, - is stdout.
+  if (option === '--qr' || option === '--qr=true' || option === '--qr=-') {
     return { kind: 'terminal', file: '' };
   }
   const file = option.slice('--qr='.length);
   const kind = /\.(svg|png)$/.exec(file)?.[1];
   if (kind !== 'svg' && kind !== 'png') {
-    throw new UsageError('option --qr: expected no value, or a file whose name ends in .png or .svg');
+    throw new UsageError(
+      'option --qr: expected no value, - for stdout, or a file whose name ends in .png or .svg',
+    );
   }
   return { kind, file };
 }

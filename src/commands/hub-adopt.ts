@@ -1,5 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { findPrivateKey, readHubConfig } from '../hub/files.ts';
 import { hubOwner, placeOf } from '../hub/hub.ts';
 import { allPeers, readSources } from '../hub/sources.ts';
@@ -8,7 +8,7 @@ import { formatPrefix } from '../wireguard/address.ts';
 import { type PublicKey, publicKeyOf } from '../wireguard/key.ts';
 import { markOf } from '../wireguard/link-alias.ts';
 import { strictCommand, UsageError } from './command.ts';
-import { hubHost, hubLinkOptions, hubLinksOf, requireRootFor } from './hub-options.ts';
+import { hubFileOf, hubHost, hubLinkOptions, hubLinksOf, requireRootFor } from './hub-options.ts';
 
 /** So many unknown peers are named, and the others counted. */
 const mostNamed = 5;
@@ -29,7 +29,7 @@ export default strictCommand({
   maxPositionals: 1,
   async run(args) {
     requireRootFor('adopt');
-    const file = resolve(args.config);
+    const file = hubFileOf(args);
     const config = await readHubConfig(file);
     const name = args.link;
     if (name !== config.interface) {

@@ -1,4 +1,3 @@
-import { resolve } from 'node:path';
 import type { HubConfig } from '../hub/config.ts';
 import { findPrivateKey, readHubConfig } from '../hub/files.ts';
 import { hubOwner } from '../hub/hub.ts';
@@ -7,7 +6,7 @@ import { readFirewalls } from '../hub/other-firewalls.ts';
 import { allPeers, readSources } from '../hub/sources.ts';
 import { markOf } from '../wireguard/link-alias.ts';
 import { strictCommand } from './command.ts';
-import { hubHost, hubOptions } from './hub-options.ts';
+import { hubFileOf, hubHost, hubOptions } from './hub-options.ts';
 
 export default strictCommand({
   meta: {
@@ -17,7 +16,7 @@ export default strictCommand({
   args: hubOptions,
   maxPositionals: 0,
   async run(args) {
-    const file = resolve(args.config);
+    const file = hubFileOf(args);
     const config = await readHubConfig(file);
     const sources = await readSources(config);
     const key = await findPrivateKey(config.privatekeyfile);

@@ -1,10 +1,16 @@
-import { resolve } from 'node:path';
 import { readHubConfig } from '../hub/files.ts';
 import { dockerUserFirewall } from '../hub/firewall.ts';
 import { hubTableName } from '../hub/host-setup.ts';
 import { lockState } from '../state/lock.ts';
 import { strictCommand } from './command.ts';
-import { hubHost, hubLinkOptions, hubLinksOf, hubStateFolder, requireRootFor } from './hub-options.ts';
+import {
+  hubFileOf,
+  hubHost,
+  hubLinkOptions,
+  hubLinksOf,
+  hubStateFolder,
+  requireRootFor,
+} from './hub-options.ts';
 
 export default strictCommand({
   meta: {
@@ -16,7 +22,7 @@ export default strictCommand({
   maxPositionals: 0,
   async run(args) {
     requireRootFor('down');
-    const config = await readHubConfig(resolve(args.config));
+    const config = await readHubConfig(hubFileOf(args));
     const links = await hubLinksOf(args);
     // What serves this link would make it again.
     const unlock = await lockState(hubStateFolder(args, config));

@@ -1,10 +1,9 @@
 import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { readHubConfig } from '../hub/files.ts';
 import { installUnits } from '../service/service.ts';
 import { hubUnit, hubUnits } from '../service/units.ts';
 import { strictCommand } from './command.ts';
-import { hubOptions, requireRootFor } from './hub-options.ts';
+import { hubFileOf, hubOptions, requireRootFor } from './hub-options.ts';
 import { ownCommand } from './own-command.ts';
 
 export default strictCommand({
@@ -13,7 +12,7 @@ export default strictCommand({
   maxPositionals: 0,
   async run(args) {
     requireRootFor('install');
-    const file = resolve(args.config);
+    const file = hubFileOf(args);
     if (!existsSync(file)) {
       throw new Error(
         `${file} does not exist: write it first; \`wgdriver hub check\` tells you whether it is right`,

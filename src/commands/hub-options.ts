@@ -9,7 +9,7 @@ import type { Links } from '../links/links.ts';
 import { netlinkObstacle } from '../links/netlink/probe.ts';
 import { backends, selectLinks } from '../links/select.ts';
 import { createLog } from '../log.ts';
-import { oneOf } from './command.ts';
+import { oneOf, UsageError } from './command.ts';
 
 /** The options that all commands of `hub` have. */
 export const hubOptions = {
@@ -20,6 +20,19 @@ export const hubOptions = {
     description: 'The file that describes the hub',
   },
 } as const;
+
+/**
+ * The absolute path of the hub's file.
+ * @throws UsageError for stdin, which has no folder that the paths in the file are relative to
+ */
+export function hubFileOf({ config }: { readonly config: string }): string {
+  if (config === '-') {
+    throw new UsageError(
+      'option --config: expected a file, because paths in it are relative to its folder; it cannot be stdin',
+    );
+  }
+  return resolve(config);
+}
 
 /** The options of those that look at the link. */
 export const hubLinkOptions = {

@@ -1,4 +1,3 @@
-import { resolve } from 'node:path';
 import { ensurePrivateKey, readHubConfig } from '../hub/files.ts';
 import { dockerUserFirewall } from '../hub/firewall.ts';
 import { createHub, hubOwner } from '../hub/hub.ts';
@@ -10,7 +9,7 @@ import { lockState } from '../state/lock.ts';
 import { markOf } from '../wireguard/link-alias.ts';
 import { oneOf, strictCommand } from './command.ts';
 import { becomeDaemon, stopSignal } from './daemon.ts';
-import { hubHost, hubLinkOptions, hubStateFolder, requireRootFor } from './hub-options.ts';
+import { hubFileOf, hubHost, hubLinkOptions, hubStateFolder, requireRootFor } from './hub-options.ts';
 import { logOf, logOptions } from './log-options.ts';
 
 export default strictCommand({
@@ -32,7 +31,7 @@ export default strictCommand({
     process.on('SIGHUP', () => reload());
     await becomeDaemon();
 
-    const file = resolve(args.config);
+    const file = hubFileOf(args);
     const config = await readHubConfig(file);
     const links = await selectLinks(backend, hubOwner, log);
     const stateFolder = hubStateFolder(args, config);

@@ -1,11 +1,10 @@
-import { resolve } from 'node:path';
 import { readHubConfig } from '../hub/files.ts';
 import { placeOf } from '../hub/hub.ts';
 import { readSources } from '../hub/sources.ts';
 import { openHubState } from '../hub/state.ts';
 import { type HubStatus, hubStatus, type NetworkStatus } from '../hub/status.ts';
 import { strictCommand } from './command.ts';
-import { hubLinkOptions, hubLinksOf, hubStateFolder, requireRootFor } from './hub-options.ts';
+import { hubFileOf, hubLinkOptions, hubLinksOf, hubStateFolder, requireRootFor } from './hub-options.ts';
 
 export default strictCommand({
   meta: { name: 'status', description: 'Show which peers are active, and the progress of a key rotation' },
@@ -13,7 +12,7 @@ export default strictCommand({
   maxPositionals: 0,
   async run(args) {
     requireRootFor('status');
-    const config = await readHubConfig(resolve(args.config));
+    const config = await readHubConfig(hubFileOf(args));
     const links = await hubLinksOf(args);
     const link = await links.read(placeOf(config));
     if (link === undefined) {

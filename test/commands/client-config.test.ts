@@ -151,11 +151,13 @@ test('an option counts by either of its spellings, each time it is given', async
   assert.match(stdout, /^AllowedIPs = 10\.0\.0\.0\/8, 10\.1\.0\.0\/16$/m);
 });
 
-test('--qr draws the code', async () => {
-  const { stdout } = await config('192.168.5.2', '--qr');
-  assert(stdout.startsWith('\u001b[30;107m') && stdout.includes('▀'), stdout);
-  assert(!stdout.includes('PrivateKey'));
-});
+for (const option of ['--qr', '--qr=-']) {
+  test(`${option} draws the code on stdout`, async () => {
+    const { stdout } = await config('192.168.5.2', option);
+    assert(stdout.startsWith('\u001b[30;107m') && stdout.includes('▀'), stdout);
+    assert(!stdout.includes('PrivateKey'));
+  });
+}
 
 test('a private key goes to no file that others can read', () => {
   const script = 'umask 022; "$@" >"$OUT"';
@@ -196,7 +198,7 @@ for (const [what, args, message] of [
   [
     'a picture of another kind',
     [...hub, '192.168.5.2', '--qr=x.gif'],
-    /option --qr: expected no value, or a file/,
+    /option --qr: expected no value, - for stdout, or a file/,
   ],
   ['two addresses', [...hub, '192.168.5.2', '192.168.5.3'], /unexpected argument 192\.168\.5\.3/],
 ] as const) {

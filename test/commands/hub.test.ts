@@ -67,6 +67,10 @@ test('a hub.yaml that is missing or wrong: where, and what was expected', { skip
     (await hub('adopt', 'wg0', ...linkOptions, '--dropUnknown=no')).stderr,
     /option --drop-unknown: expected true or false, got no/,
   );
+  // It could not be read again, and its paths would be relative to nothing.
+  const fromStdin = await hub('check', '--config', '-');
+  assert.equal(fromStdin.status, 2);
+  assert.match(fromStdin.stderr, /option --config: expected a file, .* it cannot be stdin$/m);
   const { status, stderr } = await hub('serve', ...linkOptions);
   assert.equal(status, 1);
   assert.match(stderr, /hub\.yaml:2: networks\.app: expected one of seedfile, seedfiles and publickeysfile/);
