@@ -31,6 +31,7 @@ import { oneOf, strictCommand } from './command.ts';
 import { becomeDaemon, stopSignal } from './daemon.ts';
 import { engineSocketOf, secretsOption } from './host-options.ts';
 import { logOf, logOptions } from './log-options.ts';
+import { forgetLostNetworks } from './lost-networks.ts';
 import { metricsAddressOf } from './metrics-address.ts';
 import { named } from './named-status.ts';
 import { pluginOptions, pluginSocketOf } from './plugin-options.ts';
@@ -205,6 +206,7 @@ export default strictCommand({
         repeat(made.checkHubLinks, isOver, hubLinksMs),
         repeat(made.checkIpv6, isOver, ipv6Ms),
         repeat(made.healSharedTunnels, isOver, sharedTunnelsMs),
+        forgetLostNetworks({ engine, driver: made, isOver, log }),
       ]);
       void tellStranded({ engine, driver: args.name, isOver, log });
       closers.push(async () => {

@@ -98,6 +98,10 @@ export interface WireGuardDriver extends Driver {
   checkIpv6(): Promise<void>;
   /** Looks whether shared tunnels are there, and makes anew what is lost (createSharedHealing); every 2 s. */
   healSharedTunnels(): Promise<void>;
+  /** The networks that it remembers. */
+  networks(): readonly Network[];
+  /** Forgets a network that the engine does not have, unless it came anew since, or is in use. @returns whether it did */
+  forgetNetwork(seen: Network): Promise<boolean>;
   /** Resolves when nothing writes to the state any more, once no call is under way and none of the above. */
   close(): Promise<void>;
 }
@@ -176,6 +180,8 @@ export function createDriver({
       log,
       ...(reloadMarker && { marker: reloadMarker }),
     }),
+    networks: store.networks,
+    forgetNetwork: lifecycle.deleteLostNetwork,
     close: lifecycle.close,
     checkHubLinks: () =>
       hubLinks.check({ endpoints: lifecycle.endpoints, networks: store.networks }, (options, own) =>
@@ -347,7 +353,8 @@ export function createDriver({
       if (configuration?.privateKey !== undefined && publicKeyOf(configuration.privateKey) === publicKey) {
         throw new Error(
           `configuration file ${network.options.conffile?.file}: network ${other.networkId} on this host has the same ` +
-            'PrivateKey, and two containers with one key cut each other off; remove that network, or use another file',
+            'PrivateKey, and two containers with one key cut each other off; remove that network, or use another file. ' +
+            'If `docker network ls` does not show it, restart the driver and try again half a minute later',
         );
       }
     }

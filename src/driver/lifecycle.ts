@@ -131,6 +131,8 @@ export interface Lifecycle {
   deleteBrokenJoin(endpointId: string, isOver: boolean): Promise<boolean>;
   /** Deletes a network whose deletion had failed. @returns whether it did */
   deleteNetworkAgain(networkId: string): Promise<boolean>;
+  /** Deletes a network that the engine does not have, unless it came anew since, or is in use. @returns whether it did */
+  deleteLostNetwork(seen: Network): Promise<boolean>;
 
   /** From now on records outlive protections that go. Resolves when those that are going have gone. */
   close(): Promise<void>;
@@ -441,6 +443,16 @@ export function createLifecycle({
       inNetwork(networkId, async () => {
         // A call for it may have been in the queue.
         if (!undeletedNetworks.has(networkId)) {
+          return false;
+        }
+        await removeNetwork(networkId);
+        return true;
+      }),
+
+    deleteLostNetwork: (seen) =>
+      inNetwork(seen.networkId, async () => {
+        const { networkId } = seen;
+        if (store.network(networkId) !== seen || store.endpointsOf(networkId).length > 0) {
           return false;
         }
         await removeNetwork(networkId);

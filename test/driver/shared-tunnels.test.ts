@@ -106,6 +106,19 @@ test('the first container makes the link, and others come to it, after a restart
   assert.deepEqual(gateway?.dns.map(String), ['10.64.0.1']);
 });
 
+test('a network that the engine does not have goes with its tunnel, unless it is in use or came anew', async () => {
+  await join1('e1', '192.168.5.2/24');
+  const seen = store.network('network') ?? assert.fail();
+  assert.equal(await lifecycle.deleteLostNetwork(seen), false);
+  await lifecycle.deleteEndpoint('e1');
+  await lifecycle.createNetwork(network({ options: { conffile: 'app.conf' } }));
+  assert.equal(await lifecycle.deleteLostNetwork(seen), false);
+  assert.equal(gateways.kept.size, 1);
+  assert.equal(await lifecycle.deleteLostNetwork(store.network('network') ?? assert.fail()), true);
+  assert.equal(gateways.kept.size, 0);
+  assert.deepEqual(store.networks(), []);
+});
+
 test('two that begin at once get one link', async () => {
   await Promise.all([join1('e1', '192.168.5.2/24'), join1('e2', '192.168.5.3/24')]);
   assert.equal(created(), 1);

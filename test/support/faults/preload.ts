@@ -101,6 +101,9 @@ patch(childProcess, ['execFile'], (error, args) => {
   callBack(error, args);
   return {};
 });
+patch(childProcess, ['spawn'], (error) => {
+  throw error;
+});
 patch(net, ['connect'], (error) => {
   const socket = new net.Socket();
   queueMicrotask(() => socket.destroy(error as Error));
