@@ -116,14 +116,11 @@ const tasks = {
         sandboxed('build/bench/start.ts', ...words);
       },
     };
-    const [part = '', ...words] = args;
-    if (Object.hasOwn(parts, part)) {
-      parts[part](...words);
-    } else {
-      sandboxed('build/bench/bench.ts', ...args);
-      parts.keys();
-      parts.start();
+    const [part = '--vm', ...words] = args;
+    if (!Object.hasOwn(parts, part)) {
+      fail(`usage: npm run bench [-- ${Object.keys(parts).join('|')} [WORD…]]; not ${part}`);
     }
+    parts[part](...words);
   },
   fuzz() {
     libraries();

@@ -6,55 +6,21 @@
 
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { readFileSync, writeSync } from 'node:fs';
-import { Agent, request } from 'node:http';
 import { cpus, release } from 'node:os';
-import { decodeAcknowledgement } from '../../src/netlink/acknowledgement.ts';
-import { resolveFamily } from '../../src/netlink/generic-family.ts';
-import { openLibc } from '../../src/netlink/libc/open.ts';
-import {
-  decodeMessages,
-  encodeMessage,
-  type NetlinkMessage,
-  NLM_F_ACK,
-  NLM_F_CREATE,
-  NLM_F_EXCL,
-  NLM_F_REQUEST,
-  NLMSG_ERROR,
-} from '../../src/netlink/message.ts';
-import {
-  decodeLink,
-  encodeDeleteLink,
-  encodeGetLink,
-  encodeNewLink,
-  encodeSetAlias,
-  RTM_DELLINK,
-  RTM_GETLINK,
-  RTM_NEWLINK,
-} from '../../src/netlink/route/link.ts';
-import { NETLINK_GENERIC, NETLINK_ROUTE, withNetlinkSocket } from '../../src/netlink/socket.ts';
-import { encodeSetDevice } from '../../src/netlink/wireguard/configure.ts';
-import { WG_GENL_NAME } from '../../src/netlink/wireguard/constants.ts';
-import { parseAddress, parsePrefix } from '../../src/wireguard/address.ts';
-import { PrivateKey, publicKeyOf } from '../../src/wireguard/key.ts';
-import { markOf } from '../../src/wireguard/link-alias.ts';
-import { type Daemon, startDaemon, untilReady } from '../host/daemon.ts';
-import { wgdriver } from '../host/driver.ts';
 import { spreadOf, table } from './figures.ts';
+import { floorCycle, openFloor } from './floor.ts';
+import { createNetwork, residentMegabytes, type Served, serve as serveDriver } from './served.ts';
 
 const rounds = Number(process.argv[2] ?? 30);
 const fewEndpoints = 10;
 const manyEndpoints = Number(process.argv[3] ?? 1000);
 const deletions = Number(process.argv[4] ?? 100);
 
-const peer = publicKeyOf(new PrivateKey(new Uint8Array(32).fill(8)));
 const times = new Map<string, number[]>();
 let lastAddress = 1;
 
-/** A driver of a backend, as the engine sees it, with a network. */
-interface Served {
-  readonly daemon: Daemon;
-  readonly call: (method: string, body: object) => Promise<void>;
+/** A driver of a backend, with a network. */
+interface Network extends Served {
   readonly networkId: string;
   /** The file of the container's namespace, if there is one. */
   readonly sandbox: string;
@@ -114,11 +80,13 @@ async function measure(when: string, { withOthers = false } = {}): Promise<void>
       await lifeCycle(guarded, 'netlink, killswitch=on');
       await lifeCycle(iproute, 'iproute');
     }
-    floorCycle(when);
+    const { join, deletion } = floorCycle(floor);
+    note(`Join, floor${when}`, join);
+    note(`DeleteEndpoint, floor${when}`, deletion);
   }
 }
 
-async function lifeCycle(served: Served, what: string): Promise<void> {
+async function lifeCycle(served: Network, what: string): Promise<void> {
   const ids = await createEndpoint(served);
   await timed(`Join, ${what}`, () =>
     served.call('Join', { ...ids, SandboxKey: served.sandbox, Options: {} }),
@@ -128,7 +96,7 @@ async function lifeCycle(served: Served, what: string): Promise<void> {
   await timed(`DeleteEndpoint, ${what}`, () => served.call('DeleteEndpoint', ids));
 }
 
-async function createEndpoint({ call, networkId }: Served): Promise<Ids> {
+async function createEndpoint({ call, networkId }: Network): Promise<Ids> {
   lastAddress += 1;
   const ids = { NetworkID: networkId, EndpointID: randomBytes(32).toString('hex') };
   const Interface = {
@@ -158,147 +126,9 @@ async function joinWhile(isGoingOn: () => boolean): Promise<void> {
   }
 }
 
-async function serve(backend: string): Promise<Served> {
-  const socketPath = `/run/bench-${backend}.sock`;
-  const daemon = startDaemon(wgdriver, [
-    'serve',
-    `--backend=${backend}`,
-    `--name=bench-${backend}`,
-    `--socket=${socketPath}`,
-    `--state-dir=/var/lib/bench-${backend}`,
-  ]);
-  await untilReady(daemon, 'wgdriver serves', () => daemon.output().includes(' serving '));
-  // As the engine does it: connections are kept.
-  const agent = new Agent({ keepAlive: true });
-  const call = async (method: string, body: object) => {
-    const answer = await post(agent, socketPath, `/NetworkDriver.${method}`, JSON.stringify(body));
-    const { Err } = JSON.parse(answer) as { Err?: string };
-    if (Err !== undefined) {
-      throw new Error(`${backend}: ${method}: ${Err}`);
-    }
-  };
-  return { daemon, call, networkId: await createNetwork(call, 'off'), sandbox: '' };
-}
-
-async function createNetwork(call: Served['call'], killswitch: 'on' | 'off'): Promise<string> {
-  const networkId = randomBytes(32).toString('hex');
-  await call('CreateNetwork', {
-    NetworkID: networkId,
-    Options: {
-      'com.docker.network.generic': {
-        'io.bestov.wg.peer': '127.0.0.1:51820',
-        'io.bestov.wg.peerkey': peer,
-        'io.bestov.wg.seed': randomBytes(32).toString('base64'),
-        'io.bestov.wg.killswitch': killswitch,
-      },
-    },
-    IPv4Data: [{ AddressSpace: 'LocalDefault', Gateway: '10.9.0.1/16', Pool: '10.9.0.0/16' }],
-    IPv6Data: [],
-  });
-  return networkId;
-}
-
-function post(agent: Agent, socketPath: string, path: string, body: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const headers = { 'Content-Length': Buffer.byteLength(body) };
-    const sent = request({ agent, socketPath, path, method: 'POST', headers }, (response) => {
-      let text = '';
-      response.setEncoding('utf8').on('data', (piece: string) => {
-        text += piece;
-      });
-      response.on('end', () => resolve(text));
-    });
-    sent.on('error', reject);
-    sent.end(body);
-  });
-}
-
-interface Floor {
-  readonly route: number;
-  readonly generic: number;
-  readonly join: readonly (readonly [socket: number, bytes: Uint8Array])[];
-}
-
-/** The messages of a Join, and sockets for them. */
-async function openFloor(): Promise<Floor> {
-  const libc = openLibc();
-  // bits/socket.h: AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC
-  const open = (protocol: number) => libc.socket(16, 3 | 0o2000000, protocol);
-  const [route, generic] = [open(NETLINK_ROUTE), open(NETLINK_GENERIC)];
-  const family = await withNetlinkSocket({ protocol: NETLINK_GENERIC }, (socket) =>
-    resolveFamily(socket, WG_GENL_NAME),
-  );
-  const name = 'wgfloor';
-  const device = {
-    privateKey: new PrivateKey(new Uint8Array(32).fill(64)),
-    replacePeers: true,
-    peers: [
-      {
-        publicKey: peer,
-        endpoint: { address: parseAddress('127.0.0.1') ?? fail(), port: 51820 },
-        persistentKeepaliveInterval: 25,
-        allowedIps: [parsePrefix('0.0.0.0/0') ?? fail(), parsePrefix('::/0') ?? fail()],
-      },
-    ],
-  };
-  const alias = markOf('floor').write('f'.repeat(64));
-  const create = NLM_F_CREATE | NLM_F_EXCL;
-  return {
-    route,
-    generic,
-    join: [
-      [route, message(RTM_NEWLINK, encodeNewLink({ name, kind: 'wireguard', mtu: 1420 }), create)],
-      [route, message(RTM_NEWLINK, encodeSetAlias(name, alias))],
-      ...encodeSetDevice(name, device).map((payload) => [generic, message(family, payload)] as const),
-    ],
-  };
-}
-
-function message(type: number, payload: Uint8Array, flags = 0): Uint8Array {
-  return encodeMessage({
-    type,
-    flags: NLM_F_REQUEST | NLM_F_ACK | flags,
-    sequence: 1,
-    portId: 0,
-    payload,
-  });
-}
-
-function floorCycle(when: string): void {
-  const started = performance.now();
-  const answers = floor.join.map(([socket, bytes]) => exchange(socket, bytes));
-  note(`Join, floor${when}`, performance.now() - started);
-  answers.forEach(refuseErrors);
-
-  const begun = performance.now();
-  const answer = exchange(floor.route, message(RTM_GETLINK, encodeGetLink('wgfloor')));
-  const link = decodeLink(answer.find(({ type }) => type === RTM_NEWLINK)?.payload ?? fail());
-  const deleted = exchange(floor.route, message(RTM_DELLINK, encodeDeleteLink(link.index)));
-  note(`DeleteEndpoint, floor${when}`, performance.now() - begun);
-  refuseErrors(deleted);
-}
-
-/** Sends, which is when the kernel acts, and reads up to the acknowledgement. */
-function exchange(socket: number, bytes: Uint8Array): NetlinkMessage[] {
-  writeSync(socket, bytes);
-  const answer: NetlinkMessage[] = [];
-  const buffer = new Uint8Array(0x1_0000);
-  while (answer.at(-1)?.type !== NLMSG_ERROR) {
-    answer.push(...decodeMessages(buffer.slice(0, openLibc().recv(socket, buffer))));
-  }
-  return answer;
-}
-
-function refuseErrors(answer: readonly NetlinkMessage[]): void {
-  const last = answer.at(-1) ?? fail();
-  const cause = decodeAcknowledgement(last);
-  if (cause !== undefined) {
-    throw new Error(`floor: ${cause.errno} ${cause.text ?? ''}`);
-  }
-}
-
-function fail(): never {
-  throw new Error('not so');
+async function serve(backend: string): Promise<Network> {
+  const served = await serveDriver(backend, backend);
+  return { ...served, networkId: await createNetwork(served.call, 'off'), sandbox: '' };
 }
 
 async function elapsed(task: () => Promise<unknown>): Promise<number> {
@@ -307,7 +137,7 @@ async function elapsed(task: () => Promise<unknown>): Promise<number> {
   return performance.now() - started;
 }
 
-async function timed(what: string, task: () => Promise<void>): Promise<void> {
+async function timed(what: string, task: () => Promise<unknown>): Promise<void> {
   note(what, await elapsed(task));
 }
 
@@ -317,10 +147,6 @@ function note(what: string, ms: number): void {
 
 function median(what: string): number {
   return spreadOf(times.get(what) ?? []).median;
-}
-
-function residentMegabytes({ pid }: Daemon): number {
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
 }
 
 function report(): void {
