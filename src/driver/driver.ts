@@ -22,7 +22,9 @@ import {
   type EndpointOptions,
   optionPrefix,
   ourOptions,
+  type PassedOver,
   passedOver,
+  passedOverOfEndpoint,
 } from '../networks/options.ts';
 import { routing } from '../networks/routing.ts';
 import { scopeOf } from '../networks/scope.ts';
@@ -55,7 +57,13 @@ import { createReload, type Reload } from './reload.ts';
 import { readConfiguration, readSecrets } from './secrets.ts';
 import { createSharedHealing } from './shared-healing.ts';
 import { createStatus, type ReadEndpoint } from './status.ts';
-import { dnsWarning, endpointWarnings, ignoredWarnings, networkWarnings } from './warnings.ts';
+import {
+  dnsWarning,
+  endpointWarnings,
+  ignoredEndpointWarnings,
+  ignoredWarnings,
+  networkWarnings,
+} from './warnings.ts';
 
 export interface DriverDependencies {
   readonly store: Store;
@@ -165,6 +173,12 @@ export function createDriver({
     onFailure: () => onFailure?.('healing'),
   });
 
+  /**
+   * A Swarm hands its networks to its nodes again and again, also those that were made before names of options were
+   * checked. They have ids of 25 digits in base 36 (moby/swarmkit, identity), and the engine's have 64 in base 16.
+   */
+  const isOfSwarm = ({ networkId }: Network) => scope === 'global' || /^[0-9a-z]{25}$/.test(networkId);
+
   return {
     reconcile: createReconcile({ lifecycle, links, log, now, onFailure: () => onFailure?.('reconcile') }),
     follow,
@@ -210,10 +224,8 @@ export function createDriver({
       const started = performance.now();
       const network = networkOf(recordOf(request));
       const ignored = passedOver(genericOptions(request.Options[GenericData]));
-      const [mistake] = ignored.unknown;
-      // A Swarm hands its networks to its nodes again and again, also those that were made before names were checked.
-      if (mistake !== undefined && scope === 'local') {
-        throw new Error(mistake);
+      if (!isOfSwarm(network)) {
+        refuseMistakes(ignored);
       }
       refuseUnusable(network);
       refuseIpv6Of(network);
@@ -269,6 +281,11 @@ export function createDriver({
       const started = performance.now();
       const network = lifecycle.network(request.NetworkID);
       const own = decodeEndpointOptions(request.Options);
+      const ignored = passedOverOfEndpoint(request.Options);
+      // The engine keeps a container's options, and sends them at each of its starts.
+      if (network.record.isOf01 !== true && !isOfSwarm(network)) {
+        refuseMistakes(ignored);
+      }
       const options = Object.fromEntries(ourOptions(request.Options));
       if (network.isShared) {
         refuseOwnKeys(own);
@@ -288,7 +305,7 @@ export function createDriver({
       }
       await lifecycle.createEndpoint(endpoint);
       log.info('endpoint created', { ...fieldsOf(endpoint), ms: msSince(started) });
-      for (const warning of endpointWarnings(request.Options)) {
+      for (const warning of [...endpointWarnings(request.Options), ...ignoredEndpointWarnings(ignored)]) {
         log.warn(warning, fieldsOf(endpoint));
       }
       return {
@@ -486,6 +503,13 @@ function addressOf({ Interface }: CreateEndpointRequest, network: Network): Pref
     throw new Error(`${address.address.toString()} is the hub’s address: choose another ${option}`);
   }
   return address;
+}
+
+/** @throws Error for the first option that is neither ours nor Docker's */
+function refuseMistakes({ unknown: [mistake] }: PassedOver): void {
+  if (mistake !== undefined) {
+    throw new Error(mistake);
+  }
 }
 
 /** @throws Error for options of an endpoint that its own link would have, where it shares one */

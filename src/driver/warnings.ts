@@ -60,6 +60,16 @@ export function ignoredWarnings({ dockers, unknown }: PassedOver): string[] {
   return [...dockers.map((name) => `option ${name} has no meaning on a network of this driver`), ...unknown];
 }
 
+/** Options of one container that the driver passes over. */
+export function ignoredEndpointWarnings({ dockers, unknown }: PassedOver): string[] {
+  return [
+    ...dockers.map(
+      (name) => `option ${name} has no meaning for one container: give it to \`docker network create\``,
+    ),
+    ...unknown,
+  ];
+}
+
 function isFile(option: unknown): option is SecretFile {
   return typeof option === 'object' && option !== null && 'file' in option;
 }

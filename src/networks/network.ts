@@ -28,6 +28,8 @@ export interface NetworkRecord {
   readonly subnets: readonly { readonly pool: string; readonly gateway: string }[];
   /** Our options as they were given, by their names less the prefix. May hold the seed. */
   readonly options: Readonly<Record<string, unknown>>;
+  /** Was it 0.1 that made the network? */
+  readonly isOf01?: boolean | undefined;
 }
 
 export interface Subnet {

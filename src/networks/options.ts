@@ -307,9 +307,9 @@ export function givenOptions(options: Readonly<Record<string, unknown>>): Record
   return Object.fromEntries([...ofDocker, ...ourOptions(options)]);
 }
 
-/** What is said of a network's options that the driver passes over. */
+/** What is said of options that the driver passes over. */
 export interface PassedOver {
-  /** Options of Docker's that have no meaning on our networks. */
+  /** Options of Docker's that have no meaning here. */
   readonly dockers: readonly string[];
   /** Of the others, which are mistakes, why each is one. */
   readonly unknown: readonly string[];
@@ -320,19 +320,33 @@ export function passedOver(options: Readonly<Record<string, unknown>>): PassedOv
   const others = Object.keys(options).filter(
     (name) => !name.toLowerCase().startsWith(optionPrefix) && dockersOptions[name] === undefined,
   );
-  const isDockers = (name: string) => name.startsWith('com.docker.');
+  const ofNetworks = Object.keys(schema.entries);
   return {
     dockers: others.filter(isDockers),
-    unknown: others.filter((name) => !isDockers(name)).map(unknownOption),
+    unknown: others.filter((name) => !isDockers(name)).map((name) => unknownOption(name, ofNetworks)),
   };
+}
+
+/** The same of one endpoint. The engine's own come with each; of a user's, those that only a network can have. */
+export function passedOverOfEndpoint(options: Readonly<Record<string, unknown>>): PassedOver {
+  const others = Object.keys(options).filter((name) => !name.toLowerCase().startsWith(optionPrefix));
+  const ofEndpoints = Object.keys(endpointSchema.entries);
+  return {
+    dockers: others.filter((name) => dockersOptions[name] !== undefined),
+    unknown: others.filter((name) => !isDockers(name)).map((name) => unknownOption(name, ofEndpoints)),
+  };
+}
+
+function isDockers(name: string): boolean {
+  return name.startsWith('com.docker.');
 }
 
 /** The longest word that is quoted: a name without a dot that is longer may be a seed, given without its option. */
 const longestWord = 20;
 
-function unknownOption(name: string): string {
+function unknownOption(name: string, names: readonly string[]): string {
   const [last = ''] = name.split('.').slice(-1);
-  const own = nearest(last, Object.keys(schema.entries));
+  const own = nearest(last, names);
   const subject = name.includes('.') || name.length <= longestWord ? name : `of ${name.length} characters`;
   return `unknown option ${subject}; ${
     own === undefined

@@ -8,7 +8,7 @@ type Migration = (record: Fields) => Fields;
  * and only a record whose format changed gets a new one: an older driver refuses to start on it.
  */
 const migrations = {
-  network: [fixedMtu],
+  network: [ofRelease01],
   endpoint: [addressesOfAddress],
   joined: [],
   gateway: [],
@@ -41,10 +41,13 @@ export function migrated(kind: RecordKind, file: unknown): Fields {
   return steps.slice(version - 1).reduce<Fields>((record, step) => step(record), fields);
 }
 
-/** 0.1 gave every link 1420 unless the network said otherwise; it knew no configuration files, which may say it. */
-function fixedMtu({ options, ...rest }: Fields): Fields {
-  const isOf01 = isFields(options) && options.conffile === undefined;
-  return { ...rest, options: isOf01 ? { mtu: '1420', ...options } : options };
+/**
+ * 0.1 gave every link 1420 unless the network said otherwise; it knew no configuration files, which may say it. Nor did it
+ * look at the names of options: what its containers were given besides must not keep them from starting.
+ */
+function ofRelease01({ options, ...rest }: Fields): Fields {
+  const hasMtu = !isFields(options) || options.conffile !== undefined;
+  return { ...rest, isOf01: true, options: hasMtu ? options : { mtu: '1420', ...options } };
 }
 
 /** 0.1 knew one address, and the boot, which the folder says now. */

@@ -52,6 +52,7 @@ const networkFields = v.object({
   internal: v.boolean(),
   subnets: v.array(v.object({ pool: v.string(), gateway: v.string() })),
   options: v.record(v.string(), v.unknown()),
+  isOf01: v.optional(v.boolean()),
 });
 
 const endpointFields = v.object({

@@ -1,6 +1,6 @@
 // The driver's behaviour, asked through the socket as the engine asks.
 import assert from 'node:assert/strict';
-import { rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
@@ -960,9 +960,7 @@ test('an option that is neither ours nor Docker’s is refused when a network is
     ),
     {},
   );
-  const warned = (of: ServedDriver, text: string) =>
-    of.lines.some(({ level, message }) => level === 'warn' && message.includes(text));
-  assert(warned(driver, 'option com.docker.network.bridge.name has no meaning'));
+  assert(warnedOf(driver, 'option com.docker.network.bridge.name has no meaning'));
   await driver.call('NetworkDriver.CreateEndpoint', {
     NetworkID: 'network',
     EndpointID: 'e1',
@@ -979,10 +977,66 @@ test('an option that is neither ours nor Docker’s is refused when a network is
   const swarm = await serveDriver({ scope: 'global' });
   try {
     assert.deepEqual(await swarm.call('NetworkDriver.CreateNetwork', refused), {});
-    assert(warned(swarm, fault));
+    assert(warnedOf(swarm, fault));
   } finally {
     await swarm.close();
   }
+});
+
+const warnedOf = (of: ServedDriver, text: string) =>
+  of.lines.some(({ level, message }) => level === 'warn' && message.includes(text));
+
+test('an option of one container that is neither ours nor Docker’s is refused by name, with the nearest', async () => {
+  await createNetwork();
+  for (const [name, message] of [
+    ['keepalive', 'unknown option keepalive; did you mean io.bestov.wg.keepalive?'],
+    [
+      'io.bestov.privatekeyfil',
+      'unknown option io.bestov.privatekeyfil; did you mean io.bestov.wg.privatekeyfile?',
+    ],
+    ['foo', 'unknown option foo; the names of this driver’s begin with io.bestov.wg.'],
+  ] as const) {
+    const answer = await createEndpoint('e1', '192.168.5.2/24', 'network', { [name]: 'marked' });
+    assert.deepEqual(answer, { Err: message });
+  }
+  assert.deepEqual((await driver.traces()).endpoints, []);
+});
+
+test('of Docker’s options for one container those are warned of that are a network’s, and the engine’s own are not', async () => {
+  await createNetwork();
+  const answer = await createEndpoint('e1', '192.168.5.2/24', 'network', {
+    'com.docker.network.endpoint.sysctls': 'net.ipv4.conf.IFNAME.log_martians=1',
+    'com.docker.network.endpoint.ifname': 'vpn0',
+    'com.docker.network.driver.private.no_proxy_6to4': true,
+    'com.docker.network.driver.mtu': '1300',
+  });
+  assert.deepEqual(answer, { Interface: {} });
+  assert(warnedOf(driver, 'option com.docker.network.driver.mtu has no meaning for one container'));
+  assert.equal(driver.lines.filter(({ message }) => message.includes('has no meaning')).length, 1);
+});
+
+test('on a network of 0.1 a container starts with the unknown options that it was made with, and is warned of', async () => {
+  await createNetwork();
+  const file = join(driver.folder, 'state', 'networks', 'network.json');
+  const record = JSON.parse(await readFile(file, 'utf8'));
+  await writeFile(file, JSON.stringify({ ...record, version: 1 }));
+  await driver.restart();
+  const answer = await createEndpoint('e1', '192.168.5.2/24', 'network', { foo: 'marked' });
+  assert.deepEqual(answer, { Interface: {} });
+  assert(warnedOf(driver, 'unknown option foo'));
+});
+
+// A node makes a Swarm's network anew for its next task, out of a config-only network that 0.1 may have been there for.
+test('a Swarm’s network and its tasks are warned of with unknown options, in scope local too', async () => {
+  const id = 'z9wkpdrleygj2ghcccebxdoiy';
+  const request = createNetworkRequest({ id });
+  const generic = request.Options['com.docker.network.generic'] as object;
+  const Options = { ...request.Options, 'com.docker.network.generic': { ...generic, mtu: '1380' } };
+  assert.deepEqual(await driver.call('NetworkDriver.CreateNetwork', { ...request, Options }), {});
+  assert(warnedOf(driver, 'unknown option mtu; did you mean io.bestov.wg.mtu?'));
+  const answer = await createEndpoint('e1', '192.168.5.2/24', id, { foo: 'marked' });
+  assert.deepEqual(answer, { Interface: {} });
+  assert(warnedOf(driver, 'unknown option foo'));
 });
 
 test('a subnet that no container can be in is refused; one that the engine may have chosen is warned of', async () => {

@@ -213,6 +213,11 @@ test('an endpoint with a key, keepalive and MTU of its own, by `docker network c
     ] as const) {
       assert.match(await failureOf(() => connect(option)), message);
     }
+    const foreign = ['network', 'connect', '--driver-opt=keepalive=7', '--ip=192.168.5.77', 'wgnet', 'app'];
+    assert.match(
+      await failureOf(() => host.engine.docker(...foreign)),
+      /unknown option keepalive; did you mean io\.bestov\.wg\.keepalive\?/,
+    );
   } finally {
     await host.hub.exec('wg', 'set', 'wg-hub', 'peer', keys.publicKey, 'remove');
   }

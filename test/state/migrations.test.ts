@@ -11,7 +11,7 @@ test('an endpoint of version 1 gets a list of addresses', () => {
   });
 });
 
-test('a network of version 1 keeps the MTU that 0.1 gave it', () => {
+test('a network of version 1 keeps the MTU that 0.1 gave it, and says that it was 0.1', () => {
   const mtuIn = (options: object) => {
     const { options: now } = migrated('network', { version: 1, networkId: 'n1', options });
     return (now as { mtu?: string }).mtu;
@@ -19,7 +19,7 @@ test('a network of version 1 keeps the MTU that 0.1 gave it', () => {
   assert.equal(mtuIn({ peer: '192.0.2.1:51820' }), '1420');
   assert.equal(mtuIn({ mtu: '1280' }), '1280');
   assert.equal(mtuIn({ conffile: 'a.conf' }), undefined);
-  assert.deepEqual(migrated('network', { version: 1, options: 'none' }), { options: 'none' });
+  assert.deepEqual(migrated('network', { version: 1, options: 'none' }), { isOf01: true, options: 'none' });
 });
 
 test('a record of the current version is as it was written', () => {
