@@ -10,6 +10,7 @@ export const projectFiles: GuestFiles = {
   ...Object.fromEntries(
     [
       'package.json',
+      'README.md',
       'dist/wgdriver',
       'compose-examples',
       'docs/compose.md',

@@ -50,6 +50,15 @@ test('the tutorial works as it is written', async () => {
   );
 });
 
+test('the README’s first ping works as it is written, from the hub on', async () => {
+  const [block = ''] = blocksOf(await readFile('README.md', 'utf8'), 'sh');
+  const [, commands = ''] = block.split('# a hub\n');
+  await runCommands(
+    `${commands.replace('ip link add wg0 type wireguard', `(set -- wg0; ${host.tunnel.create})`)}
+     docker network rm wgnet; ip link delete wg0; rm /etc/wgdriver/app.seed /etc/wgdriver/hub.key`,
+  );
+});
+
 test('the page about Compose works as it is written, up to its hub', async () => {
   const text = await readFile('docs/compose.md', 'utf8');
   const seed = '/etc/wgdriver/app.seed';
