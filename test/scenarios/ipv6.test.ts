@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { sh, until } from '../../build/host/commands.ts';
-import { startDriver } from '../../build/host/driver.ts';
+import { run, sh, until } from '../../build/host/commands.ts';
+import { startDriver, wgdriver } from '../../build/host/driver.ts';
 import { testImage } from '../../build/host/engine.ts';
 import { hostForTests } from '../../build/host/host.ts';
 import { article } from '../../build/host/hub.ts';
@@ -24,6 +24,7 @@ const hubIpv6 = 'fd12:3456::c0a8:501';
 const oneIpv6 = 'fd12:3456::c0a8:502';
 /** The outer addresses of hub and host. */
 const outer = { hub: 'fd99::2', host: 'fd99::1' };
+const ipv6Endpoint = `[${outer.hub}]:${host.hub.endpoint.split(':').at(-1)}`;
 
 const options = { ipv6: prefix };
 const scheme = [`--seed=${article.seed}`, `--additional=${article.additional}`];
@@ -77,6 +78,8 @@ test('both families: addresses, default routes, names, pings both ways, restart,
   await host.hub.exec('ping', '-c', '1', '-W', '5', oneIpv6);
   // By the hub, from container to container.
   await host.ping('two', oneIpv6);
+  const [status] = JSON.parse(await run(wgdriver, ['status', '--json', 'one']));
+  assert.deepEqual(status.addresses, [article.firstAddress, oneIpv6]);
   const names = await host.exec('two', 'nslookup', 'one', '127.0.0.11');
   assert.match(names, new RegExp(`${oneIpv6}$`, 'm'));
   await docker('restart', '-t', '0', 'one');
@@ -116,8 +119,7 @@ test('the lower half of IPv6, whose beginning engines may drop', { skip }, async
 });
 
 test('the tunnel’s own packets over IPv6', { skip }, async () => {
-  const port = host.hub.endpoint.split(':').at(-1);
-  await host.createNetwork('wgnet', { options: { ...options, peer: `[${outer.hub}]:${port}` } });
+  await host.createNetwork('wgnet', { options: { ...options, peer: ipv6Endpoint } });
   await host.startContainer('one', '--network=wgnet');
   await reachBoth('one');
 });
@@ -220,22 +222,39 @@ test('a prefix that holds an address of this host is refused', { skip }, async (
   );
 });
 
-test('--ip6 is refused by the engine', { skip }, async () => {
+test('a container’s --ip6, and an --ip that another one has, are refused by the engine', {
+  skip,
+}, async () => {
   await host.createNetwork('wgnet', { options });
-  const { status } = await host.engine.tryDocker(
-    ...['run', '--rm', '--network=wgnet', '--ip6=fd12:3456::9', testImage, 'true'],
-  );
-  assert.notEqual(status, 0);
+  await host.startContainer('one', '--network=wgnet', `--ip=${article.firstAddress}`);
+  const refusal = async (arg: string) => {
+    const { status, stderr } = await host.engine.tryDocker(
+      ...['run', '--rm', '--network=wgnet', arg, testImage, 'true'],
+    );
+    assert.notEqual(status, 0);
+    return stderr;
+  };
+  const ip6 = await refusal(`--ip6=${oneIpv6.replace(/2$/, '9')}`);
+  assert.match(ip6, /user.specified IP address is supported only|no configured subnet contains IP address/);
+  // The IPv6 address goes with it, so no two containers get one.
+  assert.match(await refusal(`--ip=${article.firstAddress}`), /Address already in use/);
 });
 
-test('IPv6 alone, from engine 28 on: keys of 16 bytes', { skip: notBefore28 }, async () => {
+test('IPv6 alone, from engine 28 on: keys of 16 bytes, over an IPv4 and over an IPv6 endpoint', {
+  skip: notBefore28,
+}, async () => {
   const subnet = 'fd00:5::/64';
-  await host.createNetwork('wgnet', { subnet, args: ['--ipv4=false', '--ipv6'] });
-  await host.startContainer('one', '--network=wgnet');
-  const [address = ''] = await addresses('one');
-  assert.equal(address, 'fd00:5::2/64');
   await host.hub.exec('ip', 'address', 'add', 'fd00:5::1/64', 'dev', 'wg-hub');
   await host.hub.sync(...scheme, '--peers=5', subnet);
-  await host.ping('one', 'fd00:5::1');
-  assert.match(await host.enter('one', 'ip', '-6', 'route'), /^default via fd00:5::1 dev wg0/m);
+  for (const peer of [host.hub.endpoint, ipv6Endpoint]) {
+    await host.createNetwork('wgnet', { subnet, args: ['--ipv4=false', '--ipv6'], options: { peer } });
+    await host.startContainer('one', '--network=wgnet');
+    assert.deepEqual(await addresses('one'), ['fd00:5::2/64']);
+    await host.ping('one', 'fd00:5::1');
+    await host.hub.exec('ping', '-c', '1', '-W', '5', 'fd00:5::2');
+    const key = await run(wgdriver, ['keys', '--format=raw', ...scheme, 'fd00:5::2']);
+    assert.equal(await host.wgShow('one', 'public-key'), key);
+    assert.match(await host.enter('one', 'ip', '-6', 'route'), /^default via fd00:5::1 dev wg0/m);
+    await host.clear();
+  }
 });

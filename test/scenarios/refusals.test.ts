@@ -58,6 +58,7 @@ const refused: readonly [what: string, options: Record<string, string>, args: st
     /io\.bestov\.wg\.ipv6: expected an IPv6 prefix of at most/,
   ],
   ['a link-local IPv6 prefix', { ipv6: 'fe80::/64' }, [], /io\.bestov\.wg\.ipv6: expected an IPv6 prefix/],
+  ['an IPv6 prefix of multicast', { ipv6: 'ff15::/64' }, [], /io\.bestov\.wg\.ipv6: expected an IPv6 prefix/],
   ['an MTU that IPv6 cannot have', { ipv6: 'fd12::/64', mtu: '1279' }, [], /mtu: expected at least 1280/],
   [
     'an IPv6 prefix that holds the hub’s outer address',
