@@ -125,7 +125,12 @@ export function describeSwarm(title: string, scope: Scope, open: () => Promise<C
     async function expectAllReached(tasks: readonly Task[]): Promise<void> {
       const addresses = tasks.map(({ address }) => address);
       assert.equal(new Set(addresses).size, tasks.length, addresses.join(', '));
-      for (const address of [hubAddress, ...addresses]) {
+      const reached = [hubAddress, ...addresses];
+      if (scope === 'global') {
+        // Two stand for all of them: how one is reached is known of IPv4 by then.
+        reached.push(tunnelIpv6.hub, ...addresses.slice(-2).map(ipv6Of));
+      }
+      for (const address of reached) {
         await Promise.all(
           nodes.map(async (node) => {
             const containers = tasks.filter((task) => task.node === node).map(({ container }) => container);
@@ -160,14 +165,6 @@ export function describeSwarm(title: string, scope: Scope, open: () => Promise<C
         );
       }
       await expectAllReached(tasks);
-      if (scope === 'global') {
-        const others = tasks.map(({ address }) => ipv6Of(address)).slice(-2);
-        for (const { node, container } of tasks) {
-          await node.sh(
-            [tunnelIpv6.hub, ...others].map((address) => `ping_from ${container} ${address}`).join('\n'),
-          );
-        }
-      }
       const [task] = tasks;
       assert(task);
       const names = await task.node.sh(`docker exec ${task.container} nslookup web 127.0.0.11`);
@@ -248,9 +245,9 @@ export function describeSwarm(title: string, scope: Scope, open: () => Promise<C
         return;
       }
       const address = '192.168.5.250';
-      // Prints how many seconds after its start the first ping was answered.
+      // Prints how many seconds after its start a ping was answered over each family.
       const untilAnswered = `read began rest </proc/uptime
-        until ping -c 1 -W 1 ${hubAddress} >/dev/null; do :; done
+        until ping -c 1 -W 1 ${hubAddress} >/dev/null && ping -c 1 -W 1 ${tunnelIpv6.hub} >/dev/null; do :; done
         read now rest </proc/uptime
         echo $began $now
         sleep 100000`;
@@ -263,13 +260,16 @@ export function describeSwarm(title: string, scope: Scope, open: () => Promise<C
            echo "$line"`,
         );
         const [began = Number.NaN, now = Number.NaN] = printed.split(' ').map(Number);
-        const shaken = await cluster.hub.sh(`wg show wg-hub dump | awk '$4 == "${address}/32" { print $5 }'`);
+        const shaken = await cluster.hub.sh(
+          `wg show wg-hub dump | awk 'index($4, "${address}/32") == 1 { print $5 }'`,
+        );
         return { silent: now - began, handshake: Number(shaken) };
       };
       // A network with one address to assign.
       await manager.sh(
         `docker network create -d ${managedPlugin} --subnet 192.168.5.0/24 --ip-range ${address}/32 --gateway ${hubAddress} \\
-           -o io.bestov.wg.peer=10.77.0.1:51820 -o io.bestov.wg.peerkey=${hubKey} -o io.bestov.wg.seedfile=app.seed single
+           -o io.bestov.wg.peer=10.77.0.1:51820 -o io.bestov.wg.peerkey=${hubKey} -o io.bestov.wg.seedfile=app.seed \\
+           -o io.bestov.wg.ipv6=${tunnelIpv6.prefix} single
          docker service create --detach --name moving --network single --endpoint-mode dnsrr --no-resolve-image \\
            --stop-grace-period 1s --constraint ${at(manager)} ${testImage} sh -c '${untilAnswered}'`,
       );
@@ -280,7 +280,7 @@ export function describeSwarm(title: string, scope: Scope, open: () => Promise<C
       const moved = await firstAnswer(slowNode);
       const between = moved.handshake - usual.handshake;
       console.log(
-        `clock ${secondsBehind} s behind: the first ping was answered after ${moved.silent.toFixed(1)} s, on the node ` +
+        `clock ${secondsBehind} s behind: both families answered after ${moved.silent.toFixed(1)} s, on the node ` +
           `before after ${usual.silent.toFixed(1)} s; ${between} s between the two handshakes`,
       );
       assert(between >= secondsBehind - 3, `${between} s between the two handshakes`);
