@@ -56,7 +56,7 @@ const pure = [
   'hub/config.ts',
   'hub/peers.ts',
   'hub/public-keys.ts',
-  'hub/host-setup.ts',
+  'hub/rules.ts',
   'keys/additional.ts',
   'keys/derivation.ts',
   'links/iproute/wg.ts',

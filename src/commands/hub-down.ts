@@ -1,6 +1,6 @@
+import { dockerUserFirewall } from '../hub/docker-user.ts';
 import { readHubConfig } from '../hub/files.ts';
-import { dockerUserFirewall } from '../hub/firewall.ts';
-import { hubTableName } from '../hub/host-setup.ts';
+import { hubTableName } from '../hub/rules.ts';
 import { lockState } from '../state/lock.ts';
 import { strictCommand } from './command.ts';
 import {

@@ -1,5 +1,5 @@
+import { dockerUserFirewall } from '../hub/docker-user.ts';
 import { ensurePrivateKey, readHubConfig } from '../hub/files.ts';
-import { dockerUserFirewall } from '../hub/firewall.ts';
 import { createHub, hubOwner } from '../hub/hub.ts';
 import { openHubState } from '../hub/state.ts';
 import { watchHub } from '../hub/watch.ts';

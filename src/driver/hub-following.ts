@@ -8,10 +8,10 @@ import { type Address, parseAddress, sameAddress } from '../wireguard/address.ts
 import type { PeerChange } from '../wireguard/change.ts';
 import type { PeerEndpoint } from '../wireguard/device.ts';
 import type { LinkStatus, PeerStatus } from '../wireguard/status.ts';
-import { createAutoMtu } from './auto-mtu.ts';
-import type { HubNames } from './hub-names.ts';
+import { type HubNames, lookUpEveryMs } from './hub-names.ts';
 import type { EndpointState, Lifecycle } from './lifecycle.ts';
 import { oncePerKey } from './once.ts';
+import { createAutoMtu } from './uplink-mtu.ts';
 
 export interface FollowDependencies {
   readonly lifecycle: Pick<Lifecycle, 'tunnels' | 'network' | 'peers' | 'hasAutoMtu' | 'changeLink'>;
@@ -368,7 +368,6 @@ export function createFollow({
 }
 
 const fillEveryMs = 5000;
-const followEveryMs = 30_000;
 const watchEveryMs = 15_000;
 
 /** Does all of it, each at its time. @returns how to end that */
@@ -377,7 +376,7 @@ export function keepFollowing(follow: Follow): () => void {
   // A name that hangs does not keep these from the others: they may run beside themselves.
   const timers = [
     setInterval(() => void follow.fill(), fillEveryMs).unref(),
-    setInterval(() => void follow.followNames(), followEveryMs).unref(),
+    setInterval(() => void follow.followNames(), lookUpEveryMs).unref(),
   ];
   void follow.followNames();
   void keepWatching(follow, stopped.signal).catch(() => {});

@@ -31,6 +31,9 @@ export interface HubNamesDependencies {
   readonly now?: () => number;
 }
 
+/** How often each name is looked up, so that a hub that moves is followed. */
+export const lookUpEveryMs = 30_000;
+
 /** A container that starts waits so long for a name. */
 const patienceMs = 2000;
 

@@ -27,13 +27,13 @@ import type { LinkChange } from '../wireguard/change.ts';
 import type { WgQuickFile } from '../wireguard/config/wg-quick-reader.ts';
 import type { Device } from '../wireguard/device.ts';
 import { containerLinkPrefix, linkName } from '../wireguard/link-name.ts';
-import { createAutoMtu, defaultMtu } from './auto-mtu.ts';
 import type { HubLinks } from './hub-links.ts';
 import type { HubNames } from './hub-names.ts';
 import { oncePerKey } from './once.ts';
 import { createQueue } from './queue.ts';
 import { endpointOptionsOf, readConfiguration, readSecrets } from './secrets.ts';
 import { createSharedTunnels, networkOfSharedId, sharedIdOf } from './shared-tunnels.ts';
+import { createAutoMtu, defaultMtu } from './uplink-mtu.ts';
 
 export interface LifecycleDependencies {
   readonly store: Store;

@@ -4,7 +4,7 @@ import { parseIpJson } from '../programs/ip.ts';
 import { run, successOf } from '../programs/run.ts';
 import { formatPrefix, masked, parsePrefix } from '../wireguard/address.ts';
 import type { HubHost } from './host.ts';
-import type { HubTable } from './host-setup.ts';
+import type { HubTable } from './rules.ts';
 
 const linksShown = v.array(
   v.object({

@@ -1,5 +1,5 @@
 import type { Prefix } from '../wireguard/address.ts';
-import type { HubTable } from './host-setup.ts';
+import type { HubTable } from './rules.ts';
 
 /** A link of the hub's namespace, as far as the hub looks at it. */
 export interface HostLink {

@@ -8,10 +8,9 @@ import { type PrivateKey, type PublicKey, publicKeyOf } from '../wireguard/key.t
 import type { Mark } from '../wireguard/link-alias.ts';
 import { type DeviceStatus, type LinkStatus, rejectAfterMs } from '../wireguard/status.ts';
 import type { HubConfig } from './config.ts';
-import type { Firewall } from './firewall.ts';
+import type { Firewall } from './docker-user.ts';
 import { switchOnForwarding } from './forwarding.ts';
 import type { HubHost } from './host.ts';
-import { hubAddresses, hubRoutes, hubTable } from './host-setup.ts';
 import {
   byPublicKey,
   type MovedKeys,
@@ -23,6 +22,7 @@ import {
   rotationsOf,
   touchedChanges,
 } from './peers.ts';
+import { hubAddresses, hubRoutes, hubTable } from './rules.ts';
 import { allPeers, peerAt, readSources, type Sources, touchedAddresses } from './sources.ts';
 import type { HubState } from './state.ts';
 

@@ -1,7 +1,7 @@
 import type { Family } from '../netlink/family.ts';
 import type { HubConfig } from './config.ts';
-import { iptablesOf, passRules } from './firewall.ts';
-import { hubAddresses, hubTableName } from './host-setup.ts';
+import { iptablesOf, passRules } from './docker-user.ts';
+import { hubAddresses, hubTableName } from './rules.ts';
 
 /** What the firewalls of a host are, as their programs list it. */
 export interface SeenFirewalls {

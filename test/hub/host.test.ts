@@ -6,7 +6,7 @@ import { decodeHubConfig } from '../../src/hub/config.ts';
 import type { HubHost } from '../../src/hub/host.ts';
 import { hostByNetlink } from '../../src/hub/host-by-netlink.ts';
 import { hostByPrograms } from '../../src/hub/host-by-programs.ts';
-import { hubTable, hubTableName } from '../../src/hub/host-setup.ts';
+import { hubTable, hubTableName } from '../../src/hub/rules.ts';
 import { netlinkObstacle } from '../../src/links/netlink/probe.ts';
 import { formatPrefix, prefixOf } from '../../src/wireguard/address.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';

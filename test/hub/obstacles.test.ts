@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decodeHubConfig } from '../../src/hub/config.ts';
-import { passRules, taggedRules } from '../../src/hub/firewall.ts';
+import { passRules, taggedRules } from '../../src/hub/docker-user.ts';
 import { obstaclesOf, type SeenFirewalls } from '../../src/hub/obstacles.ts';
 
 const config = decodeHubConfig(

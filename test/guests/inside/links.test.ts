@@ -7,6 +7,7 @@ import { iprouteLinks } from '../../../src/links/iproute/links.ts';
 import { netlinkLinks } from '../../../src/links/netlink/links.ts';
 import { linkReader } from '../../../src/links/select.ts';
 import { parseAddress, prefixOf } from '../../../src/wireguard/address.ts';
+import { encodeBase64 } from '../../../src/wireguard/base64.ts';
 import { clamp, PrivateKey, publicKeyOf } from '../../../src/wireguard/key.ts';
 import { markOf } from '../../../src/wireguard/link-alias.ts';
 import { assertReadsAndChanges } from '../../support/links-in-containers.ts';
@@ -79,6 +80,34 @@ for (const [backend, links] of Object.entries(backends)) {
     assert.equal((await links.read({ name: 'wg7' }))?.peers.length, 1001);
   });
 }
+
+test('with NET_ADMIN in its namespace a process reads the link’s key and has its socket on the host; without, neither', async () => {
+  await backends.netlink.create(link);
+  await backends.netlink.configure(link.name, device);
+  run(`ip netns add box; ip link set ${link.name} netns box name wg0; ip -n box link set wg0 up`);
+  const inBox = (capability: string, command: string) =>
+    run(
+      `nsenter --net=/run/netns/box setpriv --bounding-set=-all,${capability} ${command} 2>&1 || true`,
+    ).trim();
+  try {
+    const readKey = 'wg show wg0 private-key';
+    assert.match(inBox('+net_raw', readKey), /Operation not permitted/);
+    assert.equal(inBox('+net_admin', readKey), encodeBase64(privateKey.reveal()));
+
+    // A port of the host, and from there to a port of its loopback. WireGuard keeps no peer with its own key.
+    const peer = publicKeyOf(new PrivateKey(clamp(new Uint8Array(32).fill(2))));
+    const received = run(`timeout 20 tcpdump -i lo -l -c 1 -n udp port 4343 2>/dev/null >/run/seen & seen=$!
+      sleep 2
+      nsenter --net=/run/netns/box setpriv --bounding-set=-all,+net_admin sh -euc '
+        wg set wg0 listen-port 4242 peer ${peer} endpoint 127.0.0.1:4343 persistent-keepalive 1'
+      wait $seen || true
+      cat /run/seen; ss -Hlun sport = 4242`);
+    assert.match(received, /127\.0\.0\.1\.4242 > 127\.0\.0\.1\.4343: /);
+    assert.match(received, /^UNCONN .*:4242 /m);
+  } finally {
+    run('ip netns delete box');
+  }
+});
 
 test('100 containers’ links are read beside one another, eight at once, and the event loop goes on', {
   timeout: 900_000,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decodeHubConfig } from '../../src/hub/config.ts';
-import { hubAddresses, hubRoutes, hubTable, hubTableName } from '../../src/hub/host-setup.ts';
+import { hubAddresses, hubRoutes, hubTable, hubTableName } from '../../src/hub/rules.ts';
 import { formatPrefix } from '../../src/wireguard/address.ts';
 
 const key = '+Pm8wi17cOoQ/QvaBq/WLcslAcgX1cCkrJA5dG57nU8=';
