@@ -3,6 +3,7 @@ import { type CommandDef, renderUsage, runCommand } from 'citty';
 import packageJson from '../package.json' with { type: 'json' };
 import { UsageError } from './commands/command.ts';
 import { type FoundCommand, findCommand, subCommandsOf } from './commands/root.ts';
+import { hasColours } from './commands/terminal.ts';
 import { didYouMean } from './nearest.ts';
 
 /** sysexits.h has 64 for this; shells and most programs have 2. */
@@ -73,5 +74,5 @@ async function usage({ command, path }: FoundCommand): Promise<string> {
     path.length > 1 ? { meta: { name: path.slice(0, -1).join(' ') } } : undefined;
   const text = await renderUsage(command, parent);
   // citty colours its text wherever it goes.
-  return process.stdout.isTTY && !process.env.NO_COLOR ? text : stripVTControlCharacters(text);
+  return hasColours(process.stdout) ? text : stripVTControlCharacters(text);
 }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
+import { whyNoPrograms } from './support/fresh-namespace.ts';
 import { bundle, wgdriver } from './support/wgdriver.ts';
 
 for (const [line, message] of [
@@ -43,3 +44,34 @@ test('output that cannot be written fails loudly', () => {
   );
   assert.deepEqual([status, stderr], [1, 'wgdriver: write stdout: ENOSPC\n']);
 });
+
+test(
+  'help is coloured on a terminal, but not where NO_COLOR is set, nor on one that is dumb',
+  await whyNoPrograms('script'),
+  () => {
+    // script(1) gives it a terminal.
+    const helpWith = (more: NodeJS.ProcessEnv) =>
+      spawnSync(
+        'script',
+        ['--quiet', '--command', '"$WGDRIVER_NODE" "$WGDRIVER_BUNDLE" keys --help', '/dev/null'],
+        {
+          encoding: 'utf8',
+          input: '',
+          env: {
+            ...process.env,
+            NO_COLOR: '',
+            TERM: 'xterm',
+            WGDRIVER_NODE: process.execPath,
+            WGDRIVER_BUNDLE: bundle,
+            ...more,
+          },
+        },
+      ).stdout;
+    assert(helpWith({}).includes('\u001b['));
+    for (const more of [{ NO_COLOR: '1' }, { TERM: 'dumb' }]) {
+      const text = helpWith(more);
+      assert.match(text, /--seed-file/);
+      assert(!text.includes('\u001b'), text);
+    }
+  },
+);

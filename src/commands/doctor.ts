@@ -8,6 +8,7 @@ import { parseAddress } from '../wireguard/address.ts';
 import { strictCommand, UsageError } from './command.ts';
 import { engineOption, engineSocketOf } from './host-options.ts';
 import { pluginOptions, pluginSocketOf } from './plugin-options.ts';
+import { hasColours } from './terminal.ts';
 
 export default strictCommand({
   meta: {
@@ -93,9 +94,7 @@ function count(findings: readonly Finding[], status: Status): number {
   return findings.filter((finding) => finding.status === status).length;
 }
 
-/** no-color.org: any text in NO_COLOR but none turns colours off. */
 function coloured(status: Status): string {
-  const isWanted = process.stdout.isTTY && !process.env.NO_COLOR;
   // Node's own idea of when to colour differs between versions.
-  return isWanted ? styleText(styles[status], status, { validateStream: false }) : status;
+  return hasColours(process.stdout) ? styleText(styles[status], status, { validateStream: false }) : status;
 }

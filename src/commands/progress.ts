@@ -1,3 +1,5 @@
+import { obeysControls } from './terminal.ts';
+
 /** Work that takes longer than this shows how far it is. */
 const patienceMs = 1000;
 const redrawMs = 100;
@@ -11,7 +13,7 @@ export async function* withProgress<Item>(items: AsyncIterable<Item>, total: num
   for await (const item of items) {
     yield item;
     done += 1;
-    if (process.stderr.isTTY && performance.now() >= nextDraw) {
+    if (obeysControls(process.stderr) && performance.now() >= nextDraw) {
       process.stderr.write(`\r${bar(done, total)}`);
       nextDraw = performance.now() + redrawMs;
       drawn = true;

@@ -10,6 +10,7 @@ import { strictCommand, UsageError } from './command.ts';
 import { engineOption, engineSocketOf } from './host-options.ts';
 import { type NamedStatus, named } from './named-status.ts';
 import { pluginOptions, runningPluginSocketOf } from './plugin-options.ts';
+import { hasColours, obeysControls } from './terminal.ts';
 
 const watchMs = 2000;
 
@@ -42,7 +43,8 @@ export default strictCommand({
         const lines = tableOf(endpoints, Date.now(), isTTY ? columns : Number.POSITIVE_INFINITY);
         const shown = args.watch ? lines.slice(0, rows - 1) : lines;
         // Cursor home, and erase what is below.
-        process.stdout.write(`${args.watch ? '\x1b[H\x1b[J' : ''}${shown.join('\n')}\n`);
+        const cleared = args.watch && obeysControls(process.stdout) ? '\x1b[H\x1b[J' : '';
+        process.stdout.write(`${cleared}${shown.join('\n')}\n`);
       }
       if (!args.watch) {
         process.exitCode = endpoints.every(({ health }) => isFine(health)) ? 0 : 1;
@@ -204,8 +206,7 @@ function bytesOf(bytes: number): string {
 }
 
 function coloured(line: string, at: number, health: Health): string {
-  // no-color.org: any text in NO_COLOR but none turns colours off.
-  if (!process.stdout.isTTY || process.env.NO_COLOR) {
+  if (!hasColours(process.stdout)) {
     return line;
   }
   const end = at + health.length;
