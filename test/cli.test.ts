@@ -61,6 +61,9 @@ test(
             ...process.env,
             NO_COLOR: '',
             TERM: 'xterm',
+            // citty has no colours there.
+            CI: undefined,
+            TEST: undefined,
             WGDRIVER_NODE: process.execPath,
             WGDRIVER_BUNDLE: bundle,
             ...more,
