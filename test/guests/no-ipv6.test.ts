@@ -1,7 +1,8 @@
-/** A host whose kernel was told to do without IPv6: the kill switch protects what there is. */
+/** A host whose kernel was told to do without IPv6: the kill switch protects what there is, and the option ipv6 is no obstacle. */
 import assert from 'node:assert/strict';
 import { resolve } from 'node:path';
 import { after, test } from 'node:test';
+import { tunnelIpv6 } from '../../build/host/hub.ts';
 import { openLab } from '../../build/lab/index.ts';
 import { diagnosis, hostFiles, hubAddress, hubFiles, sh, startHubBeside } from './guest-host.ts';
 
@@ -40,7 +41,8 @@ test('with ipv6.disable=1: networks can be created, and containers keep to the t
         guest,
         `ln -sf /opt/${runtime} /usr/local/bin/node
          start_driver auto
-         create_network wgnet 10.99.0.2:51820 $(ip netns exec hub wg show wg-hub public-key)
+         create_network wgnet 10.99.0.2:51820 $(ip netns exec hub wg show wg-hub public-key) \\
+           -o io.bestov.wg.ipv6=${tunnelIpv6.prefix}
          start_container one; ping_from one ${hubAddress}; follows_networks one`,
       );
       assert.equal((await diagnosis(guest, 'killswitch')).status, 'pass');
@@ -66,7 +68,9 @@ test('with ipv6.disable=1: networks can be created, and containers keep to the t
          kill $(cat /run/wgdriver.pid)
          while [ -e /proc/$(cat /run/wgdriver.pid) ]; do sleep 0.1; done`,
       );
-      assert.doesNotMatch(await sh(guest, 'show_links; cat /var/log/wgdriver.log'), /^wg| error /m);
+      const left = await sh(guest, 'show_links; cat /var/log/wgdriver.log; rm /var/log/wgdriver.log');
+      assert.doesNotMatch(left, /^wg| error /m);
+      assert.equal(left.match(/this kernel has no IPv6, so containers get IPv4 alone/g)?.length, 1, left);
     });
   }
   await guest.powerOff({ hard: true });
