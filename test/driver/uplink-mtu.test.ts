@@ -1,4 +1,4 @@
-// A hub in a network namespace of its own, one router away, and a tunnel of wireguard-go whose container’s end is here.
+// A hub in a network namespace of its own, one router away, and a tunnel whose container’s end is here.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,10 +10,8 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { largestPassing, pingThrough } from '../../src/doctor/path-mtu.ts';
 import { createDriver, type WireGuardDriver } from '../../src/driver/driver.ts';
 import { createHubNames } from '../../src/driver/hub-names.ts';
-import { userspaceLinks } from '../../src/links/userspace/links.ts';
 import { openStore } from '../../src/state/store.ts';
 import { parseAddress, prefixOf } from '../../src/wireguard/address.ts';
-import { markOf } from '../../src/wireguard/link-alias.ts';
 import { linkName } from '../../src/wireguard/link-name.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
 import { sh } from '../support/hub-namespaces.ts';
@@ -22,8 +20,9 @@ import { articleOptions, createNetworkRequest, peerKeyText } from '../support/ne
 import { recordedLog } from '../support/recorded-log.ts';
 import { recordingGateways } from '../support/recording-gateways.ts';
 import { recordingGuard } from '../support/recording-guard.ts';
+import { createLink, driverLinks, wireguardPrograms } from '../support/wireguard.ts';
 
-const { skip } = await enterFreshNamespace('wireguard-go', 'wg', 'ip', 'nft', 'ping');
+const { skip } = await enterFreshNamespace(...wireguardPrograms, 'ip', 'nft', 'ping');
 
 const link = linkName('e1');
 let folder: string;
@@ -54,7 +53,7 @@ beforeEach(async () => {
      ip netns exec hub nft add table netdev t
      ip netns exec hub nft 'add chain netdev t c { type filter hook ingress device eth0 priority 0; }'
      ip netns exec hub nft add rule netdev t c 'ip frag-off & 0x3fff != 0 drop'
-     ip netns exec hub wireguard-go hub0 >/dev/null 2>&1
+     ${createLink('hub0', 'ip netns exec hub')}
      ip netns exec hub wg set hub0 private-key $1 listen-port 51820 peer $2 allowed-ips 192.168.5.2/32
      ip -n hub address add 192.168.5.1/24 dev hub0; ip -n hub link set hub0 mtu 1420 up`,
     key,
@@ -78,7 +77,7 @@ async function start(): Promise<void> {
   const log = recordedLog();
   driver = createDriver({
     store: await openStore(join(folder, 'state'), log),
-    links: userspaceLinks(markOf('wireguard-plugin'), 'wireguard-go'),
+    links: driverLinks(),
     guard: recordingGuard(),
     gateways: recordingGateways(),
     hubNames: createHubNames({

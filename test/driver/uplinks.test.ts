@@ -1,4 +1,4 @@
-// A host with two uplinks, a hub behind a router, and a tunnel of wireguard-go whose container’s end is here and says
+// A host with two uplinks, a hub behind a router, and a tunnel whose container’s end is here and says
 // nothing by itself. The driver has no part in what is seen, but that it made the link.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -9,9 +9,7 @@ import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createDriver } from '../../src/driver/driver.ts';
 import { createHubNames } from '../../src/driver/hub-names.ts';
-import { userspaceLinks } from '../../src/links/userspace/links.ts';
 import { openStore } from '../../src/state/store.ts';
-import { markOf } from '../../src/wireguard/link-alias.ts';
 import { linkName } from '../../src/wireguard/link-name.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
 import { sh } from '../support/hub-namespaces.ts';
@@ -19,8 +17,9 @@ import { articleOptions, createNetworkRequest, peerKeyText } from '../support/ne
 import { recordedLog } from '../support/recorded-log.ts';
 import { recordingGateways } from '../support/recording-gateways.ts';
 import { recordingGuard } from '../support/recording-guard.ts';
+import { createLink, driverLinks, wireguardPrograms } from '../support/wireguard.ts';
 
-const { skip } = await enterFreshNamespace('wireguard-go', 'wg', 'ip');
+const { skip } = await enterFreshNamespace(...wireguardPrograms, 'ip');
 
 const link = linkName('e1');
 const keepaliveSeconds = 5;
@@ -48,7 +47,7 @@ before(async () => {
      ip -n router address add 10.98.0.1/24 dev eth1; ip -n router link set eth1 up
      ip netns exec router sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
      ip -n hub address add 10.98.0.2/24 dev eth0; ip -n hub link set eth0 up; ip -n hub route add default via 10.98.0.1
-     ip netns exec hub wireguard-go hub0 >/dev/null 2>&1
+     ${createLink('hub0', 'ip netns exec hub')}
      ip netns exec hub wg set hub0 private-key $1 listen-port 51820 peer $2 allowed-ips 192.168.5.2/32
      ip -n hub address add 192.168.5.1/24 dev hub0; ip -n hub link set hub0 up
      ip address add 10.97.0.1/24 dev up0; ip route add default via 10.97.0.2 dev up0`,
@@ -59,7 +58,7 @@ before(async () => {
   const log = recordedLog();
   const driver = createDriver({
     store: await openStore(join(folder, 'state'), log),
-    links: userspaceLinks(markOf('wireguard-plugin'), 'wireguard-go'),
+    links: driverLinks(),
     guard: recordingGuard(),
     gateways: recordingGateways(),
     hubNames: createHubNames({ resolve: async () => [], log }),

@@ -18,7 +18,10 @@ import {
 
 /** The client's tests. */
 const tests: GuestFiles = Object.fromEntries(
-  ['test/guests/inside', 'test/support'].map((path) => [`${projectFolder}/${path}`, resolve(path)]),
+  ['test/guests/inside', 'test/driver', 'test/support'].map((path) => [
+    `${projectFolder}/${path}`,
+    resolve(path),
+  ]),
 );
 
 const serveUntilReady = `
@@ -47,6 +50,14 @@ test('netlink with the kernel’s WireGuard', async (t) => {
     assert.doesNotMatch(output, /Warning/);
   });
   const skip = process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run';
+  for (const name of ['hub-following', 'uplinks', 'uplink-mtu']) {
+    await t.test(`hubs and uplinks that move: ${name}`, { skip }, async () => {
+      const { status, output } = await guest.exec(`cd ${projectFolder} && node test/driver/${name}.test.ts`, {
+        timeoutSeconds: 900,
+      });
+      assert.equal(status, 0, output);
+    });
+  }
   await t.test(
     'the kill switch beside macvlan and ipvlan, which this machine may not have',
     { skip },
