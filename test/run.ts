@@ -1,5 +1,5 @@
 /**
- * `npm test [-- [--full] [--test-OPTION=VALUE…] [TIER|FILE|FOLDER]…]`: runs the tiers, some beside one another, each as
+ * `npm test [-- [--full] [--test-OPTION=VALUE…] [TIER|FILE|FOLDER]…]`: runs the tiers one after another, each as
  * far as this machine can; or the named tiers, files and folders. A tier that cannot run is skipped with its
  * reason. With CI=true that is a failure: nothing may be missing there.
  */
@@ -36,25 +36,16 @@ if (chosen.some(([name]) => name === 'guests') && (await tiers.guests.obstacle()
 }
 const summary: string[] = [];
 const ensured = new Set<string>();
-/** Each waits for much of its time: together they keep two processors at work. What the quick tier finds is seen first. */
-const streams: readonly (readonly TierName[])[] = [['system', 'faults', 'runtimes'], ['engine'], ['guests']];
-const chosenOf = (stream: readonly TierName[]) => chosen.filter(([name]) => stream.includes(name));
-const busy = streams.filter((stream) => chosenOf(stream).length > 0);
-/** The last stream prints as it goes, and the others a tier at a time. */
-const isPrintedLater = (name: TierName) => busy.slice(0, -1).some((stream) => stream.includes(name));
-await inTurn(chosenOf(['unit']));
-for (const [name] of busy.flatMap(chosenOf)) {
-  // A build under a test’s feet would take its files away. A tier whose tasks fail says so when its turn comes.
-  if ((await tiers[name].obstacle()) === undefined) prepared(name);
+/** Scenarios on this machine's engine wait for most of their time, and guests work: they run beside one another. */
+const isBeside = (name: TierName) => name === 'engine' && chosen.some(([other]) => other === 'guests');
+const beside: Promise<void>[] = [];
+for (const [name, files] of chosen) {
+  const reported = report(name, files);
+  if (isBeside(name)) beside.push(reported);
+  else await reported;
 }
-await Promise.all(busy.map((stream) => inTurn(chosenOf(stream))));
+await Promise.all(beside);
 console.log(`\nTiers${isFull ? ' of the full run' : ''}:\n  ${summary.join('\n  ')}`);
-
-async function inTurn(tiersInTurn: readonly (readonly [TierName, readonly string[]])[]): Promise<void> {
-  for (const [name, files] of tiersInTurn) {
-    await report(name, files);
-  }
-}
 
 async function report(name: TierName, files: readonly string[]): Promise<void> {
   const started = performance.now();
@@ -81,7 +72,9 @@ async function plan(): Promise<[TierName, string[]][]> {
 
 async function runTier(name: TierName, files: readonly string[]): Promise<'passed' | 'failed'> {
   const { isSandboxed, concurrency } = tiers[name];
-  if (!prepared(name)) {
+  // A build under a test's feet would take its bundle away.
+  const tasks = [...tiers[name].tasks, ...(isBeside(name) ? tiers.guests.tasks : [])];
+  if (!tasks.every((task) => ensure(task))) {
     return 'failed';
   }
   const options = ['--test', '--test-reporter=spec', `--test-timeout=${testTimeoutMs}`];
@@ -94,22 +87,18 @@ async function runTier(name: TierName, files: readonly string[]): Promise<'passe
     NODE_COMPILE_CACHE: join(folder, 'compiled'),
     ...(isFull ? { WGDRIVER_TEST_FULL: 'yes' } : {}),
   };
-  const output = isPrintedLater(name) ? openSync(join(folder, name), 'w+') : 'inherit';
-  console.log(`\n=== ${name}${isPrintedLater(name) ? ' begins' : ''}`);
+  // What runs beside another tier is printed after it, whole.
+  const output = isBeside(name) ? openSync(join(folder, name), 'w+') : 'inherit';
+  console.log(`\n=== ${name}${isBeside(name) ? ', beside the next one' : ''}`);
   const child = spawn(process.execPath, [...sandbox, ...options, ...files], {
     stdio: ['inherit', output, output],
     env,
   });
   const [status] = await once(child, 'exit');
-  if (isPrintedLater(name)) {
+  if (isBeside(name)) {
     console.log(`\n=== ${name}\n${readFileSync(join(folder, name), 'utf8')}`);
   }
   return status === 0 ? 'passed' : 'failed';
-}
-
-/** Does the tasks of a tier, each once. @returns whether all were done */
-function prepared(name: TierName): boolean {
-  return tiers[name].tasks.every((task) => ensure(task));
 }
 
 /** Does a task of build/run.mjs unless that was done. */
