@@ -110,6 +110,10 @@ const tasks = {
       rotation: (...words) => sandboxed('build/bench/rotation.ts', ...words),
       reading: (...words) => sandboxed('build/bench/reading.ts', ...words),
       steady: (...words) => sandboxed('build/bench/steady.ts', ...words),
+      shared(...words) {
+        tasks.packages(['iperf3=iperf3']);
+        sandboxed('build/bench/shared.ts', ...words);
+      },
       scale: (...words) => run(modernNode(), 'build/bench/scale.ts', ...words),
       start(...words) {
         tasks.exe(['x64']);

@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --vm [drivers|speed|calls|reading|hub|rotation [SUITE…] [ROUNDS…]]]`: build/bench/drivers.ts and
+ * `npm run bench [-- --vm [drivers|speed|calls|reading|hub|rotation|shared [SUITE…] [ROUNDS…]]]`: build/bench/drivers.ts and
  * so on, with the kernel's WireGuard, in guests. Of what `drivers` measures, it makes docs/performance.md.
  */
 
@@ -19,6 +19,7 @@ const benches = {
   reading: { suites: ['trixie'], otherwise: 'it failed' },
   hub: { suites: ['trixie'], otherwise: 'over 1.2 of `wg setconf`, or failed' },
   rotation: { suites: ['trixie'], otherwise: 'it failed' },
+  shared: { suites: ['trixie'], otherwise: 'links were left, or it failed' },
 } as const;
 
 const name = process.argv[2] ?? 'drivers';
@@ -39,7 +40,7 @@ try {
   for (const suite of suites) {
     const { status, output } = await lab.run({
       suite,
-      ...(name === 'drivers' && { memoryMegabytes: 8192 }),
+      ...((name === 'drivers' || name === 'shared') && { memoryMegabytes: 8192 }),
       files: { ...projectFiles, ...sourceFiles, ...(old && { '/root/wgdriver-0.1.0.mjs': old }) },
       // By netlink, as the executable does it.
       script: `cd ${projectFolder} && WGDRIVER_TEST_BACKEND=netlink node build/bench/${name}.ts ${counts.join(' ')}`,

@@ -6,6 +6,13 @@ import { hostFiles, hubAddress, hubFiles, sh, startHubBeside } from './guest-hos
 
 const suites = process.env.WGDRIVER_TEST_FULL === undefined ? (['trixie'] as const) : SUITES;
 
+/** Script: the hub’s one customer with a provider’s file, a peer that it forgets at a reboot. */
+const addCustomer = `
+  ip netns exec hub wg set wg-hub peer $(wg pubkey </root/customer.key) allowed-ips 10.64.0.7/32
+  ip -n hub route add 10.64.0.7/32 dev wg-hub
+`;
+const appPings = `docker exec app ping -c 1 -W 5 ${hubAddress}`;
+
 const lab = await openLab();
 after(() => lab.close());
 
@@ -95,13 +102,11 @@ for (const suite of suites) {
     });
 
     await t.test('a shared tunnel outlives the driver: stopped, killed, installed anew', async () => {
-      const pings = 'docker exec app ping -c 1 -W 5 192.168.5.1';
       await sh(
         guest,
         `umask 077
          wg genkey >/root/customer.key
-         ip netns exec hub wg set wg-hub peer $(wg pubkey </root/customer.key) allowed-ips 10.64.0.7/32
-         ip -n hub route add 10.64.0.7/32 dev wg-hub
+         ${addCustomer}
          mkdir -p /etc/wgdriver
          cat >/etc/wgdriver/provider.conf <<END
 [Interface]
@@ -114,17 +119,16 @@ Endpoint = 10.99.0.2:51820
 PersistentKeepalive = 25
 END
          docker network create -d wireguard-plugin --subnet 10.77.0.0/24 -o io.bestov.wg.conffile=provider.conf vpn
-         docker run -d --name app --network vpn --stop-signal KILL wgdriver-test sleep 100000
-         ping_from app 192.168.5.1
-         systemctl restart wgdriver; ${pings}
-         systemctl kill --kill-whom=main -s KILL wgdriver; ${pings}
-         systemctl stop wgdriver wgdriver.socket; ${pings}
-         wgdriver service install; ${pings}
+         docker run -d --name app --restart=always --network vpn --stop-signal KILL wgdriver-test sleep 100000
+         ping_from app ${hubAddress}
+         systemctl restart wgdriver; ${appPings}
+         systemctl kill --kill-whom=main -s KILL wgdriver; ${appPings}
+         systemctl stop wgdriver wgdriver.socket; ${appPings}
+         wgdriver service install; ${appPings}
          docker run -d --name helper --network vpn --stop-signal KILL wgdriver-test sleep 100000
-         ping_from helper 192.168.5.1
+         ping_from helper ${hubAddress}
          docker exec helper ping -c 1 -W 5 app
-         docker rm -f app helper; docker network rm vpn
-         i=0; while pgrep -f 'sleep 2147483647'; do i=$((i + 1)); [ $i -lt 50 ]; sleep 0.1; done`,
+         docker rm -f helper`,
       );
     });
 
@@ -135,12 +139,17 @@ END
       await sh(guest, `${startHubBeside} ping_from one ${hubAddress}`);
       assert.doesNotMatch(await sh(guest, 'show_links'), /^wg/m);
       assert.equal(await activeBefore(guest, 'wgdriver.service', 'docker.service'), true);
+      // Its namespace has gone with the old kernel.
+      await sh(guest, `${addCustomer} ping_from app ${hubAddress}`);
     });
 
     await t.test(
       'uninstall: nothing is left but state and tunnels, and foreign units are not touched',
       async () => {
-        await sh(guest, `wgdriver service uninstall; docker exec one ping -c 1 -W 5 ${hubAddress}`);
+        await sh(
+          guest,
+          `wgdriver service uninstall; docker exec one ping -c 1 -W 5 ${hubAddress}; ${appPings}`,
+        );
         assert.equal(
           await sh(
             guest,
@@ -166,6 +175,14 @@ END
       const { status, output } = await guest.exec('wgdriver service install');
       assert.equal(status, 1);
       assert.match(output, /wireguard-plugin\.sock: another process answers on it/);
+    });
+
+    await t.test('a shared tunnel goes with its network', async () => {
+      await sh(
+        guest,
+        `${appPings}; docker rm -f app; docker network rm vpn
+         i=0; while pgrep -f 'sleep 2147483647'; do i=$((i + 1)); [ $i -lt 50 ]; sleep 0.1; done`,
+      );
     });
     await guest.powerOff({ hard: true });
   });
