@@ -10,6 +10,7 @@ import {
   type Keeper,
   namespaceOf,
 } from '../programs/keeper.ts';
+import { isInOwnContainer } from '../programs/own-container.ts';
 import { type Failure, run } from '../programs/run.ts';
 import {
   formatPrefix,
@@ -89,12 +90,12 @@ const shownAddresses = v.array(
 );
 
 /** By the programs `setsid`, `unshare`, `nsenter`, `ip` and `nft`: a gateway is made once for a network, a veth takes two. */
-export function programGateways(mark: Mark, ownPid = process.pid): Gateways {
+export function programGateways(mark: Mark, isInContainer = () => isInOwnContainer(process)): Gateways {
   let probed: Promise<void> | undefined;
 
   return {
     probe() {
-      probed ??= probe(ownPid).catch((error) => {
+      probed ??= probe(isInContainer).catch((error) => {
         probed = undefined;
         throw error;
       });
@@ -218,10 +219,10 @@ function prefixOfRoute(dst: string, family: 'ipv4' | 'ipv6'): string {
 const addressIn = (text: string) => prefixOf(`${text}/32`).address;
 
 /** Does all of it once, in a namespace that ends at once. */
-async function probe(ownPid: number): Promise<void> {
-  if (ownPid === 1) {
+async function probe(isInContainer: () => Promise<boolean>): Promise<void> {
+  if (await isInContainer()) {
     throw new Error(
-      'containers cannot share a tunnel here: what this driver starts ends with it, as in a managed plugin. ' +
+      'containers cannot share a tunnel here: what this driver starts ends with it, as in any container and managed plugin. ' +
         'Install the driver as a service (`wgdriver service install`), or use --ipam-driver null for one container',
     );
   }

@@ -16,7 +16,7 @@ import { linkName } from '../../src/wireguard/link-name.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
 import { backend, hubPrograms, makeLink, sh } from '../support/hub-namespaces.ts';
 
-const { skip } = await enterFreshNamespace(...hubPrograms, 'nsenter', 'setsid', 'tcpdump');
+const { skip } = await enterFreshNamespace(...hubPrograms, 'nsenter', 'setsid', 'tcpdump', 'perl');
 const mark = markOf('wireguard-plugin');
 const links = backend === 'netlink' ? netlinkLinks(mark) : userspaceLinks(mark, 'wireguard-go');
 const gateways = programGateways(mark);
@@ -237,6 +237,102 @@ test('no broadcast or multicast of one container reaches another, and so no ARP 
   }
 });
 
+const macOf = (netns: string) =>
+  /link\/ether (\S+)/.exec(sh(`ip -n ${netns} link show wg0`))?.[1] ?? assert.fail();
+
+test('what a container forges takes nothing of another’s: ARP, NA, router advertisements, redirects', {
+  skip,
+}, async () => {
+  // As Docker leaves them.
+  sh(`for file in accept_ra accept_redirects; do
+        ip netns exec app2 sh -c "echo 1 >/proc/sys/net/ipv6/conf/wg0/$file"
+      done
+      ip netns exec app2 sh -c 'for f in all wg0; do echo 1 >/proc/sys/net/ipv4/conf/$f/accept_redirects; done'`);
+  await until('both have link-local addresses', () =>
+    ['app2', 'app3'].every(
+      (app) => !/tentative|^$/.test(sh(`ip -n ${app} -6 address show dev wg0 scope link`)),
+    ),
+  );
+  const shown = () => ({
+    routes: sh(
+      `ip -n app2 route show; ip -n app2 -6 route show
+       ip -n app2 route get 203.0.113.9; ip -n app2 route get fd64::1`,
+    ).replaceAll(/ expires \d+sec/g, ''),
+    addresses: sh('ip -n app2 -brief address show dev wg0'),
+  });
+  await pinged('app2', '10.7.0.1');
+  await pinged('app2', 'fd77::a07:1');
+  const before = shown();
+  const capture = await startCapture('ip', 'netns', 'exec', 'app2', 'tcpdump', '--interface=wg0', '-e');
+  const neighbour = startDaemon('ip', [
+    ...['netns', 'exec', 'app3', 'perl', 'test/scenarios/neighbour.pl', 'wg0', '10.7.0.1', 'fd77::a07:1'],
+  ]);
+  try {
+    await until('it forges', () => (neighbour.output().match(/^taken:/gm)?.length ?? 0) >= 3);
+    const forge = (program: string, ...args: string[]) => {
+      const { status, stderr } = enter('app3', 'perl', `test/killswitch/${program}`, ...args);
+      assert.equal(status, 0, stderr);
+    };
+    forge('advertise.pl', 'wg0', '2001:db8:bad::', '64');
+    forge('redirect.pl', 'wg0', '10.7.0.3', '10.7.0.2', '203.0.113.9');
+    forge('redirect.pl', 'wg0', 'fd77::a07:3', 'fd77::a07:2', 'fd64::1');
+    // What is asked for there would be answered by the neighbour, and be seen to arrive.
+    for (const beyond of ['198.18.0.1', '2001:db8::1']) {
+      pings('app2', beyond);
+    }
+    await pinged('app2', '203.0.113.9');
+    await pinged('app2', 'fd64::1');
+    await pinged('app2', '10.7.0.3');
+    assert.deepEqual(shown(), before);
+    assert.doesNotMatch(neighbour.output(), /^taken: \S/m);
+    assert(!sh('ip -n app2 neigh show').includes(macOf('app3')));
+    const seen = capture.output();
+    assert(!seen.includes(macOf('app3')), seen);
+    assert.doesNotMatch(seen, /redirect|router advertisement|2001:db8:bad::/);
+  } finally {
+    await neighbour.stop();
+    await capture.stop();
+  }
+});
+
+/** Sends a megabyte to the provider, which sends one back. @returns what arrived there and here */
+function exchange(to: string): string {
+  const client = `let count = 0;
+    const s = require('node:net').connect(7000, '${to}', () => s.end(Buffer.alloc(1e6)));
+    s.on('data', (part) => { count += part.length; }).on('end', () => console.log(count));`;
+  return enter('app2', process.execPath, '-e', client).stdout.trim();
+}
+
+test('a megabyte each way through a tunnel whose MTU is less than the containers’ links’', {
+  skip,
+}, async () => {
+  const server = `require('node:net').createServer({ allowHalfOpen: true }, (s) => {
+      let count = 0;
+      s.on('data', (part) => { count += part.length; }).on('end', () => s.end(Buffer.alloc(count)));
+    }).listen(7000, '::', () => console.log('ready'));`;
+  const daemon = startDaemon('ip', ['netns', 'exec', 'provider', process.execPath, '-e', server]);
+  const capture = await startCapture('ip', 'netns', 'exec', 'provider', 'tcpdump', '--interface=wgp', 'tcp');
+  const setMtu = (bytes: number) =>
+    sh(`nsenter --net=${namespaceOf(keeper)} ip link set $1 mtu $2`, link, String(bytes));
+  try {
+    await untilReady(daemon, 'the server is there', () => daemon.output().includes('ready'));
+    setMtu(1280);
+    for (const [to, mss] of [
+      ['203.0.113.9', 1240],
+      ['fd64::1', 1220],
+    ] as const) {
+      assert.equal(exchange(to), '1000000', to);
+      await until('its segments are as long as the tunnel carries', () =>
+        new RegExp(`Flags \\[S\\].*\\bmss ${mss},`).test(capture.output()),
+      );
+    }
+  } finally {
+    setMtu(mtu);
+    await capture.stop();
+    await daemon.stop();
+  }
+});
+
 test('without the tunnel nothing leaves, though the host has a way', { skip }, async () => {
   assert.equal(sh('ping -c 1 -W 5 203.0.113.9 >/dev/null && echo reached').trim(), 'reached');
   const capture = await startCapture('tcpdump', '--interface=hop');
@@ -270,6 +366,19 @@ test('new addresses of the file come in the place of the old, and icc=off parts 
   assert.doesNotMatch(shown, /10\.64\.0\.7|fd64::7/);
   assert(!pings('app2', '10.7.0.3'));
   assert(!pings('app2', 'fd77::a07:3'));
+});
+
+test('without an IPv6 address of the file IPv6 is closed, though a container has one', { skip }, async () => {
+  const capture = await startCapture('ip', 'netns', 'exec', 'provider', 'tcpdump', '--interface=any', 'ip6');
+  try {
+    // The file before had an IPv6 address, and the containers that run still have theirs.
+    assert(!pings('app2', 'fd64::1'));
+    assert(!pings('app2', '2001:db8::9'));
+    await pinged('app2', '203.0.113.9');
+    assert.doesNotMatch(capture.output(), /fd77|fd64::1|2001:db8::9/);
+  } finally {
+    await capture.stop();
+  }
 });
 
 test('a container’s link is deleted by its other end, whatever has become of its mark', {
@@ -351,7 +460,7 @@ test('a keeper that is not told to stay ends with who began it; the end of a nam
 
 test('a driver that takes what it starts along is refused', async () => {
   await assert.rejects(
-    programGateways(mark, 1).probe(),
-    /what this driver starts ends with it, as in a managed plugin/,
+    programGateways(mark, async () => true).probe(),
+    /what this driver starts ends with it, as in any container and managed plugin/,
   );
 });

@@ -18,7 +18,7 @@ import {
 
 /** The client's tests. */
 const tests: GuestFiles = Object.fromEntries(
-  ['test/guests/inside', 'test/driver', 'test/support'].map((path) => [
+  ['test/guests/inside', 'test/driver', 'test/gateway', 'test/support'].map((path) => [
     `${projectFolder}/${path}`,
     resolve(path),
   ]),
@@ -50,9 +50,14 @@ test('netlink with the kernel’s WireGuard', async (t) => {
     assert.doesNotMatch(output, /Warning/);
   });
   const skip = process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run';
-  for (const name of ['hub-following', 'uplinks', 'uplink-mtu']) {
-    await t.test(`hubs and uplinks that move: ${name}`, { skip }, async () => {
-      const { status, output } = await guest.exec(`cd ${projectFolder} && node test/driver/${name}.test.ts`, {
+  for (const [what, file] of [
+    ...['hub-following', 'uplinks', 'uplink-mtu'].map(
+      (name) => [`hubs and uplinks that move: ${name}`, `driver/${name}`] as const,
+    ),
+    ['a tunnel that containers share', 'gateway/gateways'],
+  ] as const) {
+    await t.test(what, { skip }, async () => {
+      const { status, output } = await guest.exec(`cd ${projectFolder} && node test/${file}.test.ts`, {
         timeoutSeconds: 900,
       });
       assert.equal(status, 0, output);
