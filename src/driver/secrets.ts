@@ -14,8 +14,8 @@ import type { Endpoint } from '../state/store.ts';
 import { readWgQuick } from '../wireguard/config/wg-quick-reader.ts';
 import { Secret } from '../wireguard/secret.ts';
 
-/** 5,000 peers with two keys each. */
-const maxConfigurationBytes = 2 ** 20;
+/** 5,000 peers, each with two keys, a host name and several prefixes. */
+const maxConfigurationBytes = 2 ** 21;
 
 /**
  * Reads what makes the keys of a network's tunnels, from its options and the files that they name.

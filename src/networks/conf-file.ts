@@ -56,13 +56,25 @@ export function refuseUnfit(network: Network, configuration: WgQuickFile): void 
     refuse(`it has no IPv6 Address to send from: leave out ${optionPrefix}ipv6`);
   }
   const servers = configuration.dns.flatMap((server) => parseAddress(server) ?? []);
+  const pools = poolsOf(network, configuration);
   for (const { address } of [...addresses, ...servers.map(hostPrefix)]) {
-    const pool = poolsOf(network, configuration).find((candidate) => covers(candidate, hostPrefix(address)));
+    const pool = pools.find((candidate) => covers(candidate, hostPrefix(address)));
     if (pool !== undefined) {
       refuse(
         `${address.toString()} in it is an address of the network’s subnet ${formatPrefix(pool)} too: create the ` +
           'network with another --subnet',
       );
+    }
+  }
+  for (const { line, allowedIps } of peers) {
+    for (const prefix of allowedIps) {
+      const pool = pools.find((candidate) => covers(candidate, prefix));
+      if (pool !== undefined) {
+        refuse(
+          `AllowedIPs of the peer in line ${line}: ${formatPrefix(prefix)} is in the network’s subnet ` +
+            `${formatPrefix(pool)}, whose addresses are containers: create the network with another --subnet`,
+        );
+      }
     }
   }
 }
@@ -88,7 +100,7 @@ export function containerAddresses({ addresses }: WgQuickFile): Prefix[] {
 
 /** What of a configuration file is not done, in words for the log. */
 export function unheeded(network: Network, configuration: WgQuickFile): string[] {
-  const { ignored, addresses, listenPort } = configuration;
+  const { ignored, addresses, dns, searchDomains, listenPort } = configuration;
   const given = network.isShared ? addresses : network.isOnePeer ? containerAddresses(configuration) : [];
   const notGiven = addresses.filter((address) => !given.includes(address)).map(formatPrefix);
   return [
@@ -97,6 +109,19 @@ export function unheeded(network: Network, configuration: WgQuickFile): string[]
       ? [
           `no container gets ${notGiven.join(', ')} of the configuration file: ` +
             (network.isOnePeer ? 'the engine takes one address per family' : 'the engine assigns addresses'),
+        ]
+      : []),
+    ...(searchDomains.length > 0
+      ? [
+          `no container gets the search domains of the configuration file (${searchDomains.join(', ')}): start ` +
+            'containers with --dns-search (compose: `dns_search:`)',
+        ]
+      : []),
+    // The gateway’s address that containers ask is the IPv4 one.
+    ...(network.isShared && !dns.some((server) => parseAddress(server)?.kind() === 'ipv4')
+      ? [
+          'the configuration file names no IPv4 DNS server, so the network’s gateway answers no names: start containers ' +
+            'with --dns and a server that the tunnel reaches (compose: `dns:`), or add DNS to the file',
         ]
       : []),
     ...(!network.isOnePeer && !network.isShared && listenPort !== undefined

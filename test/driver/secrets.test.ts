@@ -17,7 +17,7 @@ before(async () => {
   await writeFile(join(folder, 'app.psk'), `${psk}\n`);
   await writeFile(join(folder, 'wrong'), 'hunter2hunter2!\n');
   await writeFile(join(folder, 'empty'), '\n');
-  await writeFile(join(folder, 'large.conf'), `hunter2${' '.repeat(2 ** 20)}`);
+  await writeFile(join(folder, 'large.conf'), `hunter2${' '.repeat(2 ** 21)}`);
   execFileSync('mkfifo', [join(folder, 'pipe.conf')]);
 });
 after(() => rm(folder, { recursive: true }));
@@ -76,9 +76,9 @@ for (const [what, options, message] of [
     /^preshared key file .*: expected a regular file, got a directory$/,
   ],
   [
-    'a configuration file of more than 1 MB',
+    'a configuration file of more than 2 MB',
     { conffile: 'large.conf', peer: undefined, peerkey: undefined },
-    /^configuration file .*large\.conf: expected at most 1048576 bytes$/,
+    /^configuration file .*large\.conf: expected at most 2097152 bytes$/,
   ],
   [
     'a pipe, which nobody writes into',

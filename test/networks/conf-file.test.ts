@@ -106,6 +106,18 @@ test('what is not done with a file has words', () => {
   assert.match(addresses ?? '', /no container gets 10\.3\.0\.2\/24 .*: the engine assigns addresses/);
   assert.match(port ?? '', /ignores ListenPort of the configuration file/);
   assert.deepEqual(unheeded(onePeer(), readWgQuick(own() + peer())), []);
+  assert.match(
+    String(unheeded(onePeer(), readWgQuick(own('DNS = 10.2.0.1, corp.example, lan\n') + peer()))),
+    /search domains of the configuration file \(corp\.example, lan\): .* --dns-search/,
+  );
+});
+
+test('the gateway of a shared tunnel answers no names if the file has no IPv4 DNS server: it has words too', () => {
+  const words = (dns: string) => String(unheeded(shared(), readWgQuick(own(dns) + peer())));
+  for (const dns of ['', 'DNS = fd00::1\n', 'DNS = corp.example\n']) {
+    assert.match(words(dns), /no IPv4 DNS server, so the network’s gateway answers no names: .* --dns/);
+  }
+  assert.equal(words('DNS = fd00::1, 10.2.0.1\n'), '');
 });
 
 test('options that a file says instead, or knows nothing of', () => {
@@ -129,7 +141,7 @@ const shared = (options = {}, setting = {}) => network({ options: { ...conffile,
 test('without a seed the containers of a subnet share the file’s key, addresses and port', () => {
   const made = shared();
   assert(made.isShared && !made.isOnePeer && !derived().isShared && !onePeer().isShared);
-  const configuration = readWgQuick(own('ListenPort = 7\n') + peer());
+  const configuration = readWgQuick(own('ListenPort = 7\nDNS = 10.2.0.1\n') + peer());
   refuseUnfit(made, configuration);
   assert.deepEqual(unheeded(made, configuration), []);
   const link = sharedTunnelOf(made, { configuration, additional: new Uint8Array() });
@@ -190,6 +202,15 @@ test('files that containers cannot share', () => {
       /192\.168\.5\.9 in it is an address of the network’s subnet/,
     ],
     [shared(), own('DNS = 192.168.5.9\n') + peer(), /create the network with another --subnet/],
+    // The LAN behind an OPNsense, as its own files have it, and one of its machines.
+    ...['10.10.10.0/24, 192.168.5.0/24', '192.168.5.7/32'].map(
+      (allowedIps) =>
+        [
+          shared(),
+          ipv4 + peer().replace('0.0.0.0/0, ::/0', allowedIps),
+          /AllowedIPs of the peer in line 4: 192\.168\.5\.\d\/\d+ is in the network’s subnet 192\.168\.5\.0\/24, .* another --subnet/,
+        ] as const,
+    ),
     [shared({ mtu: '1000' }), own() + peer(), /option io\.bestov\.wg\.mtu: expected at least 1280/],
     [
       derived(),
@@ -200,6 +221,11 @@ test('files that containers cannot share', () => {
     assert.throws(refused(made, text), message);
   }
   assert.doesNotThrow(refused(shared({ mtu: '1000' }), ipv4 + peer()));
+  assert.doesNotThrow(
+    refused(shared(), ipv4 + peer().replace('0.0.0.0/0, ::/0', '192.168.0.0/16, 10.0.0.0/8')),
+  );
+  // Where each container is a peer of its own, the hub has the subnet.
+  assert.doesNotThrow(refused(derived(), peer().replace('0.0.0.0/0, ::/0', '192.168.5.0/24')));
   assert.throws(() => derived({ icc: 'off' }), /icc is for containers that share a tunnel/);
   assert.throws(() => shared({ icc: 'no' }), /io\.bestov\.wg\.icc: expected one of on, off, true, false/);
 });
