@@ -23,9 +23,11 @@ import {
 } from '../networks/tunnel.ts';
 import type { Keeper } from '../programs/keeper.ts';
 import type { Endpoint, Joined, Store } from '../state/store.ts';
+import { parseAddress } from '../wireguard/address.ts';
 import type { LinkChange } from '../wireguard/change.ts';
 import type { WgQuickFile } from '../wireguard/config/wg-quick-reader.ts';
 import type { Device } from '../wireguard/device.ts';
+import { type PrivateKey, type PublicKey, publicKeyOf } from '../wireguard/key.ts';
 import { containerLinkPrefix, linkName } from '../wireguard/link-name.ts';
 import type { HubLinks } from './hub-links.ts';
 import type { HubNames } from './hub-names.ts';
@@ -87,14 +89,23 @@ export interface Lifecycle {
   tunnels(): readonly EndpointState[];
   /**
    * Makes a network’s shared tunnel the one that its files ask for now, for the containers that run, too.
-   * @param before the peers that it had when the files were last read
    * @returns undefined if there is none
    */
-  renewShared(
-    network: Network,
-    secrets: TunnelSecrets,
-    before: readonly TunnelPeer[],
-  ): Promise<'new key' | 'same key' | undefined>;
+  renewShared(network: Network, secrets: TunnelSecrets): Promise<'new key' | 'same key' | undefined>;
+  /**
+   * Peers of a network’s configuration file whose endpoints links may not have yet: those that changed in the file since
+   * all its links were last renewed. Of links that an earlier driver may have left, all whose endpoint is an address; a name
+   * may have several, and a link stays with the one that works.
+   */
+  movedPeers(networkId: string): ReadonlySet<PublicKey>;
+  /** All links of a network have the endpoints of what `movedPeers` answered, unless its file was read again since. */
+  noteRenewed(networkId: string, moved: ReadonlySet<PublicKey>): void;
+  /**
+   * Does a task that gives the one link of a network its key; nobody else gives a link this key meanwhile. Where each
+   * container has a link and a key of its own, it just does the task.
+   * @throws Error if another network’s link on this host has the key: the hub would flap between the two
+   */
+  withOwnKey<Result>(network: Network, privateKey: PrivateKey, task: () => Promise<Result>): Promise<Result>;
   /** Ends shared tunnels that are of no use: half-made, gone, or of networks that are no more. @returns whose they were */
   deleteBrokenTunnels(): Promise<readonly string[]>;
   /**
@@ -191,6 +202,7 @@ export function createLifecycle({
   // network is in order too, so that no two find the same address free.
   const inNetwork = createQueue();
   const inEndpoint = createQueue();
+  const inKey = createQueue();
   const limited = createLimit(removalsAtOnce);
   const undeleted = new Set(
     store
@@ -203,8 +215,14 @@ export function createLifecycle({
   const releasing = new Set<string>();
   /** What the configuration files of networks said when they were last read. */
   const configurations = new Map<string, WgQuickFile>();
+  /** Peers whose endpoints have changed since the links of their networks were renewed. */
+  const moved = new Map<string, ReadonlySet<PublicKey>>();
+  /** An earlier driver may have made links of these, and nobody knows by which file. */
+  const inherited = new Set(store.networks().map(({ networkId }) => networkId));
+  /** What the one link of each such network was last given; unknown of those that an earlier driver has left. */
+  const ownKeys = new Map<string, PublicKey>();
   /** What the links of shared tunnels were last made by; unknown of those that an earlier driver has left. */
-  const applied = new Map<string, ReturnType<typeof fileOf>>();
+  const applied = new Map<string, string>();
   const touches = new Map<string, { readonly revision: number; readonly atMs: number }>();
   let lastRevision = 0;
   let isClosed = false;
@@ -349,13 +367,14 @@ export function createLifecycle({
 
     endpoints: endpointStates,
 
-    tunnels: () => [
-      ...endpointStates().filter(({ endpoint }) => !isShared(endpoint)),
-      ...store.gateways().flatMap(({ networkId }) => sharedState(networkId) ?? []),
-    ],
+    tunnels,
 
-    renewShared: (network, secrets, before) =>
-      inEndpoint(sharedIdOf(network.networkId), () => renewShared(network, secrets, before)),
+    renewShared: (network, secrets) =>
+      inEndpoint(sharedIdOf(network.networkId), () => renewShared(network, secrets)),
+
+    movedPeers: movedPeersOf,
+    noteRenewed,
+    withOwnKey,
 
     async deleteBrokenTunnels() {
       const deleted: string[] = [];
@@ -482,6 +501,11 @@ export function createLifecycle({
     });
   }
 
+  /** Has its one link the key of its file, or of its one container? */
+  function hasOwnKey({ isOnePeer, isShared: is }: Network): boolean {
+    return isOnePeer || is;
+  }
+
   function isShared({ networkId }: Pick<Endpoint, 'networkId'>): boolean {
     return store.network(networkId)?.isShared ?? false;
   }
@@ -499,6 +523,13 @@ export function createLifecycle({
         place: (isShared(endpoint) ? shared.place(networkId) : undefined) ?? placeOf(endpointId, joined),
       };
     });
+  }
+
+  function tunnels(): EndpointState[] {
+    return [
+      ...endpointStates().filter(({ endpoint }) => !isShared(endpoint)),
+      ...store.gateways().flatMap(({ networkId }) => sharedState(networkId) ?? []),
+    ];
   }
 
   /** A shared tunnel as the one endpoint that its link has. */
@@ -546,20 +577,82 @@ export function createLifecycle({
     return read;
   }
 
-  function remember({ networkId }: Network, { configuration }: Pick<TunnelSecrets, 'configuration'>): void {
-    if (configuration !== undefined) {
-      configurations.set(networkId, configuration);
+  function remember(network: Network, { configuration }: Pick<TunnelSecrets, 'configuration'>): void {
+    if (configuration === undefined) {
+      return;
     }
+    const { networkId } = network;
+    const before = configurations.get(networkId);
+    configurations.set(networkId, configuration);
+    const now = peersOf(network, { configuration });
+    const others =
+      before !== undefined
+        ? movedPeers(peersOf(network, { configuration: before }), now)
+        : inherited.has(networkId)
+          ? now.filter(hasLiteralEndpoint).map(({ publicKey }) => publicKey)
+          : [];
+    if (others.length > 0) {
+      moved.set(networkId, new Set([...movedPeersOf(networkId), ...others]));
+    }
+  }
+
+  function movedPeersOf(networkId: string): ReadonlySet<PublicKey> {
+    return moved.get(networkId) ?? new Set();
+  }
+
+  function noteRenewed(networkId: string, renewed: ReadonlySet<PublicKey>): void {
+    if (moved.get(networkId) === renewed) {
+      moved.delete(networkId);
+    }
+  }
+
+  function withOwnKey<Result>(
+    network: Network,
+    privateKey: PrivateKey,
+    task: () => Promise<Result>,
+  ): Promise<Result> {
+    if (!hasOwnKey(network)) {
+      return task();
+    }
+    const { networkId } = network;
+    const publicKey = publicKeyOf(privateKey);
+    return inKey(publicKey, async () => {
+      for (const { endpoint, place } of tunnels()) {
+        const other = store.network(endpoint.networkId);
+        if (other === undefined || other.networkId === networkId || !hasOwnKey(other)) {
+          continue;
+        }
+        const last = ownKeys.get(other.networkId) ?? publicKey;
+        const key = last === publicKey ? (await links.read(place))?.publicKey : last;
+        if (key === publicKey) {
+          throw new Error(
+            `configuration file ${network.options.conffile?.file}: a running tunnel of network ${other.networkId} has ` +
+              'the same PrivateKey, and two links with one key cut each other off; give each network a file of its own',
+          );
+        }
+        if (key !== undefined) {
+          ownKeys.set(other.networkId, key);
+        }
+      }
+      ownKeys.delete(networkId);
+      const result = await task();
+      ownKeys.set(networkId, publicKey);
+      return result;
+    });
   }
 
   /** @throws Error if another container has the one key of the network, and is not gone */
   async function refuseSecond({ networkId, endpointId }: Endpoint): Promise<void> {
     for (const other of store.endpointsOf(networkId)) {
       if (other.endpointId !== endpointId && (await isPresent(other.endpointId))) {
-        throw new Error(
+        const holder =
           `the network’s configuration file is for one container, and endpoint ${other.endpointId} has its key, with ` +
-            `${other.addresses.map(({ address }) => address.toString()).join(' and ')}: remove or disconnect that ` +
-            'container, or create another network with another file',
+          other.addresses.map(({ address }) => address.toString()).join(' and ');
+        throw new Error(
+          store.joined(other.endpointId) === undefined
+            ? `${holder}: its container has not started yet. If there is none, as after a kill of the engine, the driver ` +
+                'forgets the endpoint within ten minutes; or remove the network and create it again'
+            : `${holder}: remove or disconnect that container, or create another network with another file`,
         );
       }
     }
@@ -624,7 +717,7 @@ export function createLifecycle({
       links.create({ name, mtu: await looked, endpointId }),
     );
     return async () => {
-      await links.configure(name, device);
+      await withOwnKey(network, tunnel.privateKey, () => links.configure(name, device));
       await hubLinks.add(network, endpointId, tunnel);
       return isDefaultRouted(tunnel, network.options) ? index : undefined;
     };
@@ -647,9 +740,9 @@ export function createLifecycle({
   async function renewShared(
     network: Network,
     secrets: TunnelSecrets,
-    before: readonly TunnelPeer[],
   ): Promise<'new key' | 'same key' | undefined> {
     const { networkId, options } = network;
+    const renewed = movedPeersOf(networkId);
     const place = shared.place(networkId);
     const status = place && (await links.read(place));
     if (place === undefined || status === undefined) {
@@ -663,19 +756,23 @@ export function createLifecycle({
         'AllowedIPs have changed: restart the containers, whose routes are set when they start',
       );
     }
-    const change = renewalOf(status, device, movedPeers(before, tunnel), tunnel.mtu);
+    const change = renewalOf(status, device, renewed, tunnel.mtu);
     applied.delete(networkId);
-    await shared.renew(network, secrets);
-    if (change !== undefined) {
-      await links.change(place, change);
-    }
+    const renew = async () => {
+      await shared.renew(network, secrets);
+      if (change !== undefined) {
+        await links.change(place, change);
+      }
+    };
+    await (change?.privateKey === undefined ? renew() : withOwnKey(network, change.privateKey, renew));
     if (isOther) {
       const scope = scopeOf(network, secrets);
       await Promise.all(
         runningIn(networkId).map(({ endpointId, sandbox }) => guard.protect(sandbox, endpointId, scope)),
       );
     }
-    applied.set(networkId, fileOf(network, secrets));
+    applied.set(networkId, fileOf(secrets));
+    noteRenewed(networkId, renewed);
     return change?.privateKey === undefined ? 'same key' : 'new key';
   }
 
@@ -747,16 +844,21 @@ export function createLifecycle({
       refuseUnfit(network, secrets.configuration);
     }
     return inEndpoint(sharedIdOf(networkId), async () => {
-      const before = shared.place(networkId)?.sandbox;
-      const opened = await shared.open(network, secrets);
-      if (shared.place(networkId)?.sandbox !== before) {
+      const kept = await shared.kept(networkId);
+      if (kept === undefined) {
+        const renewed = movedPeersOf(networkId);
+        const { privateKey } = sharedTunnelOf(network, secrets);
+        const opened = await withOwnKey(network, privateKey, () => shared.open(network, secrets));
         touch(sharedIdOf(networkId));
-        applied.set(networkId, fileOf(network, secrets));
-      } else if (applied.get(networkId)?.text !== fileOf(network, secrets).text) {
-        // As a link of its own would be made by the file as it is now.
-        await renewShared(network, secrets, applied.get(networkId)?.peers ?? []);
+        applied.set(networkId, fileOf(secrets));
+        noteRenewed(networkId, renewed);
+        return opened;
       }
-      return opened;
+      if (applied.get(networkId) !== fileOf(secrets)) {
+        // As a link of its own would be made by the file as it is now.
+        await renewShared(network, secrets);
+      }
+      return kept;
     });
   }
 
@@ -910,6 +1012,9 @@ export function createLifecycle({
     touches.delete(sharedIdOf(networkId));
     await store.removeNetwork(networkId);
     configurations.delete(networkId);
+    moved.delete(networkId);
+    inherited.delete(networkId);
+    ownKeys.delete(networkId);
     applied.delete(networkId);
     undeletedNetworks.delete(networkId);
   }
@@ -936,16 +1041,19 @@ export function createLifecycle({
   }
 }
 
-/** A network’s configuration file, to be told from what it is later. Holds no secret. */
-function fileOf(network: Network, { configuration }: TunnelSecrets) {
+function hasLiteralEndpoint({ endpoint }: TunnelPeer): boolean {
+  return endpoint !== undefined && parseAddress(endpoint.host) !== undefined;
+}
+
+/** A configuration file, to be told from what it is later. Holds no secret. */
+function fileOf({ configuration }: TunnelSecrets): string {
   const secrets = [
     configuration?.privateKey,
     ...(configuration?.peers ?? []).map((peer) => peer.presharedKey),
   ];
-  const text = createHash('sha256')
+  return createHash('sha256')
     .update(JSON.stringify([secrets.map((key) => key?.toBase64()), configuration]))
     .digest('base64');
-  return { text, peers: peersOf(network, configuration === undefined ? {} : { configuration }) };
 }
 
 /** Where an endpoint's link is, or has been. */

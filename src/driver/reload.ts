@@ -3,17 +3,21 @@ import type { Links } from '../links/links.ts';
 import { type Log, msSince } from '../log.ts';
 import { containerAddresses, refuseUnfit } from '../networks/conf-file.ts';
 import type { Network } from '../networks/network.ts';
-import { hasOtherPrefixes, movedPeers, renewalOf } from '../networks/renewal.ts';
-import { resolved, type Tunnel, type TunnelPeer, type TunnelSecrets, tunnelOf } from '../networks/tunnel.ts';
+import { hasOtherPrefixes, renewalOf } from '../networks/renewal.ts';
+import { resolved, type Tunnel, type TunnelSecrets, tunnelOf } from '../networks/tunnel.ts';
 import type { Marker } from '../state/marker.ts';
 import { sameAddress } from '../wireguard/address.ts';
+import type { PublicKey } from '../wireguard/key.ts';
 import type { HubLinks } from './hub-links.ts';
 import type { HubNames } from './hub-names.ts';
 import type { EndpointState, Lifecycle } from './lifecycle.ts';
 import { endpointOptionsOf } from './secrets.ts';
 
 export interface ReloadDependencies {
-  readonly lifecycle: Pick<Lifecycle, 'tunnels' | 'peers' | 'readSecrets' | 'withLink' | 'renewShared'>;
+  readonly lifecycle: Pick<
+    Lifecycle,
+    'tunnels' | 'movedPeers' | 'noteRenewed' | 'readSecrets' | 'withLink' | 'withOwnKey' | 'renewShared'
+  >;
   readonly networks: () => readonly Network[];
   readonly links: Pick<Links, 'read' | 'change'>;
   readonly hubLinks: Pick<HubLinks, 'completed' | 'add'>;
@@ -102,12 +106,12 @@ export function createReload({
     };
     const counts = { links: 0, newKeys: 0 };
     try {
-      const before = lifecycle.peers(networkId);
       const network = await hubLinks.completed(asked);
       const secrets = await lifecycle.readSecrets(network);
       if (secrets.configuration !== undefined) {
         refuseUnfit(network, secrets.configuration);
       }
+      const moved = lifecycle.movedPeers(networkId);
       const states = lifecycle
         .tunnels()
         .filter(
@@ -116,7 +120,7 @@ export function createReload({
         );
       await Promise.all(
         states.map((state) =>
-          limited(() => reloadLink(state, network, secrets, before)).then(
+          limited(() => reloadLink(state, network, secrets, moved)).then(
             (outcome) => {
               counts.links += Number(outcome !== undefined);
               counts.newKeys += Number(outcome === 'new key');
@@ -125,6 +129,9 @@ export function createReload({
           ),
         ),
       );
+      if (failures.length === 0) {
+        lifecycle.noteRenewed(networkId, moved);
+      }
     } catch (error) {
       fail(error);
     }
@@ -137,12 +144,12 @@ export function createReload({
     state: EndpointState,
     network: Network,
     ofNetwork: TunnelSecrets,
-    before: readonly TunnelPeer[],
+    moved: ReadonlySet<PublicKey>,
   ): Promise<'new key' | 'same key' | undefined> {
     const { endpointId, addresses, options } = state.endpoint;
     const own = endpointOptionsOf(state.endpoint);
     if (network.isShared) {
-      return lifecycle.renewShared(network, ofNetwork, before);
+      return lifecycle.renewShared(network, ofNetwork);
     }
     const secrets = options === undefined ? ofNetwork : await lifecycle.readSecrets(network, own);
     refuseOtherAddresses(state, network, secrets);
@@ -158,10 +165,12 @@ export function createReload({
           'AllowedIPs have changed: restart the container, whose routes are set when it starts',
         );
       }
-      const change = renewalOf(status, device, movedPeers(before, tunnel), tunnel.mtu);
+      const change = renewalOf(status, device, moved, tunnel.mtu);
       // The hub on this host knows the new key before the container uses it.
       await hubLinks.add(network, endpointId, tunnel, status.publicKey);
-      if (change !== undefined) {
+      if (change?.privateKey !== undefined) {
+        await lifecycle.withOwnKey(network, change.privateKey, () => links.change(place, change));
+      } else if (change !== undefined) {
         await links.change(place, change);
       }
       return change?.privateKey === undefined ? 'same key' : 'new key';

@@ -1,11 +1,11 @@
-import { formatPrefix, masked, type Prefix } from '../wireguard/address.ts';
+import { formatPrefix, masked, type Prefix, sameAddress } from '../wireguard/address.ts';
 import type { LinkChange, PeerChange } from '../wireguard/change.ts';
-import type { Device, Peer } from '../wireguard/device.ts';
+import type { Device, Peer, PeerEndpoint } from '../wireguard/device.ts';
 import { formatHostPort } from '../wireguard/host-port.ts';
 import { type PublicKey, publicKeyOf } from '../wireguard/key.ts';
 import type { DeviceStatus, LinkStatus, PeerStatus } from '../wireguard/status.ts';
 import type { Mtu } from './options.ts';
-import type { Tunnel, TunnelPeer } from './tunnel.ts';
+import type { TunnelPeer } from './tunnel.ts';
 
 /** Any but 0 sends a keepalive at once, and with it a handshake. */
 const promptingKeepalive = 25;
@@ -13,7 +13,7 @@ const promptingKeepalive = 25;
 /**
  * What makes a running link the one that its network asks for now: keys, preshared keys, keepalives, peers, mark, port
  * and MTU, with a handshake at once where the old sessions are of no use. An endpoint stays where WireGuard has found it.
- * @param moved peers that have another endpoint in the files than before
+ * @param moved peers that may have another endpoint in the files than the link was last given
  * @param mtu that it is to have; one that is computed follows the way to the hub by itself (driver/hub-following.ts)
  * @returns undefined if there is nothing to do
  */
@@ -31,7 +31,8 @@ export function renewalOf(
       .map(({ publicKey }) => ({ publicKey, remove: true })),
     ...peers.flatMap((peer) => {
       const present = status.peers.find(({ publicKey }) => publicKey === peer.publicKey);
-      return peerRenewal(peer, present, { isNewKey, isMoved: moved.has(peer.publicKey) });
+      const isMoved = moved.has(peer.publicKey) && !isAt(peer.endpoint, present);
+      return peerRenewal(peer, present, { isNewKey, isMoved });
     }),
   ];
   const ofDevice = {
@@ -54,20 +55,24 @@ export function hasOtherPrefixes(
 }
 
 /** The peers that have another endpoint than before. */
-export function movedPeers(
-  before: readonly TunnelPeer[],
-  { peers }: Pick<Tunnel, 'peers'>,
-): ReadonlySet<PublicKey> {
+export function movedPeers(before: readonly TunnelPeer[], peers: readonly TunnelPeer[]): PublicKey[] {
   const texts = new Map(
     before.map(({ publicKey, endpoint }) => [publicKey, endpoint && formatHostPort(endpoint)]),
   );
-  return new Set(
-    peers
-      .filter(
-        ({ publicKey, endpoint }) =>
-          endpoint !== undefined && texts.has(publicKey) && texts.get(publicKey) !== formatHostPort(endpoint),
-      )
-      .map(({ publicKey }) => publicKey),
+  return peers
+    .filter(
+      ({ publicKey, endpoint }) =>
+        endpoint !== undefined && texts.has(publicKey) && texts.get(publicKey) !== formatHostPort(endpoint),
+    )
+    .map(({ publicKey }) => publicKey);
+}
+
+/** Without an endpoint a peer may be anywhere. */
+function isAt(endpoint: PeerEndpoint | undefined, present: PeerStatus | undefined): boolean {
+  const now = present?.endpoint;
+  return (
+    endpoint === undefined ||
+    (now !== undefined && sameAddress(now.address, endpoint.address) && now.port === endpoint.port)
   );
 }
 

@@ -176,3 +176,45 @@ test('a driver that starts reads a network’s file once for all its containers'
   assert.equal(scopes.length, 2);
   assert.equal(scopes[0], scopes[1]);
 });
+
+test('a file’s one key is refused to a second container, unless the first one is gone', async () => {
+  await writeFile(
+    join(folder, 'app.conf'),
+    `[Interface]\nPrivateKey = IJftaHjgELSRD3PXllSPn3EpiVmrEjQupVynwcfu8FE=\nAddress = 10.2.0.2/32
+[Peer]\nPublicKey = ${articleOptions.peerkey}\nAllowedIPs = 10.0.0.0/8\n`,
+    { mode: 0o600 },
+  );
+  await lifecycle.createNetwork(
+    network({ id: 'one-peer', subnets: [['0.0.0.0/0', '']], options: { conffile: 'app.conf' } }),
+  );
+  const create = (endpointId: string) =>
+    lifecycle.createEndpoint({ ...endpoint(endpointId, '10.2.0.2/32'), networkId: 'one-peer' });
+  await create('p1');
+  // Its Join comes next; or its engine was killed.
+  await assert.rejects(
+    create('p2'),
+    /for one container, and endpoint p1 has its key, with 10\.2\.0\.2: its container has not started yet\. If there is none/,
+  );
+  await create('p1');
+  await lifecycle.join('one-peer', 'p1', '');
+  const running = /endpoint p1 has its key, with 10\.2\.0\.2: remove or disconnect that container/;
+  await assert.rejects(create('p2'), running);
+  links.take(linkName('p1'));
+  await assert.rejects(create('p2'), running);
+  // Removed, and the engine has given the link back.
+  links.giveBack(linkName('p1'));
+  await lifecycle.deleteEndpoint('p1');
+  await create('p2');
+  await lifecycle.join('one-peer', 'p2', '');
+  // Its namespace has gone, and the link with it: the engine was killed before it said so.
+  await links.delete(linkName('p2'));
+  await create('p3');
+  assert.equal(store.endpoint('p2'), undefined);
+  await lifecycle.join('one-peer', 'p3', '');
+  // A removal that failed has no container any more.
+  links.fail('delete', new Error('busy'));
+  await assert.rejects(lifecycle.deleteEndpoint('p3'), /busy/);
+  links.fail('delete', undefined);
+  await links.delete(linkName('p3'));
+  await create('p4');
+});

@@ -11,7 +11,7 @@ import { createReload, type Reload } from '../../src/driver/reload.ts';
 import { createMarker } from '../../src/state/marker.ts';
 import { openStore, type Store } from '../../src/state/store.ts';
 import { formatPrefix, parseAddress, prefixOf } from '../../src/wireguard/address.ts';
-import { clamp, PrivateKey, publicKeyOf } from '../../src/wireguard/key.ts';
+import { clamp, PrivateKey, type PublicKey, publicKeyOf } from '../../src/wireguard/key.ts';
 import { linkName } from '../../src/wireguard/link-name.ts';
 import { network, peerKeyText, seedText } from '../support/networks.ts';
 import { recordedLog } from '../support/recorded-log.ts';
@@ -225,4 +225,121 @@ test('MTU and FwMark of a configuration file, and what is there without them', a
   assert.deepEqual([made().link.mtu, made().device?.fwmark], [1340, 0]);
   const [state = assert.fail()] = lifecycle.tunnels();
   assert(lifecycle.hasAutoMtu(state.endpoint));
+});
+
+const [oneKey, twoKey] = [newKey(), newKey()];
+function newKey(): PrivateKey {
+  return new PrivateKey(clamp(randomBytes(32)));
+}
+const writePeer = (endpoint: string, file = 'hub.conf', privateKey?: PrivateKey) =>
+  writeFile(
+    join(folder, file),
+    `[Interface]\n${privateKey === undefined ? '' : `PrivateKey = ${privateKey.toBase64()}\nAddress = 10.64.0.7/32\n`}` +
+      `[Peer]\nPublicKey = ${peerKeyText}\nEndpoint = ${endpoint}\nAllowedIPs = 0.0.0.0/0\n`,
+  );
+const hubOf = (endpointId: string) => {
+  const { address, port } = deviceOf(endpointId).peers[0]?.endpoint ?? assert.fail();
+  return `${address} ${port}`;
+};
+/** As WireGuard does when the hub answers from there. */
+const roam = (endpointId: string, address: string) =>
+  links.change(
+    { name: linkName(endpointId), endpointId, sandbox: '' },
+    {
+      peers: [
+        {
+          publicKey: peerKeyText as PublicKey,
+          endpoint: { address: parseAddress(address) ?? assert.fail(), port: 4500 },
+        },
+      ],
+    },
+  );
+
+test('a new Endpoint in a file reaches every link, whoever has read the file meanwhile', async () => {
+  const { seedfile, additional } = options;
+  await writePeer('192.0.2.1:51820');
+  await lifecycle.createNetwork(network({ options: { seedfile, additional, conffile: 'hub.conf' } }));
+  await run('e1', '192.168.5.2/24');
+  // Another container reads it.
+  await writePeer('192.0.2.2:51820');
+  await run('e2', '192.168.5.3/24');
+  const ofE1 = links.hold('change');
+  const failed = reload.reload([]);
+  assert.equal(await Promise.race([ofE1.then(() => 'changed'), failed.then(() => 'left')]), 'changed');
+  // A kill, and a driver that reads it before it goes on with the reload.
+  await start();
+  await lifecycle.protectAll();
+  await reload.resume();
+  assert.deepEqual(['e1', 'e2'].map(hubOf), ['192.0.2.2 51820', '192.0.2.2 51820']);
+  // Edited while there was no driver.
+  await writePeer('192.0.2.3:51820');
+  await start();
+  await lifecycle.protectAll();
+  await reload.reload([]);
+  assert.deepEqual(['e1', 'e2'].map(hubOf), ['192.0.2.3 51820', '192.0.2.3 51820']);
+});
+
+test('a hub that has moved by itself stays where WireGuard has found it, while its file says the same', async () => {
+  const { seedfile, additional } = options;
+  await writePeer('192.0.2.1:51820');
+  await lifecycle.createNetwork(network({ options: { seedfile, additional, conffile: 'hub.conf' } }));
+  await run('e1', '192.168.5.2/24');
+  await roam('e1', '198.51.100.7');
+  await reload.reload([]);
+  assert.equal(hubOf('e1'), '198.51.100.7 4500');
+  // With a new driver one reload trusts the file, and those that follow do not.
+  await start();
+  await reload.reload([]);
+  assert.equal(hubOf('e1'), '192.0.2.1 51820');
+  await roam('e1', '198.51.100.7');
+  await reload.reload([]);
+  assert.equal(hubOf('e1'), '198.51.100.7 4500');
+});
+
+test('a file that got the key of a running tunnel is refused, by reload and for a container that starts', async () => {
+  const onePeer = (id: string) =>
+    network({ id, subnets: [['0.0.0.0/0', '']], options: { conffile: `${id}.conf` } });
+  await writePeer('192.0.2.1:51820', 'a.conf', oneKey);
+  await writePeer('192.0.2.1:51820', 'b.conf', twoKey);
+  await lifecycle.createNetwork(onePeer('a'));
+  await lifecycle.createNetwork(onePeer('b'));
+  await run('e1', '10.64.0.7/32', 'a');
+  await run('e2', '10.64.0.7/32', 'b');
+  const copyOfA = () => writePeer('192.0.2.1:51820', 'b.conf', oneKey);
+  for (const isSameDriver of [true, false]) {
+    await copyOfA();
+    if (!isSameDriver) {
+      await start();
+    }
+    const reloaded = await reload.reload([]);
+    const failuresOf = (id: string) =>
+      reloaded.find(({ networkId }) => networkId === id)?.failures ?? assert.fail();
+    assert.deepEqual(failuresOf('a'), []);
+    assert.match(
+      failuresOf('b')[0]?.cause ?? '',
+      /^configuration file b\.conf: a running tunnel of network a has the same PrivateKey, .* a file of its own$/,
+    );
+    assert.deepEqual(['e1', 'e2'].map(keyOf), [oneKey, twoKey].map(publicKeyOf));
+  }
+  links.giveBack(linkName('e2'));
+  await lifecycle.deleteEndpoint('e2');
+  await assert.rejects(
+    run('e3', '10.64.0.7/32', 'b'),
+    /a running tunnel of network a has the same PrivateKey/,
+  );
+  assert.deepEqual([...links.present.keys()], []);
+  // Two that change places would both have one key for a moment.
+  await lifecycle.deleteEndpoint('e3');
+  await writePeer('192.0.2.1:51820', 'b.conf', twoKey);
+  await run('e4', '10.64.0.7/32', 'b');
+  await copyOfA();
+  await writePeer('192.0.2.1:51820', 'a.conf', twoKey);
+  assert.deepEqual(
+    (await reload.reload([])).map(({ failures }) => failures.length),
+    [1, 1],
+  );
+  // Without the one container the other may.
+  links.giveBack(linkName('e1'));
+  await lifecycle.deleteEndpoint('e1');
+  assert.equal((await reload.reload(['b']))[0]?.newKeys, 1);
 });

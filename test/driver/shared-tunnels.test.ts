@@ -42,11 +42,17 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-const writeConffile = (privateKey = '', address = '', allowedIps = '0.0.0.0/0') =>
+const writeConffile = (
+  privateKey = '',
+  address = '',
+  allowedIps = '0.0.0.0/0',
+  hub = '192.0.2.1',
+  file = 'app.conf',
+) =>
   writeFile(
-    join(folder, 'app.conf'),
+    join(folder, file),
     `[Interface]\nPrivateKey = ${privateKey}\nAddress = ${address}\nDNS = 10.64.0.1\n` +
-      `[Peer]\nPublicKey = ${peerKeyText}\nAllowedIPs = ${allowedIps}\nEndpoint = 192.0.2.1:51820\n`,
+      `[Peer]\nPublicKey = ${peerKeyText}\nAllowedIPs = ${allowedIps}\nEndpoint = ${hub}:51820\n`,
     { mode: 0o600 },
   );
 
@@ -240,6 +246,41 @@ test('a container that starts finds the tunnel as the file has it now', async ()
   await join1('e3', '192.168.5.4/24');
   assert.equal(links.taken.get(link)?.device?.privateKey.toBase64(), secondKey);
   assert.equal(created(), 1);
+});
+
+test('a new Endpoint reaches the tunnel by the next container that starts, after a restart of the driver too', async () => {
+  const hub = () => String(links.taken.get(link)?.device?.peers[0]?.endpoint?.address);
+  await join1('e1', '192.168.5.2/24');
+  await writeConffile(firstKey, '10.64.0.7/32', '0.0.0.0/0', '192.0.2.2');
+  await join1('e2', '192.168.5.3/24');
+  assert.equal(hub(), '192.0.2.2');
+  await writeConffile(firstKey, '10.64.0.7/32', '0.0.0.0/0', '192.0.2.3');
+  await start();
+  await lifecycle.protectAll();
+  await join1('e3', '192.168.5.4/24');
+  assert.equal(hub(), '192.0.2.3');
+});
+
+test('a tunnel is not made, and not changed, with a key that another network’s tunnel has', async () => {
+  await join1('e1', '192.168.5.2/24');
+  await writeConffile(secondKey, '10.64.0.7/32', '0.0.0.0/0', '192.0.2.1', 'other.conf');
+  await lifecycle.createNetwork(network({ id: 'other', options: { conffile: 'other.conf' } }));
+  await writeConffile(firstKey, '10.64.0.7/32', '0.0.0.0/0', '192.0.2.1', 'other.conf');
+  const joinOther = (endpointId: string, address: string) =>
+    lifecycle
+      .createEndpoint({ endpointId, networkId: 'other', addresses: [prefixOf(address)] })
+      .then(() => lifecycle.join('other', endpointId, '/sandbox'));
+  const message =
+    /configuration file other\.conf: a running tunnel of network network has the same PrivateKey/;
+  await assert.rejects(joinOther('o1', '192.168.5.2/24'), message);
+  assert.equal(gateways.kept.size, 1);
+  await writeConffile(secondKey, '10.64.0.7/32', '0.0.0.0/0', '192.0.2.1', 'other.conf');
+  await joinOther('o1', '192.168.5.2/24');
+  await writeConffile(firstKey, '10.64.0.7/32', '0.0.0.0/0', '192.0.2.1', 'other.conf');
+  await assert.rejects(joinOther('o2', '192.168.5.3/24'), message);
+  assert.match((await reloadOf()(['other']))[0]?.failures[0]?.cause ?? '', message);
+  const keys = [...links.taken.values()].map(({ device }) => device?.privateKey.toBase64());
+  assert.deepEqual(keys.sort(), [firstKey, secondKey].sort());
 });
 
 test('a lost namespace is made anew, and running containers get their links again', async () => {

@@ -31,6 +31,8 @@ export interface RecordingLinks extends Links {
   removeMark(name: string): void;
   /** Takes a link away as the engine does, into a container. */
   take(name: string): void;
+  /** Gives it back, as the engine does when the container has ended. */
+  giveBack(name: string): void;
   /** Holds every next call of a step back, until the function that it resolves with is called. */
   hold(step: Step): Promise<() => void>;
 }
@@ -88,6 +90,13 @@ export function recordingLinks(): RecordingLinks {
       if (made !== undefined) {
         taken.set(name, made);
         present.delete(name);
+      }
+    },
+    giveBack(name) {
+      const made = taken.get(name);
+      if (made !== undefined) {
+        present.set(name, made);
+        taken.delete(name);
       }
     },
     hold: (step) => new Promise((resolve) => held.set(step, resolve)),
