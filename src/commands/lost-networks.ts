@@ -1,6 +1,7 @@
 import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
 import type { WireGuardDriver } from '../driver/driver.ts';
 import type { Engine } from '../engine/client.ts';
+import { RequestError } from '../engine/request.ts';
 import type { Log } from '../log.ts';
 
 /** The engine writes a network down as soon as it has the driver’s answer. */
@@ -8,6 +9,21 @@ const defaultPauseMs = 10_000;
 
 /** At boot the engine starts after this driver. Where it cannot be asked at all, as from a managed plugin, this gives up. */
 const maxLooks = 12;
+
+/** How long a call of the engine’s waits for an answer of the engine’s. */
+export const askMs = 2000;
+
+/**
+ * Has the engine a network? It answers while it waits for CreateNetwork (seen on 20.10); one that holds a lock would
+ * not, so it must be asked with a limit.
+ * @returns undefined if it does not say
+ */
+export function engineHas(engine: Pick<Engine, 'network'>, networkId: string): Promise<boolean | undefined> {
+  return engine.network(networkId).then(
+    () => true,
+    (error) => (error instanceof RequestError && error.status === 404 ? false : undefined),
+  );
+}
 
 /**
  * Forgets networks that the engine lacks at two looks: a kill of the driver cut their creation or their removal short, and the

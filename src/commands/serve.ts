@@ -7,7 +7,7 @@ import { keepFollowing } from '../driver/hub-following.ts';
 import { createHubNames, lookUpsAtOnce } from '../driver/hub-names.ts';
 import { removalsAtOnce } from '../driver/lifecycle.ts';
 import type { ReadEndpoint } from '../driver/status.ts';
-import { createEngine, type Engine } from '../engine/client.ts';
+import { createEngine } from '../engine/client.ts';
 import { defaultSocket } from '../engine/docker-host.ts';
 import { type Names, namesOnDemand } from '../engine/names.ts';
 import { programGateways } from '../gateway/gateways.ts';
@@ -31,7 +31,7 @@ import { oneOf, strictCommand } from './command.ts';
 import { becomeDaemon, stopSignal } from './daemon.ts';
 import { engineSocketOf, secretsOption } from './host-options.ts';
 import { logOf, logOptions } from './log-options.ts';
-import { forgetLostNetworks } from './lost-networks.ts';
+import { askMs, engineHas, forgetLostNetworks } from './lost-networks.ts';
 import { metricsAddressOf } from './metrics-address.ts';
 import { named } from './named-status.ts';
 import { pluginOptions, pluginSocketOf } from './plugin-options.ts';
@@ -125,7 +125,9 @@ export default strictCommand({
     const build = { version: packageJson.version, runtime: runtimeName(), backend: 'none yet' };
     const counters = createCounters(build);
     let driver: WireGuardDriver | undefined;
-    const engine = ownEngine(log);
+    const engineSocket = ownEngineSocket(log);
+    const engine = createEngine(engineSocket);
+    const quickEngine = createEngine(engineSocket, askMs);
     const names = namesOnDemand(engine);
     const plugin: Plugin = {
       capabilities: capabilitiesOf(scope),
@@ -187,6 +189,7 @@ export default strictCommand({
         log,
         secretsFolder,
         scope,
+        engineHas: (networkId) => engineHas(quickEngine, networkId),
         reloadMarker: createMarker(join(resolve(args['state-dir']), 'reload')),
         onFailure: (of) =>
           of === 'reconcile' ? counters.countReconcileFailure() : counters.countHealingFailure(),
@@ -255,13 +258,13 @@ function createPersistence(stop: AbortSignal, complain: (cause: string) => Promi
   };
 }
 
-/** The engine of this host, which calls the driver, whatever engine this process's environment means. */
-function ownEngine(log: Log): Engine {
+/** Of the engine of this host, which calls the driver, whatever engine this process's environment means. */
+function ownEngineSocket(log: Log): string {
   try {
-    return createEngine(engineSocketOf({}));
+    return engineSocketOf({});
   } catch (error) {
     log.warn(`the engine is asked on ${defaultSocket}`, { cause: (error as Error).message });
-    return createEngine(defaultSocket);
+    return defaultSocket;
   }
 }
 

@@ -83,6 +83,8 @@ export interface DriverDependencies {
   readonly now?: () => number;
   /** Milliseconds of UNIX time. */
   readonly unixNow?: () => number;
+  /** Has the engine that calls this network? Undefined if it does not say. A call waits for the answer. */
+  readonly engineHas?: (networkId: string) => Promise<boolean | undefined>;
   /** Remembers a reload over a kill. */
   readonly reloadMarker?: Marker;
   /** An attempt to undo what was left behind, or to mend a tunnel, failed. */
@@ -140,6 +142,7 @@ export function createDriver({
   hasIpv6 = kernelFamilies().includes('ipv6'),
   now = () => performance.now(),
   unixNow = Date.now,
+  engineHas,
   reloadMarker,
   onFailure,
 }: DriverDependencies): WireGuardDriver {
@@ -148,6 +151,8 @@ export function createDriver({
   const toldOfDns = new Set<string>();
   const toldOfLostIpv6 = new Set<string>();
   const inKey = createQueue();
+  /** Of an earlier driver, which may have been killed before the engine wrote them down, or before it forgot them itself. */
+  const inherited = new Set(store.networks());
   const hubLinks = createHubLinks({ links, log });
   const lifecycle = createLifecycle({
     store,
@@ -368,13 +373,27 @@ export function createDriver({
         (): Pick<TunnelSecrets, 'configuration'> => ({}),
       );
       if (configuration?.privateKey !== undefined && publicKeyOf(configuration.privateKey) === publicKey) {
+        if (await forgetIfLost(other)) {
+          continue;
+        }
         throw new Error(
           `configuration file ${network.options.conffile?.file}: network ${other.networkId} on this host has the same ` +
             'PrivateKey, and two containers with one key cut each other off; remove that network, or use another file. ' +
-            'If `docker network ls` does not show it, restart the driver and try again half a minute later',
+            'If `docker network ls` does not show it, restart the driver and try again',
         );
       }
     }
+  }
+
+  /** Forgets a network that the engine has lost, as this driver was killed meanwhile. @returns whether it did */
+  async function forgetIfLost(network: Network): Promise<boolean> {
+    const { networkId } = network;
+    const isLost = inherited.has(network) && (await engineHas?.(networkId)) === false;
+    if (!isLost || !(await lifecycle.deleteLostNetwork(network))) {
+      return false;
+    }
+    log.warn('a network was forgotten that the engine does not have', { network: networkId });
+    return true;
   }
 
   /** An endpoint's addresses: which the engine gives, and which the driver answers. */

@@ -28,9 +28,12 @@ export interface Engine {
   container(id: string): Promise<Container>;
 }
 
-/** The engine that listens on a unix socket. Without a version in the path it speaks its newest API. */
-export function createEngine(socketPath: string): Engine {
-  const send = requestsTo(socketPath);
+/**
+ * The engine that listens on a unix socket. Without a version in the path it speaks its newest API.
+ * @param timeoutMs of each request, up to the answer’s last byte
+ */
+export function createEngine(socketPath: string, timeoutMs?: number): Engine {
+  const send = requestsTo(socketPath, timeoutMs);
 
   async function get<Schema extends v.GenericSchema>(
     schema: Schema,

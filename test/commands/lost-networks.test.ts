@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { forgetLostNetworks } from '../../src/commands/lost-networks.ts';
+import { askMs, engineHas, forgetLostNetworks } from '../../src/commands/lost-networks.ts';
 import { createEngine } from '../../src/engine/client.ts';
 import type { Network } from '../../src/networks/network.ts';
 import { network } from '../support/networks.ts';
@@ -74,4 +74,20 @@ test('an engine’s list, and an engine that is not there', async (t) => {
   await forgetLostNetworks({ engine: createEngine(socketPath), ...others });
   assert.deepEqual(forgotten, [two]);
   assert.equal(log.lines[0]?.fields.network, 'two');
+});
+
+test('whether an engine has one network: what it does not say in time is unknown', async (t) => {
+  const { socketPath } = await serveUnix(t, (request, response) => {
+    if (request.url !== '/networks/slow') {
+      const isKnown = request.url === '/networks/one';
+      response.statusCode = isKnown ? 200 : request.url === '/networks/two' ? 404 : 500;
+      response.end(JSON.stringify(isKnown ? { Id: 'one', Name: 'wgnet', Driver: 'wireguard-plugin' } : {}));
+    }
+  });
+  const engine = createEngine(socketPath, 300);
+  assert.equal(await engineHas(engine, 'one'), true);
+  assert.equal(await engineHas(engine, 'two'), false);
+  assert.equal(await engineHas(engine, 'broken'), undefined);
+  assert.equal(await engineHas(engine, 'slow'), undefined);
+  assert.equal(await engineHas(createEngine('/nowhere/docker.sock', askMs), 'one'), undefined);
 });

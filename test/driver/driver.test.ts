@@ -423,6 +423,49 @@ test('of two networks that are created at once with one PrivateKey, one is refus
   );
 });
 
+test('a network that a kill left, and the engine does not have, does not keep its file’s key', async () => {
+  let answer: boolean | undefined;
+  const asked: string[] = [];
+  const host = await serveDriver({
+    async engineHas(networkId) {
+      asked.push(networkId);
+      return answer;
+    },
+  });
+  try {
+    await writeConffile(host, 'Address = 10.2.0.2/32');
+    const create = (id: string) => host.call('NetworkDriver.CreateNetwork', onePeer(id));
+    const refused = /network n1 on this host has the same PrivateKey, .* restart the driver and try again$/;
+    assert.deepEqual(await create('n1'), {});
+    // The engine may be about to write it down.
+    answer = false;
+    assertErr(await create('n2'), refused);
+    assert.deepEqual(asked, []);
+    await host.restart();
+    for (answer of [true, undefined]) {
+      assertErr(await create('n2'), refused);
+    }
+    answer = false;
+    // In use, whatever the engine says.
+    await host.call('NetworkDriver.CreateEndpoint', {
+      ...endpoint('e1'),
+      NetworkID: 'n1',
+      Interface: {},
+      Options: {},
+    });
+    assertErr(await create('n2'), refused);
+    await host.call('NetworkDriver.DeleteEndpoint', { NetworkID: 'n1', EndpointID: 'e1' });
+    assert.deepEqual(await create('n2'), {});
+    assert.deepEqual([...new Set(asked)], ['n1']);
+    assert.deepEqual((await host.traces()).networks, ['n2.json']);
+    assert(
+      host.lines.some(({ level, message }) => level === 'warn' && /network was forgotten/.test(message)),
+    );
+  } finally {
+    await host.close();
+  }
+});
+
 test('a prefix that holds an address of this host is refused', async () => {
   const own = Object.values(networkInterfaces())
     .flatMap((addresses) => addresses ?? [])
@@ -936,6 +979,35 @@ test('without DNS servers there is a warning, once the engine’s namespace says
   await createEndpoint('e4', '192.168.6.4/24', 'n2');
   await joinEndpoint('e4', 'n2');
   assert.equal(warnings().length, 2);
+});
+
+test('containers that share a tunnel: the same warning, and killswitch=strict, which the gateway satisfies', async () => {
+  await writeConffile(driver, 'Address = 10.2.0.2/32', 'DNS = 10.2.0.1');
+  const conffile = { conffile: 'app.conf' };
+  await createNetwork({ options: conffile });
+  await createEndpoint('e1', '192.168.5.2/24', undefined, dns('192.168.5.1'));
+  await joinEndpoint('e1');
+  const warnings = () => driver.lines.filter(({ message }) => message.startsWith('no DNS servers'));
+  assert.equal(warnings().length, 0);
+  await createEndpoint('e2', '192.168.5.3/24');
+  await joinEndpoint('e2');
+  assert.equal(warnings().length, 1);
+  await driver.call('NetworkDriver.DeleteNetwork', { NetworkID: 'network' });
+
+  await writeFile(
+    join(driver.folder, 'app.conf'),
+    (await readFile(join(driver.folder, 'app.conf'), 'utf8')).replace('0.0.0.0/0', '10.0.0.0/8'),
+  );
+  await createNetwork({ id: 'n2', options: { ...conffile, killswitch: 'strict' } });
+  for (const [options, expected] of [
+    [{}, /killswitch=strict: no DNS servers are named/],
+    [dns('192.168.5.1', '9.9.9.9'), /the DNS server 9\.9\.9\.9 is not among the allowed IPs/],
+  ] as const) {
+    assertErr(await createEndpoint('e3', '192.168.5.2/24', 'n2', options), expected);
+  }
+  assert.deepEqual(await createEndpoint('e3', '192.168.5.2/24', 'n2', dns('192.168.5.1', '10.2.0.1')), {
+    Interface: {},
+  });
 });
 
 test('an option that is neither ours nor Docker’s is refused when a network is made, and warned of in a Swarm', async () => {

@@ -41,6 +41,7 @@ interface Setting {
   readonly scope?: Scope;
   readonly hasIpv6?: boolean;
   readonly limits?: Partial<Limits>;
+  readonly engineHas?: (networkId: string) => Promise<boolean | undefined>;
 }
 
 export async function serveDriver({ limits, scope = 'local', ...more }: Setting = {}): Promise<ServedDriver> {
