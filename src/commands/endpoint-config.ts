@@ -149,16 +149,18 @@ export default strictCommand({
       args['listen-port'] === undefined
         ? (known?.peer?.port ?? defaultListenPort)
         : wholeNumber('listen-port', 1, 65535, args['listen-port']);
+    const prefixes = subnets.map(({ subnet }) => subnet);
     const selection = selectionOf(
-      subnets.map(({ subnet }) => subnet),
+      prefixes,
       everyValue('peers', rawArgs),
       [
         ...ownAddresses.map(({ address }) => alone(address)),
-        ...everyValue('except', rawArgs).map((text) => usage(() => parseRange(text))),
+        ...everyValue('except', rawArgs).map((text) => usage(() => parseRange(text, prefixes))),
       ],
       known?.subnets.flatMap(({ auxiliaryAddresses }) => [...auxiliaryAddresses.values()]) ?? [],
     );
-    const count = usage(() => countSelected(selection));
+    const names = prefixes.map(formatPrefix).join(' ');
+    const count = usage(() => countSelected(selection, names));
     const keyFile = args['private-key-file'];
     const privateKey = keyFile === undefined ? undefined : await privateKeyOf(keyFile);
     if (privateKey && known?.hubKey && publicKeyOf(privateKey) !== known.hubKey) {
@@ -188,7 +190,7 @@ export default strictCommand({
       args['hub-key-file'] ??
       (format === 'json' && keyFile && keyFile !== '-' ? resolve(keyFile) : undefined);
     const files = filesOf(format, {
-      comment: `wgdriver endpoint-config ${subnets.map(({ subnet }) => formatPrefix(subnet)).join(' ')}, ${count} peers`,
+      comment: `wgdriver endpoint-config ${names}, ${count} peers`,
       interfaceName,
       addresses,
       listenPort,
@@ -367,7 +369,7 @@ function selectionOf(
     return { ranges: [range], without: all };
   }
   const ranges =
-    texts.length === 0 ? subnets.map(hostsOf) : texts.map((text) => usage(() => parseRange(text)));
+    texts.length === 0 ? subnets.map(hostsOf) : texts.map((text) => usage(() => parseRange(text, subnets)));
   for (const end of texts.length === 0 ? [] : ranges.flatMap((range) => [range.first, range.last])) {
     if (!subnets.some((subnet) => isHostOf(subnet, end))) {
       const names = subnets.map(formatPrefix).join(' or ');

@@ -119,7 +119,11 @@ const address = v.pipe(
 );
 const range = v.pipe(
   v.string('expected an address, a prefix or a range such as 192.168.5.2-192.168.5.9'),
-  attempted(parseRange),
+  attempted((text: string) => {
+    // The subnet that it is a part of stands elsewhere.
+    parseRange(text);
+    return text;
+  }),
 );
 const path = v.pipe(v.string('expected the path of a file'), v.nonEmpty('expected the path of a file'));
 const boolean = v.boolean('expected true or false');
@@ -183,7 +187,7 @@ const networkSchema = v.pipe(
       peers: v.optional(
         v.lazy((input) =>
           typeof input === 'number' ? integer(1, 2 ** 20, 'peers') : oneOrMore(range),
-        ) as v.GenericSchema<unknown, number | AddressRange[]>,
+        ) as v.GenericSchema<unknown, number | string[]>,
       ),
       except: v.optional(oneOrMore(range)),
       keepalive: v.optional(keepalive),
@@ -381,6 +385,7 @@ function completedNetwork(
 ): HubNetwork {
   const seedfiles = raw.seedfiles ?? (raw.seedfile === undefined ? undefined : [raw.seedfile]);
   const gateways = raw.gateway ?? [];
+  const rangeIn = (text: string) => parseRange(text, raw.subnet);
   return {
     name,
     subnets: raw.subnet.map((subnet) => ({
@@ -401,8 +406,8 @@ function completedNetwork(
           },
     presharedKey:
       raw.presharedkeyfile === undefined ? raw.presharedkey : { file: absolute(raw.presharedkeyfile) },
-    peers: raw.peers,
-    except: raw.except ?? [],
+    peers: typeof raw.peers === 'number' ? raw.peers : raw.peers?.map(rangeIn),
+    except: raw.except?.map(rangeIn) ?? [],
     keepalive: raw.keepalive,
   };
 }

@@ -4,6 +4,7 @@ import {
   bits,
   compareAddresses,
   countOf,
+  covers,
   formatPrefix,
   isWithin,
   masked,
@@ -21,10 +22,11 @@ export const maxAddresses = 2n ** 20n;
 /**
  * Parses addresses as users write them: one (`192.168.5.2`), a prefix (`192.168.5.0/24`: the addresses
  * that containers can have in it) or a range (`192.168.5.10-192.168.5.19`).
+ * @param subnets of which a prefix may be a part: Docker assigns the first and the last address of an `--ip-range` too
  * @throws Error that says what was expected
  */
-export function parseRange(text: string): AddressRange {
-  const range = singleAddress(text) ?? fromPrefix(text) ?? fromTo(text);
+export function parseRange(text: string, subnets: readonly Prefix[] = []): AddressRange {
+  const range = singleAddress(text) ?? fromPrefix(text, subnets) ?? fromTo(text);
   if (range === undefined) {
     throw new Error(
       `${text}: expected an address, a prefix (192.168.5.0/24) or a range (192.168.5.2-192.168.5.9)`,
@@ -59,9 +61,17 @@ function singleAddress(text: string): AddressRange | undefined {
   return address && { first: address, last: address };
 }
 
-function fromPrefix(text: string): AddressRange | undefined {
+function fromPrefix(text: string, subnets: readonly Prefix[]): AddressRange | undefined {
   const prefix = parsePrefix(text);
-  return prefix && hostsOf(requireMasked(prefix));
+  if (prefix === undefined) {
+    return undefined;
+  }
+  const whole = rangeOf(requireMasked(prefix));
+  const hosts = hostsOf(subnets.find((subnet) => covers(subnet, prefix)) ?? prefix);
+  return {
+    first: compareAddresses(whole.first, hosts.first) < 0 ? hosts.first : whole.first,
+    last: compareAddresses(whole.last, hosts.last) > 0 ? hosts.last : whole.last,
+  };
 }
 
 function fromTo(text: string): AddressRange | undefined {

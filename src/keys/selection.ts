@@ -19,11 +19,16 @@ export function* selected({ ranges, without }: Selection): Generator<Address> {
   }
 }
 
-/** @throws Error if there are more than anybody can wait for */
-export function countSelected(selection: Selection): number {
+/**
+ * @param name what the error says that the addresses are of
+ * @throws Error if there are more than anybody can wait for
+ */
+export function countSelected(selection: Selection, name: string): number {
   const most = selection.ranges.reduce((sum, range) => sum + countOf(range), 0n);
   if (most > maxAddresses) {
-    throw new Error(`expected at most ${maxAddresses} addresses, got ${most}: name fewer with --peers`);
+    throw new Error(
+      `${name}: expected at most ${maxAddresses} addresses, got ${most}: name fewer with --peers`,
+    );
   }
   let found = 0;
   for (const _ of selected(selection)) {

@@ -210,6 +210,14 @@ test('several ranges of peers, each address once; and exceptions', async () => {
   assert.deepEqual(addresses(counted.stdout), ['192.168.5.6/32', '192.168.5.7/32']);
 });
 
+test('a part of the subnet, as --ip-range has it: Docker assigns its first and its last address too', async () => {
+  const { stdout } = await config('192.168.5.0/24', '--peers', '192.168.5.64/30,192.168.5.252/30');
+  const expected = [64, 65, 66, 67, 252, 253, 254].map((last) => `192.168.5.${last}/32`);
+  assert.deepEqual(addresses(stdout), expected);
+  const rest = await config('192.168.5.0/28', '--except', '192.168.5.0/30');
+  assert.deepEqual(addresses(rest.stdout)[0], '192.168.5.4/32');
+});
+
 /** What somebody made of a file of ours: their own peer, with its comment, and their own hooks. */
 function edited(text: string): string {
   return (
@@ -602,7 +610,11 @@ const wrong: [what: string, args: string[], message: RegExp][] = [
   ],
   ['an address for a subnet', ['10.0.0.1'], /10\.0\.0\.1: expected the subnet as a prefix/],
   ['a subnet with host bits', ['10.0.0.1/24'], /expected 10\.0\.0\.0\/24 for the subnet or/],
-  ['a subnet too large', ['10.0.0.0/8'], /expected at most 1048576 addresses.*: name fewer with --peers$/],
+  [
+    'a subnet too large',
+    ['10.0.0.0/8'],
+    /10\.0\.0\.0\/8: expected at most 1048576 addresses.*: name fewer with --peers$/,
+  ],
   [
     'an address outside',
     ['10.0.0.0/24', '--address', '10.0.1.1'],
