@@ -106,8 +106,8 @@ const hubStates: Readonly<Record<HubState, { readonly cause: string; readonly fi
   silent: {
     cause: 'the hub does not answer',
     fix:
-      'compare the hub’s list of peers with `wgdriver keys` of the container’s address (seed, additional, ' +
-      'derivation); then look at the network’s peer and peerkey, at firewalls for its UDP port, and at the ' +
+      'compare the hub’s list of peers with `wgdriver keys` of the container’s address, the IPv4 one if it has ' +
+      'both (seed, additional, derivation); then look at the network’s peer and peerkey, at firewalls for its UDP port, and at the ' +
       'clocks of both. With keepalive 0 the container must have sent something first',
   },
   gone: { cause: 'without a link', fix: 'restart the containers that have no link' },

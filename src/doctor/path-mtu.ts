@@ -48,7 +48,8 @@ export async function* examinePath(
     const cause = container.sandboxKey === '' ? 'does not run' : `is on no network of ${driver}`;
     yield fail(name, `${container.name} ${cause}`, 'name a running container that is on one');
   }
-  for (const { network, networkId, endpointId, gateway } of container.sandboxKey === '' ? [] : endpoints) {
+  for (const attachment of container.sandboxKey === '' ? [] : endpoints) {
+    const { network, networkId, endpointId } = attachment;
     const subject = endpoints.length > 1 ? `${container.name} (${network})` : container.name;
     const { sandboxKey: sandbox } = container;
     const itself = ours.get(networkId);
@@ -57,7 +58,9 @@ export async function* examinePath(
       continue;
     }
     const link = await read({ name: linkName(endpointId), endpointId, sandbox });
-    const hub = target ?? parseAddress(gateway || (await gatewayOf(engine, network)));
+    const hub =
+      target ??
+      parseAddress(attachment.gateway || attachment.gatewayIpv6 || (await gatewayOf(engine, network)));
     if (link?.mtu === undefined) {
       yield fail(name, `${subject} has no link`, 'restart the container');
     } else if (hub === undefined) {

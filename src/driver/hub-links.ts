@@ -24,6 +24,8 @@ import { endpointOptionsOf } from './secrets.ts';
 export interface HubLinksDependencies {
   readonly links: Pick<Links, 'read' | 'change'>;
   readonly log: Log;
+  /** Of the kernel: without IPv6 containers get IPv4 alone, and the link has no other gateway. */
+  readonly hasIpv6?: boolean;
   /** The addresses of a link of the host. */
   readonly addressesOf?: (link: string) => readonly Address[];
 }
@@ -69,7 +71,12 @@ interface HubPeer {
   readonly peer: PeerChange & { readonly allowedIps: readonly Prefix[] };
 }
 
-export function createHubLinks({ links, log, addressesOf = hostAddresses }: HubLinksDependencies): HubLinks {
+export function createHubLinks({
+  links,
+  log,
+  hasIpv6 = true,
+  addressesOf = hostAddresses,
+}: HubLinksDependencies): HubLinks {
   /** By their endpoints. Known from the Join on, and after a start from the first check. */
   const known = new Map<string, HubPeer>();
   /** Endpoints that went since the last check began. */
@@ -92,7 +99,8 @@ export function createHubLinks({ links, log, addressesOf = hostAddresses }: HubL
       }
       const own = addressesOf(hublink);
       const missing = network.subnets.find(
-        ({ gateway }) => !own.some((address) => sameAddress(address, gateway.address)),
+        ({ gateway: { address } }) =>
+          (hasIpv6 || address.kind() === 'ipv4') && !own.some((other) => sameAddress(other, address)),
       );
       if (missing !== undefined) {
         throw new Error(

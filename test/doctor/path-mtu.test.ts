@@ -64,3 +64,22 @@ test('a container that is not there, does not run, is on no network of ours, or 
   assert.deepEqual(await examine('other'), ['fail: other is on no network of wireguard-plugin']);
   assert.deepEqual(await examine('bare'), ['fail: bare has no link']);
 });
+
+test('on a network of IPv6 alone the hub is the container’s IPv6 gateway', async (t) => {
+  const Networks = { wgnet: { NetworkID: 'wgnet', EndpointID: 'e1', Gateway: '', IPv6Gateway: 'fd00:5::1' } };
+  const { socketPath } = await serveUnix(
+    t,
+    answers({
+      '/networks': [{ Id: 'wgnet', Name: 'wgnet', Driver: 'wireguard-plugin' }],
+      '/containers/app/json': { Id: '1', Name: '/app', NetworkSettings: { SandboxKey: '/none', Networks } },
+    }),
+  );
+  const link = { name: 'wg0', mtu: 1420, publicKey: undefined, listenPort: 0, fwmark: 0, peers: [] };
+  const examined = examinePath(createEngine(socketPath), async () => link, {
+    container: 'app',
+    driver: 'wireguard-plugin',
+  });
+  const { value } = await examined.next();
+  // There is no such namespace, so nothing passes.
+  assert.match(value?.cause ?? '', /fd00:5::1/);
+});

@@ -244,3 +244,19 @@ test('a link that is missing, has no key, or not the network’s gateway', async
   await check();
   assert.equal(log.lines.slice(length).filter(({ level }) => level === 'warn').length, 1);
 });
+
+test('with IPv6 in the tunnel the link has both gateways; on a kernel without IPv6 the one is enough', async () => {
+  const both = network({ options: { ...options, ipv6: 'fd12:3456::/64' } });
+  const having = (hasIpv6: boolean, ...addresses: string[]) => {
+    const addressesOf = () => addresses.map((text) => parseAddress(text) ?? assert.fail());
+    return createHubLinks({ links, log, hasIpv6, addressesOf }).completed(both);
+  };
+  const { options: completed } = await having(true, '192.168.5.1', 'fd12:3456::c0a8:501');
+  assert.deepEqual(completed.peer, { host: '127.0.0.1', port: 4500 });
+  await assert.rejects(
+    having(true, '192.168.5.1'),
+    /gateway fd12:3456::c0a8:501 is not an address of the link/,
+  );
+  assert.equal((await having(false, '192.168.5.1')).options.peerkey, publicKeyOf(hubKey));
+  await assert.rejects(having(false), /gateway 192\.168\.5\.1 is not an address of the link/);
+});

@@ -78,6 +78,10 @@ test('masquerading, of one family', () => {
     'oifname != "wg0" meta protocol ip ip saddr 192.168.5.0/24 masquerade',
     'oifname != "wg0" meta protocol ip ip saddr 192.168.6.0/24 masquerade',
   ]);
+  assert.deepEqual(rulesOf(`${networks}\nmasquerade: ipv6`, 'postrouting'), [
+    'oifname != "wg0" meta protocol ip6 ip6 saddr fd12:3456::/64 masquerade',
+    'oifname != "wg0" meta protocol ip6 ip6 saddr fd77::/64 masquerade',
+  ]);
 });
 
 test('the table’s name is one that nft takes, whatever the link’s is', () => {
