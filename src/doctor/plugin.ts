@@ -2,21 +2,39 @@ import * as v from 'valibot';
 import { decode } from '../decode.ts';
 import type { Plugin } from '../engine/api.ts';
 import { type RequestError, requestsTo } from '../engine/request.ts';
-import { type Finding, fail, pass, skip } from './finding.ts';
+import { type Finding, fail, listed, pass, skip } from './finding.ts';
 
 const name = 'plugin';
 const activation = v.object({ Implements: v.array(v.string()) });
-const health = v.object({ ready: v.boolean(), missing: v.optional(v.string(), '') });
+const health = v.object({
+  ready: v.boolean(),
+  missing: v.optional(v.string(), ''),
+  endpoints: v.optional(
+    v.array(
+      v.object({
+        endpointId: v.string(),
+        container: v.optional(v.string()),
+        killswitch: v.optional(v.string()),
+      }),
+    ),
+    [],
+  ),
+});
+
+/** What a driver that serves says. */
+export interface PluginAnswer {
+  readonly implements: readonly string[];
+  /** Containers that have a kill switch which is not as it should be; by their endpoints' ids where no name is known. */
+  readonly unprotected: readonly string[];
+}
 
 /** The driver answers, and refuses every call until something is mended. */
 class NotReady extends Error {
   override readonly name = 'NotReady';
 }
 
-/**
- * Asks the driver what the engine asks it first, and how it does; what it implements, or the error that came instead.
- */
-export async function probePlugin(socketPath: string): Promise<readonly string[] | Error> {
+/** Asks the driver what the engine asks it first, and how it does; its answer, or the error that came instead. */
+export async function probePlugin(socketPath: string): Promise<PluginAnswer | Error> {
   const send = requestsTo(socketPath);
   try {
     const { Implements } = decode(activation, await send('POST', '/Plugin.Activate'), 'Plugin.Activate');
@@ -27,8 +45,11 @@ export async function probePlugin(socketPath: string): Promise<readonly string[]
       }
       return { ready: true };
     });
-    const { ready, missing } = decode(health, answer, 'Plugin.Health');
-    return ready ? Implements : new NotReady(missing);
+    const { ready, missing, endpoints } = decode(health, answer, 'Plugin.Health');
+    const unprotected = endpoints
+      .filter(({ killswitch }) => killswitch === 'down')
+      .map(({ container, endpointId }) => container ?? endpointId.slice(0, 12));
+    return ready ? { implements: Implements, unprotected } : new NotReady(missing);
   } catch (error) {
     return error as Error;
   }
@@ -42,12 +63,23 @@ export function judgeDisabled({ name: plugin }: Plugin): Finding {
   );
 }
 
-/** @param answer what Plugin.Activate says it implements, or the error that came instead */
-export function judgePlugin(socketPath: string, answer: readonly string[] | Error): Finding {
+/** @param answer the driver's, or the error that came instead */
+export function judgePlugin(socketPath: string, answer: PluginAnswer | Error): Finding {
   if (!(answer instanceof Error)) {
-    return answer.includes('NetworkDriver')
+    if (!answer.implements.includes('NetworkDriver')) {
+      return fail(
+        name,
+        `${socketPath} answers, but as no network driver`,
+        'choose another --name or --socket',
+      );
+    }
+    return answer.unprotected.length === 0
       ? pass(name, `a network driver answers on ${socketPath}`)
-      : fail(name, `${socketPath} answers, but as no network driver`, 'choose another --name or --socket');
+      : fail(
+          name,
+          `the driver cannot bring the kill switch of these containers up to date, and their traffic may leave in clear: ${listed(answer.unprotected)}`,
+          'the driver’s log says why, and it tries again every few seconds; stop these containers until that is mended',
+        );
   }
   if (answer instanceof NotReady) {
     return fail(

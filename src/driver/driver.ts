@@ -62,6 +62,7 @@ import {
   endpointWarnings,
   ignoredEndpointWarnings,
   ignoredWarnings,
+  ipv6Warnings,
   networkWarnings,
 } from './warnings.ts';
 
@@ -188,7 +189,9 @@ export function createDriver({
     reconcile: createReconcile({ lifecycle, links, log, now, onFailure: () => onFailure?.('reconcile') }),
     follow,
     status: createStatus({ lifecycle, links, follow, unprotected: guard.unprotected, now, unixNow }),
-    protectAll: lifecycle.protectAll,
+    async protectAll() {
+      await Promise.all([lifecycle.protectAll(), warnOfClosedIpv6()]);
+    },
     healSharedTunnels: createSharedHealing({ lifecycle, log, onFailure: () => onFailure?.('healing') }),
     reload: createReload({
       lifecycle,
@@ -456,6 +459,17 @@ export function createDriver({
           // Names may change: what it has in a network's life is not known when it is created.
           log.warn((error as Error).message, fields);
         }
+      }
+    }
+  }
+
+  /** A network may have been made by a driver that did not close IPv6 for its list, or its file may have changed since. */
+  async function warnOfClosedIpv6(): Promise<void> {
+    for (const network of store.networks()) {
+      // Lifecycle tells of a file that cannot be read.
+      const secrets = await readConfiguration(network.options, secretsFolder).catch(() => undefined);
+      for (const warning of secrets === undefined ? [] : ipv6Warnings(network, secrets)) {
+        log.warn(warning, { network: network.networkId });
       }
     }
   }

@@ -34,12 +34,7 @@ export async function networkWarnings(
       `the seed shows in \`docker network inspect\`; with ${optionPrefix}seedfile it would stay in a file`,
     );
   }
-  if (options.killswitch !== 'off' && isIpv6Implied(network)) {
-    warnings.push(
-      `${optionPrefix}allowedips holds most of IPv4 and nothing of IPv6, so IPv6 does not leave by other networks ` +
-        `either; to open it, name the IPv6 prefixes that belong in the tunnel, and for exceptions use ${optionPrefix}exclude`,
-    );
-  }
+  warnings.push(...ipv6Warnings(network, { ...(configuration && { configuration }) }));
   for (const [what, option] of [
     ['seed', options.seed],
     ['preshared key', options.presharedKey],
@@ -53,6 +48,25 @@ export async function networkWarnings(
     }
   }
   return warnings;
+}
+
+/** That IPv6 is closed, where a list of IPv4 prefixes alone closes it. */
+export function ipv6Warnings(
+  network: Network,
+  secrets: Pick<TunnelSecrets, 'configuration'>,
+): readonly string[] {
+  const { killswitch, conffile } = network.options;
+  if (killswitch === 'off' || !isIpv6Implied(network, secrets)) {
+    return [];
+  }
+  const list =
+    conffile === undefined
+      ? `${optionPrefix}allowedips holds`
+      : `the AllowedIPs of configuration file ${conffile.file} hold`;
+  return [
+    `${list} most of IPv4 and nothing of IPv6, so IPv6 does not leave by other networks either; to open it, name the ` +
+      `IPv6 prefixes that belong in the tunnel, and for exceptions use ${optionPrefix}exclude`,
+  ];
 }
 
 /** Options of a network that the driver passes over. */

@@ -51,6 +51,7 @@ const shownAddresses = v.array(
           local: v.optional(v.string(), ''),
           address: v.optional(v.string()),
           prefixlen: v.optional(v.number(), 0),
+          scope: v.optional(v.string()),
           dynamic: v.optional(v.boolean()),
           temporary: v.optional(v.boolean()),
           mngtmpaddr: v.optional(v.boolean()),
@@ -326,6 +327,7 @@ function addressesIn({ ifindex, addr_info }: ShownAddresses): LinkAddress[] {
             index: ifindex,
             network: masked({ address, length: shown.prefixlen }),
             isPermanent: !isMade && !shown.secondary && !shown.protocol?.startsWith('kernel_'),
+            isGlobal: shown.scope === 'global',
           },
         ];
   });

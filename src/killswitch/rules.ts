@@ -14,6 +14,7 @@ import {
   isNewConnection,
   isReply,
   isRouted,
+  notOif,
   oif,
   oifNamed,
   type Statement,
@@ -28,7 +29,7 @@ import type { Link } from '../netlink/route/link.ts';
 import { RT_TABLE_MAIN } from '../netlink/route/route.ts';
 import type { Rule } from '../netlink/route/rule.ts';
 import { type Address, covers, formatPrefix, type Prefix, prefixOf } from '../wireguard/address.ts';
-import { merged } from '../wireguard/coverage.ts';
+import { coverFamily, merged } from '../wireguard/coverage.ts';
 import { usualOwner } from '../wireguard/link-alias.ts';
 import { containerLinkPrefix } from '../wireguard/link-name.ts';
 import { families } from './families.ts';
@@ -292,16 +293,21 @@ export function protectionOf(
     return loneProtection(links, lone);
   }
   const prefixes = tunnels.flatMap((tunnel) => tunnel.prefixes);
-  const closed = families.filter((family) => tunnels.some((tunnel) => tunnel.closed.includes(family)));
+  // Two halves are everything on two networks, too. Of one tunnel its scope says so, with what it leaves out.
+  const isWhole = tunnels.length > 1 && families.some((family) => coverFamily(prefixes, family));
+  const closed = families.filter(
+    (family) => isWhole || tunnels.some((tunnel) => tunnel.closed.includes(family)),
+  );
   const lo = links.filter(({ name }) => name === 'lo');
   const ours = links.filter((link) => tunnels.some(({ isLink }) => isLink(link)));
   const inner = links.filter((link) => link.isInner && !ours.includes(link));
   const others = links.filter((link) => ![...lo, ...ours, ...inner].includes(link));
 
-  const isReady = tunnels.every(
-    ({ isLeaving, isLink }) =>
-      isLeaving || ours.some((link) => isLink(link) && families.some((family) => hasFamily(link, family))),
-  );
+  const isOfUse = ({ isLink }: Tunnel) =>
+    ours.some((link) => isLink(link) && families.some((family) => hasFamily(link, family)));
+  const isReady = tunnels.every((tunnel) => tunnel.isLeaving || isOfUse(tunnel));
+  // What another tunnel has them for already goes on while the next one comes.
+  const hasRules = isReady || (rules.length > 0 && tunnels.some(isOfUse));
 
   const accepted = verdict('accept');
   const dropped = verdict('drop');
@@ -365,7 +371,15 @@ export function protectionOf(
           policy,
           rules: [
             ...[...lo, ...ours, ...inner].map(({ index }) => [oif(index), accepted]),
-            ...(isReady ? [] : [[oifNamed(containerLinkPrefix), accepted]]),
+            ...(isReady
+              ? []
+              : [
+                  [
+                    ...others.filter(hasContainerLinkName).map(({ index }) => notOif(index)),
+                    oifNamed(containerLinkPrefix),
+                    accepted,
+                  ],
+                ]),
             ...others.flatMap((link) =>
               connectedNetworks(link).map((prefix) => [oif(link.index), destination(prefix), ...pass]),
             ),
@@ -394,7 +408,7 @@ export function protectionOf(
       ...tunnelRoutes(),
       ...families.flatMap((family) => others.flatMap((link) => replyRoute(link, family))),
     ],
-    rules: (isReady ? families : []).flatMap((family) => [
+    rules: (hasRules ? families : []).flatMap((family) => [
       { family, priority: rulePriority, table: RT_TABLE_MAIN, suppressPrefixLength: shortestConnected },
       ...others.map(({ index }) => ({
         family,
@@ -409,13 +423,14 @@ export function protectionOf(
   /**
    * What is on the other side of a link without a router between, by the addresses that the engine gave it: never by
    * routes, which a neighbour can make by a router advertisement, and not by addresses that came of themselves. The
-   * engine gives one of each family; the kernel has the latest IPv4 address last, and the latest IPv6 address first.
+   * engine gives one of each family, of scope global; of that scope the kernel has the latest IPv4 address last, and the
+   * latest IPv6 address first. It puts IPv4 addresses of the link's scope before those, and IPv6 ones of a site behind.
    */
   function connectedNetworks({ index }: ContainerLink): Prefix[] {
     const own = addresses.filter((address) => address.index === index);
     const given = (family: Family) =>
       own
-        .filter(({ network, isPermanent }) => isPermanent && network.length > 0)
+        .filter(({ network, isPermanent, isGlobal }) => isPermanent && isGlobal && network.length > 0)
         .map(({ network }) => network)
         .filter(({ address }) => address.kind() === family);
     const routable = (family: Family) =>

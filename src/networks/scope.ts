@@ -35,8 +35,8 @@ export function scopeOf(network: Network, secrets: Pick<TunnelSecrets, 'configur
 }
 
 /** Is IPv6 closed for want of a single prefix of it among the allowed IPs? */
-export function isIpv6Implied({ internal, options: { allowedips } }: Network): boolean {
-  return !internal && allowedips !== undefined && closedFamilies(allowedips).join() === 'ipv6';
+export function isIpv6Implied(network: Network, secrets: Pick<TunnelSecrets, 'configuration'>): boolean {
+  return scopeOf(network, secrets).closed.join() === 'ipv6';
 }
 
 /**

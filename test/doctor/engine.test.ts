@@ -189,6 +189,23 @@ test('plugin: what Plugin.Activate answers', async (t) => {
   assert.equal(finding.status, 'fail');
   assert.match(finding.cause, /refuses every call: a disk is full$/);
 
+  const protecting = answers({
+    '/Plugin.Activate': { Implements: ['NetworkDriver'] },
+    '/Plugin.Health': {
+      ready: true,
+      endpoints: [
+        { endpointId: 'a'.repeat(64), container: 'one', killswitch: 'down' },
+        { endpointId: 'b'.repeat(64), killswitch: 'down' },
+        { endpointId: 'c'.repeat(64), container: 'three', killswitch: 'up' },
+        { endpointId: 'd'.repeat(64), container: 'four', killswitch: 'off' },
+      ],
+    },
+  });
+  const protector = await serveUnix(t, protecting);
+  const unprotected = judgePlugin(protector.socketPath, await probePlugin(protector.socketPath));
+  assert.equal(unprotected.status, 'fail');
+  assert.match(unprotected.cause, /may leave in clear: one, bbbbbbbbbbbb$/);
+
   const unavailable = await serveUnix(t, (_, response) =>
     response.writeHead(503).end('{"Err":"wgdriver cannot start"}'),
   );

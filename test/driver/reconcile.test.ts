@@ -10,7 +10,7 @@ import { createHubNames } from '../../src/driver/hub-names.ts';
 import { openStore, type Store } from '../../src/state/store.ts';
 import { parseAddress } from '../../src/wireguard/address.ts';
 import { linkName } from '../../src/wireguard/link-name.ts';
-import { createNetworkRequest } from '../support/networks.ts';
+import { articleOptions, createNetworkRequest } from '../support/networks.ts';
 import { type LogLine, recordedLog } from '../support/recorded-log.ts';
 import { recordingGateways } from '../support/recording-gateways.ts';
 import { type RecordingGuard, recordingGuard } from '../support/recording-guard.ts';
@@ -145,6 +145,19 @@ test('a driver that dies before a protection has gone makes up for it, though it
   await until('it is released', () => store.joined('e1') === undefined);
   assert.equal(guard.guarded.size, 0);
   await expectNothing();
+});
+
+test('a driver that starts tells of networks whose list closes IPv6: an earlier driver may have left it open', async () => {
+  const options = { ...articleOptions, allowedips: '0.0.0.0/1,128.0.0.0/2' };
+  await driver.createNetwork(
+    createNetworkRequest({ id: 'most', subnets: [['192.168.6.0/24', '192.168.6.1/24']], options }),
+  );
+  await start();
+  await driver.protectAll();
+  assert.deepEqual(
+    lines.map(({ level, message, fields }) => [level, message.includes('nothing of IPv6'), fields.network]),
+    [['warn', true, 'most']],
+  );
 });
 
 test('a DeleteNetwork that failed is made up for, its endpoints included', async () => {

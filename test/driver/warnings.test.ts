@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { endpointWarnings, networkWarnings } from '../../src/driver/warnings.ts';
+import { readWgQuick } from '../../src/wireguard/config/wg-quick-reader.ts';
 import { Secret } from '../../src/wireguard/secret.ts';
-import { articleOptions, network, seedText } from '../support/networks.ts';
+import { articleOptions, network, peerKeyText, seedText } from '../support/networks.ts';
 
 const additional = new Uint8Array();
 const good = { seed: new Secret(new Uint8Array(16)), additional };
@@ -68,6 +69,34 @@ test('a configuration file that others can read', async () => {
   );
   assert.match(warning ?? '', /the configuration file .*open\.conf is open to others than root/);
   assert.deepEqual(rest, []);
+});
+
+const mostOfIpv4 = '0.0.0.0/1,128.0.0.0/2';
+
+test('a list that closes IPv6 for want of a prefix of it, as an option or in a configuration file', async () => {
+  const { options } = withSeedFile().record;
+  const ofOption = (more: Readonly<Record<string, string>>) =>
+    networkWarnings(network({ options: { ...options, ...more } }), good, folder);
+  const [warning, ...rest] = await ofOption({ allowedips: mostOfIpv4 });
+  assert.match(
+    warning ?? '',
+    /^io\.bestov\.wg\.allowedips holds most of IPv4 .*IPv6 does not leave .*exclude$/,
+  );
+  assert.deepEqual(rest, []);
+  for (const quiet of [
+    { allowedips: mostOfIpv4, killswitch: 'off' },
+    { allowedips: `${mostOfIpv4},fd00::/8` },
+    { allowedips: '0.0.0.0/1' },
+  ]) {
+    assert.deepEqual(await ofOption(quiet), []);
+  }
+  const conffile = join(folder, 'most.conf');
+  const text = `[Interface]\nPrivateKey = ${peerKeyText}\n[Peer]\nPublicKey = ${peerKeyText}\nAllowedIPs = ${mostOfIpv4}\n`;
+  await writeFile(conffile, text, { mode: 0o600 });
+  const { peer: _, peerkey: __, ...ofFile } = options;
+  const secrets = { ...good, configuration: readWgQuick(text) };
+  const warnings = await networkWarnings(network({ options: { ...ofFile, conffile } }), secrets, folder);
+  assert.match(String(warnings), /the AllowedIPs of configuration file .*most\.conf hold most of IPv4/);
 });
 
 test('no warning holds the seed', async () => {

@@ -1,6 +1,7 @@
 /**
  * A host whose driver cannot start: the engine and everybody else's containers come up all the same. In the full run:
- * it boots a machine six times.
+ * it boots a machine six times. WGDRIVER_TEST_SUITES=bookworm,trixie and WGDRIVER_TEST_KERNEL=lab or debian take some of the
+ * machines, and WGDRIVER_TEST_SCENARIO the causes with these words.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -8,8 +9,11 @@ import { type Guest, openLab, SUITES } from '../../build/lab/index.ts';
 import { diagnosis, hostFiles, hubAddress, hubFiles, sh, startHubBeside } from './guest-host.ts';
 
 const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
-const suites = isFull ? SUITES : [];
-const kernels = [undefined, 'debian'] as const;
+const { WGDRIVER_TEST_SUITES: named, WGDRIVER_TEST_KERNEL: kernelNamed } = process.env;
+const suites = isFull ? SUITES.filter((suite) => named?.split(',').includes(suite) ?? true) : [];
+const kernels = ([undefined, 'debian'] as const).filter(
+  (kernel) => kernelNamed === undefined || kernelNamed === (kernel ?? 'lab'),
+);
 
 /** From the start of the engine to `docker ps` that answers and containers of other networks that run. */
 const bootSeconds = 30;

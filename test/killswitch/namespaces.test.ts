@@ -13,7 +13,7 @@ import type { Changed, Namespaces } from '../../src/killswitch/namespaces.ts';
 import { probeProtection } from '../../src/killswitch/probe.ts';
 import { protectionOf, tunnelOf } from '../../src/killswitch/rules.ts';
 import { netlinkObstacle } from '../../src/links/netlink/probe.ts';
-import { type Address, prefixOf } from '../../src/wireguard/address.ts';
+import { type Address, formatPrefix, prefixOf } from '../../src/wireguard/address.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
 import { everything, tunnelScope } from '../support/tunnel-scope.ts';
 
@@ -98,15 +98,17 @@ const intrusions = `
   ip -n container route add 2001:db8::/32 dev eth0
   ip -n container route add 203.0.113.0/28 via inet6 fd00:30::1 dev eth0
   ip -n container address add 203.0.113.200/24 dev eth0
+  ip -n container address add 200.0.0.1/5 dev eth0 scope link
+  ip -n container address add fec0::1/1 dev eth0 nodad
   ip -n container address add 2001:db8::200/32 dev eth0 nodad
   ip -n container address add 203.0.113.201/25 dev eth0 valid_lft 999 preferred_lft 999
   ip -n container address add 2001:db8::201/33 dev eth0 nodad valid_lft 999 preferred_lft 999`;
 const endOfIntrusions = `
-  for half in 0.0.0.0/1 128.0.0.0/1; do ip -n container route del $half; done
-  for half in ::/1 8000::/1 2001:db8::/32; do ip -n container -6 route del $half dev eth0; done
-  for address in 203.0.113.200/24 203.0.113.201/25 2001:db8::200/32 2001:db8::201/33; do
+  for address in 203.0.113.200/24 203.0.113.201/25 200.0.0.1/5 fec0::1/1 2001:db8::200/32 2001:db8::201/33; do
     ip -n container address del $address dev eth0
   done
+  for half in 0.0.0.0/1 128.0.0.0/1; do ip -n container route del $half; done
+  for half in ::/1 8000::/1 2001:db8::/32; do ip -n container -6 route del $half dev eth0; done
   ip -n container route flush 203.0.113.0/24
   ip -n container route flush 203.0.113.0/28
   ip -n container -6 route flush 2001:db8::/33`;
@@ -136,6 +138,13 @@ function leaks(capabilities = '+all'): string[] {
 
 function isAnswered(...words: readonly string[]): boolean {
   return spawnSync(words[0] ?? '', words.slice(1)).status === 0;
+}
+
+/** What the kernel says to UDP from the container, on a socket that is bound to a link. */
+function sendBy(link: string, address: string): string {
+  const script =
+    'socket S, 2, 2, 0; setsockopt S, 1, 25, "$ARGV[0]\\0"; print((send S, "clear", 0, pack "SnC4x8", 2, 9, split /\\./, $ARGV[1]) ? "sent" : $!)';
+  return sh(`ip netns exec container perl -e '${script}' ${link} ${address}`);
 }
 
 async function protectBy(
@@ -219,12 +228,37 @@ for (const [name, { make, obstacle }] of Object.entries(implementations)) {
       }
     });
 
+    test('while another tunnel comes, the first one carries, and anybody’s link with such a name stays closed', async () => {
+      const namespaces = make();
+      const of = (endpoint: string, prefixes: readonly string[]) =>
+        tunnelOf(({ alias }) => alias === `wgdriver:test:${endpoint}`, tunnelScope(prefixes));
+      sh('ip -n container tuntap add wg9 mode tun; ip -n container link set wg9 up');
+      try {
+        await protect();
+        const present = await namespaces.read(netns);
+        const protection = protectionOf(present, [of('e1', everything), of('e2', ['10.0.0.0/8'])]);
+        const routing = routingDifference(present, protection, namespaces.families);
+        await namespaces.apply(netns, protection, routing);
+        assert.match(sh('ip -n container route get 203.0.113.9'), /dev wg0 table 30567/);
+        assert.match(sendBy('wg9', '203.0.113.9'), /not permitted/);
+      } finally {
+        sh('ip -n container link delete wg9');
+        await protect();
+      }
+    });
+
     test('what the engine gave decides: no routes, and no other addresses', async () => {
       sh(intrusions);
       try {
         await protect();
         assert.deepEqual(leaks(), []);
         assert.match(sh('ip -n container route get 198.18.0.1'), /dev wg0/);
+        const { addresses } = await make().read(netns);
+        const narrow = addresses.filter(({ isPermanent, isGlobal }) => isPermanent && !isGlobal);
+        assert.deepEqual(
+          narrow.map(({ network }) => formatPrefix(network)).filter((prefix) => /\/[15]$/.test(prefix)),
+          ['200.0.0.0/5', '8000::/1'],
+        );
         assert(isAnswered('ip', 'netns', 'exec', 'container', 'ping', '-c1', '-W2', '172.30.0.1'));
       } finally {
         sh(endOfIntrusions);
@@ -389,6 +423,54 @@ for (const [name, { make, obstacle }] of Object.entries(implementations)) {
         'ip -n container rule; ip -n container -6 rule; ip netns exec container nft list ruleset',
       );
       assert.doesNotMatch(lasting, /32765|3056|wgdriver/);
+    });
+
+    test('5,000 prefixes are written into the kernel and taken away', { timeout: 300_000 }, async (t) => {
+      const list = Array.from({ length: 5000 }, (_, n) => `10.${n >> 8}.${n & 255}.0/25`);
+      const timed = async (what: string, task: () => Promise<unknown>) => {
+        const started = performance.now();
+        await task();
+        t.diagnostic(`${name}, 5,000 prefixes, ${what}: ${Math.round(performance.now() - started)} ms`);
+      };
+      const namespaces = make();
+      const isLink = ({ alias }: { alias: string | undefined }) => alias === 'wgdriver:test:e1';
+      const present = await namespaces.read(netns);
+      const protection = protectionOf(present, [tunnelOf(isLink, tunnelScope(list))]);
+      const routing = routingDifference(present, protection, namespaces.families);
+      await timed('written', () => namespaces.apply(netns, protection, routing));
+      assert.equal(sh('ip -n container route show table 30567').trim().split('\n').length, 5000);
+      assert.match(sh('ip -n container route get 10.19.135.9'), /dev wg0 table 30567/);
+      assert.match(sh('ip -n container route get 10.19.135.200'), /dev eth0/);
+      assert.match(sendBy('eth0', '10.19.135.9'), /not permitted/, 'it is in the set');
+      assert.equal(sendBy('eth0', '10.19.135.200'), 'sent');
+      await timed('read again', () => namespaces.read(netns));
+      const written = await namespaces.read(netns);
+      assert(!hasChanges(routingDifference(written, protection, namespaces.families)));
+      await timed('taken away', () => namespaces.remove(netns, removalOf(written)));
+      assert.doesNotMatch(sh('ip netns exec container nft list ruleset'), /wgdriver/);
+    });
+
+    test('without a right that it takes, the probe says so', slow, () => {
+      const of = (path: string) => JSON.stringify(new URL(`../../src/killswitch/${path}`, import.meta.url));
+      const script = `
+        const { probeProtection } = await import(${of('probe.ts')});
+        const { ${make.name} } = await import(${of(`by-${name}.ts`)});
+        await probeProtection(${make.name}()).then(() => console.log('protects'), ({ message }) => console.log(message));`;
+      const probe = (capabilities: string) =>
+        spawnSync(
+          'setpriv',
+          [`--bounding-set=${capabilities}`, process.execPath, ...process.execArgv, '--input-type=module'],
+          { input: script, encoding: 'utf8' },
+        );
+      assert.match(probe('+all').stdout, /^protects$/m);
+      for (const right of ['net_admin', 'sys_admin', 'net_broadcast']) {
+        const { stdout, stderr } = probe(`-${right}`);
+        assert.match(
+          stdout,
+          right === 'net_broadcast' ? /CAP_NET_BROADCAST/ : /cannot keep traffic in the tunnel \(/,
+          `${right}: ${stdout}${stderr}`,
+        );
+      }
     });
 
     test('a namespace of its own, as a probe', async () => {

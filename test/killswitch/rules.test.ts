@@ -24,17 +24,21 @@ const links = {
 };
 type Name = keyof typeof links;
 
-/** `eth0 172.30.0.2/24` is an address, with `made` one that came of itself; `eth0 by 172.30.0.1` a default route. */
+/**
+ * `eth0 172.30.0.2/24` is an address, with `made` one that came of itself, with `narrow` one of the link or a site;
+ * `eth0 by 172.30.0.1` a default route.
+ */
 function seen(names: readonly Name[], ...lines: readonly string[]): ContainerNetwork {
   const words = lines.map((line) => line.split(' ') as [Name, string, string?]);
   return {
     links: names.map((name) => links[name]),
     addresses: words
       .filter(([, word]) => word !== 'by')
-      .map(([name, address, made]) => ({
+      .map(([name, address, of]) => ({
         index: links[name].index,
         network: masked(prefixOf(address)),
-        isPermanent: made === undefined,
+        isPermanent: of !== 'made',
+        isGlobal: of !== 'narrow',
       })),
     defaultRoutes: words
       .filter(([, word]) => word === 'by')
@@ -107,6 +111,29 @@ test('until its link is of use, it is known by its name, and the engine’s rout
   );
   const second = [...first, tunnel('ours:b', ...everything)];
   assert(rulesOf(ready, ...second).includes('oifname "wg*" accept'), 'another one is to come');
+});
+
+test('while a tunnel is to come, what has its kind of name and is somebody else’s stays closed', () => {
+  const anybodys = { ...links.eth0, index: 10, name: 'wg9' };
+  const view = { ...seen(['lo', 'eth0']), links: [links.lo, links.eth0, anybodys] };
+  assert(rulesOf(view, tunnel('ours:a', ...everything)).includes('oif != 10 oifname "wg*" accept'));
+});
+
+test('a tunnel of use keeps its rules while another one comes, or has lost its link', () => {
+  const both = [tunnel('ours:a', ...everything), tunnel('ours:b', '10.0.0.0/8')];
+  const rules = [{ family: 'ipv4', priority: 32765, table: 30567 }] as const;
+  const view = { ...seen(['lo', 'wg0', 'eth0'], 'wg0 192.168.5.2/24', 'eth0 172.30.0.2/24'), rules };
+  const { rules: kept, routes } = protectionOf(view, both);
+  assert.deepEqual(kept, protectionOf(view, both.slice(0, 1)).rules);
+  assert(kept.length > 0);
+  assert.deepEqual(routes.map(text), [
+    '0.0.0.0/0 by wg0',
+    ...nowhere,
+    '10.0.0.0/8 by unreachable 2147483647',
+  ]);
+  // What a container starts with is as the engine made it until all of its tunnels have come.
+  assert.deepEqual(protectionOf({ ...view, rules: [] }, both).rules, []);
+  assert.deepEqual(protectionOf({ ...seen(['lo', 'eth0']), rules }, both).rules, []);
 });
 
 test('what has a tunnel alone to send by needs its filter alone, the same before its link has come and after', () => {
@@ -204,12 +231,15 @@ test('connected is what the engine gave: no address that came of itself, nor a s
   const view = seen(
     ['lo', 'wg0', 'eth0'],
     'wg0 192.168.5.2/24',
+    // Before them those of a narrower scope.
+    'eth0 8.0.0.1/5 narrow',
     'eth0 172.30.0.2/24',
     'eth0 10.9.0.1/8',
     'eth0 169.254.7.7/16',
     // The kernel lists addresses of IPv6 from the newest to the oldest.
     'eth0 fd00:99::1/16',
     'eth0 fd00:30::2/64',
+    'eth0 fec0::1/1 narrow',
     'eth0 2001:db8::5/3 made',
     'eth0 fe80::1/64 made',
   );
@@ -324,6 +354,27 @@ test('most of IPv4 and nothing of IPv6 closes IPv6, and leaves the rest of IPv4 
   assert(routes.map(text).includes('::/0 by unreachable 2147483647'));
   assert.deepEqual(tunnel('ours:a', '0.0.0.0/1').closed, []);
   assert.deepEqual(tunnel('ours:a', '0.0.0.0/1', '128.0.0.0/2', 'fd00::/8').closed, []);
+});
+
+test('two halves on two networks are everything: all else is closed', () => {
+  const view = seen(
+    ['lo', 'wg0', 'wg1', 'eth0'],
+    'wg0 192.168.5.2/24',
+    'wg1 192.168.6.2/24',
+    'eth0 fd00:30::2/64',
+  );
+  const halves = ['0.0.0.0/1', '128.0.0.0/1'].map((half, index) => tunnel(`ours:${'ab'[index]}`, half));
+  const { filter, frameFilter, routes } = protectionOf(view, halves);
+  assert.deepEqual([filter.chains.at(-1)?.policy, frameFilter.chains[0]?.policy], ['drop', 'drop']);
+  assert.deepEqual(routes.map(text), [
+    ...nowhere,
+    '0.0.0.0/1 by wg0',
+    '0.0.0.0/1 by unreachable 2147483647',
+    '128.0.0.0/1 by wg1',
+    '128.0.0.0/1 by unreachable 2147483647',
+  ]);
+  const partly = [tunnel('ours:a', '0.0.0.0/1'), tunnel('ours:b', '128.0.0.0/2')];
+  assert.equal(protectionOf(view, partly).filter.chains.at(-1)?.policy, 'accept');
 });
 
 test('of two tunnels to everywhere the one with the engine’s default route; a split one keeps its own', () => {

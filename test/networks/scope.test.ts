@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { closedFamilies, isIpv6Implied, scopeOf } from '../../src/networks/scope.ts';
 import { formatPrefix, prefixOf } from '../../src/wireguard/address.ts';
-import { articleOptions, network } from '../support/networks.ts';
+import { readWgQuick } from '../../src/wireguard/config/wg-quick-reader.ts';
+import { articleOptions, network, peerKeyText } from '../support/networks.ts';
 
 const closed = (...prefixes: readonly string[]) => closedFamilies(prefixes.map(prefixOf));
 
@@ -24,13 +25,31 @@ test('the scope of a network: its own IPv6 opens nothing, and --internal closes 
     options: { ...articleOptions, allowedips: '0.0.0.0/1,128.0.0.0/2', ipv6: 'fd12::/64' },
   });
   assert.deepEqual(scopeOf(most, {}).closed, ['ipv6']);
-  assert(isIpv6Implied(most));
-  assert(!isIpv6Implied(network()));
+  assert(isIpv6Implied(most, {}));
+  assert(!isIpv6Implied(network(), {}));
   const { prefixes, closed: none } = scopeOf(network({ internal: true }), {});
   assert.deepEqual([prefixes.map(formatPrefix), none], [['192.168.5.0/24'], []]);
   const excepting = network({ options: { ...articleOptions, exclude: '10.1.2.3/8' } });
   assert.deepEqual(scopeOf(excepting, {}).excluded.map(formatPrefix), ['10.0.0.0/8']);
   assert.deepEqual(scopeOf(excepting, {}).closed, ['ipv4', 'ipv6']);
+});
+
+test('a configuration file that holds most of IPv4 and nothing of IPv6 closes IPv6, as the option does', () => {
+  const ofFile = network({ options: { conffile: 'app.conf' } });
+  const file = (allowedIps: string) => ({
+    configuration: readWgQuick(
+      `[Interface]\nPrivateKey = ${peerKeyText}\n[Peer]\nPublicKey = ${peerKeyText}\nAllowedIPs = ${allowedIps}\n`,
+    ),
+  });
+  for (const [allowedIps, closed, implied] of [
+    ['0.0.0.0/1, 128.0.0.0/2', ['ipv6'], true],
+    ['0.0.0.0/1, 128.0.0.0/2, fd00::/8', [], false],
+    ['0.0.0.0/0', ['ipv4', 'ipv6'], false],
+    ['10.0.0.0/8', [], false],
+  ] as const) {
+    assert.deepEqual(scopeOf(ofFile, file(allowedIps)).closed, closed, allowedIps);
+    assert.equal(isIpv6Implied(ofFile, file(allowedIps)), implied, allowedIps);
+  }
 });
 
 test('exclude: not with --internal nor without the kill switch, and nothing of the subnet', () => {

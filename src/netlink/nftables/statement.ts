@@ -55,6 +55,11 @@ export function oif(index: number): Statement {
   return { text: `oif ${index}`, expressions: [loadMeta(NFT_META_OIF), isEqual(u32(index))] };
 }
 
+/** Out by any link but the one of this number. */
+export function notOif(index: number): Statement {
+  return { text: `oif != ${index}`, expressions: [loadMeta(NFT_META_OIF), isNotEqual(u32(index))] };
+}
+
 /** By any link whose name begins so. */
 export function oifNamed(prefix: string): Statement {
   return { text: `oifname "${prefix}*"`, expressions: [loadMeta(NFT_META_OIFNAME), isEqual(chars(prefix))] };

@@ -23,6 +23,9 @@ const IFA_F_STABLE_PRIVACY = 0x800;
 /** Of the loopback, from a router advertisement, link-local: from Linux 5.18 on the kernel says what it made itself. */
 const madeByKernel: readonly number[] = [1, 2, 3];
 
+// linux/rtnetlink.h
+const RT_SCOPE_UNIVERSE = 0;
+
 /** sizeof(struct ifaddrmsg) */
 const headerLength = 8;
 
@@ -34,6 +37,8 @@ export interface LinkAddress {
   readonly network: Prefix;
   /** Somebody gave it to stay: no lifetime, and not made by the kernel itself, as SLAAC and temporary ones are. */
   readonly isPermanent: boolean;
+  /** Of scope global, as the engine gives them: neither of the link alone nor of a site. */
+  readonly isGlobal: boolean;
 }
 
 /** The same, with what it is on the link itself. */
@@ -86,6 +91,7 @@ export function decodeAddress(payload: Uint8Array): OwnAddress {
     index: readU32(payload, 4),
     address: { address: attributes.get({ IFA_LOCAL }, read, bytes) ?? address, length },
     scope,
+    isGlobal: scope === RT_SCOPE_UNIVERSE,
     network: masked({ address, length }),
     isPermanent:
       (flags & IFA_F_PERMANENT) !== 0 &&

@@ -15,6 +15,7 @@ const { skip = netlinkObstacle() } = await enterFreshNamespace('nft');
 const rules: readonly (readonly statement.Statement[])[] = [
   [statement.isEstablished, statement.verdict('accept')],
   [statement.iifName('wg0'), statement.notOifName('eth-with-a-name'), statement.verdict('drop')],
+  [statement.notOif(7), statement.notOif(8), statement.oifNamed('wg'), statement.verdict('accept')],
   [statement.notIifName('wg0'), statement.oifName('wg0'), statement.verdict('drop')],
 ];
 

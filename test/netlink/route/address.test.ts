@@ -7,10 +7,13 @@ import { addressBytes, formatPrefix, prefixOf } from '../../../src/wireguard/add
 import { assertSurvivesAnyBytes } from '../../support/netlink/malformed.ts';
 
 /** `struct ifaddrmsg` with its 8 bits of flags, IFA_ADDRESS, IFA_FLAGS and IFA_PROTO, from linux/if_addr.h. */
-function newAddress(prefix: string, { headerFlags = 0, flags = -1, protocol = -1 } = {}): Uint8Array {
+function newAddress(
+  prefix: string,
+  { headerFlags = 0, scope = 0, flags = -1, protocol = -1 } = {},
+): Uint8Array {
   const { address, length } = prefixOf(prefix);
   return concat([
-    Uint8Array.of(address.kind() === 'ipv4' ? 2 : 10, length, headerFlags, 0),
+    Uint8Array.of(address.kind() === 'ipv4' ? 2 : 10, length, headerFlags, scope),
     u32(9),
     encodeAttributes([
       { type: 1, value: addressBytes(address) },
@@ -45,6 +48,14 @@ test('permanent is what somebody gave to stay, and the kernel did not make', () 
     [true, false, false, false, true],
   );
   assert.equal(decodeAddress(newAddress('10.0.0.2/8', { headerFlags: 0x80 })).isPermanent, true);
+});
+
+test('global is no address of the link or of a site', () => {
+  // RT_SCOPE_UNIVERSE, RT_SCOPE_SITE, RT_SCOPE_LINK, RT_SCOPE_HOST
+  assert.deepEqual(
+    [0, 200, 253, 254].map((scope) => decodeAddress(newAddress('8.0.0.1/5', { scope })).isGlobal),
+    [true, false, false, false],
+  );
 });
 
 test('what is no address', () => {
