@@ -23,4 +23,10 @@ export const attempts: Readonly<Record<number, string>> = {
   21: 'UDP from each IPv6 address',
   22: 'frame of its own, with the mark of what may pass',
   23: 'UDP, as the reply in a connection that it forged',
+  24: 'raw IPv6 packet',
+  25: 'raw IPv6 packet, bound to each link',
+  26: 'frame of its own, IPv6, with PACKET_QDISC_BYPASS',
+  27: 'frame of its own, IPv6, with the mark of what may pass',
+  28: 'IPv6 multicast by each link',
+  29: 'UDP over IPv6, as the reply in a connection that it forged',
 };

@@ -258,6 +258,29 @@ test('IPv6 alone, from engine 28 on: keys of 16 bytes, over an IPv4 and over an 
     assert.match(await host.enter('one', 'ip', '-6', 'route'), /^default via fd00:5::1 dev wg0/m);
     await host.clear();
   }
+  // Beside a bridge, which has IPv4: that stays closed.
+  await host.createNetwork('wgnet', { subnet, args: ['--ipv4=false', '--ipv6'] });
+  await docker('network', 'create', '--subnet=172.30.9.0/24', 'zbridge');
+  await host.startContainer('one', '--network=wgnet');
+  await docker('network', 'connect', 'zbridge', 'one');
+  const ping = (address: string) =>
+    host.engine.tryDocker('exec', 'one', 'ping', '-c', '1', '-W', '1', address);
+  await until('the bridge itself is reached', async () => (await ping('172.30.9.1')).status === 0);
+  const outside = host.hub.endpoint.replace(/:.*/, '');
+  assert.notEqual((await ping(outside)).status, 0);
+  await host.ping('one', 'fd00:5::1');
+  await host.clear();
+  // Without the protection the hub's outer address would answer.
+  await host.createNetwork('wgnet', {
+    subnet,
+    args: ['--ipv4=false', '--ipv6'],
+    options: { killswitch: 'off' },
+  });
+  await docker('network', 'create', '--subnet=172.30.9.0/24', 'zbridge');
+  await host.startContainer('one', '--network=wgnet');
+  await docker('network', 'connect', 'zbridge', 'one');
+  await host.ping('one', outside);
+  await host.clear();
   // Files that run in one process have one hub.
   await host.hub.sync(...peersOfBoth);
 });

@@ -1,5 +1,6 @@
 # probe.pl: tries to get out of this container in every way it knows, again and again. The number of the
-# phase is in /probe/phase; what goes to 198.18.PHASE.ATTEMPT or 2001:db8:PHASE::ATTEMPT is an attempt's. Perl
+# phase is in /probe/phase; what goes to 198.18.PHASE.ATTEMPT or 2001:db8:PHASE::ATTEMPT is an attempt's (multicast:
+# 239.18.PHASE.ATTEMPT, ff0e:18:PHASE::ATTEMPT). Perl
 # without modules, so that an image needs no more than one program and its libraries.
 my $ICMP = 1; my $UDP = 17; my $ICMPV6 = 58; my $RAW = 255;
 my ($phase, $passes) = (0, 0);
@@ -13,14 +14,16 @@ for (;;) {
 sub pass {
     # What needs to know nothing comes first, for the sake of the first instruction.
     udp(1); tcp(2); icmp(3); raw(4);
-    udp6(5); tcp6(6); icmp6(7);
+    udp6(5); tcp6(6); icmp6(7); raw6(24);
     dns(20);
     for my $link (links()) {
         udp(8, $link); tcp(9, $link); icmp(10, $link); raw(11, $link);
-        udp6(12, $link); tcp6(13, $link); icmp6(14, $link);
-        frame(15, $link, 0); frame(16, $link, 1); frame6(17, $link); frame(22, $link, 1, 1);
-        multicast(18, $link);
+        udp6(12, $link); tcp6(13, $link); icmp6(14, $link); raw6(25, $link);
+        frame(15, $link, 0); frame(16, $link, 1); frame(22, $link, 1, 1);
+        frame6(17, $link, 0); frame6(26, $link, 1); frame6(27, $link, 1, 1);
+        multicast(18, $link); multicast6(28, $link);
         for my $address (addresses()) { forged(23, $link, $address) }
+        for my $address (addresses6()) { forged6(29, $link, $address) }
     }
     for my $address (addresses()) { udp(19, undef, $address) }
     for my $address (addresses6()) { udp6(21, undef, $address) }
@@ -79,6 +82,9 @@ sub icmp6 { my $socket = opened(10, 3, $ICMPV6, $_[1]) or return; send $socket, 
 
 sub raw { my $socket = opened(2, 3, $RAW, $_[1]) or return; send $socket, packet(v4($_[0])), 0, to4($_[0], 0) }
 
+# A raw socket of protocol RAW takes packets with their header, over IPv6 as well.
+sub raw6 { my $socket = opened(10, 3, $RAW, $_[1]) or return; send $socket, packet6(v6($_[0])), 0, to6($_[0], 0) }
+
 # The driver marks replies with this and the number of the link.
 my $MARK; BEGIN { $MARK = 0x40000000 }
 sub marked { setsockopt $_[0], 1, 36, pack 'L', $_[1] }
@@ -96,9 +102,25 @@ sub forged {
     send $socket, 'clear', 0, to4($number);
 }
 
+sub forged6 {
+    my ($number, $link, $own) = @_;
+    my $index = index_of($link) or return;
+    my $raw = opened(10, 3, $RAW) or return;
+    send $raw, packet6($own, v6($number), 5555), 0, pack 'SnNa16L', 10, 0, 0, $own, 0 or return;
+    my $socket = opened(10, 2, 0) or return;
+    bind $socket, pack 'SnNa16L', 10, 5555, 0, $own, 0 or return;
+    marked($socket, $MARK | $index) or return;
+    send $socket, 'clear', 0, to6($number);
+}
+
 sub multicast {
     my $socket = opened(2, 2, 0, $_[1]) or return;
     send $socket, 'clear', 0, pack 'Sna4x8', 2, 9, pack 'C4', 239, 18, $phase, $_[0];
+}
+
+sub multicast6 {
+    my $socket = opened(10, 2, 0, $_[1]) or return;
+    send $socket, 'clear', 0, pack 'SnNa16L', 10, 9, 0, pack('n8', 0xff0e, 0x18, $phase, 0, 0, 0, 0, $_[0]), 0;
 }
 
 sub dns {
@@ -118,12 +140,23 @@ sub packet {
     return $packet . pack 'nnnn', 9, $port // 9, 8, 0;
 }
 
+sub packet6 {
+    my ($to, $from, $port) = @_;
+    $from //= pack 'n8', 0xfd00, 9, 0, 0, 0, 0, 0, 9;
+    my $sum = 0;
+    # A pseudo-header first; over IPv6 the checksum is no choice (RFC 8200, section 8.1).
+    $sum += $_ for unpack 'n*', $from . $to . pack 'Nn2', 8, 0, $UDP;
+    my $ports = pack 'nn', 9, $port // 9;
+    $sum += $_ for unpack('n*', $ports), 8;
+    $sum = ($sum & 0xffff) + ($sum >> 16) while $sum >> 16;
+    return pack('NnCCa16a16', 0x60000000, 8, $UDP, 64, $from, $to) . $ports . pack 'nn', 8, ~$sum & 0xffff || 0xffff;
+}
+
 sub frame { my ($number, $link, $bypass, $marked) = @_; framed($link, $bypass, 0x0800, packet(v4($number)), $marked) }
 
 sub frame6 {
-    my ($number, $link) = @_;
-    my $from = pack 'n8', 0xfd00, 9, 0, 0, 0, 0, 0, 9;
-    framed($link, 0, 0x86dd, pack('NnCCa16a16', 0x60000000, 8, $UDP, 64, $from, v6($number)) . pack 'nnnn', 1234, 9, 8, 0);
+    my ($number, $link, $bypass, $marked) = @_;
+    framed($link, $bypass, 0x86dd, packet6(v6($number)), $marked);
 }
 
 # packet(7); 263 and 20 are SOL_PACKET and PACKET_QDISC_BYPASS.
