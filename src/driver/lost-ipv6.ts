@@ -13,16 +13,19 @@ export interface LostIpv6Dependencies {
   readonly now: () => number;
 }
 
-/** By then the engine has moved the link, and the container's sysctls are set. */
+/** By then the engine has moved the link, and mostly the container's sysctls are set. */
 const settledMs = 5000;
 
+/** By then they are set on a busy machine too, where seconds go by between the link's addresses and the sysctls. */
+const overMs = 60_000;
+
 /**
- * Makes a function that looks once at each container that has started, to be called every 15 seconds: engines before 28
+ * Makes a function that looks at each container in its first minute, to be called every 15 seconds: engines before 28
  * give a link its IPv6 address and then disable IPv6 in the container, if its sysctls say so, which takes the address
  * away without a word. Containers that an earlier driver started were its to tell of.
  */
 export function createLostIpv6Check({ lifecycle, guard, log, told, now }: LostIpv6Dependencies) {
-  /** By the ids of endpoints, the revisions that were looked at. */
+  /** By the ids of endpoints, the revisions that were looked at for the last time. */
   let looked = new Map<string, number>();
 
   return async function check(): Promise<void> {
@@ -31,7 +34,7 @@ export function createLostIpv6Check({ lifecycle, guard, log, told, now }: LostIp
     for (const state of lifecycle.endpoints().filter(canHaveLost)) {
       const { endpointId, networkId } = state.endpoint;
       const isDone = before.get(endpointId) === state.revision || told.has(networkId);
-      if (isDone || (await isSeen(state))) {
+      if (isDone || ((await isSeen(state)) && isOlder(state, overMs))) {
         looked.set(endpointId, state.revision);
       }
     }
@@ -39,8 +42,13 @@ export function createLostIpv6Check({ lifecycle, guard, log, told, now }: LostIp
 
   function canHaveLost({ endpoint, joined, isUndeleted, touchedMs }: EndpointState): boolean {
     const families = new Set(endpoint.addresses.map(({ address }) => address.kind()));
-    const isSettled = touchedMs !== undefined && now() - touchedMs >= settledMs;
-    return families.size === 2 && joined?.stage === 'marked' && !isUndeleted && isSettled;
+    return (
+      families.size === 2 && joined?.stage === 'marked' && !isUndeleted && isOlder({ touchedMs }, settledMs)
+    );
+  }
+
+  function isOlder({ touchedMs }: Pick<EndpointState, 'touchedMs'>, ms: number): boolean {
+    return touchedMs !== undefined && now() - touchedMs >= ms;
   }
 
   /** @returns whether its link was in the container yet */

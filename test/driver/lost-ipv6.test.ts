@@ -107,6 +107,21 @@ for (const [name, make, obstacle] of [
       assert.deepEqual(await check(), []);
     });
 
+    test('a container that loses its address while the machine is busy, and one that is a minute old', async () => {
+      makeContainer('e6');
+      const { check, at } = checkOf(make(), [state('e6')]);
+      assert.deepEqual(await check(), []);
+      setSysctl('e6', 'all', 1);
+      at(20_000);
+      assert.deepEqual(await check(), ['e6']);
+      const old = checkOf(make(), [state('e3')]);
+      old.at(60_000);
+      assert.deepEqual(await old.check(), []);
+      sh('ip -n e3 address delete $1 dev wg0', both[1] ?? '');
+      assert.deepEqual(await old.check(), []);
+      sh('ip -n e3 address add $1 dev wg0 nodad; ip netns delete e6', both[1] ?? '');
+    });
+
     test('a new network of the same name is told of anew', async () => {
       const endpoints = [state('e1')];
       const { check, told } = checkOf(make(), endpoints);
