@@ -1,6 +1,7 @@
 // Somebody else's configuration file as a network: a hub plays the provider.
 import assert from 'node:assert/strict';
-import { access, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { Buffer } from 'node:buffer';
+import { access, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -168,6 +169,37 @@ Endpoint = ${provider.endpoint}
     await host.ping('app', '10.64.0.1');
     const shown = await host.wgShow('app', 'preshared-keys');
     assert.match(shown, new RegExp(`^${provider.publicKey.replaceAll('+', '\\+')}\t(?!\\(none\\))`, 'm'));
+  });
+});
+
+test('a file of 5,000 peers, as a large mesh has it, over 1 MB: the container reaches one of them', {
+  skip: process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run',
+}, async (t) => {
+  await withHub(settings, async (provider) => {
+    const keys = await newKeys();
+    await admit(provider, keys, '10.64.0.7/32');
+    const conffile = await providersFile('mesh.conf', provider, keys);
+    const one = (await readFile(conffile, 'utf8')).replace('0.0.0.0/0, ::/0', '10.64.0.0/24');
+    const others = Array.from({ length: 4999 }, (_, index) => {
+      const key = Buffer.alloc(32, index >> 8);
+      key.writeUInt32BE(index + 1);
+      return `[Peer]\n# node ${index} of the mesh, made by a script\nPublicKey = ${key.toString('base64')}\nPresharedKey = ${keys.presharedKey}
+AllowedIPs = 10.${index >> 8}.${index & 255}.0/24\nEndpoint = 192.0.2.${index & 127}:51820\n`;
+    });
+    await writeFile(conffile, one + others.join('\n'), { mode: 0o600 });
+    const { size } = await stat(conffile);
+    assert(size > 2 ** 20, `${size} bytes`);
+    const lap = (what: string, since: number) =>
+      t.diagnostic(`${what}: ${Math.round(performance.now() - since)} ms`);
+    const created = performance.now();
+    await createNetwork('mesh', conffile, '--ipam-driver=null');
+    lap('network', created);
+    const started = performance.now();
+    await host.startContainer('app', '--network=mesh');
+    lap('container', started);
+    await host.ping('app', '10.64.0.1');
+    assert.equal((await host.wgShow('app', 'peers')).split('\n').length, 5000);
+    assert.match(await host.enter('app', 'ip', 'route', 'get', '10.19.1.1'), / dev wg0 /);
   });
 });
 

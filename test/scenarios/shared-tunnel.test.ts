@@ -1,13 +1,13 @@
 // A provider's file that several containers share: a hub plays the provider, who knows one customer.
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type Capture, startCapture } from '../../build/host/capture.ts';
 import { attempt, run, sh, until } from '../../build/host/commands.ts';
 import { startDaemon, untilReady } from '../../build/host/daemon.ts';
-import { startDriver, wgdriver } from '../../build/host/driver.ts';
+import { startDriver, stateFolder, wgdriver } from '../../build/host/driver.ts';
 import { testImage } from '../../build/host/engine.ts';
 import { driverName, hostForTests, pingUntilAnswered } from '../../build/host/host.ts';
 import { article, type Hub, withHub } from '../../build/host/hub.ts';
@@ -37,9 +37,9 @@ after(async () => {
 });
 
 /** A test with a provider of its own, which is gone before what is left behind is counted. */
-function scenario(name: string, play: () => Promise<void>): void {
+function scenario(name: string, play: () => Promise<void>, skip: false | string = false): void {
   const settings = { tunnel: host.tunnel, name: 'provider', hop: 3, address: '10.64.0.1/24' };
-  test(name, () =>
+  test(name, { skip }, () =>
     withHub(settings, async (hub) => {
       provider = hub;
       await provider.configure(`--seed=${article.seed}`, '--peers=1', '10.64.0.0/24');
@@ -53,6 +53,8 @@ function scenario(name: string, play: () => Promise<void>): void {
     }),
   );
 }
+
+const inFullRun = process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run';
 
 /** The provider knows no other from then on. */
 async function newCustomer(allowedIps: string) {
@@ -199,6 +201,50 @@ scenario('it outlives the driver, and restarts of containers; a new driver goes 
   expectNoLeak();
 });
 
+scenario(
+  'it outlives the engine: killed, stopped, and with live-restore',
+  async () => {
+    // The prefix of the containers is the user’s.
+    await createNetwork('-o', 'io.bestov.wg.ipv6=fd99:7::/64');
+    await startApp('one', '--restart=always', '--stop-signal=KILL');
+    await host.ping('one', 'fd64::1');
+    assert.match(await host.enter('one', 'ip', 'address', 'show', 'dev', 'wg0'), /inet6 fd99:7::a4d:2\/128/);
+    const before = await keeperOf();
+    const state = () => docker('inspect', '--format', '{{.State.Pid}} {{.State.StartedAt}}', 'one');
+    try {
+      for (const [signal, args] of [
+        ['SIGKILL', ['--live-restore']],
+        ['SIGTERM', ['--live-restore']],
+        // Without, the engine starts the container anew.
+        ['SIGKILL', []],
+        ['SIGTERM', []],
+      ] as const) {
+        const started = await state();
+        await host.engine.stop(signal);
+        await host.engine.start(...args);
+        await until(
+          'the container runs',
+          async () => (await docker('ps', '--quiet', '--filter=name=one')) !== '',
+        );
+        await host.ping('one', far);
+        await host.ping('one', 'fd64::1');
+        assert.equal((await state()) === started, args.length > 0, `${signal} ${args.join()}`);
+        process.kill(before, 0);
+      }
+      await startApp('two');
+      await host.ping('two', far);
+      await host.ping('two', 'one');
+      assert.equal(await keeperOf(), before);
+      expectNoLeak();
+    } finally {
+      await host.clear();
+      await host.engine.stop();
+      await host.engine.start();
+    }
+  },
+  inFullRun,
+);
+
 scenario('without the provider nothing leaves, and when the namespace is lost neither', async () => {
   await createNetwork('-o', 'io.bestov.wg.icc=off');
   await startApp('one');
@@ -295,7 +341,7 @@ scenario(
 );
 
 scenario(
-  'what cannot be is refused: by the driver at the network’s creation, and at the endpoint',
+  'what cannot be is refused, at the network’s creation and at the endpoint; a subnet as the way to the provider works',
   async () => {
     const refusal = async (...args: readonly string[]) => {
       const { status, stderr } = await tryDocker(
@@ -323,5 +369,45 @@ scenario(
       'one',
     );
     assert.match(stderr, /keepalive does not go with a tunnel that containers share/);
+
+    // A subnet that the way to the provider is in is none of what cannot be: that way is the host’s.
+    await docker('network', 'rm', 'vpn');
+    await docker(
+      ...(['network', 'create', '-d', driverName, '-o', `io.bestov.wg.conffile=${conffile}`] as const),
+      ...['--subnet=10.99.3.0/24', 'vpn'],
+    );
+    await host.startContainer('two', '--network=vpn');
+    await host.ping('two', far);
+  },
+);
+
+scenario(
+  'a network that only the driver remembers does not keep its file: the engine is asked for it',
+  async () => {
+    await createNetwork();
+    const id = await docker('network', 'inspect', '--format={{.Id}}', 'vpn');
+    const fileOf = (networkId: string) => join(stateFolder, 'networks', `${networkId}.json`);
+    const kept = await readFile(fileOf(id), 'utf8');
+    await docker('network', 'rm', 'vpn');
+    await host.driver.stop();
+    // As a driver leaves it that was killed between its answer and the engine’s last word.
+    const lost = `f${'0'.repeat(63)}`;
+    await writeFile(fileOf(lost), kept.replaceAll(id, lost), { mode: 0o600 });
+    host.driver = await startDriver('--backend', host.tunnel.backend);
+    const since = performance.now();
+    await createNetwork();
+    console.log(`created ${Math.round(performance.now() - since)} ms later`);
+    assert.match(host.driver.output(), /a network was forgotten .*network=f00000000000$/m);
+    await assert.rejects(access(fileOf(lost)));
+    await startApp('one');
+    await host.ping('one', far);
+    // One that the engine has is another matter, by the same way of asking.
+    await host.driver.stop();
+    host.driver = await startDriver('--backend', host.tunnel.backend);
+    const { stderr } = await tryDocker(
+      ...(['network', 'create', '-d', driverName, '-o', `io.bestov.wg.conffile=${conffile}`] as const),
+      ...['--subnet=10.78.0.0/24', 'another'],
+    );
+    assert.match(stderr, /has the same PrivateKey/);
   },
 );
