@@ -1,6 +1,5 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import { begin } from './run.ts';
 
 /** A process that holds a network namespace, told from a later one with the same id by its start. */
 export interface Keeper {
@@ -27,31 +26,23 @@ const script = 'echo begun && read -r stay && exec sleep 2147483647 </dev/null >
  * @param purpose shows in its environment
  * @throws Error
  */
-export async function beginKeeper(purpose: string): Promise<BegunKeeper> {
+export async function beginKeeper(
+  purpose: string,
+  options: { readonly timeoutMs?: number } = {},
+): Promise<BegunKeeper> {
   // setsid(1) does not fork, as the child leads no group, so the process stays the same one.
-  const child = spawn('setsid', ['unshare', '--net', 'sh', '-c', script], {
-    stdio: 'pipe',
-    env: { PATH: process.env.PATH, LC_ALL: 'C', WGDRIVER_PURPOSE: purpose },
+  const outcome = await begin('setsid', ['unshare', '--net', 'sh', '-c', script], {
+    ...options,
+    env: { PATH: process.env.PATH, WGDRIVER_PURPOSE: purpose },
   });
-  let words = '';
-  child.stderr.on('data', (part: Buffer) => {
-    words += part.toString();
-  });
-  // It has ended: whoever looks for its namespace finds none.
-  child.stdin.on('error', () => {});
-  const begun = once(child.stdout, 'data').then(() => true);
-  const ended = once(child, 'close').then(
-    () => false,
-    (error: Error) => {
-      words = error.message;
-      return false;
-    },
-  );
-  const hasBegun = await Promise.race([begun, ended]);
-  const startTime = hasBegun && child.pid !== undefined ? await startTimeOf(child.pid) : undefined;
+  if (!outcome.ok) {
+    throw new Error(`make a network namespace: ${outcome.cause}`);
+  }
+  const { child } = outcome;
+  const startTime = child.pid === undefined ? undefined : await startTimeOf(child.pid);
   if (child.pid === undefined || startTime === undefined) {
     child.kill('SIGKILL');
-    throw new Error(`make a network namespace: ${words.trim() || 'its process ended at once'}`);
+    throw new Error('make a network namespace: its process ended at once');
   }
   return {
     keeper: { pid: child.pid, startTime },

@@ -54,10 +54,6 @@ export function run(
   }: RunOptions = {},
 ): Promise<Outcome> {
   return new Promise((resolve) => {
-    const notStarted = ({ code, message }: NodeJS.ErrnoException) =>
-      code === 'ENOENT'
-        ? 'the program was not found; install it'
-        : `could not be started: ${code ?? message}`;
     let child: ChildProcessWithoutNullStreams;
     try {
       // The leader of a process group: killing the group ends what the program started as well.
@@ -68,7 +64,7 @@ export function run(
       });
     } catch (error) {
       // Node throws some errors, E2BIG for one, and emits the others.
-      resolve(failed(commandOf(file, args), notStarted(error as NodeJS.ErrnoException), '', ''));
+      resolve(failed(commandOf(file, args), notStarted(error as NodeJS.ErrnoException)));
       return;
     }
     const output = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
@@ -85,7 +81,7 @@ export function run(
       resolve(
         ending === undefined
           ? { ok: true, stdout: stdout ?? '' }
-          : failed(commandOf(file, args), ending, stderr ?? '', stdout ?? ''),
+          : failed(commandOf(file, args), ending, stderr, stdout),
       );
     };
     const kill = (why: string) => {
@@ -95,7 +91,7 @@ export function run(
         killTimer = setTimeout(() => finish(why), killGraceMs);
       }
     };
-    const timer = setTimeout(() => kill(`killed after ${timeoutMs / 1000} s without an end`), timeoutMs);
+    const timer = setTimeout(() => kill(killedAfter(timeoutMs, 'an end')), timeoutMs);
 
     for (const stream of ['stdout', 'stderr'] as const) {
       child[stream].on('data', (part: Buffer) => {
@@ -115,6 +111,44 @@ export function run(
     child.stdin.on('error', () => {});
     child.stdin.end(stdin);
   });
+}
+
+/**
+ * Starts a program that stays, and waits for the first thing that it prints. One that has printed nothing when its time
+ * is over is killed. Does not reject: a failure is an outcome.
+ * @param env all of its environment
+ */
+export async function begin(
+  file: string,
+  args: readonly string[],
+  { env, timeoutMs = defaultTimeoutMs }: { readonly env: NodeJS.ProcessEnv; readonly timeoutMs?: number },
+): Promise<{ readonly ok: true; readonly child: ChildProcessWithoutNullStreams } | Failure> {
+  const child = spawn(file, args, { stdio: 'pipe', env: { ...env, LC_ALL: 'C' } });
+  let words = '';
+  child.stderr.on('data', (part: Buffer) => {
+    words += part.toString();
+  });
+  // It has ended, and its exit status tells why.
+  child.stdin.on('error', () => {});
+  const ending = await new Promise<string | undefined>((resolve) => {
+    const timer = setTimeout(() => {
+      killGroup(child);
+      // One that is stuck in the kernel does not end, and is not waited for.
+      child.unref();
+      for (const pipe of [child.stdin, child.stdout, child.stderr]) {
+        pipe.destroy();
+      }
+      resolve(killedAfter(timeoutMs, 'a word'));
+    }, timeoutMs);
+    const settle = (ending?: string) => {
+      clearTimeout(timer);
+      resolve(ending);
+    };
+    child.stdout.once('data', () => settle());
+    child.on('error', (error) => settle(notStarted(error)));
+    child.on('close', (status, signal) => settle(endingOf(status, signal)));
+  });
+  return ending === undefined ? { ok: true, child } : failed(commandOf(file, args), ending, words);
 }
 
 /** A program that runs until it is stopped. */
@@ -150,7 +184,7 @@ export function start(
   const end = (ending: string) => {
     if (!isOver) {
       isOver = true;
-      onEnd(failed(commandOf(file, args), ending, words, '').cause);
+      onEnd(failed(commandOf(file, args), ending, words).cause);
     }
   };
   child.stdout.on('data', onOutput);
@@ -186,7 +220,17 @@ function endingOf(status: number | null, signal: NodeJS.Signals | null): string 
   return signal ?? `exit status ${status}`;
 }
 
-function failed(command: string, how: string, stderr: string, stdout: string): Failure {
+function notStarted({ code, message }: NodeJS.ErrnoException): string {
+  return code === 'ENOENT'
+    ? 'the program was not found; install it'
+    : `could not be started: ${code ?? message}`;
+}
+
+function killedAfter(timeoutMs: number, what: string): string {
+  return `killed after ${timeoutMs / 1000} s without ${what}`;
+}
+
+function failed(command: string, how: string, stderr = '', stdout = ''): Failure {
   const ending = `${command}: ${how}`;
   const words = withoutKeys(stderr).trim();
   return {
