@@ -66,7 +66,10 @@ export interface Lifecycle {
    * @throws Error that says why the network cannot be used
    */
   peers(networkId: string): readonly TunnelPeer[];
-  /** Is the MTU of an endpoint’s link computed? A network that cannot be used has links as they are. */
+  /**
+   * Is the MTU of an endpoint’s link computed? A network that cannot be used, and an endpoint with options that this
+   * build does not know, have links as they are.
+   */
   hasAutoMtu(endpoint: Endpoint): boolean;
   /** @throws Error if this host cannot make good what its options ask for */
   createNetwork(network: Network): Promise<void>;
@@ -252,12 +255,15 @@ export function createLifecycle({
       const configuration = configurations.get(networkId);
       // What a file says is not known before it was read.
       const isRead = network?.options.conffile === undefined || configuration !== undefined;
-      return (
-        network !== undefined &&
-        isRead &&
-        mtuOf(network, configuration === undefined ? {} : { configuration }, endpointOptionsOf(endpoint)) ===
-          'auto'
-      );
+      if (network === undefined || !isRead) {
+        return false;
+      }
+      try {
+        const ownOptions = endpointOptionsOf(endpoint);
+        return mtuOf(network, configuration === undefined ? {} : { configuration }, ownOptions) === 'auto';
+      } catch {
+        return false;
+      }
     },
 
     createNetwork: (network) =>

@@ -118,6 +118,13 @@ test('a network with options that this version does not know says so, and can be
   assert.throws(() => lifecycle.network('network'), /is not known to this driver/);
 });
 
+test('the MTU of an endpoint with options that this version does not know is left as it is', async () => {
+  const known = endpoint('e1', '192.168.5.2/24');
+  assert(lifecycle.hasAutoMtu(known));
+  assert(!lifecycle.hasAutoMtu({ ...known, options: { mtu: '1300' } }));
+  assert(!lifecycle.hasAutoMtu({ ...known, options: { later: 'x' } }));
+});
+
 test('a removal that cannot be recorded takes the protection away all the same', async () => {
   const guard = recordingGuard();
   await start(guard);
