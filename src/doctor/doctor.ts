@@ -101,7 +101,7 @@ const networkChecks: Readonly<Record<string, (survey: Survey) => Finding | Promi
     const [read, now] = [linkReader(), new Date()];
     const handshakes = await probeHandshakes(survey, read);
     for (const { address, fwmark } of silentEndpoints(handshakes, now)) {
-      const vpn = await findHostVpn(address, fwmark, read);
+      const vpn = await findHostVpn(address, fwmark, read).catch((error: Error) => error);
       if (vpn !== undefined) {
         return judgeHandshakes(handshakes, now, vpn);
       }

@@ -4,18 +4,12 @@ import type { Place } from '../links/links.ts';
 import { optionPrefix } from '../networks/options.ts';
 import type { Address } from '../wireguard/address.ts';
 import { linkName } from '../wireguard/link-name.ts';
-import type { LinkStatus, PeerStatus } from '../wireguard/status.ts';
+import { type LinkStatus, type PeerStatus, rejectAfterMs } from '../wireguard/status.ts';
 import type { Survey } from './engine-survey.ts';
 import { type Finding, pass, skip, warn } from './finding.ts';
 import type { HostVpn } from './host-vpn.ts';
 
 const name = 'handshakes';
-
-/**
- * A peer that sends makes a new handshake every 120 s, and after 180 s without one sends no more
- * (REKEY_AFTER_TIME and REJECT_AFTER_TIME of WireGuard's paper, section 6).
- */
-const rejectAfterSeconds = 180;
 
 /** What the link of a container on a network of ours says; no link; or why it could not be read. */
 export interface ContainerHandshakes {
@@ -76,12 +70,12 @@ export function silentEndpoints(
 
 /**
  * Looks for containers that their hub does not answer. Says of every container when it last did.
- * @param vpn by which packets to a hub that does not answer leave this host
+ * @param vpn by which packets to a hub that does not answer leave this host; or why that is not known
  */
 export function judgeHandshakes(
   handshakes: readonly ContainerHandshakes[],
   now = new Date(),
-  vpn?: HostVpn,
+  vpn?: HostVpn | Error,
 ): Finding {
   if (handshakes.length === 0) {
     return pass(name, 'no container runs');
@@ -90,8 +84,8 @@ export function judgeHandshakes(
   const textsOf = (state: HubState) => told.filter((each) => each.state === state).map(({ text }) => text);
   const states = (Object.keys(hubStates) as HubState[]).filter((state) => textsOf(state).length > 0);
   const cause = states.map((state) => `${hubStates[state].cause}: ${textsOf(state).join(', ')}`).join('; ');
-  const fixes = states.flatMap(
-    (state) => (state === 'silent' && vpn && vpnFix(vpn)) || hubStates[state].fix || [],
+  const fixes = states.flatMap((state) =>
+    state === 'silent' && vpn !== undefined ? fixBesideVpn(vpn) : (hubStates[state].fix ?? []),
   );
   if (fixes.length > 0) {
     return warn(name, cause, fixes.join('. '));
@@ -117,7 +111,11 @@ const hubStates: Readonly<Record<HubState, { readonly cause: string; readonly fi
   answers: { cause: 'last' },
 };
 
-function vpnFix({ link, fwmark }: HostVpn): string {
+function fixBesideVpn(vpn: HostVpn | Error): string {
+  if (vpn instanceof Error) {
+    return `${hubStates.silent.fix}. A VPN of this host may be in the way, which could not be told: ${vpn.message}`;
+  }
+  const { link, fwmark } = vpn;
   const mark = fwmark === 0 ? 'MARK' : `0x${fwmark.toString(16)}`;
   const where = fwmark === 0 ? ', a mark whose packets its rules leave out (`ip rule`)' : '';
   return (
@@ -154,7 +152,7 @@ function tellPeer({ lastHandshake, persistentKeepaliveInterval: keepalive }: Pee
   }
   const seconds = Math.max(0, Math.round((now.getTime() - lastHandshake.getTime()) / 1000));
   // Without keepalives, silence may mean that nobody had anything to say.
-  const isSilent = keepalive > 0 && seconds > rejectAfterSeconds + keepalive;
+  const isSilent = keepalive > 0 && seconds > rejectAfterMs / 1000 + keepalive;
   return {
     state: isSilent ? 'silent' : 'answers',
     text: seconds < 120 ? `${seconds} s ago` : `${Math.round(seconds / 60)} min ago`,

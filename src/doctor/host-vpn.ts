@@ -1,8 +1,6 @@
 import * as v from 'valibot';
-import { decode } from '../decode.ts';
 import type { Place } from '../links/links.ts';
-import { parseIpJson } from '../programs/ip.ts';
-import { run } from '../programs/run.ts';
+import { askIp } from '../programs/ip.ts';
 import type { Address } from '../wireguard/address.ts';
 import type { LinkStatus } from '../wireguard/status.ts';
 
@@ -20,19 +18,22 @@ const shown = v.array(
   }),
 );
 
-/** The tunnel that packets with a mark leave this host by; undefined if they leave by something else. */
+/**
+ * The tunnel that packets with a mark leave this host by; undefined if they leave by something else, or not at all.
+ * @throws Error if this host cannot be asked
+ */
 export async function findHostVpn(
   address: Address,
   mark: number,
   read: (place: Place) => Promise<LinkStatus | undefined>,
 ): Promise<HostVpn | undefined> {
   const marked = mark === 0 ? [] : ['mark', String(mark)];
-  const [route] = await ip('route', 'get', address.toString(), ...marked);
+  const [route] = await ask('route', 'get', address.toString(), ...marked);
   const name = route?.dev;
   if (name === undefined) {
     return undefined;
   }
-  const [link] = await ip('-details', 'link', 'show', 'dev', name);
+  const [link] = await ask('-details', 'link', 'show', 'dev', name);
   if (!['wireguard', 'tun'].includes(link?.linkinfo?.info_kind ?? '')) {
     return undefined;
   }
@@ -40,7 +41,6 @@ export async function findHostVpn(
   return { link: name, fwmark: status?.fwmark ?? 0 };
 }
 
-async function ip(...args: readonly string[]) {
-  const outcome = await run('ip', ['-json', ...args]);
-  return decode(shown, outcome.ok ? parseIpJson(outcome.stdout) : [], `ip ${args.join(' ')}`);
+function ask(...args: readonly string[]) {
+  return askIp(shown, args, 'look for a VPN of this host');
 }

@@ -1,7 +1,6 @@
 import { statfs } from 'node:fs/promises';
 import * as v from 'valibot';
-import { decode } from '../decode.ts';
-import { kernelWords, parseIpJson } from '../programs/ip.ts';
+import { decodeIpJson, kernelWords } from '../programs/ip.ts';
 import {
   type BegunKeeper,
   beginKeeper,
@@ -117,7 +116,7 @@ export function programGateways(mark: Mark, isInContainer = () => isInOwnContain
       const shown = await inNamespace('read addresses of the tunnel’s link', keeper, [
         ...(['ip', '-json', 'address', 'show', 'dev', gateway.link] as const),
       ]);
-      const old = decode(shownAddresses, parseIpJson(shown), 'ip -json address')
+      const old = decodeIpJson(shownAddresses, shown, 'ip -json address')
         .flatMap(({ addr_info }) => addr_info)
         .flatMap(({ local, prefixlen, scope }) => {
           const address = scope === 'link' ? undefined : parseAddress(local);
@@ -141,7 +140,7 @@ export function programGateways(mark: Mark, isInContainer = () => isInOwnContain
 
     async ports(keeper) {
       const shown = await inNamespace('look for links', keeper, ['ip', '-json', 'link', 'show']);
-      const links = decode(shownLinks, parseIpJson(shown), 'ip -json link');
+      const links = decodeIpJson(shownLinks, shown, 'ip -json link');
       return new Set(links.map(({ ifname }) => ifname));
     },
 
@@ -194,7 +193,7 @@ async function deleteOldRoutes(keeper: Keeper, gateway: Gateway): Promise<void> 
       // The kernel has made others.
       ...['dev', link, 'proto', 'boot'],
     ]);
-    const old = decode(shownRoutes, parseIpJson(shown), 'ip -json route')
+    const old = decodeIpJson(shownRoutes, shown, 'ip -json route')
       .map(({ dst }) => prefixOfRoute(dst, family))
       .filter((text) => !wanted.has(text));
     if (old.length > 0) {

@@ -1,6 +1,5 @@
 import * as v from 'valibot';
-import { decode } from '../decode.ts';
-import { parseIpJson } from '../programs/ip.ts';
+import { decodeIpJson } from '../programs/ip.ts';
 import { run, successOf } from '../programs/run.ts';
 import { formatPrefix, masked, parsePrefix } from '../wireguard/address.ts';
 import type { HubHost } from './host.ts';
@@ -40,7 +39,7 @@ export function hostByPrograms(): HubHost {
       if (!outcome.ok && /does not exist|Cannot find device/.test(outcome.cause)) {
         return undefined;
       }
-      const [link] = decode(linksShown, parseIpJson(successOf(outcome, `show link ${name}`)), 'ip link show');
+      const [link] = decodeIpJson(linksShown, successOf(outcome, `show link ${name}`), 'ip link show');
       return (
         link && {
           index: link.ifindex,
@@ -56,7 +55,7 @@ export function hostByPrograms(): HubHost {
 
     async addresses(name) {
       const json = await ask('list addresses of link', name, ['-json', 'address', 'show', 'dev', name]);
-      return decode(addressesShown, parseIpJson(json), 'ip address show')
+      return decodeIpJson(addressesShown, json, 'ip address show')
         .flatMap(({ addr_info }) => addr_info)
         .filter(({ scope }) => scope !== 'link')
         .flatMap(({ local, prefixlen }) => parsePrefix(`${local}/${prefixlen}`) ?? []);
@@ -73,7 +72,7 @@ export function hostByPrograms(): HubHost {
         ),
       );
       return lists
-        .flatMap((json) => decode(routesShown, parseIpJson(json), 'ip route show'))
+        .flatMap((json) => decodeIpJson(routesShown, json, 'ip route show'))
         .filter(({ protocol }) => protocol !== 'kernel')
         .flatMap(({ dst }) => parsePrefix(dst.includes('/') ? dst : hostText(dst)) ?? [])
         .map(masked);
@@ -89,7 +88,7 @@ export function hostByPrograms(): HubHost {
           ask('list', 'default routes', ['-json', family, 'route', 'show', 'default']),
         ),
       );
-      const routes = lists.flatMap((json) => decode(routesShown, parseIpJson(json), 'ip route show'));
+      const routes = lists.flatMap((json) => decodeIpJson(routesShown, json, 'ip route show'));
       return [
         ...new Set(routes.flatMap(({ dev, nexthops = [] }) => [dev, ...nexthops.map((hop) => hop.dev)])),
       ].filter((name) => name !== undefined);

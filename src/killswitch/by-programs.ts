@@ -1,12 +1,11 @@
 import * as v from 'valibot';
-import { decode } from '../decode.ts';
 import type { Family } from '../netlink/family.ts';
 import type { NetworkNamespace } from '../netlink/namespace.ts';
 import type { AddressSet, TableName } from '../netlink/nftables/table.ts';
 import type { LinkAddress } from '../netlink/route/address.ts';
 import { RT_TABLE_MAIN } from '../netlink/route/route.ts';
 import type { Rule } from '../netlink/route/rule.ts';
-import { kernelWords, parseIpJson } from '../programs/ip.ts';
+import { decodeIpJson, kernelWords } from '../programs/ip.ts';
 import { type RunningProgram, run, start } from '../programs/run.ts';
 import { missingRights, readRights } from '../rights.ts';
 import {
@@ -266,6 +265,7 @@ interface Command {
 }
 
 interface Outcome {
+  readonly command: string;
   readonly status: number;
   /** What it said on stdout and stderr. */
   readonly output: string;
@@ -274,7 +274,7 @@ interface Outcome {
 /**
  * Runs commands in a namespace, all of them whatever comes of one. By one shell: to enter a namespace for each
  * would take as long again.
- * @throws Error if the namespace cannot be entered
+ * @throws Error if the namespace cannot be entered, or a command did not come to its end
  */
 async function inNamespace(netns: NetworkNamespace, commands: readonly Command[]): Promise<Outcome[]> {
   const script = commands
@@ -286,32 +286,49 @@ async function inNamespace(netns: NetworkNamespace, commands: readonly Command[]
   if (!outcome.ok) {
     throw new Error(`enter network namespace ${netns}: ${outcome.cause}`);
   }
-  const fields = outcome.stdout.split('\0');
-  return commands.map((_, index) => ({
-    status: Number(fields[2 * index]),
-    output: fields[2 * index + 1]?.trim() ?? '',
-  }));
+  // Each command reports two fields with an end.
+  const fields = outcome.stdout.split('\0').slice(0, -1);
+  return commands.map(({ command }, index) => {
+    const [status, output] = fields.slice(2 * index, 2 * index + 2);
+    if (status === undefined || output === undefined) {
+      throw new Error(
+        `run \`${command}\` in network namespace ${netns}: the shell did not report how it ended`,
+      );
+    }
+    return { command, status: Number(status), output: output.trim() };
+  });
 }
 
 const report = 'printf "%s\\0%s\\0" "$?" "$output"';
 
-/** @throws Error with what a command said, unless all of it is expected */
-function expectSuccess(outcome: Outcome | undefined, expected?: RegExp): void {
-  if (outcome?.status !== 0) {
-    const lines = kernelWords(outcome?.output ?? 'nothing').split('; ');
-    const cause = lines.find((line) => line !== '' && expected?.test(line) !== true);
-    if (cause !== undefined || expected === undefined) {
-      throw new Error(cause ?? `exit status ${outcome?.status}`);
-    }
+/** @throws Error with what a command said and how it ended, unless it said nothing but what is expected */
+function expectSuccess(outcome: Outcome | undefined, expected?: RegExp): asserts outcome {
+  if (outcome?.status === 0) {
+    return;
+  }
+  const { command, status = couldNotRun, output = '' } = outcome ?? {};
+  const lines = kernelWords(output)
+    .split('; ')
+    .filter((line) => line !== '');
+  const unexpected = lines.filter((line) => expected?.test(line) !== true);
+  // Some of the words of one that could not be started, or was killed, may be expected ones.
+  const hasRun = status < couldNotRun;
+  if (!hasRun || lines.length === 0 || unexpected.length > 0) {
+    const words = unexpected[0] ?? lines[0];
+    const ending = `${command}: exit status ${status}`;
+    throw new Error(words === undefined ? ending : `${words} (${ending})`);
   }
 }
+
+/** From here on sh(1) tells by a status that a program was not there or was killed. */
+const couldNotRun = 126;
 
 function parsed<Schema extends v.GenericSchema>(
   schema: Schema,
   outcome: Outcome | undefined,
 ): v.InferOutput<Schema> {
   expectSuccess(outcome);
-  return decode(schema, parseIpJson(outcome?.output ?? ''), 'ip -json');
+  return decodeIpJson(schema, outcome.output, outcome.command);
 }
 
 type ShownAddresses = v.InferOutput<typeof shownAddresses>[number];

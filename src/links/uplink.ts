@@ -1,19 +1,18 @@
 import * as v from 'valibot';
-import { decode } from '../decode.ts';
 import { NetlinkError } from '../netlink/error.ts';
 import { openLibc } from '../netlink/libc/open.ts';
 import { getLink, getRouteTo } from '../netlink/route/client.ts';
 import { RTN_LOCAL } from '../netlink/route/route.ts';
 import { NETLINK_ROUTE, withNetlinkSocket } from '../netlink/socket.ts';
-import { parseIpJson } from '../programs/ip.ts';
-import { run } from '../programs/run.ts';
+import { askIp } from '../programs/ip.ts';
 import type { Address } from '../wireguard/address.ts';
 import type { Uplink } from '../wireguard/mtu.ts';
 
 /**
  * Finds the way of this host's packets to an address.
  * @param mark of the packets; 0 is none
- * @returns undefined if there is no route, or none that can be read
+ * @returns undefined if there is no route
+ * @throws Error if the kernel could not be asked
  */
 export type UplinkTo = (address: Address, mark: number) => Promise<Uplink | undefined>;
 
@@ -55,12 +54,17 @@ const routesShown = v.array(
     metrics: v.optional(v.array(v.object({ mtu: v.optional(v.number()) }))),
   }),
 );
+const purpose = 'look up the way to a hub';
 const linksShown = v.array(v.object({ mtu: v.optional(v.number()) }));
 
 export const uplinkByProgram: UplinkTo = async (address, mark) => {
   const ask = async (...match: readonly string[]) => {
     const marked = mark === 0 ? [] : ['mark', String(mark)];
-    const [route] = await shown(['route', 'get', ...match, address.toString(), ...marked], routesShown);
+    const [route] = await askIp(
+      routesShown,
+      ['route', 'get', ...match, address.toString(), ...marked],
+      purpose,
+    );
     return route;
   };
   const matched = await ask('fibmatch');
@@ -70,7 +74,7 @@ export const uplinkByProgram: UplinkTo = async (address, mark) => {
     return undefined;
   }
   const ofRoute = route.metrics?.find(({ mtu }) => mtu !== undefined)?.mtu;
-  const mtu = ofRoute ?? (await shown(['link', 'show', 'dev', route.dev], linksShown))[0]?.mtu;
+  const mtu = ofRoute ?? (await askIp(linksShown, ['link', 'show', 'dev', route.dev], purpose))[0]?.mtu;
   const length = route.dst === 'default' ? 0 : Number(route.dst.split('/')[1] ?? Number.POSITIVE_INFINITY);
   return mtu === undefined
     ? undefined
@@ -80,12 +84,4 @@ export const uplinkByProgram: UplinkTo = async (address, mark) => {
 /** A default route without a gateway, as into somebody's VPN, has all the world behind it. */
 function isOnLink(hasGateway: boolean, prefixLength: number): boolean {
   return !hasGateway && prefixLength > 0;
-}
-
-async function shown<Schema extends v.GenericSchema<unknown, readonly unknown[]>>(
-  args: readonly string[],
-  schema: Schema,
-): Promise<v.InferOutput<Schema>> {
-  const outcome = await run('ip', ['-json', ...args]);
-  return decode(schema, outcome.ok ? parseIpJson(outcome.stdout) : [], `ip ${args[0]}`);
 }

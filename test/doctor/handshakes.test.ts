@@ -101,6 +101,10 @@ test('handshakes: the host’s own VPN is named where the hub is silent, with th
     fixOf(0xca6c),
     /^packets to the hub leave by vpn0, a VPN of this host\..*-o io\.bestov\.wg\.fwmark=0xca6c$/,
   );
+  assert.match(
+    judgeHandshakes([silent], now, new Error('ip: SIGKILL')).fix ?? '',
+    /^compare the hub’s list .* A VPN of this host may be in the way, which could not be told: ip: SIGKILL$/,
+  );
   assert.match(fixOf(0), /fwmark=MARK, a mark whose packets its rules leave out/);
 });
 

@@ -1,6 +1,7 @@
 // The kernel's own routes, in a namespace of its own.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { tmpdir } from 'node:os';
 import { before, test } from 'node:test';
 import { netlinkObstacle } from '../../src/links/netlink/probe.ts';
 import { uplinkByNetlink, uplinkByProgram } from '../../src/links/uplink.ts';
@@ -41,6 +42,18 @@ const cases: readonly [what: string, address: string, mark: number, uplink: Upli
   ['IPv6', '2001:db8:1::1', 0, routed(9000)],
   ['a mark with a table of its own, whose default route has no gateway', '192.0.2.1', 0xca6c, routed(9000)],
 ];
+
+test('by ip: without the program it is an error, and not the lack of a route', async () => {
+  const path = process.env.PATH;
+  process.env.PATH = `${tmpdir()}/nothing`;
+  try {
+    await assert.rejects(uplinkByProgram(parseAddress('192.0.2.1') ?? assert.fail(), 0), {
+      message: /^look up the way to a hub: ip -json route get .*: the program was not found; install it$/,
+    });
+  } finally {
+    process.env.PATH = path;
+  }
+});
 
 for (const [by, uplinkTo, obstacle] of [
   ['netlink', uplinkByNetlink, netlinkObstacle()],

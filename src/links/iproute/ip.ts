@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
-import { decode } from '../../decode.ts';
-import { kernelWords, parseIpJson } from '../../programs/ip.ts';
+import { decodeIpJson, kernelWords } from '../../programs/ip.ts';
 import { type Failure, type Outcome, run } from '../../programs/run.ts';
 import { type Mark, readEndpointId } from '../../wireguard/link-alias.ts';
 import { LinkError, type OwnedLink, type Place } from '../links.ts';
@@ -184,7 +183,7 @@ export async function listMarked(mark: Mark): Promise<OwnedLink[]> {
 }
 
 function parseLinks(json: string): ShownLink[] {
-  return decode(shownLinks, parseIpJson(json), 'ip -json link show');
+  return decodeIpJson(shownLinks, json, 'ip -json link show');
 }
 
 /** The error behind a failed run of `ip`. */

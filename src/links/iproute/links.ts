@@ -101,7 +101,11 @@ async function readDevice(link: LocatedLink): Promise<DeviceStatus | undefined> 
     }
     throw new LinkError('read', link.name, outcome.cause);
   }
-  return parseDump(outcome.stdout);
+  try {
+    return parseDump(outcome.stdout);
+  } catch (error) {
+    throw new LinkError('read', link.name, (error as Error).message);
+  }
 }
 
 async function changeDevice(link: LocatedLink, { args, stdin }: WgRun): Promise<void> {

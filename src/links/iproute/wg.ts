@@ -80,6 +80,10 @@ function peerArgs(peer: PeerChange): string[] {
 
 /** Parses what `wg show NAME dump` prints (wg(8)), without the secrets. @throws Error if it is something else */
 export function parseDump(dump: string): DeviceStatus {
+  if (!dump.endsWith('\n')) {
+    const got = dump === '' ? 'no output' : 'output that is cut short';
+    throw new Error(`wg show dump: expected whole lines, got ${got}`);
+  }
   const [device = [], ...peers] = dump
     .trimEnd()
     .split('\n')
