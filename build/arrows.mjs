@@ -42,7 +42,7 @@ const arrows = {
   netlink: ['wireguard'],
   programs: [],
   metrics: ['wireguard'],
-  engine: [],
+  engine: ['networks/option-names.ts'],
   doctor: ['driver/status.ts', 'engine', 'killswitch', 'links', 'networks', 'programs', 'wireguard'],
   service: ['programs'],
 };

@@ -19,7 +19,7 @@ import {
   parsePrefix,
   sameAddress,
 } from '../wireguard/address.ts';
-import type { Hub } from '../wireguard/config/hub.ts';
+import type { HubFile } from '../wireguard/config/hub.ts';
 import { hubJson } from '../wireguard/config/json.ts';
 import { type Kept, keptOf } from '../wireguard/config/kept.ts';
 import { netdev, network } from '../wireguard/config/networkd.ts';
@@ -273,7 +273,7 @@ interface ConfigFile {
   readonly text: AsyncIterable<string>;
 }
 
-function filesOf(format: Format, hub: Hub): ConfigFile[] {
+function filesOf(format: Format, hub: HubFile): ConfigFile[] {
   switch (format) {
     case 'wg-quick':
       return [{ suffix: '', mode: 0o600, text: wgQuick(hub) }];

@@ -7,6 +7,7 @@ import {
   decodeNetworkOptions,
   givenOptions,
   type NetworkOptions,
+  optionPrefix,
   ourOptions,
   withPrefix,
 } from '../networks/options.ts';
@@ -122,7 +123,7 @@ async function inspect(socketPath: string, name: string): Promise<NetworkInspect
     return network;
   }
   if (network.configFrom === '') {
-    throw new Error(`network ${name} has no options io.bestov.wg.*: it is on the driver ${network.driver}`);
+    throw new Error(`network ${name} has no options ${optionPrefix}*: it is on the driver ${network.driver}`);
   }
   return ask(network.configFrom).catch((error: Error) => {
     throw new Error(

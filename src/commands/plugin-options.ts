@@ -2,12 +2,9 @@ import { Buffer } from 'node:buffer';
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Engine } from '../engine/client.ts';
-import { findManagedPlugin, socketOfManaged } from '../engine/managed-plugin.ts';
+import { findManagedPlugin, pluginFolder, socketOfManaged } from '../engine/managed-plugin.ts';
 import { usualOwner } from '../wireguard/link-alias.ts';
 import { UsageError } from './command.ts';
-
-/** Where the engine looks for the sockets of plugins (docs.docker.com, Docker Plugin API). */
-const pluginFolder = '/run/docker/plugins';
 
 /** The longest path of a unix socket: sun_path without its end (unix(7)). */
 const maxSocketBytes = 107;

@@ -1,3 +1,4 @@
+import { optionPrefix } from '../networks/options.ts';
 import { closedFamilies } from '../networks/scope.ts';
 import type { Attachment, Survey } from './engine-survey.ts';
 import { type Finding, listed, pass, warn } from './finding.ts';
@@ -15,7 +16,7 @@ export function judgeIpv6({ containers }: Pick<Survey, 'containers'>): Finding {
     : warn(
         name,
         `allowedips has IPv4 prefixes alone, and IPv6 leaves by another network: ${listed(open)}`,
-        'add the IPv6 prefixes that belong in the tunnel to io.bestov.wg.allowedips, or create the other network without --ipv6',
+        `add the IPv6 prefixes that belong in the tunnel to ${optionPrefix}allowedips, or create the other network without --ipv6`,
       );
 }
 

@@ -138,7 +138,7 @@ export function createFollow({
         states.map((state) =>
           attempt(state, async () => {
             const { endpointId, networkId } = state.endpoint;
-            const found = await look(state, peersIn(networkId), seen.get(endpointId), autoMtu);
+            const found = await watchLink(state, peersIn(networkId), seen.get(endpointId), autoMtu);
             if (found !== undefined) {
               looks.set(endpointId, found);
             }
@@ -251,7 +251,7 @@ export function createFollow({
     );
   }
 
-  async function look(
+  async function watchLink(
     state: EndpointState,
     askedPeers: readonly TunnelPeer[],
     earlier: Seen | undefined,

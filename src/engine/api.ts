@@ -3,6 +3,7 @@
  * (docs.docker.com/reference/api/engine). Lenient: fields come and go between engines.
  */
 import * as v from 'valibot';
+import { optionPrefix, switchWord } from '../networks/option-names.ts';
 
 const text = v.nullish(v.string(), '');
 
@@ -49,10 +50,10 @@ const IPAMConfig = v.pipe(
   v.transform(({ Subnet, IPRange }) => ({ subnet: Subnet, ipRange: IPRange })),
 );
 
-const killswitch = 'io.bestov.wg.killswitch';
-const hublink = 'io.bestov.wg.hublink';
-const allowedips = 'io.bestov.wg.allowedips';
-const secretFiles = ['seedfile', 'presharedkeyfile', 'conffile'].map((name) => `io.bestov.wg.${name}`);
+const killswitch = `${optionPrefix}killswitch`;
+const hublink = `${optionPrefix}hublink`;
+const allowedips = `${optionPrefix}allowedips`;
+const secretFiles = ['seedfile', 'presharedkeyfile', 'conffile'].map((name) => optionPrefix + name);
 
 /**
  * An item of `GET /networks`. The options' values stay behind here but for a few: one of them may be a seed.
@@ -80,7 +81,7 @@ export const Network = v.pipe(
     configFrom: ConfigFrom.Network ?? '',
     isInternal: Internal,
     optionNames: Object.keys(Options ?? {}),
-    hasKillswitch: !['off', 'false'].includes(String(Options?.[killswitch])),
+    hasKillswitch: switchWord(String(Options?.[killswitch])) !== 'off',
     /** The link of the host that is its hub; absent if its hub is elsewhere. */
     hublink: typeof Options?.[hublink] === 'string' ? Options[hublink] : undefined,
     /** What goes into its tunnels, as it was given; absent is everything. */

@@ -20,7 +20,10 @@ export async function findManagedPlugin(
   return ours.find(({ isEnabled }) => isEnabled) ?? ours[0];
 }
 
+/** Where the engine looks for the sockets of plugins (docs.docker.com, Docker Plugin API). */
+export const pluginFolder = '/run/docker/plugins';
+
 /** Where the engine puts the socket of a managed plugin (moby, plugin/v2/plugin_linux.go). */
 export function socketOfManaged({ id, socket }: Plugin): string {
-  return `/run/docker/plugins/${id}/${socket}`;
+  return `${pluginFolder}/${id}/${socket}`;
 }

@@ -54,7 +54,7 @@ import {
 } from './rules.ts';
 
 /** A signal tells of events. Whoever has started this process may have blocked it, so it looks by itself, too. */
-const lookMs = 1000;
+const pollMs = 1000;
 
 const wireguard = genericFamily(WG_GENL_NAME);
 
@@ -126,12 +126,12 @@ export function netlinkNamespaces(table = usualTable, open = openEventSocket): N
           clearTimeout(timer);
           socket.close();
         };
-        const look = () => {
+        const readEvents = () => {
           clearTimeout(timer);
           try {
             const { where, isMore } = changesIn(socket);
             // What comes faster than it is read holds up nobody else.
-            timer = setTimeout(look, isMore ? 1 : lookMs).unref();
+            timer = setTimeout(readEvents, isMore ? 1 : pollMs).unref();
             if (where === 'anywhere' || where.size > 0) {
               lastCause = undefined;
               onChange(where);
@@ -141,8 +141,8 @@ export function netlinkNamespaces(table = usualTable, open = openEventSocket): N
             tryAgain(error as Error);
           }
         };
-        socket.onReadable(look);
-        look();
+        socket.onReadable(readEvents);
+        readEvents();
       };
       const begin = async (isFirst: boolean) => {
         try {

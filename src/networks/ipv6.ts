@@ -14,6 +14,7 @@ import {
   prefixOf,
   sameAddress,
 } from '../wireguard/address.ts';
+import { optionPrefix } from './option-names.ts';
 
 /** The last 32 bits are the IPv4 address. */
 const maxLength = 96;
@@ -82,7 +83,7 @@ export function refuseOverlap(prefix: Prefix, outside: readonly Address[]): void
   const held = outside.find((address) => covers(prefix, hostPrefix(address)));
   if (held !== undefined) {
     throw new Error(
-      `option io.bestov.wg.ipv6: the prefix holds ${held.toString()}, an address outside of the tunnel; ` +
+      `option ${optionPrefix}ipv6: the prefix holds ${held.toString()}, an address outside of the tunnel; ` +
         'choose a prefix that is used nowhere else',
     );
   }

@@ -17,9 +17,9 @@ import { type HostPort, hostPortFault, parseHostPort } from '../wireguard/host-p
 import { keyFault, type PublicKey, parsePublicKey } from '../wireguard/key.ts';
 import type { Secret } from '../wireguard/secret.ts';
 import { ipv6PrefixExpectation, parseIpv6Prefix } from './ipv6.ts';
+import { optionPrefix, switchWord } from './option-names.ts';
 
-/** What the names of our options begin with, in `docker network create -o`. */
-export const optionPrefix = 'io.bestov.wg.';
+export { optionPrefix } from './option-names.ts';
 
 /** What is done against traffic that leaves past the tunnel. */
 export const killswitches = ['on', 'strict', 'off'] as const;
@@ -395,14 +395,10 @@ function integer(minimum: number, maximum: number, unit: string) {
   );
 }
 
-/** One of a few words; for `on` and `off` also what YAML and Ansible make of them. */
+/** One of a few words. */
 function switched<const Words extends readonly string[]>(words: Words) {
   const message = `expected one of ${words.join(', ')}, true, false`;
-  return v.pipe(
-    v.string(message),
-    v.transform((word) => (word === 'true' ? 'on' : word === 'false' ? 'off' : word)),
-    v.picklist(words, message),
-  );
+  return v.pipe(v.string(message), v.transform(switchWord), v.picklist(words, message));
 }
 
 function parsePrefixes(text: string): Prefix[] | undefined {

@@ -74,25 +74,27 @@ export async function serveRoutes(
     requireHostHeader: false,
   });
   const readBody = createBodyReader(limits);
-  // Those without an answer yet, and those with; each with the one first that has been so for longest.
-  const fresh = new Set<Socket>();
-  const seasoned = new Set<Socket>();
+  // Connections without an answer yet, and with; each with the one first that has been so for longest.
+  const unservedConnections = new Set<Socket>();
+  const servedConnections = new Set<Socket>();
   const unanswered = new Set<IncomingMessage>();
   /** The connections with a whole call under way. */
   const busy = () =>
     new Set([...unanswered].filter(({ complete }) => complete).map(({ socket: connection }) => connection));
 
   server.on('connection', (connection: Socket) => {
-    if (fresh.size + seasoned.size >= limits.connections) {
+    if (unservedConnections.size + servedConnections.size >= limits.connections) {
       const calling = busy();
-      const idle = [...fresh, ...seasoned].find((candidate) => !calling.has(candidate));
+      const idle = [...unservedConnections, ...servedConnections].find(
+        (candidate) => !calling.has(candidate),
+      );
       log.warn('too many connections: one without a call is ended', { connections: limits.connections });
       (idle ?? connection).destroy();
     }
-    fresh.add(connection);
+    unservedConnections.add(connection);
     connection.once('close', () => {
-      fresh.delete(connection);
-      seasoned.delete(connection);
+      unservedConnections.delete(connection);
+      servedConnections.delete(connection);
     });
   });
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
@@ -100,10 +102,10 @@ export async function serveRoutes(
     unanswered.add(request);
     response.once('close', () => {
       unanswered.delete(request);
-      fresh.delete(request.socket);
-      seasoned.delete(request.socket);
+      unservedConnections.delete(request.socket);
+      servedConnections.delete(request.socket);
       if (!request.socket.destroyed) {
-        seasoned.add(request.socket);
+        servedConnections.add(request.socket);
       }
     });
     if (isTooMany) {
@@ -147,7 +149,7 @@ export async function serveRoutes(
         server.close(() => resolve());
         // Node waits for a client that has sent half a request or nothing yet. Only whole calls are under way.
         const calling = busy();
-        for (const connection of [...fresh, ...seasoned]) {
+        for (const connection of [...unservedConnections, ...servedConnections]) {
           if (!calling.has(connection)) {
             connection.destroy();
           }

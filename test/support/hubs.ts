@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type Address, type Prefix, parseAddress, parsePrefix } from '../../src/wireguard/address.ts';
-import type { Hub } from '../../src/wireguard/config/hub.ts';
+import type { HubFile } from '../../src/wireguard/config/hub.ts';
 import type { Peer } from '../../src/wireguard/device.ts';
 import { type PrivateKey, type PublicKey, parsePrivateKey, parsePublicKey } from '../../src/wireguard/key.ts';
 
@@ -13,7 +13,7 @@ export const publicKeyTexts = [
 ] as const;
 
 /** A hub of two peers, the first of an IPv4 address and the second of both families. */
-export const hub: Hub & { readonly peers: readonly Peer[] } = {
+export const hub: HubFile & { readonly peers: readonly Peer[] } = {
   comment: 'two peers',
   interfaceName: 'wgtest',
   addresses: [prefix('192.168.5.1/24')],
@@ -38,7 +38,7 @@ export async function whole(pieces: AsyncIterable<string>): Promise<string> {
   return text;
 }
 
-export function withoutKey({ privateKey: _, privateKeyFile: __, ...rest }: Hub): Hub {
+export function withoutKey({ privateKey: _, privateKeyFile: __, ...rest }: HubFile): HubFile {
   return rest;
 }
 

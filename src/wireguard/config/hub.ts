@@ -4,7 +4,7 @@ import type { PrivateKey } from '../key.ts';
 import type { Kept } from './kept.ts';
 
 /** The hub's end of the tunnels, as its configuration files tell it; each comes in pieces of text. */
-export interface Hub {
+export interface HubFile {
   /** What the files are for, one line, without secrets. */
   readonly comment: string;
   readonly interfaceName: string;

@@ -1,8 +1,8 @@
 import { formatPrefix } from '../address.ts';
-import type { Hub } from './hub.ts';
+import type { HubFile } from './hub.ts';
 
 /** The hub's configuration for programs; the private key stays in its file, preshared keys do not. */
-export async function* hubJson(hub: Hub): AsyncGenerator<string> {
+export async function* hubJson(hub: HubFile): AsyncGenerator<string> {
   const { interfaceName, addresses, listenPort, privateKeyFile, peers } = hub;
   const [address, ...more] = addresses.map(formatPrefix);
   const document = {

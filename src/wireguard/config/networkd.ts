@@ -1,5 +1,5 @@
 import { formatPrefix } from '../address.ts';
-import type { Hub } from './hub.ts';
+import type { HubFile } from './hub.ts';
 import { peersBegin, peersEnd } from './marks.ts';
 
 /** Where the hub's key is looked for if nobody said where it is there. */
@@ -8,7 +8,7 @@ export function networkdKeyFile(interfaceName: string): string {
 }
 
 /** systemd.netdev(5). The private key stays in its file, so this one holds no secret but preshared keys. */
-export async function* netdev(hub: Hub): AsyncGenerator<string> {
+export async function* netdev(hub: HubFile): AsyncGenerator<string> {
   yield lines(
     `# ${hub.comment}`,
     '[NetDev]',
@@ -34,7 +34,7 @@ export async function* netdev(hub: Hub): AsyncGenerator<string> {
 }
 
 /** systemd.network(5). */
-export async function* network(hub: Hub): AsyncGenerator<string> {
+export async function* network(hub: HubFile): AsyncGenerator<string> {
   yield lines(
     `# ${hub.comment}`,
     '[Match]',

@@ -1,5 +1,5 @@
 import { covers, formatPrefix } from '../address.ts';
-import type { Hub } from './hub.ts';
+import type { HubFile } from './hub.ts';
 import type { Kept } from './kept.ts';
 import { peersBegin, peersEnd } from './marks.ts';
 import { interfaceSection, peerSection } from './setconf.ts';
@@ -10,7 +10,7 @@ export function wgQuickKeyFile(interfaceName: string): string {
 }
 
 /** A file for wg-quick(8), /etc/wireguard/INTERFACE.conf. Holds the private key. */
-export async function* wgQuick(hub: Hub): AsyncGenerator<string> {
+export async function* wgQuick(hub: HubFile): AsyncGenerator<string> {
   const { addresses, kept } = hub;
   yield `# ${hub.comment}\n`;
   yield interfaceSection(hub, [
@@ -23,7 +23,7 @@ export async function* wgQuick(hub: Hub): AsyncGenerator<string> {
 }
 
 /** A file for `wg setconf`, `wg syncconf` or `wg addconf` (wg(8)). Holds the private key. */
-export async function* wgSetconf(hub: Hub): AsyncGenerator<string> {
+export async function* wgSetconf(hub: HubFile): AsyncGenerator<string> {
   yield `# ${hub.comment}\n`;
   yield interfaceSection(hub, hub.kept?.interfaceLines);
   yield* peerSections(hub, hub.kept);
@@ -33,13 +33,13 @@ export async function* wgSetconf(hub: Hub): AsyncGenerator<string> {
  * wg-quick looks for a route for each peer, which takes minutes for a /16. Containers have that of their subnet; only
  * what somebody else's peers have beside it needs more.
  */
-function needsRoutes({ addresses, kept }: Hub): boolean {
+function needsRoutes({ addresses, kept }: HubFile): boolean {
   const others = kept?.peers.flatMap(({ allowedIps }) => allowedIps) ?? [];
   return !others.every((prefix) => addresses.some((own) => covers(own, prefix)));
 }
 
 /** What does not work must not take the link away: a hook that fails has wg-quick undo all. */
-function hooks(hub: Hub): string[] {
+function hooks(hub: HubFile): string[] {
   const { interfaceName, addresses, privateKey, privateKeyFile = wgQuickKeyFile(interfaceName) } = hub;
   const hook = (command: string, otherwise: string) =>
     `PostUp = ${command} || echo "wgdriver: ${otherwise}" >&2`;
@@ -76,7 +76,7 @@ function hooks(hub: Hub): string[] {
   ];
 }
 
-async function* peerSections({ peers }: Hub, kept: Kept | undefined): AsyncGenerator<string> {
+async function* peerSections({ peers }: HubFile, kept: Kept | undefined): AsyncGenerator<string> {
   for (const { text } of kept?.peers ?? []) {
     yield `\n${text.join('\n')}\n`;
   }
