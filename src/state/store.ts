@@ -33,6 +33,7 @@ export type { Endpoint, GatewayRecord, Joined } from './records.ts';
 export interface Store {
   /** This boot of the machine. */
   readonly bootId: string;
+  /** The same object as before unless it was put or removed since: whoever has seen one can tell whether it still is that one. */
   network(networkId: string): Network | undefined;
   networks(): readonly Network[];
   /** Why a network that is on disk cannot be used, as after a downgrade. Its record stays as it is. */

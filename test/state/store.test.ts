@@ -184,6 +184,7 @@ for (const [kind, path] of [
   ['network', () => 'networks'],
   ['endpoint', (bootId: string) => join('boots', bootId, 'endpoints')],
   ['joined', (bootId: string) => join('boots', bootId, 'joined')],
+  ['gateway', (bootId: string) => join('boots', bootId, 'gateways')],
 ] as const) {
   test(`the state of a newer driver is refused, and no file of it touched: ${kind}`, async () => {
     const store = await openStore(folder, recordedLog());
@@ -222,6 +223,22 @@ test('fields that a newer driver of the same version added are passed over', asy
   const log = recordedLog();
   assert.deepEqual(described((await openStore(folder, log)).endpoint('x')), ['x', 'n1', '192.168.5.2/24']);
   assert.deepEqual(log.lines, []);
+});
+
+test('a network is the same object until it is put anew', async () => {
+  const store = await openStore(folder, recordedLog());
+  await store.putNetwork(network({ id: 'n1' }));
+  const seen = store.network('n1');
+  assert(seen !== undefined);
+  await store.putNetwork(network({ id: 'n2' }));
+  await store.removeNetwork('n2');
+  assert.equal(store.network('n1'), seen);
+  assert.deepEqual(
+    store.networks().map((each) => each === seen),
+    [true],
+  );
+  await store.putNetwork(network({ id: 'n1' }));
+  assert.notEqual(store.network('n1'), seen);
 });
 
 test('an endpoint with an address of each family is found by both, and leaves both', async () => {

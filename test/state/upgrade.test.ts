@@ -6,8 +6,11 @@ import { join, relative } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { asWrittenBy010 } from '../../build/host/state.ts';
+import { readSecrets } from '../../src/driver/secrets.ts';
+import { tunnelOf } from '../../src/networks/tunnel.ts';
 import { openStore, type Store } from '../../src/state/store.ts';
-import { formatPrefix } from '../../src/wireguard/address.ts';
+import { formatPrefix, prefixOf } from '../../src/wireguard/address.ts';
+import { publicKeyOf } from '../../src/wireguard/key.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 
 const fixtures = fileURLToPath(new URL('./fixtures/', import.meta.url));
@@ -74,6 +77,7 @@ function expectNetworks(store: Store): void {
     killswitch: 'strict',
     allowedips: ['0.0.0.0/0', '::/0'],
   });
+  assert.deepEqual(described('no-additional'), article);
   assert.deepEqual(described('internal'), { ...article, internal: true });
   assert.deepEqual(described('two-subnets'), { ...article, subnets: '10.7.0.0/16,192.168.6.0/28' });
   assert.deepEqual(store.network(id('seedfile'))?.options.seed, { file: 'app.seed' });
@@ -110,6 +114,20 @@ test('0.1.0, in the same boot: networks, endpoints and how far each Join has com
     assert.deepEqual(await readdir(join(folder, 'boots')), [bootId]);
   }
   assert.deepEqual(log.lines, []);
+});
+
+test('0.1.0: containers have the keys that they had', async () => {
+  const store = await openStore(folder, recordedLog());
+  for (const [name, key] of [
+    // The article's.
+    ['article', '+Pm8wi17cOoQ/QvaBq/WLcslAcgX1cCkrJA5dG57nU8='],
+    ['no-additional', 'bU3rddZR+2plYDLLgpXlm9RUYX0rR0OTGovqv0wTqys='],
+  ] as const) {
+    const network = store.network(id(name)) ?? assert.fail(name);
+    const secrets = await readSecrets(network.options, folder);
+    const { privateKey } = tunnelOf(network, [prefixOf('192.168.5.2/24')], secrets);
+    assert.equal(publicKeyOf(privateKey), key, name);
+  }
 });
 
 test('0.1.0, after a boot: networks alone', async () => {
