@@ -6,16 +6,15 @@ import { capabilitiesOf, createDriver, scopes, type WireGuardDriver } from '../d
 import { keepFollowing } from '../driver/hub-following.ts';
 import { createHubNames, lookUpsAtOnce } from '../driver/hub-names.ts';
 import { removalsAtOnce } from '../driver/lifecycle.ts';
-import type { ReadEndpoint } from '../driver/status.ts';
 import { createEngine } from '../engine/client.ts';
 import { defaultSocket } from '../engine/docker-host.ts';
-import { type Names, namesOnDemand } from '../engine/names.ts';
+import { namesOnDemand } from '../engine/names.ts';
 import { programGateways } from '../gateway/gateways.ts';
 import { createGuard } from '../killswitch/killswitch.ts';
 import { selectNamespaces } from '../killswitch/select.ts';
 import { backends, selectLinks } from '../links/select.ts';
 import type { Fields, Log } from '../log.ts';
-import { createCounters, type EndpointMetrics } from '../metrics/metrics.ts';
+import { createCounters } from '../metrics/metrics.ts';
 import { metricsRoute, type Plugin } from '../plugin/calls.ts';
 import type { Driver } from '../plugin/driver.ts';
 import { createReadiness, type RefusedRemovals } from '../plugin/readiness.ts';
@@ -29,6 +28,7 @@ import { type Address, parseAddress } from '../wireguard/address.ts';
 import { markOf } from '../wireguard/link-alias.ts';
 import { oneOf, strictCommand } from './command.ts';
 import { becomeDaemon, stopSignal } from './daemon.ts';
+import { metricsOf } from './endpoint-metrics.ts';
 import { engineSocketOf, secretsOption } from './host-options.ts';
 import { logOf, logOptions } from './log-options.ts';
 import { askMs, engineHas, forgetLostNetworks } from './lost-networks.ts';
@@ -297,18 +297,6 @@ async function makeUpFor({ endpoints, networks }: RefusedRemovals, driver: Drive
   await Promise.all(
     networks.map((request) => attempt({ network: request.NetworkID }, driver.deleteNetwork(request))),
   );
-}
-
-function metricsOf({ status, link, isLinkShared }: ReadEndpoint, names: Names): EndpointMetrics {
-  const { endpointId, networkId, addresses, killswitch } = status;
-  return {
-    network: names.network(networkId) ?? networkId,
-    container: names.container(endpointId) ?? endpointId,
-    address: addresses[0] ?? '',
-    link,
-    isLinkShared,
-    isProtected: killswitch === 'off' ? undefined : killswitch === 'up',
-  };
 }
 
 function runtimeName(): string {
