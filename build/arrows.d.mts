@@ -8,3 +8,4 @@ export interface Table {
   readonly debts: readonly string[];
 }
 export function breachesOf(src: string, table: Table): string[];
+export function unusedArrows(src: string, table: Pick<Table, 'arrows'>): string[];

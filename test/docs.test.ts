@@ -1,6 +1,6 @@
 /** The documentation against the program: every option has its place, and every link leads somewhere. */
 import assert from 'node:assert/strict';
-import { existsSync, globSync, readFileSync } from 'node:fs';
+import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { test } from 'node:test';
 import { run } from '../build/host/commands.ts';
@@ -55,6 +55,16 @@ test('docs/options.md has every option of networks and endpoints once', () => {
     const names = /; there are (.*)$/.exec(message)?.[1]?.split(', ');
     assert.deepEqual(namesIn(text, /^\| `io\.bestov\.wg\.(?<name>[a-z0-9]+)` /gm), names?.sort());
   }
+});
+
+test('ARCHITECTURE.md and its picture have every room of src/', () => {
+  const rooms = readdirSync('src', { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name)
+    .sort();
+  assert.deepEqual(namesIn(read('ARCHITECTURE.md'), /^\| `(?<name>[a-z]+)\/` \|/gm), rooms);
+  const picture = read('docs/architecture.svg');
+  assert.deepEqual(namesIn(picture, /<text class="name"[^>]*>(?<name>[a-z]+)\/<\/text>/g), rooms);
 });
 
 test('every link in the documentation leads to a file, and to a heading in it', () => {

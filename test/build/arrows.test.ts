@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
-import { breachesOf, type Table } from '../../build/arrows.mjs';
+import { breachesOf, type Table, unusedArrows } from '../../build/arrows.mjs';
 
 const folders: string[] = [];
 after(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true }))));
@@ -24,13 +24,17 @@ const table: Table = {
 
 /** @returns what is against the table in a src/ of these files */
 async function breaches(files: Readonly<Record<string, string>>, of: Partial<Table> = {}): Promise<string[]> {
+  return breachesOf(await sourceOf(files), { ...table, ...of });
+}
+
+async function sourceOf(files: Readonly<Record<string, string>>): Promise<string> {
   const src = await mkdtemp(join(tmpdir(), 'wgdriver-arrows-'));
   folders.push(src);
   for (const [name, text] of Object.entries(files)) {
     await mkdir(dirname(join(src, name)), { recursive: true });
     await writeFile(join(src, name), text);
   }
-  return breachesOf(src, { ...table, ...of });
+  return src;
 }
 
 test('what the table allows: a room, one file of a room, what is shared, one’s own room, libraries', async () => {
@@ -101,6 +105,51 @@ test('a debt is not told, until it is none any more', async () => {
   assert.deepEqual(await breaches({ 'driver/driver.ts': '' }, { debts }), [
     'mended, so no debt any more: plugin/server.ts imports driver/driver.ts',
   ]);
+});
+
+test('an arrow that no import needs is told', async () => {
+  const files = {
+    'driver/driver.ts': "import { key } from '../keys/key.ts';\nimport type { Api } from '../plugin/api.ts';",
+    'keys/key.ts': '',
+    'plugin/api.ts': '',
+  };
+  const arrows = {
+    'cli.ts': ['*'],
+    driver: ['keys', 'plugin/api.ts', 'plugin/calls.ts'],
+    keys: ['plugin'],
+    plugin: [],
+  };
+  assert.deepEqual(unusedArrows(await sourceOf(files), { arrows }), [
+    'no import needs the arrow driver → plugin/calls.ts',
+    'no import needs the arrow keys → plugin',
+  ]);
+});
+
+test('a circle of imports fails the check, one of types too', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'wgdriver-circle-'));
+  folders.push(folder);
+  const config = JSON.parse(await readFile('biome.json', 'utf8'));
+  const ofTest = { ...config, vcs: { enabled: false }, files: { includes: ['src/**'] } };
+  await writeFile(join(folder, 'biome.json'), JSON.stringify(ofTest));
+  await mkdir(join(folder, 'src'));
+  const lint = async (second: string) => {
+    const first = "import { two } from './two.ts';\n\nexport const one = () => two;\nexport type One = 1;\n";
+    await writeFile(join(folder, 'src/one.ts'), first);
+    await writeFile(join(folder, 'src/two.ts'), second);
+    const biome = join(process.cwd(), 'node_modules/.bin/biome');
+    // As `npm run check` does.
+    return spawnSync(biome, ['check', '--error-on-warnings', 'src'], { cwd: folder, encoding: 'utf8' });
+  };
+  const { status, stderr } = await lint('export const two = 2;\n');
+  assert.equal(status, 0, stderr);
+  for (const second of [
+    "import { one } from './one.ts';\n\nexport const two = () => one;\n",
+    "import type { One } from './one.ts';\n\nexport const two: One = 1;\n",
+  ]) {
+    const { status, stderr } = await lint(second);
+    assert.notEqual(status, 0, second);
+    assert.match(stderr, /noImportCycles/);
+  }
 });
 
 test('this project keeps to its arrows', () => {
