@@ -4,9 +4,10 @@ import type { Guard } from '../killswitch/killswitch.ts';
 import type { Links } from '../links/links.ts';
 import { selectUplinkTo, type UplinkTo } from '../links/uplink.ts';
 import { type Log, msSince } from '../log.ts';
-import { containerAddresses, hasIpv6 as hasFileIpv6, refuseUnfit } from '../networks/conf-file.ts';
+import { refuseUnfit } from '../networks/conf-file.ts';
 import { dnsServers, refuseForeignDns } from '../networks/dns.ts';
-import { ipv6AddressOf, ipv6PrefixOf, refuseOverlap } from '../networks/ipv6.ts';
+import { addressesOfFile, endpointAddresses, refuseIpv6Of } from '../networks/endpoint-addresses.ts';
+import { refuseOverlap } from '../networks/ipv6.ts';
 import {
   genericOptions,
   type Network,
@@ -14,7 +15,6 @@ import {
   recordOf,
   refuseSmallMtu,
   refuseUnusable,
-  subnetOfAddress,
 } from '../networks/network.ts';
 import {
   decodeEndpointOptions,
@@ -29,20 +29,12 @@ import {
 import { routing } from '../networks/routing.ts';
 import { scopeOf } from '../networks/scope.ts';
 import { peersOf, type TunnelSecrets } from '../networks/tunnel.ts';
-import type { CreateEndpointRequest, GetCapabilityResponse } from '../plugin/api.ts';
+import type { GetCapabilityResponse } from '../plugin/api.ts';
 import type { Driver } from '../plugin/driver.ts';
 import { GenericData } from '../plugin/netlabel.ts';
 import type { Marker } from '../state/marker.ts';
 import type { Endpoint, Store } from '../state/store.ts';
-import {
-  type Address,
-  formatPrefix,
-  hostPrefix,
-  type Prefix,
-  parsePrefix,
-  sameAddress,
-} from '../wireguard/address.ts';
-import type { WgQuickFile } from '../wireguard/config/wg-quick-reader.ts';
+import { formatPrefix } from '../wireguard/address.ts';
 import { type PublicKey, publicKeyOf } from '../wireguard/key.ts';
 import { containerLinkPrefix } from '../wireguard/link-name.ts';
 import { hostAddresses } from './host-addresses.ts';
@@ -236,14 +228,14 @@ export function createDriver({
         refuseMistakes(ignored);
       }
       refuseUnusable(network);
-      refuseIpv6Of(network);
+      refuseIpv6Of(network, hostAddresses(), hasIpv6);
       await hubLinks.completed(network);
       const secrets = await readSecrets(network.options, secretsFolder);
       const { configuration } = secrets;
       if (configuration !== undefined) {
         refuseUnfit(network, configuration);
         if (network.isOnePeer) {
-          addressesOfFile(network, configuration);
+          addressesOfFile(network, configuration, hasIpv6);
         }
       }
       const warnings = await networkWarnings(network, secrets, secretsFolder);
@@ -299,7 +291,16 @@ export function createDriver({
         refuseOwnKeys(own);
       }
       const secrets = await readConfiguration(network.options, secretsFolder);
-      const { given, answered } = addressesOf(request, network, secrets);
+      const { given, answered, lacksIpv6 } = endpointAddresses(
+        request,
+        network,
+        secrets.configuration,
+        hasIpv6,
+      );
+      if (lacksIpv6 && !hasToldOfIpv6) {
+        hasToldOfIpv6 = true;
+        log.warn('this kernel has no IPv6, so containers get IPv4 alone', { network: network.networkId });
+      }
       refuseSmallMtu(`option ${optionPrefix}mtu`, own.mtu, [...given, ...answered]);
       const endpoint: Endpoint = {
         endpointId: request.EndpointID,
@@ -399,50 +400,6 @@ export function createDriver({
     return true;
   }
 
-  /** An endpoint's addresses: which the engine gives, and which the driver answers. */
-  function addressesOf(
-    request: CreateEndpointRequest,
-    network: Network,
-    { configuration }: Pick<TunnelSecrets, 'configuration'>,
-  ): { readonly given: readonly Prefix[]; readonly answered: readonly Prefix[] } {
-    refuseMac(request);
-    if (network.isOnePeer && configuration !== undefined) {
-      refuseUnfit(network, configuration);
-      if (request.Interface?.Address || request.Interface?.AddressIPv6) {
-        throw new Error(
-          'the network’s configuration file sets the container’s address: start the container without --ip and --ip6',
-        );
-      }
-      return { given: [], answered: addressesOfFile(network, configuration) };
-    }
-    const given = addressOf(request, network);
-    if (network.isShared && configuration !== undefined) {
-      refuseUnfit(network, configuration);
-    }
-    const derived =
-      network.isShared && !(configuration && hasFileIpv6(configuration))
-        ? undefined
-        : derivedIpv6(network, given);
-    return { given: [given], answered: derived === undefined ? [] : [derived] };
-  }
-
-  /**
-   * The addresses of the one container, which is the peer that the configuration file is made for.
-   * @throws Error if this kernel can give it none of them
-   */
-  function addressesOfFile({ options }: Network, configuration: WgQuickFile): readonly Prefix[] {
-    const addresses = containerAddresses(configuration).filter(
-      ({ address }) => hasIpv6 || address.kind() === 'ipv4',
-    );
-    if (addresses.length === 0) {
-      throw new Error(
-        `configuration file ${options.conffile?.file}: it has only IPv6 addresses, and this kernel has no IPv6: ` +
-          'add an IPv4 Address, or boot this host without ipv6.disable=1',
-      );
-    }
-    return addresses;
-  }
-
   async function warnOfUnresolved(network: Network, secrets: TunnelSecrets): Promise<void> {
     for (const host of new Set(peersOf(network, secrets).flatMap(({ endpoint }) => endpoint?.host ?? []))) {
       const addresses = await hubNames.lookUp(host);
@@ -473,69 +430,6 @@ export function createDriver({
       }
     }
   }
-
-  /** @throws Error for a network whose IPv6 addresses cannot be what they are to be on this host */
-  function refuseIpv6Of({ options: { ipv6 }, subnets }: Network): void {
-    if (!hasIpv6 && subnets.length > 0 && subnets.every(({ pool }) => pool.address.kind() === 'ipv6')) {
-      throw new Error(
-        'this kernel has no IPv6, so a network with only IPv6 cannot work: boot this host without ipv6.disable=1',
-      );
-    }
-    if (ipv6 !== undefined) {
-      // A hub on this very host has the gateway's.
-      const ofHub = (address: Address) =>
-        subnets.some(({ gateway }) => sameAddress(gateway.address, address));
-      refuseOverlap(
-        ipv6,
-        hostAddresses().filter((address) => !ofHub(address)),
-      );
-    }
-  }
-
-  /** The IPv6 address that goes with an IPv4 one, on a network and on a kernel that have IPv6. */
-  function derivedIpv6({ networkId, ipv6, isShared }: Network, ipv4: Prefix): Prefix | undefined {
-    if (ipv6 !== undefined && !hasIpv6) {
-      if (!hasToldOfIpv6) {
-        log.warn('this kernel has no IPv6, so containers get IPv4 alone', { network: networkId });
-      }
-      hasToldOfIpv6 = true;
-      return undefined;
-    }
-    if (ipv6 !== undefined && isShared) {
-      // Alone on its link: containers reach one another by the gateway.
-      return hostPrefix(ipv6AddressOf(ipv6, ipv4.address));
-    }
-    return ipv6 && ipv6PrefixOf(ipv6, ipv4);
-  }
-}
-
-/**
- * The address that the engine gives, with the length of its subnet.
- * @throws Error that says what the user must change
- */
-function addressOf({ Interface }: CreateEndpointRequest, network: Network): Prefix {
-  const isIpv6 = network.record.subnets.every(({ pool }) => parsePrefix(pool)?.address.kind() === 'ipv6');
-  if (!isIpv6 && Interface?.AddressIPv6) {
-    throw new Error(
-      'the driver gives the IPv6 address that goes with the IPv4 one: start the container without --ip6, and choose ' +
-        'the IPv4 address with --ip',
-    );
-  }
-  const [field, family, text] = isIpv6
-    ? ['AddressIPv6', 'IPv6', Interface?.AddressIPv6]
-    : ['Address', 'IPv4', Interface?.Address];
-  const address = parsePrefix(text ?? '');
-  const subnet = address && subnetOfAddress(network, address);
-  if (address === undefined || subnet === undefined) {
-    throw new Error(
-      `Interface.${field}: expected an ${family} address of the network, with its prefix length`,
-    );
-  }
-  if (sameAddress(address.address, subnet.gateway.address)) {
-    const option = isIpv6 ? '--ip6' : '--ip';
-    throw new Error(`${address.address.toString()} is the hub’s address: choose another ${option}`);
-  }
-  return address;
 }
 
 /** @throws Error for the first option that is neither ours nor Docker's */
@@ -554,12 +448,6 @@ function refuseOwnKeys(own: EndpointOptions): void {
     throw new Error(
       `option ${optionPrefix}${surplus} does not go with a tunnel that containers share: its configuration file says it`,
     );
-  }
-}
-
-function refuseMac({ Interface }: CreateEndpointRequest): void {
-  if (Interface?.MacAddress) {
-    throw new Error('a WireGuard link has no MAC address: start the container without --mac-address');
   }
 }
 
