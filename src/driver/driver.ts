@@ -26,7 +26,6 @@ import {
   passedOver,
   passedOverOfEndpoint,
 } from '../networks/options.ts';
-import { routing } from '../networks/routing.ts';
 import { scopeOf } from '../networks/scope.ts';
 import { peersOf, type TunnelSecrets } from '../networks/tunnel.ts';
 import type { GetCapabilityResponse } from '../plugin/api.ts';
@@ -41,6 +40,7 @@ import { hostAddresses } from './host-addresses.ts';
 import { createFollow, type Follow } from './hub-following.ts';
 import { createHubLinks } from './hub-links.ts';
 import type { HubNames } from './hub-names.ts';
+import { joinRoutes } from './join-routes.ts';
 import { createLifecycle, fieldsOf } from './lifecycle.ts';
 import { createLostIpv6Check } from './lost-ipv6.ts';
 import { createQueue } from './queue.ts';
@@ -350,10 +350,10 @@ export function createDriver({
         log.warn(dnsWarning, fieldsOf(endpoint));
       }
       log.info('link handed over', { ...fieldsOf(endpoint), link, ms: msSince(started) });
-      const { options, isShared } = lifecycle.network(NetworkID);
+      const { options } = lifecycle.network(NetworkID);
       return {
         InterfaceName: { SrcName: link, DstPrefix: options.ifprefix ?? containerLinkPrefix },
-        ...routing(tunnel, options, isShared),
+        ...joinRoutes(tunnel.routes),
         DisableGatewayService: true,
       };
     },

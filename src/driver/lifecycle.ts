@@ -9,7 +9,7 @@ import { refuseUnfit } from '../networks/conf-file.ts';
 import type { Network } from '../networks/network.ts';
 import { type EndpointOptions, type Mtu, optionPrefix } from '../networks/options.ts';
 import { hasOtherPrefixes, movedPeers, renewalOf } from '../networks/renewal.ts';
-import { isDefaultRouted, routesOf, routing } from '../networks/routing.ts';
+import { isDefaultRouted } from '../networks/routing.ts';
 import { scopeOf } from '../networks/scope.ts';
 import {
   mtuOf,
@@ -725,7 +725,7 @@ export function createLifecycle({
     return async () => {
       await withOwnKey(network, tunnel.privateKey, () => links.configure(name, device));
       await hubLinks.add(network, endpointId, tunnel);
-      return isDefaultRouted(tunnel, network.options) ? index : undefined;
+      return isDefaultRouted(tunnel) ? index : undefined;
     };
   }
 
@@ -832,7 +832,7 @@ export function createLifecycle({
     return gateways.reattach(keeper, port, endpointId, joined.sandbox, {
       linkPrefix: network.options.ifprefix ?? containerLinkPrefix,
       addresses: endpoint.addresses,
-      routes: routesOf(routing(tunnel, network.options, true)),
+      routes: tunnel.routes,
     });
   }
 

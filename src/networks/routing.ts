@@ -1,4 +1,3 @@
-import type { StaticRoute } from '../plugin/api.ts';
 import {
   type Address,
   coverEverything,
@@ -6,18 +5,25 @@ import {
   formatPrefix,
   hostPrefix,
   type Prefix,
-  parseAddress,
   plus,
   prefixOf,
 } from '../wireguard/address.ts';
 import type { NetworkOptions } from './options.ts';
-import { allowedIpsOf, type Tunnel } from './tunnel.ts';
 
-/** What the container routes into its tunnel, as a part of the answer to Join. */
-export interface Routing {
-  readonly Gateway?: string;
-  readonly GatewayIPv6?: string;
-  readonly StaticRoutes: readonly StaticRoute[];
+const everythingOf = { ipv4: prefixOf('0.0.0.0/0'), ipv6: prefixOf('::/0') };
+
+/** A route of a container into its tunnel. */
+export interface Route {
+  readonly destination: Prefix;
+  /** Absent: the destination is on the link. */
+  readonly gateway?: Address;
+}
+
+/** What the routes of a tunnel follow from: see Tunnel. */
+interface RoutedTunnel {
+  readonly addresses: readonly Prefix[];
+  readonly gateways: readonly Address[];
+  readonly peers: readonly { readonly allowedIps: readonly Prefix[] }[];
 }
 
 /**
@@ -28,70 +34,59 @@ export interface Routing {
  * would keep that from being connected. Without the kill switch, one connected route for each prefix. A shared tunnel is
  * behind its gateway, so there it is a route by that; and its IPv6 is the kill switch’s affair, so that ports can be
  * published on another network.
+ * @returns those on the link first, by which gateways are reached
  */
-export function routing(
-  tunnel: Pick<Tunnel, 'addresses' | 'gateways' | 'peers'>,
+export function routesOf(
+  { addresses, gateways, peers }: RoutedTunnel,
   { killswitch, exclude = [] }: Pick<NetworkOptions, 'killswitch' | 'exclude'>,
   isShared = false,
-): Routing {
-  const gateways: { Gateway?: string; GatewayIPv6?: string } = {};
+): Route[] {
+  const allowedIps = peers.flatMap((peer) => peer.allowedIps);
+  const defaults: Route[] = [];
   // Once each: a container with the same route twice does not start.
-  const nextHops = new Map<string, string>();
-  for (const [index, own] of tunnel.addresses.entries()) {
+  const others = new Map<string, Route>();
+  for (const [index, own] of addresses.entries()) {
     const family = own.address.kind();
-    const prefixes = allowedIpsOf(tunnel).filter(({ address }) => address.kind() === family);
-    const gateway = tunnel.gateways[index];
+    const prefixes = allowedIps.filter(({ address }) => address.kind() === family);
+    const gateway = gateways[index];
     // An IPv6 gateway would win over a bridge that publishes ports (engines up to 29.4), which then does so no more.
     const isLeft = isShared && family === 'ipv6' && killswitch !== 'off';
     const isDefault = exclude.length === 0 && coverEverything(prefixes) && !isLeft;
     // The engine refuses a gateway that it has no way to.
     if (gateway !== undefined && (isDefault || isShared) && !covers(own, hostPrefix(gateway))) {
-      nextHops.set(formatPrefix(hostPrefix(gateway)), '');
+      const destination = hostPrefix(gateway);
+      others.set(formatPrefix(destination), { destination });
     }
     if (gateway !== undefined && isDefault) {
-      gateways[family === 'ipv4' ? 'Gateway' : 'GatewayIPv6'] = gateway.toString();
+      defaults.push({ destination: everythingOf[family], gateway });
       continue;
     }
     if (killswitch !== 'off') {
       continue;
     }
-    for (const prefix of prefixes.filter((other) => !covers(own, other)).flatMap(acceptedParts)) {
-      nextHops.set(formatPrefix(prefix), isShared ? (gateway?.toString() ?? '') : '');
+    for (const destination of prefixes.filter((other) => !covers(own, other)).flatMap(acceptedParts)) {
+      others.set(formatPrefix(destination), { destination, ...(isShared && gateway && { gateway }) });
     }
   }
-  return {
-    ...gateways,
-    StaticRoutes: [...nextHops].map(([Destination, NextHop]) => ({
-      Destination,
-      RouteType: NextHop === '' ? 1 : 0,
-      NextHop,
-    })),
-  };
+  return [...others.values(), ...defaults];
 }
 
-/** The routes that the engine makes of the answer, those on the link first, by which gateways are reached. */
-export function routesOf({
-  Gateway,
-  GatewayIPv6,
-  StaticRoutes,
-}: Routing): { readonly destination: Prefix; readonly gateway?: Address }[] {
-  const given = [
-    ...StaticRoutes.map(({ Destination, NextHop }) => ({ to: Destination, by: NextHop })),
-    ...(Gateway === undefined ? [] : [{ to: '0.0.0.0/0', by: Gateway }]),
-    ...(GatewayIPv6 === undefined ? [] : [{ to: '::/0', by: GatewayIPv6 }]),
-  ];
-  return given.map(({ to, by }) => {
-    const gateway = parseAddress(by);
-    return { destination: prefixOf(to), ...(gateway && { gateway }) };
-  });
-}
-
-/** Does the engine set a default route for each family of the tunnel's addresses? */
-export function isDefaultRouted(...[tunnel, options]: Parameters<typeof routing>): boolean {
-  const { Gateway, GatewayIPv6 } = routing(tunnel, options);
-  return tunnel.addresses.every(
-    ({ address }) => (address.kind() === 'ipv4' ? Gateway : GatewayIPv6) !== undefined,
+/** Does the engine set a default route for each family of a tunnel's addresses? */
+export function isDefaultRouted({
+  addresses,
+  routes,
+}: {
+  readonly addresses: readonly Prefix[];
+  readonly routes: readonly Route[];
+}): boolean {
+  return addresses.every(({ address }) =>
+    routes.some((route) => isDefaultRoute(route) && route.destination.address.kind() === address.kind()),
   );
+}
+
+/** Is it one that the engine is told by the gateway alone? */
+export function isDefaultRoute(route: Route): route is Required<Route> {
+  return route.destination.length === 0 && route.gateway !== undefined;
 }
 
 /**

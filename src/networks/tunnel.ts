@@ -15,6 +15,7 @@ import type { PresharedKey, PrivateKey, PublicKey } from '../wireguard/key.ts';
 import type { Secret } from '../wireguard/secret.ts';
 import { type Network, type Subnet, subnetOfAddress } from './network.ts';
 import type { EndpointOptions, Mtu, NetworkOptions } from './options.ts';
+import { type Route, routesOf } from './routing.ts';
 
 /** A peer of a tunnel: a peer of WireGuard whose host need not be resolved yet. Absent means unset. */
 export interface TunnelPeer {
@@ -35,6 +36,8 @@ export interface Tunnel {
   readonly privateKey: PrivateKey;
   readonly peers: readonly TunnelPeer[];
   readonly mtu: Mtu;
+  /** What the container routes into it, apart from the kill switch’s own routes. */
+  readonly routes: readonly Route[];
   /** Of the socket on the host; absent: the kernel chooses. */
   readonly listenPort?: number;
   /** Mark of the outer packets; 0 is none. */
@@ -88,16 +91,18 @@ export function tunnelOf(
   const presharedKey = secrets.presharedKey === 'derived' ? derive(derivePresharedKey) : secrets.presharedKey;
   const fwmark = network.options.fwmark ?? configuration?.fwmark;
   const listenPort = network.isOnePeer ? configuration?.listenPort : undefined;
+  const peers = peersOf(network, secrets).map((peer) => ({
+    ...peer,
+    ...(presharedKey && { presharedKey }),
+    ...(own.keepalive !== undefined && { persistentKeepaliveInterval: own.keepalive }),
+  }));
   return {
     addresses,
     gateways,
     privateKey: secrets.privateKey ?? configuration?.privateKey ?? derive(derivePrivateKey),
-    peers: peersOf(network, secrets).map((peer) => ({
-      ...peer,
-      ...(presharedKey && { presharedKey }),
-      ...(own.keepalive !== undefined && { persistentKeepaliveInterval: own.keepalive }),
-    })),
+    peers,
     mtu: mtuOf(network, secrets, own),
+    routes: routesOf({ addresses, gateways, peers }, network.options, network.isShared),
     ...(listenPort !== undefined && { listenPort }),
     ...(fwmark !== undefined && { fwmark }),
   };

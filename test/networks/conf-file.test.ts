@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { joinRoutes } from '../../src/driver/join-routes.ts';
 import { containerAddresses, refuseUnfit, unheeded } from '../../src/networks/conf-file.ts';
 import type { Network } from '../../src/networks/network.ts';
 import { decodeEndpointOptions } from '../../src/networks/options.ts';
-import { routing } from '../../src/networks/routing.ts';
+import { routesOf } from '../../src/networks/routing.ts';
 import { scopeOf } from '../../src/networks/scope.ts';
 import { resolved, sharedTunnelOf, tunnelOf } from '../../src/networks/tunnel.ts';
 import { formatPrefix, prefixOf } from '../../src/wireguard/address.ts';
@@ -46,7 +47,7 @@ test('a network without pools is its file’s one peer: key, peers, MTU, mark an
 
 test('its gateways are made up, and have routes of their own', () => {
   const made = tunnel(onePeer(), own() + peer(), ['10.2.0.2/32', 'fd00::2/128']);
-  assert.deepEqual(routing(made, onePeer().options), {
+  assert.deepEqual(joinRoutes(routesOf(made, onePeer().options)), {
     Gateway: '169.254.1.1',
     GatewayIPv6: 'fe80::1',
     StaticRoutes: ['169.254.1.1/32', 'fe80::1/128'].map((Destination) => ({
@@ -165,16 +166,16 @@ test('containers of a shared tunnel go by its gateway, and IPv6 by a route to th
   const [, ipv6 = assert.fail()] = made.subnets;
   const gateway6 = ipv6.gateway.address.toString();
   const inContainer = tunnel(made, own() + peer(), ['192.168.5.2/24', `${gateway6.replace(/1$/, '2')}/128`]);
-  assert.deepEqual(routing(inContainer, made.options, true), {
+  assert.deepEqual(joinRoutes(routesOf(inContainer, made.options, true)), {
     Gateway: '192.168.5.1',
     StaticRoutes: [{ Destination: `${gateway6}/128`, RouteType: 1, NextHop: '' }],
   });
-  assert.equal(routing(inContainer, { killswitch: 'off' }, true).GatewayIPv6, gateway6);
+  assert.equal(joinRoutes(routesOf(inContainer, { killswitch: 'off' }, true)).GatewayIPv6, gateway6);
   // Of a part of everything the kill switch has the routes; without it they lead to the gateway.
   const part = own() + peer().replace('0.0.0.0/0, ::/0', '10.0.0.0/8');
   const inPart = tunnel(made, part, ['192.168.5.2/24']);
-  assert.deepEqual(routing(inPart, made.options, true), { StaticRoutes: [] });
-  assert.deepEqual(routing(inPart, { killswitch: 'off' }, true), {
+  assert.deepEqual(joinRoutes(routesOf(inPart, made.options, true)), { StaticRoutes: [] });
+  assert.deepEqual(joinRoutes(routesOf(inPart, { killswitch: 'off' }, true)), {
     StaticRoutes: [{ Destination: '10.0.0.0/8', RouteType: 0, NextHop: '192.168.5.1' }],
   });
   const scope = scopeOf(made, { configuration: readWgQuick(part) });

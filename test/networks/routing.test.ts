@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { joinRoutes } from '../../src/driver/join-routes.ts';
 import type { Network } from '../../src/networks/network.ts';
-import { routing } from '../../src/networks/routing.ts';
+import { routesOf } from '../../src/networks/routing.ts';
 import { allowedIpsOf, peersOf, type Tunnel } from '../../src/networks/tunnel.ts';
 import {
   type Address,
@@ -148,7 +149,7 @@ for (const { name, allowed, gateway, routes, ...setting } of vectors) {
   test(name, () => {
     const made = networkWith(setting);
     assert.deepEqual(allowedIpsOf(tunnelIn(made)).map(formatPrefix), allowed);
-    assert.deepEqual(routing(tunnelIn(made), off), {
+    assert.deepEqual(joinRoutes(routesOf(tunnelIn(made), off)), {
       ...(gateway === undefined ? {} : { Gateway: gateway }),
       StaticRoutes: routes.map((Destination) => ({ Destination, RouteType: 1, NextHop: '' })),
     });
@@ -160,7 +161,7 @@ test('with the kill switch the engine has no routes but the default, and not eve
     network({
       options: { ...articleOptions, ...(allowedips && { allowedips }), ...(exclude && { exclude }) },
     });
-  const routes = (made: Network) => routing(tunnelIn(made), made.options);
+  const routes = (made: Network) => joinRoutes(routesOf(tunnelIn(made), made.options));
   assert.deepEqual(routes(options()), { Gateway: '192.168.5.1', StaticRoutes: [] });
   assert.deepEqual(routes(options('172.16.0.0/12')), { StaticRoutes: [] });
   assert.deepEqual(routes(options(undefined, '10.0.0.0/8')), { StaticRoutes: [] });
@@ -169,7 +170,7 @@ test('with the kill switch the engine has no routes but the default, and not eve
 test('each subnet has its own gateway', () => {
   const made = networkWith({ subnets: two });
   assert.deepEqual(
-    made.subnets.map((_, index) => routing(tunnelIn(made, index), off).Gateway),
+    made.subnets.map((_, index) => joinRoutes(routesOf(tunnelIn(made, index), off)).Gateway),
     ['192.168.5.1', '10.7.0.1'],
   );
 });
@@ -187,7 +188,7 @@ test('whatever is allowed: own subnets too, a route for all of it, none twice, m
           formatPrefix(prefix),
         );
       }
-      const { Gateway, StaticRoutes } = routing(tunnelIn(made), off);
+      const { Gateway, StaticRoutes } = joinRoutes(routesOf(tunnelIn(made), off));
       const texts = StaticRoutes.map(({ Destination }) => Destination);
       assert.equal(new Set(texts).size, texts.length);
       const routes = texts.map((text) => {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { joinRoutes } from '../../src/driver/join-routes.ts';
 import { parseSeed } from '../../src/keys/seed.ts';
-import { routing } from '../../src/networks/routing.ts';
+import { routesOf } from '../../src/networks/routing.ts';
 import { allowedIpsOf, peersOf, resolved, type Tunnel, tunnelOf } from '../../src/networks/tunnel.ts';
 import { formatPrefix, prefixOf } from '../../src/wireguard/address.ts';
 import { decodeBase64 } from '../../src/wireguard/base64.ts';
@@ -72,7 +73,7 @@ test('each address has the gateway of its subnet, and the key is that of the IPv
       tunnel.gateways.map((gateway) => gateway.kind()),
       tunnel.addresses.map(({ address }) => address.kind()),
     );
-    assert.deepEqual(routing(tunnel, { killswitch: 'off' }), {
+    assert.deepEqual(joinRoutes(routesOf(tunnel, { killswitch: 'off' })), {
       Gateway: '192.168.5.1',
       GatewayIPv6: 'fd00::1',
       StaticRoutes: [],
@@ -98,7 +99,7 @@ test('two peers: the routes are to both, and one whose name does not resolve com
   const tunnel: Tunnel = { ...article, peers };
   assert.deepEqual(allowedIpsOf(tunnel).map(formatPrefix), ['10.0.0.0/8', '192.168.5.0/24', '172.16.0.0/12']);
   assert.deepEqual(
-    routing(tunnel, { killswitch: 'off' }).StaticRoutes.map(({ Destination }) => Destination),
+    joinRoutes(routesOf(tunnel, { killswitch: 'off' })).StaticRoutes.map(({ Destination }) => Destination),
     ['10.0.0.0/8', '172.16.0.0/12'],
   );
   const device = resolved(tunnel, new Map([['b', prefixOf('192.0.2.9/32').address]]));
@@ -116,7 +117,7 @@ test('a split tunnel has routes of the families that the container has an addres
   const peers = peersOf(network({ options }), {});
   const [v4, v6] = [prefixOf('192.168.5.2/24'), prefixOf('fd12:0:0:5::2/64')];
   const destinations = (addresses: (typeof v4)[]) =>
-    routing({ addresses, gateways: [], peers }, { killswitch: 'off' }).StaticRoutes.map(
+    joinRoutes(routesOf({ addresses, gateways: [], peers }, { killswitch: 'off' })).StaticRoutes.map(
       ({ Destination }) => Destination,
     );
   assert.deepEqual(destinations([v4]), ['10.0.0.0/8']);
