@@ -1,6 +1,7 @@
 /**
- * `npm run bench [-- --vm [drivers|speed|calls|reading|hub|rotation|shared [SUITE…] [ROUNDS…]]]`: build/bench/drivers.ts and
- * so on, with the kernel's WireGuard, in guests. Of what `drivers` measures, it makes docs/performance.md.
+ * `npm run bench [-- --vm [drivers|speed|calls|reading|steady|hub|rotation|shared [SUITE…] [ROUNDS…]]]`: build/bench/
+ * drivers.ts and so on, with the kernel's WireGuard, in guests. Of what `drivers` measures, it makes docs/performance.md. WGDRIVER_BENCH_OLD=1
+ * has `steady` measure 0.1.0.
  */
 
 import { readFileSync } from 'node:fs';
@@ -17,6 +18,7 @@ const benches = {
   // Under emulation it is a matter of minutes, and the suite is the one that the targets were set on.
   calls: { suites: ['trixie'], otherwise: 'a target was missed, or it failed' },
   reading: { suites: ['trixie'], otherwise: 'it failed' },
+  steady: { suites: ['trixie'], otherwise: 'it failed' },
   hub: { suites: ['trixie'], otherwise: 'over 1.2 of `wg setconf`, or failed' },
   rotation: { suites: ['trixie'], otherwise: 'it failed' },
   shared: { suites: ['trixie'], otherwise: 'links were left, or it failed' },
@@ -33,17 +35,20 @@ const asked = SUITES.filter((suite) => process.argv.slice(3).includes(suite));
 const counts = process.argv.slice(3).filter((word) => /^\d+$/.test(word));
 const suites = asked.length > 0 ? asked : bench.suites;
 
-const old = name === 'drivers' ? bundleOfFirstRelease() : undefined;
+const takesOld = name === 'drivers' || (name === 'steady' && process.env.WGDRIVER_BENCH_OLD !== undefined);
+const old = takesOld ? bundleOfFirstRelease() : undefined;
+const oldFile = '/root/wgdriver-0.1.0.mjs';
+const bundle = name === 'steady' && old !== undefined ? `WGDRIVER_BENCH_BUNDLE=${oldFile}` : '';
 // All there are: nothing else may run beside a measurement.
 const lab = await openLab({ places: availableParallelism() });
 try {
   for (const suite of suites) {
     const { status, output } = await lab.run({
       suite,
-      ...((name === 'drivers' || name === 'shared') && { memoryMegabytes: 8192 }),
-      files: { ...projectFiles, ...sourceFiles, ...(old && { '/root/wgdriver-0.1.0.mjs': old }) },
+      ...(['drivers', 'steady', 'shared'].includes(name) && { memoryMegabytes: 8192 }),
+      files: { ...projectFiles, ...sourceFiles, ...(old && { [oldFile]: old }) },
       // By netlink, as the executable does it.
-      script: `cd ${projectFolder} && WGDRIVER_TEST_BACKEND=netlink node build/bench/${name}.ts ${counts.join(' ')}`,
+      script: `cd ${projectFolder} && WGDRIVER_TEST_BACKEND=netlink ${bundle} node build/bench/${name}.ts ${counts.join(' ')}`,
       timeoutSeconds: 3600,
     });
     const json = output.trimEnd().split('\n').at(-1) ?? '';
