@@ -106,6 +106,7 @@ function statusOf(links: Links, count: number) {
       isUndeleted: false,
       revision: 1,
       touchedMs: undefined,
+      sinceMs: undefined,
       place: { name: linkName(endpointId), endpointId, sandbox },
     } as const;
   });
@@ -119,7 +120,8 @@ function statusOf(links: Links, count: number) {
     },
     links,
     follow: { seen: () => undefined },
-    unprotected: () => new Map(),
+    hubNames: { isFailing: () => false },
+    guard: { stateOf: () => 'up' },
     now: () => performance.now(),
     unixNow: Date.now,
   });

@@ -11,6 +11,6 @@ export function metricsOf({ status, link, isLinkShared }: ReadEndpoint, names: N
     address: addresses.join(),
     link,
     isLinkShared,
-    isProtected: killswitch === 'off' ? undefined : killswitch === 'up',
+    isProtected: killswitch === 'up' ? true : killswitch === 'down' ? false : undefined,
   };
 }

@@ -6,9 +6,10 @@ import { capabilitiesOf, createDriver, scopes, type WireGuardDriver } from '../d
 import { keepFollowing } from '../driver/hub-following.ts';
 import { createHubNames, lookUpsAtOnce } from '../driver/hub-names.ts';
 import { removalsAtOnce } from '../driver/lifecycle.ts';
+import { keptFor } from '../driver/once.ts';
 import { createEngine } from '../engine/client.ts';
 import { defaultSocket } from '../engine/docker-host.ts';
-import { namesOnDemand } from '../engine/names.ts';
+import { keptNames } from '../engine/names.ts';
 import { programGateways } from '../gateway/gateways.ts';
 import { createGuard } from '../killswitch/killswitch.ts';
 import { selectNamespaces } from '../killswitch/select.ts';
@@ -18,7 +19,7 @@ import { createCounters } from '../metrics/metrics.ts';
 import { metricsRoute, type Plugin } from '../plugin/calls.ts';
 import type { Driver } from '../plugin/driver.ts';
 import { createReadiness, type RefusedRemovals } from '../plugin/readiness.ts';
-import { servePlugin, serveRoutes } from '../plugin/server.ts';
+import { metricsLimits, servePlugin, serveRoutes } from '../plugin/server.ts';
 import { inheritedSocket } from '../plugin/socket.ts';
 import { notifyReady, notifyStatus } from '../service/notify.ts';
 import { lockState } from '../state/lock.ts';
@@ -46,6 +47,9 @@ const retryMs = 5000;
 /** From the first look at what was left behind to the second, which acts on what the first one saw. */
 const secondLookMs = 10_000;
 
+/** From each try to protect containers that could not be protected to the next. */
+const protectMs = 5000;
+
 /** From each look at a hub’s link of this host to the next. */
 const hubLinksMs = 10_000;
 
@@ -54,6 +58,9 @@ const ipv6Ms = 15_000;
 
 /** From each look whether shared tunnels are there to the next. */
 const sharedTunnelsMs = 2000;
+
+/** For so long the links that a scrape has read serve the next one. */
+const readingLastsMs = 2000;
 
 /** From each later look to the next. */
 const reconcileMs = 120_000;
@@ -128,13 +135,17 @@ export default strictCommand({
     const engineSocket = ownEngineSocket(log);
     const engine = createEngine(engineSocket);
     const quickEngine = createEngine(engineSocket, askMs);
-    const names = namesOnDemand(engine);
+    const names = keptNames(engine);
+    // For the first scrape.
+    names();
+    // Whoever reaches the port for metrics has all links read no more often than that.
+    const scraped = keptFor(readingLastsMs, async () => (await driver?.status()) ?? []);
     const plugin: Plugin = {
       capabilities: capabilitiesOf(scope),
       driver: readiness.driver,
       async health() {
-        const [endpoints = [], known] = await Promise.all([driver?.status(), names()]);
-        return { ...readiness.state(), endpoints: endpoints.map(({ status }) => named(status, known)) };
+        const endpoints = (await driver?.status()) ?? [];
+        return { ...readiness.state(), endpoints: endpoints.map(({ status }) => named(status, names())) };
       },
       async reload(networks) {
         if (driver === undefined) {
@@ -143,8 +154,8 @@ export default strictCommand({
         return { networks: await driver.reload.reload(networks) };
       },
       async metrics() {
-        const [endpoints = [], known] = await Promise.all([driver?.status(), names()]);
-        return counters.format(endpoints.map((endpoint) => metricsOf(endpoint, known)));
+        const endpoints = await scraped();
+        return counters.format(endpoints.map((endpoint) => metricsOf(endpoint, names())));
       },
       observe: counters.observeCall,
     };
@@ -164,7 +175,13 @@ export default strictCommand({
         );
         // Containers do not wait for them, nor is the driver less ready without.
         const metricsServer = persistBeside(() =>
-          serveRoutes(new Map([metricsRoute(plugin)]), metricsAddress, log),
+          // Whoever reaches it does not fill the log.
+          serveRoutes(
+            new Map([metricsRoute(plugin)]),
+            metricsAddress,
+            { ...log, warn: log.debug },
+            metricsLimits,
+          ),
         ).catch(() => undefined);
         closers.push(async () => (await metricsServer)?.close());
       }
@@ -204,7 +221,9 @@ export default strictCommand({
       // What they write comes before the folder of state is another's.
       const background = Promise.all([
         // What protects containers is there, and is brought up to date while the engine is served.
-        made.protectAll().then(() => made.reload.resume()),
+        made
+          .protectAll()
+          .then(() => Promise.all([made.reload.resume(), repeat(made.protectMissed, isOver, protectMs)])),
         makeUpFor(refused, made, log).then(() => repeat(made.reconcile, isOver, secondLookMs, reconcileMs)),
         repeat(made.checkHubLinks, isOver, hubLinksMs),
         repeat(made.checkIpv6, isOver, ipv6Ms),

@@ -3,7 +3,7 @@ import { styleText } from 'node:util';
 import * as v from 'valibot';
 import { decode } from '../decode.ts';
 import { type Health, healths } from '../driver/status.ts';
-import { createEngine, type Engine } from '../engine/client.ts';
+import { createEngine } from '../engine/client.ts';
 import { noNames, readNames } from '../engine/names.ts';
 import { type RequestError, requestsTo } from '../engine/request.ts';
 import { strictCommand, UsageError } from './command.ts';
@@ -29,13 +29,13 @@ export default strictCommand({
     watch: { type: 'boolean', description: 'Show it again every two seconds, until Ctrl-C' },
   },
   async run(args, wanted) {
-    const engine = createEngine(engineSocketOf(args));
-    const socket = await runningPluginSocketOf(args, engine);
+    const engineSocket = engineSocketOf(args);
+    const socket = await runningPluginSocketOf(args, createEngine(engineSocket));
     if (args.watch && (args.json || !process.stdout.isTTY)) {
       throw new UsageError('option --watch: needs a terminal, and does not go with --json');
     }
     for (;;) {
-      const endpoints = chosen(await readStatus(socket, engine), wanted);
+      const endpoints = chosen(await readStatus(socket, engineSocket), wanted);
       if (args.json) {
         process.stdout.write(`${JSON.stringify(endpoints, null, 2)}\n`);
       } else {
@@ -64,7 +64,7 @@ const answer = v.object({
       networkId: v.string(),
       addresses: v.array(v.string()),
       health: v.picklist(healths),
-      killswitch: v.picklist(['up', 'down', 'off']),
+      killswitch: v.picklist(['up', 'coming', 'down', 'off']),
       mtu: v.exactOptional(v.number()),
       hubs: v.array(
         v.looseObject({
@@ -72,6 +72,7 @@ const answer = v.object({
           publicKey: v.string(),
           endpoint: v.exactOptional(v.string()),
           lastHandshake: v.exactOptional(v.string()),
+          lastHandshakeAgeSeconds: v.exactOptional(v.number()),
           receivedBytes: v.number(),
           sentBytes: v.number(),
         }),
@@ -83,8 +84,14 @@ const answer = v.object({
 /** By programs the links of hundreds of containers take the driver many seconds to read, on a busy host more. */
 const timeoutMs = 60_000;
 
+/** An engine that hangs keeps nobody waiting for longer, once the driver has answered. */
+const namesPatienceMs = 1000;
+
 /** @throws Error if the driver is away, or cannot work */
-async function readStatus(socket: string, engine: Engine): Promise<NamedStatus[]> {
+async function readStatus(socket: string, engineSocket: string): Promise<NamedStatus[]> {
+  // The driver asks only now and then. Where the engine cannot be asked, ids stand in for names.
+  const isOver = new AbortController();
+  const asked = readNames(createEngine(engineSocket, undefined, isOver.signal)).catch(() => noNames);
   const body = await requestsTo(socket, timeoutMs)('GET', '/Plugin.Health').catch((error: RequestError) => {
     throw new Error(
       error.status === 404
@@ -96,8 +103,10 @@ async function readStatus(socket: string, engine: Engine): Promise<NamedStatus[]
   if (!ready) {
     throw new Error(`the driver is not ready: ${missing}`);
   }
-  // The driver asks only now and then. Where the engine cannot be asked, ids stand in for names.
-  const names = await readNames(engine).catch(() => noNames);
+  const late = setTimeout(namesPatienceMs, undefined, { signal: isOver.signal }).catch(() => {});
+  await Promise.race([asked, late]);
+  isOver.abort();
+  const names = await asked;
   return endpoints
     .map((endpoint) => named(endpoint, names))
     .sort((a, b) => compare(networkName(a), networkName(b)) || compare(containerName(a), containerName(b)));
@@ -167,14 +176,16 @@ export function tableOf(endpoints: readonly NamedStatus[], unixNow: number, colu
 
 function cellsOf(endpoint: NamedStatus, unixNow: number): string[] {
   const { health, addresses, mtu, killswitch, hubs } = endpoint;
-  const handshakes = hubs.flatMap(({ lastHandshake }) => lastHandshake ?? []).sort();
-  const latest = handshakes.at(-1);
+  // An older driver says only when.
+  const ages = hubs.flatMap(({ lastHandshake, lastHandshakeAgeSeconds: seconds }) =>
+    lastHandshake === undefined ? [] : (seconds ?? (unixNow - Date.parse(lastHandshake)) / 1000),
+  );
   return [
     containerName(endpoint),
     networkName(endpoint),
     health,
     addresses.join(','),
-    latest === undefined ? 'never' : `${ageOf((unixNow - Date.parse(latest)) / 1000)} ago`,
+    ages.length === 0 ? 'never' : `${ageOf(Math.min(...ages))} ago`,
     bytesOf(hubs.reduce((sum, { receivedBytes }) => sum + receivedBytes, 0)),
     bytesOf(hubs.reduce((sum, { sentBytes }) => sum + sentBytes, 0)),
     mtu === undefined ? '-' : String(mtu),

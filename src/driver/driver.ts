@@ -93,6 +93,8 @@ export interface WireGuardDriver extends Driver {
   readonly status: () => Promise<readonly ReadEndpoint[]>;
   /** Protects the containers that run already: their networks may have changed meanwhile, and will. */
   protectAll(): Promise<void>;
+  /** The same for those that could not be protected before; every 5 s. */
+  protectMissed(): Promise<void>;
   /** Reads files again, and changes the links of running containers where they are (createReload). */
   readonly reload: Reload;
   /** Looks at the hubs’ links on this host, and sets right what is missing or too much there; every 10 s. */
@@ -159,6 +161,7 @@ export function createDriver({
     secretsFolder,
     uplinkTo,
     now,
+    unixNow,
   });
   const follow = createFollow({
     lifecycle,
@@ -180,10 +183,11 @@ export function createDriver({
   return {
     reconcile: createReconcile({ lifecycle, links, log, now, onFailure: () => onFailure?.('reconcile') }),
     follow,
-    status: createStatus({ lifecycle, links, follow, unprotected: guard.unprotected, now, unixNow }),
+    status: createStatus({ lifecycle, links, follow, hubNames, guard, now, unixNow }),
     async protectAll() {
       await Promise.all([lifecycle.protectAll(), warnOfClosedIpv6()]);
     },
+    protectMissed: lifecycle.protectAll,
     healSharedTunnels: createSharedHealing({ lifecycle, log, onFailure: () => onFailure?.('healing') }),
     reload: createReload({
       lifecycle,

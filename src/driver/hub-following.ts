@@ -1,17 +1,17 @@
 import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
-import { createLimit } from '../concurrency.ts';
+import { createLimit, type Limit } from '../concurrency.ts';
 import { LinkError, type Links } from '../links/links.ts';
 import type { UplinkTo } from '../links/uplink.ts';
 import type { Log } from '../log.ts';
 import type { TunnelPeer } from '../networks/tunnel.ts';
 import { type Address, parseAddress, sameAddress } from '../wireguard/address.ts';
 import type { PeerChange } from '../wireguard/change.ts';
-import type { PeerEndpoint } from '../wireguard/device.ts';
+import { formatEndpoint, type PeerEndpoint } from '../wireguard/device.ts';
 import type { LinkStatus, PeerStatus } from '../wireguard/status.ts';
 import { type HubNames, lookUpEveryMs } from './hub-names.ts';
 import type { EndpointState, Lifecycle } from './lifecycle.ts';
 import { oncePerKey } from './once.ts';
-import { createAutoMtu } from './uplink-mtu.ts';
+import { createAutoMtu, rememberUplinks } from './uplink-mtu.ts';
 
 export interface FollowDependencies {
   readonly lifecycle: Pick<Lifecycle, 'tunnels' | 'network' | 'peers' | 'hasAutoMtu' | 'changeLink'>;
@@ -57,6 +57,8 @@ export interface Seen {
 }
 
 interface SeenPeer {
+  /** UNIX time, in milliseconds. */
+  readonly handshake: number | undefined;
   /** Of the last handshake; undefined if there was none yet. */
   readonly ageMs: number | undefined;
   /** More was sent than at the look before: somebody wants an answer. */
@@ -87,6 +89,8 @@ export function createFollow({
   onFailure,
 }: FollowDependencies): Follow {
   const limited = createLimit(linksAtOnce);
+  /** A look at hundreds of links may take seconds, and a hub that has moved does not wait behind it. */
+  const limitedChanges = createLimit(linksAtOnce);
   let seen = new Map<string, Seen>();
   /** The answers that links have followed. */
   const followed = new Map<string, readonly Address[]>();
@@ -95,6 +99,8 @@ export function createFollow({
   const filling = new Set<string>();
   /** What went wrong with a link is told once. */
   const complained = new Set<string>();
+  /** Links that were given the next address of a name and have not shaken hands since: told once, too. */
+  const searching = new Set<string>();
 
   return {
     async fill() {
@@ -127,18 +133,21 @@ export function createFollow({
       const looks = new Map<string, Seen>();
       const states = inUse();
       const inUseNow = new Set(states.map(({ endpoint }) => endpoint.endpointId));
-      for (const endpointId of complained) {
-        if (!inUseNow.has(endpointId)) {
-          complained.delete(endpointId);
+      for (const told of [complained, searching]) {
+        for (const endpointId of told) {
+          if (!inUseNow.has(endpointId)) {
+            told.delete(endpointId);
+          }
         }
       }
       const peersIn = oncePerKey(peersOf);
-      const autoMtu = createAutoMtu(uplinkTo);
+      const uplinkOf = rememberUplinks(uplinkTo);
+      const autoMtu = createAutoMtu(uplinkOf);
       await Promise.all(
         states.map((state) =>
-          attempt(state, async () => {
+          attempt(limited, state, async () => {
             const { endpointId, networkId } = state.endpoint;
-            const found = await watchLink(state, peersIn(networkId), seen.get(endpointId), autoMtu);
+            const found = await watchLink(state, peersIn(networkId), seen.get(endpointId), uplinkOf, autoMtu);
             if (found !== undefined) {
               looks.set(endpointId, found);
             }
@@ -235,7 +244,7 @@ export function createFollow({
     );
     await Promise.all(
       states.map((state) =>
-        attempt(state, async () => {
+        attempt(limitedChanges, state, async () => {
           const status = await links.readDevice(state.place);
           const present = byPublicKey(status?.peers ?? []);
           const changes = peersAt(state.endpoint.networkId).flatMap(({ publicKey, endpoint: asked }) => {
@@ -255,6 +264,7 @@ export function createFollow({
     state: EndpointState,
     askedPeers: readonly TunnelPeer[],
     earlier: Seen | undefined,
+    uplinkOf: UplinkTo,
     autoMtu: ReturnType<typeof createAutoMtu>,
   ): Promise<Seen | undefined> {
     const status = await links.read(state.place);
@@ -271,6 +281,7 @@ export function createFollow({
           [peer.publicKey as string, seenPeer(peer, earlierPeers.get(peer.publicKey), before, atMs)] as const,
       ),
     );
+    const hasWayTo = async (address: Address) => (await uplinkOf(address, status.fwmark)) !== undefined;
     const sinceMs = before?.sinceMs ?? atMs;
 
     const changes: PeerChange[] = [];
@@ -278,7 +289,7 @@ export function createFollow({
       const peer = present.get(publicKey);
       const about = peers.get(publicKey);
       if (peer !== undefined && about !== undefined && endpoint !== undefined) {
-        changes.push(...remedy(endpoint, peer, about, atMs - sinceMs));
+        changes.push(...(await remedy(endpoint, peer, about, atMs - sinceMs, hasWayTo)));
       }
     }
     const mtu = lifecycle.hasAutoMtu(state.endpoint) ? await autoMtu(status) : undefined;
@@ -289,6 +300,7 @@ export function createFollow({
         ...(isNewMtu && { mtu }),
       });
     }
+    tellOfSearch(state, changes, peers);
     if (isNewMtu) {
       log.info('a link has the MTU of another way to its hub', { ...fieldsOf(state), mtu });
     }
@@ -301,31 +313,40 @@ export function createFollow({
     before: Seen | undefined,
     atMs: number,
   ): SeenPeer {
-    const oldAgeMs = before?.peers.get(peer.publicKey)?.ageMs;
-    const passedMs = atMs - (before?.atMs ?? atMs);
-    const handshake = peer.lastHandshake?.getTime();
-    const isSame = handshake !== undefined && handshake === old?.lastHandshake?.getTime();
-    // The clock that handshakes are in may be set; one that was seen before is as old as the time since tells.
-    const unixAgeMs = handshake === undefined ? undefined : Math.max(0, unixNow() - handshake);
     return {
-      ageMs:
-        isSame && oldAgeMs !== undefined
-          ? oldAgeMs + passedMs
-          : old !== undefined && unixAgeMs !== undefined
-            ? Math.min(unixAgeMs, passedMs)
-            : unixAgeMs,
+      handshake: peer.lastHandshake?.getTime(),
+      ageMs: handshakeAgeMs(peer, before, atMs, unixNow()),
       hasSent: old !== undefined && peer.sentBytes > old.sentBytes,
       hasReceived: old !== undefined && peer.receivedBytes > old.receivedBytes,
     };
   }
 
+  function tellOfSearch(
+    state: EndpointState,
+    changes: readonly PeerChange[],
+    peers: ReadonlyMap<string, SeenPeer>,
+  ): void {
+    const { endpointId } = state.endpoint;
+    const endpoint = changes.find((change) => change.endpoint !== undefined)?.endpoint;
+    if (endpoint !== undefined && !searching.has(endpointId)) {
+      searching.add(endpointId);
+      log.info('a hub is silent: its link tries the addresses of its name in turn', {
+        ...fieldsOf(state),
+        next: formatEndpoint(endpoint),
+      });
+    } else if ([...peers.values()].every(({ ageMs = Number.POSITIVE_INFINITY }) => ageMs < rekeyAfterMs)) {
+      searching.delete(endpointId);
+    }
+  }
+
   /** What to do about a peer: another address of its name, or another handshake, or nothing. */
-  function remedy(
+  async function remedy(
     asked: { readonly host: string; readonly port: number },
     present: PeerStatus,
     { ageMs, hasSent, hasReceived }: SeenPeer,
     watchedMs: number,
-  ): PeerChange[] {
+    hasWayTo: (address: Address) => Promise<boolean>,
+  ): Promise<PeerChange[]> {
     const { endpoint, persistentKeepaliveInterval: keepalive } = present;
     const addresses = hubNames.answer(asked.host);
     if (endpoint === undefined) {
@@ -336,22 +357,23 @@ export function createFollow({
       hubNames.worked(asked.host, endpoint.address);
       return [];
     }
-    const isTrying = keepalive > 0 || hasSent;
     const isSilent = ageMs === undefined ? watchedMs >= untriedMs : ageMs > silentMs;
+    // WireGuard does not count what it has no route for.
+    const isTrying = keepalive > 0 || hasSent || (isSilent && !(await hasWayTo(endpoint.address)));
     if (hasReceived || !isTrying) {
       return [];
     }
-    const next = isSilent ? nextOf(addresses, asked.port, endpoint) : undefined;
+    const next = isSilent ? await nextOf(addresses, asked.port, endpoint, hasWayTo) : undefined;
     // With keepalives alone the kernel tries for 90 s, and then waits for the next.
     return next !== undefined || (keepalive > 0 && (isSilent || ageMs !== undefined))
       ? prompted(present, next)
       : [];
   }
 
-  async function attempt(state: EndpointState, task: () => Promise<void>): Promise<void> {
+  async function attempt(limit: Limit, state: EndpointState, task: () => Promise<void>): Promise<void> {
     const { endpointId } = state.endpoint;
     try {
-      await limited(task);
+      await limit(task);
       complained.delete(endpointId);
     } catch (error) {
       if (error instanceof LinkError && error.code === 'ENODEV') {
@@ -369,6 +391,7 @@ export function createFollow({
 
 const fillEveryMs = 5000;
 const watchEveryMs = 15_000;
+const longestPauseMs = 45_000;
 
 /** Does all of it, each at its time. @returns how to end that */
 export function keepFollowing(follow: Follow): () => void {
@@ -393,10 +416,41 @@ async function keepWatching(follow: Follow, signal: AbortSignal): Promise<never>
     const started = performance.now();
     await follow.watch();
     const tookMs = performance.now() - started;
-    // Where looking at hundreds of links takes seconds, as by programs, it does not take over the host.
-    const pauseMs = Math.max(watchEveryMs - tookMs, 4 * tookMs);
-    await setTimeoutAsync(pauseMs, undefined, { ref: false, signal });
+    await setTimeoutAsync(pauseAfter(tookMs), undefined, { ref: false, signal });
   }
+}
+
+/**
+ * How long links are left alone after a look at them all. Where that takes seconds, as by programs with hundreds of links, it does
+ * not take over the host.
+ */
+export function pauseAfter(tookMs: number): number {
+  return Math.max(watchEveryMs - tookMs, Math.min(4 * tookMs, longestPauseMs));
+}
+
+/**
+ * How old a peer's handshake is; undefined if there was none. The clock that handshakes are in may be set: one that was seen
+ * before is as old as the time since tells, and another one is younger than that.
+ */
+export function handshakeAgeMs(
+  { publicKey, lastHandshake }: PeerStatus,
+  before: Pick<Seen, 'atMs' | 'peers'> | undefined,
+  atMs: number,
+  unixMs: number,
+): number | undefined {
+  if (lastHandshake === undefined) {
+    return undefined;
+  }
+  const handshake = lastHandshake.getTime();
+  const unixAgeMs = Math.max(0, unixMs - handshake);
+  const old = before?.peers.get(publicKey);
+  if (before === undefined || old === undefined) {
+    return unixAgeMs;
+  }
+  const passedMs = atMs - before.atMs;
+  return handshake === old.handshake && old.ageMs !== undefined
+    ? old.ageMs + passedMs
+    : Math.min(unixAgeMs, passedMs);
 }
 
 /** A configuration file may have thousands of peers. */
@@ -423,17 +477,21 @@ function prompted(
       ];
 }
 
-/** The address behind the one in use, or the first; undefined if there is no other. */
-function nextOf(
+/** The address behind the one in use, or the first, that this host has a way to; undefined if there is no other. */
+async function nextOf(
   addresses: readonly Address[],
   port: number,
   endpoint: PeerEndpoint,
-): PeerEndpoint | undefined {
+  hasWayTo: (address: Address) => Promise<boolean>,
+): Promise<PeerEndpoint | undefined> {
   const index = addresses.findIndex((address) => sameAddress(address, endpoint.address));
-  const address = addresses[(index + 1) % addresses.length];
-  const isOther =
-    address !== undefined && !(sameAddress(address, endpoint.address) && port === endpoint.port);
-  return isOther ? { address, port } : undefined;
+  for (const address of [...addresses.slice(index + 1), ...addresses.slice(0, index + 1)]) {
+    const isOther = !(sameAddress(address, endpoint.address) && port === endpoint.port);
+    if (isOther && (await hasWayTo(address))) {
+      return { address, port };
+    }
+  }
+  return undefined;
 }
 
 function fieldsOf({ endpoint: { endpointId, networkId } }: EndpointState) {

@@ -18,6 +18,8 @@ export interface HubNames {
   preferred(host: string): Address | undefined;
   /** The addresses of the last look-up that had any. */
   answer(host: string): readonly Address[];
+  /** Has the last look-up of a name had no answer? */
+  isFailing(host: string): boolean;
   /** A hub has answered at this address of its name. */
   worked(host: string, address: Address): void;
   /** The names that `addressOf` was asked for in vain, and that have not resolved since. */
@@ -63,6 +65,7 @@ export function createHubNames({
   const pending = new Map<string, Promise<readonly Address[] | undefined>>();
   const hanging = new Set<string>();
   const unresolved = new Set<string>();
+  const failing = new Set<string>();
   const quick = createLimit(quickAtOnce);
   const slow = createLimit(slowAtOnce);
 
@@ -86,6 +89,7 @@ export function createHubNames({
 
     preferred,
     answer,
+    isFailing: (host) => failing.has(host),
 
     worked(host, address) {
       const addresses = known.get(host)?.addresses;
@@ -141,9 +145,12 @@ export function createHubNames({
     }
     if (addresses === undefined || addresses.length === 0) {
       log.debug('a hub’s name does not resolve', { host, cause });
+      failing.add(host);
+      dropOldest(failing);
       return undefined;
     }
     unresolved.delete(host);
+    failing.delete(host);
     remember(host, { addresses, working: known.get(host)?.working });
     return addresses;
   }

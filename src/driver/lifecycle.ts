@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createLimit } from '../concurrency.ts';
 import { GatewayError, type Gateways } from '../gateway/gateways.ts';
 import type { Guard, Protected } from '../killswitch/killswitch.ts';
+import type { TunnelScope } from '../killswitch/rules.ts';
 import { LinkError, type Links, type OwnedLink, type Place } from '../links/links.ts';
 import type { UplinkTo } from '../links/uplink.ts';
 import type { Fields, Log } from '../log.ts';
@@ -52,6 +53,8 @@ export interface LifecycleDependencies {
   readonly uplinkTo: UplinkTo;
   /** Milliseconds on a clock that only goes forward. */
   readonly now?: () => number;
+  /** Milliseconds of UNIX time. */
+  readonly unixNow?: () => number;
 }
 
 /**
@@ -83,7 +86,10 @@ export interface Lifecycle {
   join(networkId: string, endpointId: string, sandbox: string): Promise<HandedOver>;
   /** The engine takes the link away from the container next. */
   leave(endpointId: string): void;
-  /** Protects the containers that run already: their networks may have changed meanwhile, and will. */
+  /**
+   * Protects the containers that run already, whose networks may have changed meanwhile, and will. A later call does so for those
+   * that could not be protected before, as when a network’s file could not be read. Does not reject.
+   */
   protectAll(): Promise<void>;
 
   /** What reconcile looks after. */
@@ -178,6 +184,8 @@ export interface EndpointState {
   readonly revision: number;
   /** When the last one came, on `now`’s clock; undefined if it came to an earlier driver. */
   readonly touchedMs: number | undefined;
+  /** The same, and of those that an earlier driver has joined that Join, as the clock was set when this driver started. */
+  readonly sinceMs: number | undefined;
   /** Where the link of its tunnel is, or has been: its own, or the one that it shares. */
   readonly place: Place;
 }
@@ -200,6 +208,7 @@ export function createLifecycle({
   secretsFolder,
   uplinkTo,
   now = () => performance.now(),
+  unixNow = Date.now,
 }: LifecycleDependencies): Lifecycle {
   // One endpoint's calls in order; different endpoints' beside one another. Who comes and goes in a
   // network is in order too, so that no two find the same address free.
@@ -214,6 +223,14 @@ export function createLifecycle({
       .map(({ endpointId }) => endpointId),
   );
   const undeletedNetworks = new Set<string>();
+  /** When an earlier driver has joined endpoints, on `now`’s clock. */
+  const earlierMs = new Map(
+    store
+      .joinedEarlier()
+      .map(({ endpointId, unixMs }) => [endpointId, now() - Math.max(0, unixNow() - unixMs)]),
+  );
+  /** Why running containers could not be protected when that was tried last. */
+  const unprotectable = new Map<string, string>();
   /** Endpoints whose protection is about to go. */
   const releasing = new Set<string>();
   /** What the configuration files of networks said when they were last read. */
@@ -354,20 +371,31 @@ export function createLifecycle({
         scopeOf(network, await configurationOf(network)),
       );
       // Of networks without a kill switch as well, whose hubs are followed. What cannot be read is told below.
-      await Promise.allSettled(store.networks().map(scopeIn));
+      const unread = store
+        .networks()
+        .filter(({ networkId, options }) => options.conffile !== undefined && !configurations.has(networkId));
+      await Promise.allSettled(unread.map(scopeIn));
       // All at once: a container is protected for all its networks or not at all.
       await Promise.all(
-        store.allJoined().map(async ({ endpointId, sandbox, stage }) => {
-          const network = guardedNetworkOf(endpointId);
-          if (network === undefined || stage !== 'marked') {
-            return;
-          }
-          try {
-            await guard.protect(sandbox, endpointId, await scopeIn(network));
-          } catch (error) {
-            log.error('a container could not be protected', { endpoint: endpointId, cause: String(error) });
-          }
-        }),
+        store
+          .allJoined()
+          .filter(isUnguarded)
+          .map(async (joined) => {
+            const { endpointId } = joined;
+            try {
+              await protectRunning(joined, scopeIn);
+              unprotectable.delete(endpointId);
+            } catch (error) {
+              const cause = String(error);
+              if (unprotectable.get(endpointId) !== cause) {
+                log.error('a container could not be protected; trying again', {
+                  endpoint: endpointId,
+                  cause,
+                });
+              }
+              unprotectable.set(endpointId, cause);
+            }
+          }),
       );
     },
 
@@ -526,6 +554,7 @@ export function createLifecycle({
         isUndeleted: undeleted.has(endpointId),
         revision: revisionOf(endpointId),
         touchedMs: touches.get(endpointId)?.atMs,
+        sinceMs: touches.get(endpointId)?.atMs ?? earlierMs.get(endpointId),
         place: (isShared(endpoint) ? shared.place(networkId) : undefined) ?? placeOf(endpointId, joined),
       };
     });
@@ -549,6 +578,7 @@ export function createLifecycle({
         isUndeleted: false,
         revision: revisionOf(endpointId),
         touchedMs: touches.get(endpointId)?.atMs,
+        sinceMs: touches.get(endpointId)?.atMs,
         place,
       }
     );
@@ -890,13 +920,37 @@ export function createLifecycle({
       return undefined;
     }
     const protection = await guard.protect(sandbox, endpointId, scopeOf(network, secrets), linkIndex);
-    if (protection === 'unseen') {
-      throw new Error(
-        `${sandbox} is no network namespace to this driver, so the container’s traffic cannot be kept in ` +
-          'the tunnel; a driver with mounts of its own needs that folder as one with propagation (rslave)',
-      );
-    }
+    refuseUnseen(protection, sandbox);
     return protection;
+  }
+
+  /** Of a running container, that the guard should know of and does not. */
+  function isUnguarded({ endpointId, sandbox, stage }: Joined): boolean {
+    return (
+      stage === 'marked' &&
+      guardedNetworkOf(endpointId) !== undefined &&
+      guard.stateOf(sandbox, endpointId) === undefined
+    );
+  }
+
+  async function protectRunning(
+    joined: Joined,
+    scopeIn: (network: Network) => Promise<TunnelScope>,
+  ): Promise<void> {
+    const { endpointId, sandbox } = joined;
+    const network = guardedNetworkOf(endpointId);
+    if (network === undefined) {
+      return;
+    }
+    const scope = await scopeIn(network);
+    // Begun in its turn, as a call for it may be under way. Others need not wait until it is done.
+    const { protection } = await inEndpoint(endpointId, async () => ({
+      protection:
+        store.joined(endpointId) === joined && isUnguarded(joined)
+          ? guard.protect(sandbox, endpointId, scope)
+          : undefined,
+    }));
+    refuseUnseen(await protection, sandbox);
   }
 
   async function undoJoin(endpointId: string): Promise<void> {
@@ -987,6 +1041,8 @@ export function createLifecycle({
     }
     await limited(() => removeNow(endpointId));
     touches.delete(endpointId);
+    earlierMs.delete(endpointId);
+    unprotectable.delete(endpointId);
   }
 
   async function removeNow(endpointId: string): Promise<void> {
@@ -1049,6 +1105,16 @@ export function createLifecycle({
 
 function hasLiteralEndpoint({ endpoint }: TunnelPeer): boolean {
   return endpoint !== undefined && parseAddress(endpoint.host) !== undefined;
+}
+
+/** @throws Error */
+function refuseUnseen(protection: Protected | undefined, sandbox: string): void {
+  if (protection === 'unseen') {
+    throw new Error(
+      `${sandbox} is no network namespace to this driver, so the container’s traffic cannot be kept in ` +
+        'the tunnel; a driver with mounts of its own needs that folder as one with propagation (rslave)',
+    );
+  }
 }
 
 /** A configuration file, to be told from what it is later. Holds no secret. */

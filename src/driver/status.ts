@@ -1,11 +1,13 @@
 import { createLimit } from '../concurrency.ts';
+import type { Guard, ProtectionState } from '../killswitch/killswitch.ts';
 import type { Links, Place } from '../links/links.ts';
 import type { TunnelPeer } from '../networks/tunnel.ts';
 import { parseAddress } from '../wireguard/address.ts';
 import { formatEndpoint } from '../wireguard/device.ts';
 import { formatHostPort } from '../wireguard/host-port.ts';
 import { type LinkStatus, type PeerStatus, rejectAfterMs } from '../wireguard/status.ts';
-import { byPublicKey, type Follow } from './hub-following.ts';
+import { byPublicKey, type Follow, handshakeAgeMs } from './hub-following.ts';
+import type { HubNames } from './hub-names.ts';
 import type { EndpointState, Lifecycle } from './lifecycle.ts';
 import { oncePerKey } from './once.ts';
 
@@ -22,8 +24,11 @@ export interface EndpointStatus {
   readonly networkId: string;
   readonly addresses: readonly string[];
   readonly health: Health;
-  /** Whether the kill switch is in place in the container; `off` if the network has none. */
-  readonly killswitch: 'up' | 'down' | 'off';
+  /**
+   * `up` once the kill switch was found or put in place in the container, `coming` while that is under way; `off` if the
+   * network has none.
+   */
+  readonly killswitch: ProtectionState | 'off';
   /** Absent if there is no link, or none that could be read. */
   readonly mtu?: number;
   readonly hubs: readonly HubStatus[];
@@ -35,8 +40,10 @@ export interface HubStatus {
   readonly publicKey: string;
   /** Where packets go now. */
   readonly endpoint?: string;
-  /** ISO 8601. */
+  /** ISO 8601, by the clock of then. */
   readonly lastHandshake?: string;
+  /** What the clock says, unless it was set since. */
+  readonly lastHandshakeAgeSeconds?: number;
   readonly receivedBytes: number;
   readonly sentBytes: number;
 }
@@ -59,8 +66,8 @@ export interface StatusDependencies {
   readonly lifecycle: Pick<Lifecycle, 'endpoints' | 'network' | 'peers'>;
   readonly links: Pick<Links, 'read'>;
   readonly follow: Pick<Follow, 'seen'>;
-  /** The endpoints whose containers are not protected as they should be. */
-  readonly unprotected: () => ReadonlyMap<string, string>;
+  readonly hubNames: Pick<HubNames, 'isFailing'>;
+  readonly guard: Pick<Guard, 'stateOf'>;
   readonly now: () => number;
   readonly unixNow: () => number;
 }
@@ -95,17 +102,9 @@ export function createStatus(dependencies: StatusDependencies): () => Promise<re
       places.set(key, place);
       return linkAt(key);
     };
-    const unprotected = dependencies.unprotected();
     return await Promise.all(
       states.map((state) =>
-        limited(() =>
-          readOne(
-            state,
-            linkOf(state),
-            networkOf(state.endpoint.networkId),
-            unprotected.has(state.endpoint.endpointId),
-          ),
-        ),
+        limited(() => readOne(state, linkOf(state), networkOf(state.endpoint.networkId))),
       ),
     );
   }
@@ -114,23 +113,34 @@ export function createStatus(dependencies: StatusDependencies): () => Promise<re
     state: EndpointState,
     reading: Promise<LinkStatus | undefined>,
     { peers, hasKillswitch }: KnownNetwork,
-    isUnprotected: boolean,
   ): Promise<ReadEndpoint> {
     const { endpointId, networkId, addresses } = state.endpoint;
     const link = await reading;
-    const isProtected = !hasKillswitch || !isUnprotected;
-    const health: Health = isProtected ? healthOf(state, link, peers) : 'unprotected';
+    const killswitch = hasKillswitch ? protectionOf(state) : 'off';
+    const ages = new Map((link?.peers ?? []).map((peer) => [peer.publicKey, ageOf(peer, state.place)]));
+    const health: Health = killswitch === 'down' ? 'unprotected' : healthOf(state, link, peers, ages);
     const mtu = link?.mtu;
     const status: EndpointStatus = {
       endpointId,
       networkId,
       addresses: addresses.map(({ address }) => address.toString()),
       health,
-      killswitch: !hasKillswitch ? 'off' : isProtected ? 'up' : 'down',
+      killswitch,
       ...(mtu !== undefined && { mtu }),
-      hubs: (link?.peers ?? []).map((peer) => hubOf(peer, peers.get(peer.publicKey))),
+      hubs: (link?.peers ?? []).map((peer) =>
+        hubOf(peer, peers.get(peer.publicKey), ages.get(peer.publicKey)),
+      ),
     };
     return { status, link, isLinkShared: state.place.endpointId !== endpointId };
+  }
+
+  /** What the guard does not know of was not verified, whatever an earlier driver has put there. */
+  function protectionOf({ endpoint, joined, touchedMs }: EndpointState): ProtectionState {
+    const isJoining = touchedMs !== undefined && dependencies.now() - touchedMs < newMs;
+    return (
+      dependencies.guard.stateOf(joined?.sandbox ?? '', endpoint.endpointId) ??
+      (isJoining ? 'coming' : 'down')
+    );
   }
 
   function knownOf(networkId: string): KnownNetwork {
@@ -143,29 +153,34 @@ export function createStatus(dependencies: StatusDependencies): () => Promise<re
     }
   }
 
+  function ageOf(peer: PeerStatus, { endpointId = '' }: Place): number | undefined {
+    const { follow, now, unixNow } = dependencies;
+    return handshakeAgeMs(peer, follow.seen(endpointId), now(), unixNow());
+  }
+
   function healthOf(
     state: EndpointState,
     link: LinkStatus | undefined,
     peers: KnownNetwork['peers'],
+    ages: ReadonlyMap<string, number | undefined>,
   ): Health {
-    const { now, unixNow, follow } = dependencies;
-    const { touchedMs, place } = state;
-    const ageMs = touchedMs === undefined ? Number.POSITIVE_INFINITY : now() - touchedMs;
+    const { now, follow, hubNames } = dependencies;
+    const { sinceMs, place } = state;
+    const ageMs = sinceMs === undefined ? Number.POSITIVE_INFINITY : now() - sinceMs;
     if (ageMs < newMs) {
       return 'new';
     }
-    if (link === undefined) {
+    // A container's root can take the peers away.
+    if (link === undefined || link.peers.length === 0) {
       return 'silent';
     }
     const words = link.peers.map((peer): Health => {
-      const handshakeMs =
-        peer.lastHandshake === undefined
-          ? Number.POSITIVE_INFINITY
-          : Math.max(0, unixNow() - peer.lastHandshake.getTime());
+      const handshakeMs = ages.get(peer.publicKey) ?? Number.POSITIVE_INFINITY;
       if (handshakeMs <= rejectAfterMs) {
         return 'ok';
       }
-      if (peer.endpoint === undefined && hasName(peers.get(peer.publicKey))) {
+      const host = nameOf(peers.get(peer.publicKey));
+      if (host !== undefined && (peer.endpoint === undefined || hubNames.isFailing(host))) {
         return 'no name';
       }
       if (ageMs <= rejectAfterMs) {
@@ -181,16 +196,19 @@ export function createStatus(dependencies: StatusDependencies): () => Promise<re
   }
 }
 
-function hasName(peer: TunnelPeer | undefined): boolean {
-  return peer?.endpoint !== undefined && parseAddress(peer.endpoint.host) === undefined;
+/** Undefined if it is an address, or there is none. */
+function nameOf(peer: TunnelPeer | undefined): string | undefined {
+  const host = peer?.endpoint?.host;
+  return host === undefined || parseAddress(host) !== undefined ? undefined : host;
 }
 
-function hubOf(peer: PeerStatus, asked: TunnelPeer | undefined): HubStatus {
+function hubOf(peer: PeerStatus, asked: TunnelPeer | undefined, ageMs: number | undefined): HubStatus {
   return {
     name: asked?.endpoint === undefined ? '' : formatHostPort(asked.endpoint),
     publicKey: peer.publicKey,
     ...(peer.endpoint && { endpoint: formatEndpoint(peer.endpoint) }),
     ...(peer.lastHandshake && { lastHandshake: peer.lastHandshake.toISOString() }),
+    ...(ageMs !== undefined && { lastHandshakeAgeSeconds: Math.floor(ageMs / 1000) }),
     receivedBytes: peer.receivedBytes,
     sentBytes: peer.sentBytes,
   };

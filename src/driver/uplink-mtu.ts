@@ -1,7 +1,6 @@
 import type { UplinkTo } from '../links/uplink.ts';
 import { type Address, prefixOf } from '../wireguard/address.ts';
 import { mtuOver } from '../wireguard/mtu.ts';
-import { oncePerKey } from './once.ts';
 
 /** What counts of a tunnel: where its packets go, and their mark. */
 export interface Outer {
@@ -18,21 +17,27 @@ export const defaultMtu = 1420;
  */
 const anywhere = ['192.88.99.1/32', '2000::/128'].map((text) => prefixOf(text).address);
 
+/** Looks each way up once, as for a look at all links. */
+export function rememberUplinks(uplinkTo: UplinkTo): UplinkTo {
+  const uplinks = new Map<string, ReturnType<UplinkTo>>();
+  return (address, mark) => {
+    const key = `${address.toString()} ${mark}`;
+    const uplink = uplinks.get(key) ?? uplinkTo(address, mark);
+    uplinks.set(key, uplink);
+    return uplink;
+  };
+}
+
 /**
  * Makes a function that computes the MTU of tunnels with `mtu=auto`: what the way to each peer carries, of a peer whose
  * address is not known the default route; undefined if there is no way at all. Each way is looked up once.
  */
 export function createAutoMtu(uplinkTo: UplinkTo): (outer: Outer) => Promise<number | undefined> {
-  const addresses = new Map<string, Address>();
-  const uplinkOf = oncePerKey((key: string) => {
-    const [text = '', mark] = key.split(' ');
-    const address = addresses.get(text);
-    return address === undefined ? defaultUplink(Number(mark)) : uplinkTo(address, Number(mark));
-  });
+  const uplinkOf = rememberUplinks(uplinkTo);
 
   async function defaultUplink(mark: number) {
     for (const address of anywhere) {
-      const uplink = await uplinkTo(address, mark);
+      const uplink = await uplinkOf(address, mark);
       if (uplink !== undefined) {
         return uplink;
       }
@@ -41,14 +46,11 @@ export function createAutoMtu(uplinkTo: UplinkTo): (outer: Outer) => Promise<num
   }
 
   return async ({ fwmark = 0, peers }) => {
-    const keys = peers.map(({ endpoint }) => {
-      const text = endpoint?.address.toString() ?? '';
-      if (endpoint !== undefined) {
-        addresses.set(text, endpoint.address);
-      }
-      return `${text} ${fwmark}`;
-    });
-    const uplinks = await Promise.all([...new Set(keys)].map(uplinkOf));
+    const uplinks = await Promise.all(
+      peers.map(({ endpoint }) =>
+        endpoint === undefined ? defaultUplink(fwmark) : uplinkOf(endpoint.address, fwmark),
+      ),
+    );
     return mtuOver(uplinks.filter((uplink) => uplink !== undefined));
   };
 }

@@ -31,9 +31,10 @@ export interface Engine {
 /**
  * The engine that listens on a unix socket. Without a version in the path it speaks its newest API.
  * @param timeoutMs of each request, up to the answer’s last byte
+ * @param isOver ends requests that are under way
  */
-export function createEngine(socketPath: string, timeoutMs?: number): Engine {
-  const send = requestsTo(socketPath, timeoutMs);
+export function createEngine(socketPath: string, timeoutMs?: number, isOver?: AbortSignal): Engine {
+  const send = requestsTo(socketPath, timeoutMs, isOver);
 
   async function get<Schema extends v.GenericSchema>(
     schema: Schema,

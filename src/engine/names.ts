@@ -1,4 +1,3 @@
-import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
 import type { Engine } from './client.ts';
 
 /** What users call things, by the ids that a driver knows them by. */
@@ -25,33 +24,38 @@ export async function readNames(engine: Pick<Engine, 'networks' | 'containers'>)
   };
 }
 
-/** The engine is asked again no sooner. */
+/** The engine is asked again no sooner; where it did not answer, as while it starts, sooner than that. */
 const freshMs = 30_000;
-
-/** Where it takes longer than this to answer, the names of the last time do. */
-const patienceMs = 1000;
+const retryMs = 5000;
 
 /**
- * Makes a function that gives names for those who read metrics, or the status: nobody else has the engine asked. Where it
- * is away, or cannot be asked as from a managed plugin, there are none, and ids stand in for them. Does not reject.
+ * Makes a function that gives the names that are known, at once, and has the engine asked beside it where they are old: nobody who
+ * reads metrics or the status waits for the engine. Where that is away, or cannot be asked as from a managed plugin, there are none,
+ * and ids stand in for them.
  */
-export function namesOnDemand(
+export function keptNames(
   engine: Pick<Engine, 'networks' | 'containers'>,
   now: () => number = () => performance.now(),
-): () => Promise<Names> {
+): () => Names {
   let known = noNames;
-  let asked = { atMs: Number.NEGATIVE_INFINITY, answer: Promise.resolve() };
-  return async () => {
-    if (now() - asked.atMs >= freshMs) {
-      const answer = readNames(engine).then(
-        (names) => {
-          known = names;
-        },
-        () => {},
-      );
-      asked = { atMs: now(), answer };
+  let isAsked = false;
+  let nextMs = Number.NEGATIVE_INFINITY;
+
+  async function refresh(): Promise<void> {
+    isAsked = true;
+    try {
+      known = await readNames(engine);
+      nextMs = now() + freshMs;
+    } catch {
+      nextMs = now() + retryMs;
     }
-    await Promise.race([asked.answer, setTimeoutAsync(patienceMs, undefined, { ref: false })]);
+    isAsked = false;
+  }
+
+  return () => {
+    if (!isAsked && now() >= nextMs) {
+      void refresh();
+    }
     return known;
   };
 }

@@ -30,7 +30,11 @@ export class RequestError extends Error {
  * Requests over HTTP on a unix socket, each with a connection of its own. Without `fetch` and its `Headers` and
  * `Response`: loading them costs a process of Node 15 MB, a third of what the driver has in all.
  */
-export function requestsTo(socketPath: string, timeoutMs = defaultTimeoutMs): SendRequest {
+export function requestsTo(
+  socketPath: string,
+  timeoutMs = defaultTimeoutMs,
+  isOver?: AbortSignal,
+): SendRequest {
   return (method, path, body) =>
     new Promise((resolve, reject) => {
       const what = `${method} ${path}`;
@@ -55,7 +59,7 @@ export function requestsTo(socketPath: string, timeoutMs = defaultTimeoutMs): Se
           }),
         },
         // Of all, up to the answer's last byte.
-        signal: AbortSignal.timeout(timeoutMs),
+        signal: AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(isOver ? [isOver] : [])]),
       });
       request.on('error', fail);
       request.on('response', (response) => {

@@ -50,11 +50,17 @@ export interface Guard {
    * there. @throws Error if the container cannot be read
    */
   networksOf(sandboxKey: string, endpointId: string): Promise<readonly Prefix[] | undefined>;
-  /** The endpoints whose containers are not protected as they should be, and why. It is tried again and again. */
-  unprotected(): ReadonlyMap<string, string>;
+  /** How far the protection for an endpoint is; undefined if none is wanted that this guard knows of. */
+  stateOf(sandboxKey: string, endpointId: string): ProtectionState | undefined;
   /** Containers that are about to start are protected yet, if they do so soon. */
   close(): Promise<void>;
 }
+
+/**
+ * `up`: it was found in place in the namespace, or put there. `coming`: that is under way, or the namespace is to come, for
+ * at most a minute. `down`: it could not be brought up to date; it is tried again and again.
+ */
+export type ProtectionState = 'up' | 'coming' | 'down';
 
 /** `unseen`: what is there is not a namespace, or not any more, and nothing was done. */
 export type Protected = 'protected' | 'coming' | 'unseen';
@@ -68,9 +74,16 @@ export interface GuardTimes {
   readonly arrivalMs: number;
 }
 
+/** A tunnel that a container is protected for, or is to be. */
+interface GuardedTunnel extends Tunnel {
+  /** Since when, on `performance`’s clock. */
+  readonly wantedMs: number;
+  isUp: boolean;
+}
+
 interface Sandbox {
   readonly key: NamespaceFile;
-  readonly tunnels: Map<string, Tunnel>;
+  readonly tunnels: Map<string, GuardedTunnel>;
   inode?: number;
   nsid?: number | undefined;
   /** What was applied last. */
@@ -191,6 +204,9 @@ export function createGuard(
       await namespaces.removeOldTables(sandbox.key);
     }
     sandbox.isKnown = true;
+    for (const tunnel of tunnels) {
+      tunnel.isUp = true;
+    }
     if (sandbox.failure !== undefined) {
       sandbox.failure = undefined;
       log.info('container protected at last', { sandbox: sandbox.key });
@@ -238,9 +254,16 @@ export function createGuard(
       });
     }
     sandbox.failure = cause;
+    expectNothing(sandbox);
     probed = undefined;
     if (!sandbox.isRetried) {
       void retryLater(sandbox);
+    }
+  }
+
+  function expectNothing({ tunnels }: Sandbox): void {
+    for (const tunnel of tunnels.values()) {
+      tunnel.isUp = false;
     }
   }
 
@@ -355,7 +378,11 @@ export function createGuard(
       }
       const sandbox = sandboxOf(sandboxKey);
       const isLink = ({ alias }: Pick<ContainerLink, 'alias'>) => mark.read(alias) === endpointId;
-      sandbox.tunnels.set(endpointId, tunnelOf(isLink, scope, linkIndex));
+      sandbox.tunnels.set(endpointId, {
+        ...tunnelOf(isLink, scope, linkIndex),
+        wantedMs: performance.now(),
+        isUp: false,
+      });
       watch ??= namespaces.watch({
         onChange: (where) => void (isClosed || follow(where)),
         onFailure: (cause) =>
@@ -368,6 +395,7 @@ export function createGuard(
             if (inode !== sandbox.inode) {
               // Another namespace than before.
               Object.assign(sandbox, { inode, nsid: undefined, applied: undefined });
+              expectNothing(sandbox);
             }
             return update(sandbox);
           });
@@ -448,14 +476,15 @@ export function createGuard(
       return link && addresses.filter(({ index }) => index === link.index).map(({ network }) => network);
     },
 
-    unprotected: () =>
-      new Map(
-        [...sandboxes.values()].flatMap(({ tunnels, failure }) =>
-          failure === undefined
-            ? []
-            : [...tunnels.keys()].map((endpointId) => [endpointId, failure] as const),
-        ),
-      ),
+    stateOf(sandboxKey, endpointId) {
+      const sandbox = sandboxes.get(sandboxKey);
+      const tunnel = sandbox?.tunnels.get(endpointId);
+      if (tunnel === undefined) {
+        return undefined;
+      }
+      const isComing = sandbox?.failure === undefined && performance.now() - tunnel.wantedMs <= arrivalMs;
+      return tunnel.isUp ? 'up' : isComing ? 'coming' : 'down';
+    },
 
     async close() {
       await arrivals.settled(closeTimeoutMs);

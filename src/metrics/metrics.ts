@@ -14,7 +14,7 @@ export interface EndpointMetrics {
   readonly link: LinkStatus | undefined;
   /** Is it the network’s, whose containers share it? Its samples are of no container then, and there once. */
   readonly isLinkShared: boolean;
-  /** Undefined with killswitch=off. */
+  /** Undefined with killswitch=off, and of a container that is only about to be protected. */
   readonly isProtected: boolean | undefined;
 }
 

@@ -19,6 +19,8 @@ export interface Limits {
   readonly connections: number;
   /** Calls under way; above it, they are refused. */
   readonly calls: number;
+  /** From an answer to when the client must have taken it all. */
+  readonly answerMs: number;
 }
 
 /** An engine starts at most 128 containers at once for each processor, each by one call at a time. */
@@ -30,6 +32,19 @@ export const defaultLimits: Limits = {
   requestMs: 30_000,
   connections: 4096,
   calls: 4096,
+  answerMs: 30_000,
+};
+
+/** For whoever reaches the port of metrics: a few Prometheus servers, whose scrapes have no body. */
+export const metricsLimits: Limits = {
+  bodyBytes: 1024,
+  allBodiesBytes: 16 * 1024,
+  smallBodyBytes: 0,
+  headerMs: 10_000,
+  requestMs: 10_000,
+  connections: 32,
+  calls: 32,
+  answerMs: 10_000,
 };
 
 const apiType = 'application/vnd.docker.plugins.v1.2+json';
@@ -118,6 +133,7 @@ export async function serveRoutes(
     void answer(routes, request, readBody, log).then((reply) => {
       if (reply !== undefined) {
         send(response, reply, server.listening);
+        endUnlessTaken(response, limits.answerMs);
       }
     });
   });
@@ -211,6 +227,12 @@ function send(
     ...(keepAlive ? {} : { Connection: 'close' }),
   });
   response.end(text);
+}
+
+/** A client that reads nothing keeps the answer in memory, and its call under way. */
+function endUnlessTaken(response: ServerResponse, ms: number): void {
+  const timer = setTimeout(() => response.destroy(), ms).unref();
+  response.once('close', () => clearTimeout(timer));
 }
 
 /** Reads a body to its end, and throws only then if it was too large: the client is still writing. */

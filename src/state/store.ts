@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Log } from '../log.ts';
 import { type Network, networkOf } from '../networks/network.ts';
@@ -45,6 +45,8 @@ export interface Store {
   endpoints(): readonly Endpoint[];
   joined(endpointId: string): Joined | undefined;
   allJoined(): readonly Joined[];
+  /** When those joined that had when this was opened, in UNIX time. */
+  joinedEarlier(): readonly { readonly endpointId: string; readonly unixMs: number }[];
   /** Also survives a power cut, from when the promise resolves. */
   putNetwork(network: Network): Promise<void>;
   removeNetwork(networkId: string): Promise<void>;
@@ -91,6 +93,14 @@ export async function openStore(folder: string, log: Log): Promise<Store> {
   for (const stage of stages) {
     refuseNewer(folder, 'joined', [...joinedFiles[stage], ...old.joined[stage]]);
   }
+
+  // Written when the Join was begun, and only renamed since.
+  const joinedEarlier = await Promise.all(
+    [...joinedFiles.marked, ...old.joined.marked].map(async ({ id, path }) => ({
+      endpointId: id,
+      unixMs: (await stat(path)).mtimeMs,
+    })),
+  );
 
   const records = await decodeFiles(networkFiles, decodeNetworkRecord, log);
   const knownEndpoints = await decodeFiles([...endpointFiles, ...old.endpoints], decodeEndpoint, log);
@@ -199,6 +209,7 @@ export async function openStore(folder: string, log: Log): Promise<Store> {
     endpoints: () => [...endpoints.values()],
     joined: (endpointId) => joined.get(endpointId),
     allJoined: () => [...joined.values()],
+    joinedEarlier: () => joinedEarlier,
 
     async putNetwork(network) {
       const { networkId, record } = network;

@@ -115,7 +115,10 @@ test('health and metrics on the driver’s socket, and metrics alone on a port t
   await service.call('NetworkDriver.Join', { ...endpoint, SandboxKey: join(folder, 'sandbox') });
 
   const { status, stdout } = await wgdriver(['status', '--socket', socket, '--docker-socket', '/nowhere']);
-  assert.match(stdout, /^e1 +network +new +192\.168\.5\.4 +never +0 B +0 B +1420 +up +192\.0\.2\.1:51820$/m);
+  assert.match(
+    stdout,
+    /^e1 +network +new +192\.168\.5\.4 +never +0 B +0 B +1420 +coming +192\.0\.2\.1:51820$/m,
+  );
   assert.equal(status, 0);
 
   const ofSocket = await get({ socketPath: socket, path: '/metrics' });

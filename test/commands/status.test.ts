@@ -62,6 +62,32 @@ test('a line for each container, by names where the engine knows them, sorted an
   assert.deepEqual([lines.length, code], [3, 0]);
 });
 
+test('a handshake is as old as the driver says, whatever the clock was set to since', async (t) => {
+  const hub = { name: 'hub', publicKey: 'K', receivedBytes: 0, sentBytes: 0 };
+  const lastHandshake = new Date(Date.now() - 3_600_000).toISOString();
+  const hubs = [{ ...hub, lastHandshake, lastHandshakeAgeSeconds: 21 }, hub];
+  const { stdout } = await status(t, { ready: true, endpoints: [endpoint('a', { hubs })] });
+  assert.match(stdout, / 21 s ago /);
+});
+
+test('an engine that hangs costs a second, and the names', async (t) => {
+  const driver = await serveUnix(t, answers({ '/Plugin.Health': healthy }));
+  const docker = await serveUnix(t, () => {});
+  const started = performance.now();
+  const { status: code, stdout } = await wgdriver([
+    'status',
+    '--socket',
+    driver.socketPath,
+    '--docker-socket',
+    docker.socketPath,
+  ]);
+  assert.match(stdout, /^aaaaaaaaaaaa +ffffffffffff +ok /m);
+  assert.equal(code, 0);
+  // It would take ten by itself; the machine may be busy.
+  assert(performance.now() - started < 8000);
+  assert(docker.asked.includes('GET /networks'));
+});
+
 test('a hub that has no name, as a link of this host, is told by its endpoint', async (t) => {
   const hub = { name: '', publicKey: 'K', receivedBytes: 0, sentBytes: 0 };
   const hubs = [{ ...hub, endpoint: '127.0.0.1:51820' }, hub, { ...hub, name: 'hub.example:51820' }];

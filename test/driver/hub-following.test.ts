@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { createDriver, type WireGuardDriver } from '../../src/driver/driver.ts';
-import { createFollow } from '../../src/driver/hub-following.ts';
+import { createFollow, pauseAfter } from '../../src/driver/hub-following.ts';
 import { createHubNames } from '../../src/driver/hub-names.ts';
 import type { EndpointState } from '../../src/driver/lifecycle.ts';
 import type { Place } from '../../src/links/links.ts';
@@ -38,6 +38,7 @@ let names: Map<string, string[]>;
 let asked: string[];
 let hubKey: string;
 let driver: WireGuardDriver;
+let log: ReturnType<typeof recordedLog>;
 /** How far the driver's clocks are ahead. */
 let aheadMs: number;
 let unixAheadMs: number;
@@ -74,7 +75,7 @@ async function startHub(): Promise<void> {
 
 /** Also as after a kill: what is in memory is gone. */
 async function start(): Promise<void> {
-  const log = recordedLog();
+  log = recordedLog();
   driver = createDriver({
     store: await openStore(join(folder, 'state'), log),
     links: driverLinks(),
@@ -120,6 +121,13 @@ async function handshakeAfter(time: number): Promise<number> {
     await setTimeout(100);
   }
   return assert.fail(`no handshake: ${execFileSync('wg', ['show'], { encoding: 'utf8' })}`);
+}
+
+/** Where the log says that links have gone, away from hubs that are silent. */
+function searched(): unknown[] {
+  return log.lines.flatMap(({ message, fields }) =>
+    message.startsWith('a hub is silent') ? [fields.next] : [],
+  );
 }
 
 function pass(seconds: number): void {
@@ -201,6 +209,7 @@ for (const [which, addresses, alive] of [
     pass(15);
     await driver.follow.watch();
     assert.equal(shown('endpoints'), alive);
+    assert.deepEqual(searched(), [alive]);
     const handshake = await handshakeAfter(0);
     pass(15);
     await driver.follow.watch();
@@ -296,16 +305,6 @@ test('a hub that moves while the driver is dead is found by the next one, once i
   }
 });
 
-test('a link that sends nothing is left alone, however old its handshake', { skip }, async () => {
-  names.set('hub.example', [dead, '127.0.0.1']);
-  await startContainer({ keepalive: '0' });
-  for (let count = 0; count < 3; count++) {
-    await driver.follow.watch();
-    pass(60);
-  }
-  assert.equal(shown('endpoints'), `${dead}:51820`);
-});
-
 test('one that sends without keepalive is helped', { skip }, async () => {
   names.set('hub.example', [dead, '127.0.0.1']);
   execFileSync('ip', ['link', 'add', 'out0', 'type', 'veth', 'peer', 'name', 'out1']);
@@ -328,6 +327,28 @@ test('one that sends without keepalive is helped', { skip }, async () => {
   await handshakeAfter(0);
 });
 
+test('without keepalive an address that no route leads to is passed over, as its packets are not counted', {
+  skip,
+}, async () => {
+  names.set('hub.example', [dead, '2001:db8::1', '127.0.0.1']);
+  await startContainer({ keepalive: '0' });
+  await driver.follow.watch();
+  assert.notEqual(spawnSync('ping', ['-c', '1', '-W', '1', '192.168.5.1']).status, 0);
+  assert.equal(shown('endpoints'), `${dead}:51820`);
+  pass(15);
+  await driver.follow.watch();
+  assert.equal(shown('endpoints'), '127.0.0.1:51820');
+  assert.deepEqual(searched(), ['127.0.0.1:51820']);
+  spawnSync('ping', ['-c', '1', '-W', '1', '192.168.5.1']);
+  await handshakeAfter(0);
+  // Nothing leads anywhere while the uplink is gone.
+  names.set('hub.example', [dead, '2001:db8::1']);
+  await driver.follow.followNames();
+  pass(200);
+  await driver.follow.watch();
+  assert.equal(shown('endpoints'), '127.0.0.1:51820');
+});
+
 test('a clock that is set makes no handshake old', { skip }, async () => {
   names.set('hub.example', ['127.0.0.1', dead]);
   await startContainer();
@@ -346,6 +367,7 @@ function stateOf(endpointId: string): EndpointState {
     isUndeleted: false,
     revision: 1,
     touchedMs: undefined,
+    sinceMs: undefined,
     place: { name: linkName(endpointId), endpointId },
   };
 }
@@ -369,6 +391,80 @@ function statusOf(peers: readonly (Partial<PeerStatus> & Pick<PeerStatus, 'publi
     })),
   };
 }
+
+test('a link that sends nothing is left alone, however old its handshake', async () => {
+  const publicKey = peerKeyText as PublicKey;
+  const answer = ['192.0.2.1', '192.0.2.2'].map((text) => parseAddress(text) ?? assert.fail());
+  const [address = assert.fail()] = answer;
+  let nowMs = 0;
+  const status = statusOf([{ publicKey, endpoint: { address, port: 51820 }, sentBytes: 148 }]);
+  const follow = createFollow({
+    lifecycle: {
+      tunnels: () => [stateOf('e1')],
+      network: () => network(),
+      peers: () => [{ publicKey, endpoint: { host: 'hub.example', port: 51820 }, allowedIps: [] }],
+      hasAutoMtu: () => false,
+      changeLink: () => assert.fail('it is changed'),
+    },
+    links: { read: async () => status, readDevice: async () => status },
+    hubNames: createHubNames({ resolve: async () => answer, log: recordedLog() }),
+    uplinkTo: usualUplink,
+    log: recordedLog(),
+    now: () => nowMs,
+    unixNow: () => nowMs,
+    onFailure: () => assert.fail('it is not looked at'),
+  });
+  await follow.followNames();
+  for (let count = 0; count < 3; count++) {
+    await follow.watch();
+    nowMs += 60_000;
+  }
+});
+
+test('a hub that has moved is followed while a look at hundreds of links takes its time', async () => {
+  const publicKey = peerKeyText as PublicKey;
+  const [old, moved] = [
+    parseAddress('192.0.2.1') ?? assert.fail(),
+    parseAddress('192.0.2.2') ?? assert.fail(),
+  ];
+  let answer = old;
+  const changed: string[] = [];
+  const status = statusOf([{ publicKey, endpoint: { address: old, port: 51820 } }]);
+  const follow = createFollow({
+    lifecycle: {
+      tunnels: () => Array.from({ length: 100 }, (_, index) => stateOf(`e${index}`)),
+      network: () => network(),
+      peers: () => [{ publicKey, endpoint: { host: 'hub.example', port: 51820 }, allowedIps: [] }],
+      hasAutoMtu: () => false,
+      async changeLink({ endpoint: { endpointId } }) {
+        changed.push(endpointId);
+        return true;
+      },
+    },
+    // The look never ends.
+    links: { read: () => new Promise(() => {}), readDevice: async () => status },
+    hubNames: createHubNames({ resolve: async () => [answer], log: recordedLog() }),
+    uplinkTo: usualUplink,
+    log: recordedLog(),
+  });
+  await follow.followNames();
+  void follow.watch();
+  answer = moved;
+  await follow.followNames();
+  assert.equal(changed.length, 100);
+});
+
+test('a look comes every 15 s, or a minute where it takes seconds itself', () => {
+  for (const [tookMs, pauseMs] of [
+    [500, 14_500],
+    [3000, 12_000],
+    [5000, 20_000],
+    [11_000, 44_000],
+    [40_000, 45_000],
+  ] as const) {
+    assert.equal(pauseAfter(tookMs), pauseMs);
+  }
+});
 
 test('a link with two peers of one name is changed once', async () => {
   const keys = [peerKeyText, 'XAIxNgBzVzfjVOMaWIR6lvvS8VsZC6qHCdSKkuk77Uk='] as PublicKey[];

@@ -102,6 +102,22 @@ test('a name without an answer, and one that does not exist', async () => {
     await answer('hub', result);
     assert.equal(await found, undefined);
     assert.deepEqual(names.unresolved(), ['hub']);
+    assert(names.isFailing('hub'));
+  }
+});
+
+test('a name that stops resolving is known to, and its last answer stays', async () => {
+  const { names, answer } = heldNames();
+  for (const [found, isFailing] of [
+    [['192.0.2.1'], false],
+    [new Error('EAI_AGAIN'), true],
+    [['192.0.2.1'], false],
+  ] as const) {
+    const looked = names.lookUp('hub');
+    await answer('hub', found);
+    await looked;
+    assert.equal(names.isFailing('hub'), isFailing);
+    assert.equal(textOf(names.preferred('hub')), '192.0.2.1');
   }
 });
 

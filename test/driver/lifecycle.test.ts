@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
@@ -33,7 +33,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-async function start(guard: Guard = recordingGuard()): Promise<void> {
+async function start(guard: Guard = recordingGuard()): Promise<ReturnType<typeof recordedLog>> {
   const log = recordedLog();
   store = await openStore(folder, log);
   const hubNames = createHubNames({ resolve: async () => [], log });
@@ -48,6 +48,7 @@ async function start(guard: Guard = recordingGuard()): Promise<void> {
     secretsFolder: folder,
     uplinkTo: usualUplink,
   });
+  return log;
 }
 
 function endpoint(endpointId: string, ...addresses: string[]) {
@@ -224,4 +225,77 @@ test('a file’s one key is refused to a second container, unless the first one 
   links.fail('delete', undefined);
   await links.delete(linkName('p3'));
   await create('p4');
+});
+
+test('a container whose network’s file cannot be read, or whose namespace cannot be seen, is protected once it can be', async () => {
+  const file = join(folder, 'app.conf');
+  const peer = `[Peer]\nPublicKey = ${articleOptions.peerkey}\nAllowedIPs = 10.0.0.0/8\n`;
+  await writeFile(file, `[Interface]\n${peer}`, { mode: 0o600 });
+  const { seed, additional } = articleOptions;
+  await lifecycle.createNetwork(
+    network({ id: 'of-file', options: { conffile: 'app.conf', seed, additional } }),
+  );
+  await lifecycle.createEndpoint({ ...endpoint('e1', '192.168.5.2/24'), networkId: 'of-file' });
+  await lifecycle.join('of-file', 'e1', '/sandbox');
+  await rm(file);
+  const guard = recordingGuard();
+  let isSeen = false;
+  let asked = 0;
+  const log = await start({
+    ...guard,
+    async protect(...args) {
+      asked += 1;
+      return isSeen ? guard.protect(...args) : 'unseen';
+    },
+  });
+  await lifecycle.protectAll();
+  await lifecycle.protectAll();
+  assert.deepEqual([asked, log.lines.map(({ level }) => level)], [0, ['error']]);
+  await writeFile(file, `[Interface]\n${peer}`, { mode: 0o600 });
+  await lifecycle.protectAll();
+  assert.deepEqual([asked, guard.guarded.size], [1, 0]);
+  assert.match(String(log.lines.at(-1)?.fields.cause), /\/sandbox is no network namespace to this driver/);
+  isSeen = true;
+  await lifecycle.protectAll();
+  assert.deepEqual(guard.guarded.get('e1')?.prefixes, ['10.0.0.0/8']);
+  await lifecycle.protectAll();
+  assert.deepEqual([asked, log.lines.length], [2, 2]);
+});
+
+test('a driver that starts knows how long its predecessor’s containers have had their links', async () => {
+  await lifecycle.createEndpoint(endpoint('e1', '192.168.5.2/24'));
+  await lifecycle.join('network', 'e1', '/sandbox');
+  const file = join(folder, 'boots', store.bootId, 'joined', 'e1.json');
+  const minuteAgo = new Date(Date.now() - 60_000);
+  await utimes(file, minuteAgo, minuteAgo);
+  await start();
+  const ageOf = ({ sinceMs = Number.NaN }) => performance.now() - sinceMs;
+  assert.equal(seenNow('e1').touchedMs, undefined);
+  const ageMs = ageOf(seenNow('e1'));
+  assert(ageMs >= 60_000 && ageMs < 120_000, `${ageMs}`);
+  await lifecycle.join('network', 'e1', '/sandbox');
+  assert(ageOf(seenNow('e1')) < 60_000);
+});
+
+test('a container that starts is protected by its Join alone, which knows its link', async () => {
+  const guard = recordingGuard();
+  let protections = 0;
+  await start({
+    ...guard,
+    protect(...args) {
+      protections += 1;
+      return guard.protect(...args);
+    },
+  });
+  await lifecycle.createEndpoint(endpoint('e1', '192.168.5.2/24'));
+  const held = links.hold('configure');
+  const joining = lifecycle.join('network', 'e1', '/sandbox');
+  const configure = await held;
+  assert.equal(store.joined('e1')?.stage, 'marked');
+  const protecting = lifecycle.protectAll();
+  await setImmediate();
+  assert(!guard.guarded.has('e1'));
+  configure();
+  await Promise.all([joining, protecting]);
+  assert.equal(protections, 1);
 });

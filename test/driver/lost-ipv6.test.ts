@@ -52,6 +52,7 @@ const state = (
   isUndeleted: false,
   revision: 1,
   touchedMs: 0,
+  sinceMs: 0,
   place: { name: 'wg0', endpointId, sandbox: sandboxOf(endpointId) },
   ...more,
 });

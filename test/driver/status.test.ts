@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import type { EndpointState } from '../../src/driver/lifecycle.ts';
 import { createStatus, type Health } from '../../src/driver/status.ts';
+import type { ProtectionState } from '../../src/killswitch/killswitch.ts';
 import type { Place } from '../../src/links/links.ts';
 import { peersOf } from '../../src/networks/tunnel.ts';
 import { type Address, parseAddress, prefixOf } from '../../src/wireguard/address.ts';
@@ -22,7 +24,13 @@ interface Case {
   readonly hasEndpoint?: boolean;
   readonly keepalive?: number;
   readonly hasSent?: boolean;
-  readonly unprotected?: boolean;
+  readonly protection?: ProtectionState | 'unknown';
+  /** The clock was set by so much after the driver had seen the link, ten seconds ago. */
+  readonly clockSetBySeconds?: number;
+  /** A call for it is under way. */
+  readonly isCalled?: boolean;
+  readonly hasPeers?: boolean;
+  readonly isFailing?: boolean;
   readonly options?: Readonly<Record<string, string>>;
 }
 
@@ -42,10 +50,15 @@ async function readAll(
     hasEndpoint = true,
     keepalive = 25,
     hasSent = false,
-    unprotected = false,
+    protection = 'up',
+    clockSetBySeconds = 0,
+    isCalled = false,
+    hasPeers = true,
+    isFailing = false,
     options = {},
   }: Case,
   ids: readonly string[],
+  reading: () => Promise<void> = async () => {},
 ) {
   const peer: PeerStatus = {
     publicKey,
@@ -58,7 +71,14 @@ async function readAll(
     sentBytes: 2,
     allowedIps: [],
   };
-  const link: LinkStatus = { name: 'wg0', mtu: 1420, publicKey, listenPort: 1, fwmark: 0, peers: [peer] };
+  const link: LinkStatus = {
+    name: 'wg0',
+    mtu: 1420,
+    publicKey,
+    listenPort: 1,
+    fwmark: 0,
+    peers: hasPeers ? [peer] : [],
+  };
   const states = ids.map(
     (endpointId): EndpointState => ({
       endpoint: {
@@ -70,7 +90,8 @@ async function readAll(
       joined: { endpointId, sandbox: '/run/netns/x', stage: 'marked' },
       isUndeleted: false,
       revision: 1,
-      touchedMs: ageSeconds === undefined ? undefined : nowMs - ageSeconds * 1000,
+      touchedMs: isCalled ? nowMs - 1000 : undefined,
+      sinceMs: ageSeconds === undefined ? undefined : nowMs - ageSeconds * 1000,
       place: { name: linkName(endpointId), endpointId, sandbox: '/run/netns/x' },
     }),
   );
@@ -92,21 +113,38 @@ async function readAll(
     links: {
       async read(place) {
         places.push(place);
+        await reading();
         return hasLink ? link : undefined;
       },
     },
     follow: {
       seen: () => ({
         status: link,
-        atMs: 0,
+        atMs: nowMs - 10_000,
         sinceMs: 0,
         revision: 1,
-        peers: new Map([[publicKey, { ageMs: undefined, hasSent, hasReceived: false }]]),
+        peers: new Map([
+          [
+            publicKey,
+            {
+              handshake: peer.lastHandshake?.getTime(),
+              ageMs:
+                handshakeSecondsAgo === undefined
+                  ? undefined
+                  : Math.max(0, handshakeSecondsAgo - clockSetBySeconds - 10) * 1000,
+              hasSent,
+              hasReceived: false,
+            },
+          ],
+        ]),
       }),
     },
-    unprotected() {
-      asked.push('unprotected');
-      return new Map(unprotected ? [['e1', 'nft is gone']] : []);
+    hubNames: { isFailing: (host) => isFailing && host === 'hub.example' },
+    guard: {
+      stateOf(sandbox) {
+        assert.equal(sandbox, '/run/netns/x');
+        return protection === 'unknown' ? undefined : protection;
+      },
     },
     now: () => nowMs,
     unixNow: () => unixMs,
@@ -118,7 +156,7 @@ async function readAll(
 const cases: readonly (readonly [what: string, found: Case, health: Health])[] = [
   ['a fresh handshake', { handshakeSecondsAgo: 100 }, 'ok'],
   ['an old handshake, keepalive on', { handshakeSecondsAgo: 181 }, 'silent'],
-  ['no handshake of a link that an earlier driver made', {}, 'silent'],
+  ['no handshake, and nobody knows since when', {}, 'silent'],
   ['no handshake yet, 29 s old', { ageSeconds: 29 }, 'new'],
   ['no handshake yet, 31 s old', { ageSeconds: 31 }, 'ok'],
   ['no handshake, 181 s old', { ageSeconds: 181 }, 'silent'],
@@ -135,12 +173,35 @@ const cases: readonly (readonly [what: string, found: Case, health: Health])[] =
     { hasEndpoint: false, handshakeSecondsAgo: 10, options: { peer: 'hub.example:51820' } },
     'ok',
   ],
+  [
+    'a name that does not resolve any more, and a tunnel that is dead',
+    { handshakeSecondsAgo: 200, isFailing: true, options: { peer: 'hub.example:51820' } },
+    'no name',
+  ],
+  [
+    'a name that does not resolve any more, and a tunnel that works',
+    { handshakeSecondsAgo: 170, isFailing: true, options: { peer: 'hub.example:51820' } },
+    'ok',
+  ],
   ['no link', { hasLink: false }, 'silent'],
-  ['no kill switch in place', { handshakeSecondsAgo: 1, unprotected: true }, 'unprotected'],
+  ['a link whose peers were taken away', { hasPeers: false, ageSeconds: 31 }, 'silent'],
+  ['no kill switch in place', { handshakeSecondsAgo: 1, protection: 'down' }, 'unprotected'],
+  [
+    'a kill switch that nothing is known of',
+    { handshakeSecondsAgo: 1, protection: 'unknown' },
+    'unprotected',
+  ],
+  ['a kill switch that is about to be', { handshakeSecondsAgo: 1, protection: 'coming' }, 'ok'],
   [
     'no kill switch wanted',
-    { handshakeSecondsAgo: 1, unprotected: true, options: { killswitch: 'off' } },
+    { handshakeSecondsAgo: 1, protection: 'unknown', options: { killswitch: 'off' } },
     'ok',
+  ],
+  ['a clock that was set forward', { handshakeSecondsAgo: 3620, clockSetBySeconds: 3600 }, 'ok'],
+  [
+    'a clock that was set back under an old handshake',
+    { handshakeSecondsAgo: 20, clockSetBySeconds: -3600 },
+    'silent',
   ],
   ['a clock that was set back', { handshakeSecondsAgo: -5000 }, 'ok'],
 ];
@@ -165,18 +226,35 @@ test('what is told of a container, and that nothing of it is secret', async () =
         publicKey: peerKeyText,
         endpoint: '192.0.2.1:51820',
         lastHandshake: '2026-11-26T11:59:50.000Z',
+        lastHandshakeAgeSeconds: 10,
         receivedBytes: 1,
         sentBytes: 2,
       },
     ],
   });
-  assert.equal((await statusOf({ unprotected: true })).killswitch, 'down');
+  for (const protection of ['down', 'coming'] as const) {
+    assert.equal((await statusOf({ protection })).killswitch, protection);
+  }
+  assert.equal((await statusOf({ protection: 'unknown' })).killswitch, 'down');
+  assert.equal((await statusOf({ protection: 'unknown', isCalled: true })).killswitch, 'coming');
   assert.equal((await statusOf({ options: { killswitch: 'off' } })).killswitch, 'off');
 });
 
 test('what containers of a network have in common is asked for once', async () => {
   assert.equal((await readAll({}, ['e1', 'e2', 'e3'])).length, 3);
-  assert.deepEqual(asked.sort(), ['network', 'peers', 'unprotected']);
+  assert.deepEqual(asked.sort(), ['network', 'peers']);
+});
+
+test('of hundreds of links eight are read at once', async () => {
+  let [reading, most] = [0, 0];
+  const ids = Array.from({ length: 300 }, (_, index) => `e${index}`);
+  const read = await readAll({ handshakeSecondsAgo: 1 }, ids, async () => {
+    reading += 1;
+    most = Math.max(most, reading);
+    await setImmediate();
+    reading -= 1;
+  });
+  assert.deepEqual([read.length, most], [300, 8]);
 });
 
 test('a hub by its IPv6 address is told as an option names it', async () => {

@@ -148,6 +148,26 @@ test('an uplink of 1400 bytes and no fragments: 10 MB pass both ways, and nothin
   assert.equal(await transfer(megabytes10, 60_000), megabytes10);
 });
 
+test('a smaller link behind the router, and no ICMP: nothing passes, the measure finds what does, and with it all of 10 MB', {
+  skip,
+}, async () => {
+  sh(
+    `ip -n router link set eth1 mtu 1400; ip -n hub link set eth0 mtu 1400
+     ip netns exec router nft add table inet t
+     ip netns exec router nft 'add chain inet t c { type filter hook output priority 0; }'
+     ip netns exec router nft add rule inet t c meta l4proto icmp drop`,
+  );
+  assert.equal(await startContainer(), 1420);
+  assert.equal(await transfer(megabytes10, 4000), 0);
+  assert.equal(await mtuAfterLook(), 1420);
+  const passes = pingThrough('/proc/self/ns/net', link, prefixOf('192.168.5.1/32').address);
+  const largest = await largestPassing(passes, 576, 1420);
+  assert.equal(largest, 1328);
+  await driver.deleteEndpoint({ NetworkID: 'network', EndpointID: 'e1' });
+  await startContainer({ mtu: String(largest) });
+  assert.equal(await transfer(megabytes10, 60_000), megabytes10);
+});
+
 test('the MTU follows the uplink and the hub, also by the next driver', { skip }, async () => {
   assert.equal(await startContainer(), 1420);
   sh('ip link set up0 mtu 1492');

@@ -1,37 +1,76 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { namesOnDemand } from '../../src/engine/names.ts';
+import { setImmediate } from 'node:timers/promises';
+import { keptNames } from '../../src/engine/names.ts';
 
 const idle = { networks: async () => [], containers: async () => [] };
 
-test('names are asked for when somebody wants them, and then not again for half a minute', async () => {
-  let clockMs = 0;
-  let asked = 0;
+/** An engine that calls the network n1 by how often it was asked; its answers are held, or fail. */
+function countingEngine() {
+  let failure: Error | undefined;
+  let release = () => {};
+  const asked = { count: 0 };
   const engine = {
     ...idle,
     async networks() {
-      asked += 1;
-      return [{ id: 'n1', name: `net${asked}`, driver: 'wireguard-plugin', optionNames: [], subnets: [] }];
+      asked.count += 1;
+      const name = `net${asked.count}`;
+      await new Promise<void>((resolve) => {
+        release = resolve;
+      });
+      if (failure !== undefined) {
+        throw failure;
+      }
+      return [{ id: 'n1', name, driver: 'wireguard-plugin', optionNames: [], subnets: [] }];
     },
   };
-  const names = namesOnDemand(engine as unknown as typeof idle, () => clockMs);
-  assert.equal(asked, 0);
-  assert.deepEqual(
-    (await Promise.all([names(), names()])).map(({ network }) => network('n1')),
-    ['net1', 'net1'],
-  );
+  return {
+    engine: engine as unknown as typeof idle,
+    asked,
+    async answer(error?: Error) {
+      failure = error;
+      release();
+      await setImmediate();
+    },
+  };
+}
+
+test('whoever asks has the names that are known at once, and the engine is asked beside it, twice a minute at most', async () => {
+  let clockMs = 0;
+  const { engine, asked, answer } = countingEngine();
+  const names = keptNames(engine, () => clockMs);
+  assert.equal(asked.count, 0);
+  for (let count = 0; count < 3; count++) {
+    assert.equal(names().network('n1'), undefined);
+  }
+  assert.equal(asked.count, 1);
+  await answer();
+  assert.equal(names().network('n1'), 'net1');
   clockMs = 29_999;
-  assert.equal((await names()).network('n1'), 'net1');
+  names();
+  assert.equal(asked.count, 1);
   clockMs = 30_000;
-  assert.equal((await names()).network('n1'), 'net2');
-  assert.equal(asked, 2);
+  // While it does not answer, the old ones are as good as any.
+  assert.equal(names().network('n1'), 'net1');
+  clockMs = 90_000;
+  assert.equal(names().network('n1'), 'net1');
+  assert.equal(asked.count, 2);
+  await answer();
+  assert.equal(names().network('n1'), 'net2');
 });
 
-test('an engine that is away or silent leaves ids', async () => {
-  const away = namesOnDemand({ ...idle, networks: () => Promise.reject(new Error('ECONNREFUSED')) });
-  assert.equal((await away()).network('n1'), undefined);
-  const silent = namesOnDemand({ ...idle, networks: () => new Promise(() => {}) });
-  const alive = setTimeout(() => {}, 5000);
-  assert.equal((await silent()).container('e1'), undefined);
-  clearTimeout(alive);
+test('an engine that is away leaves ids, and is asked again after five seconds', async () => {
+  let clockMs = 0;
+  const { engine, asked, answer } = countingEngine();
+  const names = keptNames(engine, () => clockMs);
+  names();
+  await answer(new Error('ECONNREFUSED'));
+  assert.equal(names().network('n1'), undefined);
+  clockMs = 4999;
+  names();
+  assert.equal(asked.count, 1);
+  clockMs = 5000;
+  names();
+  await answer();
+  assert.equal(names().network('n1'), 'net2');
 });

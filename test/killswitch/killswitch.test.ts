@@ -361,14 +361,31 @@ test('what could not be protected is tried again, and told of meanwhile', async 
   await guard.probe();
   failure = new Error('no nftables');
   await makeNamespace();
-  await until('it is told of', () => guard.unprotected().get('e1') === 'no nftables');
+  await until('it is told of', () => log.lines.some(({ level }) => level === 'error'));
+  assert.equal(guard.stateOf(key, 'e1'), 'down');
   await assert.rejects(guard.probe(), /no nftables/);
   failure = undefined;
   await until('it is protected', () => done.length > 0);
-  await until('nothing is told of', () => guard.unprotected().size === 0);
+  await until('nothing is told of', () => guard.stateOf(key, 'e1') === 'up');
   const levels = log.lines.map(({ level }) => level).filter((level) => level !== 'debug');
   assert.deepEqual(levels, ['error', 'info']);
   await guard.probe();
+});
+
+test('a protection is up once it is in place, coming for as long as its namespace is waited for, and down after', async () => {
+  assert.equal(guard.stateOf(key, 'e1'), undefined);
+  assert.equal(await guard.protect(key, 'e1', scope), 'coming');
+  assert.equal(guard.stateOf(key, 'e1'), 'coming');
+  await until('it is given up', () => guard.stateOf(key, 'e1') === 'down');
+  await writeFile(key, '');
+  assert.equal(await guard.protect(key, 'e1', scope), 'unseen');
+  assert.equal(guard.stateOf(key, 'e1'), undefined);
+  await rm(key);
+  await makeNamespace();
+  await guard.protect(key, 'e1', scope);
+  assert.equal(guard.stateOf(key, 'e1'), 'up');
+  guard.leave(key, 'e1');
+  assert.equal(guard.stateOf(key, 'e1'), 'up');
 });
 
 test('what an earlier driver left is taken away; what never had a namespace is no error', async () => {

@@ -1,10 +1,19 @@
 // What a slow or hostile client cannot do to the others.
 import assert from 'node:assert/strict';
-import { after, afterEach, test } from 'node:test';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text as textOf } from 'node:stream/consumers';
+import { after, afterEach, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Limits } from '../../src/plugin/server.ts';
+import { until } from '../../build/host/commands.ts';
+import { metricsRoute } from '../../src/plugin/calls.ts';
+import { type Limits, metricsLimits, serveRoutes } from '../../src/plugin/server.ts';
 import { callBytes, type EngineConnection, requestBytes } from '../support/engine-client.ts';
 import { createNetworkRequest } from '../support/networks.ts';
+import { recordedLog } from '../support/recorded-log.ts';
 import { type ServedDriver, serveDriver } from '../support/served-driver.ts';
 
 const endpoint = { NetworkID: 'network', EndpointID: 'e1' };
@@ -24,6 +33,49 @@ async function close(): Promise<void> {
 }
 afterEach(close);
 after(close);
+
+/** The route of metrics as the port for them serves it, on a socket. */
+async function serveMetrics(t: TestContext, text: string, limits: Partial<Limits> = {}) {
+  const folder = await mkdtemp(join(tmpdir(), 'wgdriver-metrics-'));
+  const path = join(folder, 's.sock');
+  let scrapes = 0;
+  const route = metricsRoute({
+    async metrics() {
+      scrapes += 1;
+      return text;
+    },
+  });
+  const server = await serveRoutes(new Map([route]), { path }, recordedLog(), {
+    ...metricsLimits,
+    ...limits,
+  });
+  const open = new Set<Socket>();
+  t.after(async () => {
+    for (const socket of open) {
+      socket.destroy();
+    }
+    await server.close();
+    await rm(folder, { recursive: true });
+  });
+  const socketTo = async () => {
+    const socket = connect(path);
+    open.add(socket);
+    socket.on('error', () => {});
+    await once(socket, 'connect');
+    return socket;
+  };
+  return {
+    socketTo,
+    scrapes: () => scrapes,
+    /** @returns the status line, and how long the answer was */
+    async scrape(): Promise<{ readonly line: string; readonly length: number }> {
+      const socket = await socketTo();
+      socket.end('GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n');
+      const answer = await textOf(socket);
+      return { line: answer.split('\r\n')[0] ?? '', length: answer.length };
+    },
+  };
+}
 
 const connections = (count: number): Promise<EngineConnection[]> =>
   Promise.all(Array.from({ length: count }, () => driver.connect()));
@@ -136,6 +188,42 @@ test('too many calls at once: an Err, and later they are welcome', async () => {
   assert.deepEqual((await joiner.answer()).body, {});
   assert.deepEqual((await joiner.answer()).body, { Err: 'too many calls at once: expected at most 3' });
   assert.deepEqual((await late.call('Plugin.Activate')).body, activated);
+});
+
+test('metrics: silent, half and hostile clients, more than there is room for, and a scrape all the same', async (t) => {
+  const metrics = await serveMetrics(t, 'up 1\n', { headerMs: 100, requestMs: 200 });
+  const hostile = [
+    '',
+    'GET /metr',
+    'GET /metrics HTTP/1.1\r\nHost: x\r\n',
+    `GET /metrics HTTP/1.1\r\n${'X: y\r\n'.repeat(5000)}`,
+    'POST /metrics HTTP/1.1\r\nContent-Length: 1000000000\r\n\r\nx',
+    'POST /metrics HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffff\r\n',
+    '\u0000\u0001\u0002',
+  ];
+  for (let count = 0; count < 10; count++) {
+    for (const bytes of hostile) {
+      (await metrics.socketTo()).write(bytes);
+    }
+    assert.equal((await metrics.scrape()).line, 'HTTP/1.1 200 OK');
+  }
+});
+
+test('metrics: clients that never read their answers are ended, and later ones served', async (t) => {
+  const text = 'x'.repeat(4_000_000);
+  const metrics = await serveMetrics(t, text, { calls: 4, answerMs: 300 });
+  const deaf = await Promise.all(Array.from({ length: 4 }, metrics.socketTo));
+  const ends = deaf.map((socket) => once(socket, 'close'));
+  for (const socket of deaf) {
+    socket.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n');
+  }
+  await until('all of them are under way', () => metrics.scrapes() === 4);
+  for (const socket of deaf) {
+    // Until then nothing is read from it. What was sent before it was ended comes, and no more.
+    setTimeout(() => socket.resume(), 1000);
+  }
+  await Promise.all(ends);
+  await until('a scrape is served', async () => (await metrics.scrape()).length > text.length);
 });
 
 test('many large bodies at once: refused above what there is room for, small ones not', async () => {

@@ -33,7 +33,8 @@ export function recordingGuard(): RecordingGuard {
     },
     leave() {},
     networksOf: async () => undefined,
-    unprotected: () => new Map(),
+    stateOf: (sandboxKey, endpointId) =>
+      guarded.get(endpointId)?.sandboxKey === sandboxKey ? 'up' : undefined,
     async release(sandboxKey, endpointId) {
       await begin('release');
       await setImmediate();
