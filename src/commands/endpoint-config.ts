@@ -22,6 +22,7 @@ import {
 import type { HubFile } from '../wireguard/config/hub.ts';
 import { hubJson } from '../wireguard/config/json.ts';
 import { type Kept, keptOf } from '../wireguard/config/kept.ts';
+import { lostLines } from '../wireguard/config/lost-lines.ts';
 import { netdev, network } from '../wireguard/config/networkd.ts';
 import { wgQuick, wgSetconf } from '../wireguard/config/wg-quick.ts';
 import type { Peer } from '../wireguard/device.ts';
@@ -169,15 +170,33 @@ export default strictCommand({
           `${known.hubKey}, so containers would not reach this hub`,
       );
     }
+    const peerAt = (prefix: Prefix) =>
+      prefix.length === bits(prefix.address) ? peerAddress(selection, ipv6, prefix) : undefined;
     const kept = (path: string) =>
       keptOfFile(path, {
         addresses,
         hasPrivateKey: privateKey !== undefined,
-        hasPeer: (prefix) => prefix.length === bits(prefix.address) && hasPeer(selection, ipv6, prefix),
+        peerAt,
+        ...(args['listen-port'] === undefined ? { listenPort } : {}),
       });
     const keep = args.keep === undefined ? undefined : await kept(args.keep);
+    const hubKeyFile =
+      args['hub-key-file'] ??
+      (format === 'json' && keyFile && keyFile !== '-' ? resolve(keyFile) : undefined);
+    const hub: Omit<HubFile, 'peers'> = {
+      comment: `wgdriver endpoint-config ${names}, ${count} peers`,
+      interfaceName,
+      addresses,
+      listenPort,
+      hasPresharedKeys: known?.presharedKey !== undefined,
+      ...(privateKey === undefined ? {} : { privateKey }),
+      ...(hubKeyFile === undefined ? {} : { privateKeyFile: hubKeyFile }),
+      ...(keep === undefined ? {} : { kept: keep }),
+    };
     if (output !== undefined && args.keep === undefined) {
-      await refuseToOverwrite(output, format, kept);
+      await (format === 'wg-quick' || format === 'setconf'
+        ? refuseToOverwrite(output, kept)
+        : refuseToLoseLines(output, format, hub, peerAt));
     }
     const scheme = known?.scheme ?? (await keySchemeOf(args));
     for (const warning of warningsOf(format, interfaceName, privateKey, known, output)) {
@@ -186,19 +205,9 @@ export default strictCommand({
     const pairs = keyPairsOf(scheme, selected(selection), workersFor(count));
     // Where the peers themselves run down the terminal, a bar would be in their way.
     const hasBar = output !== undefined || !process.stdout.isTTY;
-    const hubKeyFile =
-      args['hub-key-file'] ??
-      (format === 'json' && keyFile && keyFile !== '-' ? resolve(keyFile) : undefined);
     const files = filesOf(format, {
-      comment: `wgdriver endpoint-config ${names}, ${count} peers`,
-      interfaceName,
-      addresses,
-      listenPort,
-      hasPresharedKeys: known?.presharedKey !== undefined,
+      ...hub,
       peers: peersOf(hasBar ? withProgress(pairs, count) : pairs, scheme, known?.presharedKey, ipv6),
-      ...(privateKey === undefined ? {} : { privateKey }),
-      ...(hubKeyFile === undefined ? {} : { privateKeyFile: hubKeyFile }),
-      ...(keep === undefined ? {} : { kept: keep }),
     });
     await write(files, output);
   },
@@ -238,24 +247,21 @@ function warningsOf(
 /** @throws Error that names the file, and the line in it */
 async function keptOfFile(path: string, ours: Parameters<typeof keptOf>[1]): Promise<Kept> {
   const text = path === '-' ? await readStdin('the hub’s file') : await readFile(path, 'utf8');
+  return about(path === '-' ? 'stdin' : path, () => keptOf(text, ours));
+}
+
+/** What goes wrong is of a file. */
+function about<Result>(file: string, task: () => Result): Result {
   try {
-    return keptOf(text, ours);
+    return task();
   } catch (error) {
-    throw new Error(`${path === '-' ? 'stdin' : path}: ${(error as Error).message}`);
+    throw new Error(`${file}: ${(error as Error).message}`);
   }
 }
 
 /** @throws Error if somebody has put something of their own into the file */
-async function refuseToOverwrite(
-  path: string,
-  format: Format,
-  kept: (path: string) => Promise<Kept>,
-): Promise<void> {
-  if (format !== 'wg-quick' && format !== 'setconf') {
-    return;
-  }
-  const present = await stat(path).catch(() => undefined);
-  if (present === undefined || !present.isFile() || present.size === 0) {
+async function refuseToOverwrite(path: string, kept: (path: string) => Promise<Kept>): Promise<void> {
+  if (!(await hasText(path))) {
     return;
   }
   const { interfaceLines, peers } = await kept(path);
@@ -265,6 +271,41 @@ async function refuseToOverwrite(
         `here: give --keep ${path} to keep them, or delete the file first`,
     );
   }
+}
+
+/** The same for formats that nothing can be kept in. */
+async function refuseToLoseLines(
+  output: string,
+  format: Format,
+  hub: Omit<HubFile, 'peers'>,
+  peerAt: Parameters<typeof lostLines>[2],
+): Promise<void> {
+  for (const { suffix, text } of filesOf(format, { ...hub, peers: [] })) {
+    const path = output + suffix;
+    if (!(await hasText(path))) {
+      continue;
+    }
+    let header = '';
+    for await (const part of text) {
+      header += part;
+    }
+    const present = await readFile(path, 'utf8');
+    const [first, ...more] = about(path, () => lostLines(present, header, peerAt));
+    if (first !== undefined) {
+      throw new Error(
+        `${path}: line ${first}${more.length === 0 ? '' : ` and ${more.length} others`} would be lost, as the new file ` +
+          `has no such line: ` +
+          (format === 'networkd'
+            ? `move what is yours into ${path}.d/NAME.conf, which networkd reads as well, and delete ${path} first`
+            : 'delete the file first'),
+      );
+    }
+  }
+}
+
+async function hasText(path: string): Promise<boolean> {
+  const present = await stat(path).catch(() => undefined);
+  return present?.isFile() === true && present.size > 0;
 }
 
 interface ConfigFile {
@@ -384,10 +425,10 @@ function selectionOf(
   return { ranges, without: [...without, ...auxiliary.filter((address) => !isAsked(address)).map(alone)] };
 }
 
-/** Does an address get a peer, by itself or by the IPv4 address that it goes with? */
-function hasPeer(selection: Selection, ipv6: Prefix | undefined, host: Prefix): boolean {
-  const isMapped = ipv6 !== undefined && covers(ipv6, host);
-  return isSelected(selection, isMapped ? ipv4In(host.address) : host.address);
+/** The address of the peer that has a host's prefix: its own, or the IPv4 address that it goes with. */
+function peerAddress(selection: Selection, ipv6: Prefix | undefined, host: Prefix): Address | undefined {
+  const own = ipv6 !== undefined && covers(ipv6, host) ? ipv4In(host.address) : host.address;
+  return isSelected(selection, own) ? own : undefined;
 }
 
 function alone(address: Address): AddressRange {

@@ -278,6 +278,79 @@ test('--output does not overwrite what somebody has put into the file', async ()
   assert.match(await readFile(output, 'utf8'), /Anna’s laptop/);
 });
 
+test('a peer of somebody’s at a container’s address: neither --keep nor --output drops it, and it says what to do', async () => {
+  const before = edited((await config('192.168.5.0/28')).stdout);
+  await writeFile(output, before);
+  const line = before.split('\n').lastIndexOf('[Peer]') + 1;
+  for (const args of [
+    ['--keep', output],
+    ['--output', output],
+    ['--keep', output, '--output', output],
+  ]) {
+    const { status, stderr, stdout } = await config('192.168.5.0/28', ...args);
+    assert.deepEqual([status, stdout], [1, '']);
+    assert.match(
+      stderr,
+      new RegExp(
+        `wg0\\.conf: line ${line}: this \\[Peer\\] has 192\\.168\\.5\\.9/32, .* --except 192\\.168\\.5\\.9,`,
+      ),
+    );
+    assert.equal(await readFile(output, 'utf8'), before);
+  }
+  const { stdout } = await config('192.168.5.0/28', '--keep', output, '--except', '192.168.5.9');
+  assert.match(stdout, /^# Anna’s laptop\n\[Peer\]\nPublicKey = B+E=\nAllowedIPs = 192\.168\.5\.9\/32$/m);
+  assert.equal(stdout.split('192.168.5.9/32').length, 2);
+  // By its IPv6 address too, which goes with the IPv4 one.
+  await writeFile(output, before.replace(/192\.168\.5\.9\/32\n$/, 'fd12::c0a8:509/128\n'));
+  const ipv6 = await config('192.168.5.0/28', '--ipv6', 'fd12::/64', '--keep', output);
+  assert.match(ipv6.stderr, /has fd12::c0a8:509\/128, .* --except 192\.168\.5\.9,/);
+});
+
+test('a ListenPort that somebody has changed is neither kept nor changed in silence', async () => {
+  const before = (await config('192.168.5.0/29', '--listen-port', '4500')).stdout;
+  await writeFile(output, before);
+  for (const option of ['--keep', '--output']) {
+    const { status, stderr } = await config('192.168.5.0/29', option, output);
+    assert.equal(status, 1);
+    assert.match(stderr, /wg0\.conf: ListenPort is 4500 in this file, .* give --listen-port 4500 to keep it/);
+  }
+  const kept = await config('192.168.5.0/29', '--keep', output, '--listen-port', '4500');
+  assert.equal(kept.stdout, before);
+  assert.equal((await config('192.168.5.0/29', '--output', output, '--listen-port', '7')).status, 0);
+});
+
+test('--output of networkd and JSON does not overwrite what somebody has changed', async () => {
+  const laptop = `\n[WireGuardPeer]\nPublicKey=${'B'.repeat(42)}E=\nAllowedIPs=192.168.5.9/32\n`;
+  const withoutMarks = (text: string) => text.replaceAll(/^# wgdriver: .*\n\n?/gm, '');
+  const write = (format: string) =>
+    config('192.168.5.0/29', '--ipv6', 'fd12::/64', '--format', format, '--output', output);
+  const cases: [string, string, (text: string) => string][] = [
+    ['networkd', '.netdev', (text) => text.replace('ListenPort=51820', 'ListenPort=4500')],
+    ['networkd', '.netdev', (text) => text + laptop],
+    ['networkd', '.netdev', (text) => withoutMarks(text) + laptop],
+    ['networkd', '.network', (text) => `${text}DNS=192.168.5.53\n`],
+    ['json', '', (text) => text.replace('51820', '4500')],
+    ['json', '', (text) => text.replace('192.168.5.6/32', '192.168.5.9/32')],
+    ['json', '', (text) => text.replace('"publicKey"', '"name": "a", "publicKey"')],
+  ];
+  for (const [format, suffix, edit] of cases) {
+    const file = output + suffix;
+    assert.equal((await write(format)).status, 0);
+    // What is there and ours is no obstacle, with 0.1's networkd file, which has no marks, among it.
+    await writeFile(file, withoutMarks(await readFile(file, 'utf8')));
+    assert.equal((await write(format)).status, 0, `${format} ${suffix}`);
+    const changed = edit(await readFile(file, 'utf8'));
+    await writeFile(file, changed);
+    const { status, stderr } = await write(format);
+    assert.equal(status, 1, `${format} ${edit}`);
+    assert.match(stderr, /: line \d+( and \d+ others)? would be lost, as the new file has no such line: /);
+    assert.equal(await readFile(file, 'utf8'), changed);
+    for (const each of ['', '.netdev', '.network']) {
+      await rm(output + each, { force: true });
+    }
+  }
+});
+
 test('--keep of a file that cannot be read, and with a format that has another way', async () => {
   await writeFile(output, '[Interface]\nJc = 4\n');
   const { stderr, status } = await config('192.168.5.0/29', '--keep', output);
@@ -521,6 +594,26 @@ test('--network: an --aux-address gets a peer if it is asked for, and host bits 
   assert.equal(last(await fromEngine(t, { wgnet }, '--peers', '3')), '245');
   assert.equal(last(await fromEngine(t, { wgnet }, '--peers', '10.1.0.2-10.1.0.4')), '24');
   assert.equal(last(await fromEngine(t, { wgnet }, '--peers', '10.1.0.2-10.1.0.4,10.1.0.3')), '234');
+});
+
+test('--network with an --aux-address: its peer by hand stays in a file that 0.1 wrote, and the containers’ are ours', async (t) => {
+  const Config = [{ Subnet: '192.168.5.0/29', AuxiliaryAddresses: { laptop: '192.168.5.4' } }];
+  const wgnet = inspection({ IPAM: { Config } });
+  const peer = (key: string, address: string) =>
+    `\n[Peer]\nPublicKey = ${key.repeat(42)}E=\nAllowedIPs = ${address}/32\n`;
+  await writeFile(
+    output,
+    '# wgdriver endpoint-config 192.168.5.0/29, 2 peers\n[Interface]\nListenPort = 7000\nAddress = 192.168.5.1/29\n' +
+      `PostUp = sysctl -q -w net/ipv4/conf/%i/forwarding=1\n${peer('B', '192.168.5.2')}${peer('C', '192.168.5.4')}`,
+  );
+  const { stdout, stderr, status } = await fromEngine(t, { wgnet }, '--keep', output);
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /PublicKey = C+E=\nAllowedIPs = 192\.168\.5\.4\/32/);
+  assert(!stdout.includes('BBBB'));
+  assert.deepEqual(
+    addresses(stdout),
+    [4, 2, 3, 5, 6].map((last) => `192.168.5.${last}/32`),
+  );
 });
 
 test('--network: what a swarm network lacks is in its --config-only network', async (t) => {

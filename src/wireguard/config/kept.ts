@@ -1,5 +1,5 @@
-import { formatPrefix, type Prefix } from '../address.ts';
-import { peersBegin, peersEnd } from './marks.ts';
+import { type Address, formatPrefix, type Prefix } from '../address.ts';
+import { peersBegin, withoutOurs } from './marks.ts';
 import { sectionsOf } from './sections.ts';
 import { readWgQuick } from './wg-quick-reader.ts';
 
@@ -18,9 +18,11 @@ interface KeptPeer {
 
 /** What the new file says itself. */
 interface Ours {
-  /** Has this address alone one of our peers? */
-  readonly hasPeer: (prefix: Prefix) => boolean;
+  /** The address of our peer that has this prefix; undefined if none has. */
+  readonly peerAt: (prefix: Prefix) => Address | undefined;
   readonly addresses: readonly Prefix[];
+  /** Absent if the user has named a port for the new file, which then counts. */
+  readonly listenPort?: number;
   /** Whether the new file comes with the private key. */
   readonly hasPrivateKey: boolean;
 }
@@ -28,12 +30,20 @@ interface Ours {
 /**
  * Tells what is ours in a hub's file from what is not: ours is what stands between our marks, and in a file without
  * them, as of 0.1, peers whose addresses are our peers'.
- * @throws Error that names the line
+ * @throws Error that names the line, of what can neither stay nor go in silence
  */
 export function keptOf(text: string, ours: Ours): Kept {
+  const present = text.replace('\ufeff', '').split(/\r\n|\n|\r/);
   // Blank lines in place of our own keep the numbers of the others.
-  const lines = withoutOurs(text.replace('\ufeff', '').split(/\r\n|\n|\r/));
-  const { peers } = readWgQuick(lines.join('\n'));
+  const lines = withoutOurs(present);
+  const isMarked = present.some((line) => line.trim() === peersBegin);
+  const { peers, listenPort } = readWgQuick(lines.join('\n'));
+  if (ours.listenPort !== undefined && listenPort !== undefined && listenPort !== ours.listenPort) {
+    throw new Error(
+      `ListenPort is ${listenPort} in this file, and would be ${ours.listenPort} in the new one: ` +
+        `give --listen-port ${listenPort} to keep it, or --listen-port ${ours.listenPort} to change it`,
+    );
+  }
   const starts = sectionsOf(lines.join('\n')).map(({ line }) => commentAbove(lines, line - 1));
   const blocks = starts.map((start, index) => trimmed(lines.slice(start, starts[index + 1])));
   const own = blocks.find((block) => isInterface(block)) ?? [];
@@ -41,34 +51,17 @@ export function keptOf(text: string, ours: Ours): Kept {
   return {
     interfaceLines: own.filter((line) => isKept(line, ours)),
     peers: peers.flatMap(({ allowedIps, line }, index) => {
-      const conflict = allowedIps.filter(ours.hasPeer);
-      if (conflict.length > 0 && conflict.length < allowedIps.length) {
+      const conflict = allowedIps.filter((prefix) => ours.peerAt(prefix) !== undefined);
+      if (conflict.length > 0 && (isMarked || conflict.length < allowedIps.length)) {
+        const except = new Set(conflict.map((prefix) => ours.peerAt(prefix)?.toString()));
         throw new Error(
-          `line ${line}: this [Peer] has ${conflict.map(formatPrefix).join(', ')}, which a container’s peer is to have; ` +
-            'take it out there, or leave the container’s out with --except',
+          `line ${line}: this [Peer] has ${conflict.map(formatPrefix).join(', ')}, and so would a container’s peer: ` +
+            `leave the container’s out with --except ${[...except].join(',')}, or remove it from this [Peer]`,
         );
       }
       return conflict.length > 0 ? [] : [{ text: others[index] ?? [], allowedIps }];
     }),
   };
-}
-
-function withoutOurs(lines: readonly string[]): string[] {
-  let beginning: number | undefined;
-  const kept = lines.map((line, index) => {
-    if (line.trim() === peersBegin) {
-      beginning = index;
-    }
-    const isOurs = beginning !== undefined;
-    if (line.trim() === peersEnd) {
-      beginning = undefined;
-    }
-    return isOurs ? '' : line;
-  });
-  if (beginning !== undefined) {
-    throw new Error(`line ${beginning + 1}: wgdriver’s peers begin here, and nothing says where they end`);
-  }
-  return kept;
 }
 
 /** The first of the comment lines right above a heading. */

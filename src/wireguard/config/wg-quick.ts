@@ -15,7 +15,7 @@ export async function* wgQuick(hub: HubFile): AsyncGenerator<string> {
   yield `# ${hub.comment}\n`;
   yield interfaceSection(hub, [
     ...addresses.map((address) => `Address = ${formatPrefix(address)}`),
-    ...(needsRoutes(hub) ? [] : ['Table = off']),
+    ...routes(hub),
     ...hooks(hub),
     ...(kept?.interfaceLines ?? []),
   ]);
@@ -30,19 +30,35 @@ export async function* wgSetconf(hub: HubFile): AsyncGenerator<string> {
 }
 
 /**
- * wg-quick looks for a route for each peer, which takes minutes for a /16. Containers have that of their subnet; only
- * what somebody else's peers have beside it needs more.
+ * wg-quick looks for a route for each peer, which takes minutes for a /16. Containers have that of their subnet, and what
+ * somebody else's peers have beside it gets its routes here.
  */
-function needsRoutes({ addresses, kept }: HubFile): boolean {
-  const others = kept?.peers.flatMap(({ allowedIps }) => allowedIps) ?? [];
-  return !others.every((prefix) => addresses.some((own) => covers(own, prefix)));
+function routes({ addresses, kept }: HubFile): string[] {
+  const others = (kept?.peers.flatMap(({ allowedIps }) => allowedIps) ?? []).filter(
+    (prefix) => !addresses.some((own) => covers(own, prefix)),
+  );
+  // For a default route wg-quick makes rules and a table, so that the tunnel's own packets still leave.
+  const isWgQuicks =
+    others.some(({ length }) => length === 0) ||
+    kept?.interfaceLines.some((line) => /^\s*table\s*=/i.test(line));
+  return isWgQuicks
+    ? []
+    : [
+        'Table = off',
+        ...others.map((prefix) => {
+          const command = `ip ${prefix.address.kind() === 'ipv6' ? '-6 ' : ''}route add ${formatPrefix(prefix)} dev %i`;
+          return hook(command, `%i has no route to ${formatPrefix(prefix)}: run ${command}`);
+        }),
+      ];
 }
 
 /** What does not work must not take the link away: a hook that fails has wg-quick undo all. */
+function hook(command: string, otherwise: string): string {
+  return `PostUp = ${command} || echo "wgdriver: ${otherwise}" >&2`;
+}
+
 function hooks(hub: HubFile): string[] {
   const { interfaceName, addresses, privateKey, privateKeyFile = wgQuickKeyFile(interfaceName) } = hub;
-  const hook = (command: string, otherwise: string) =>
-    `PostUp = ${command} || echo "wgdriver: ${otherwise}" >&2`;
   return [
     ...(privateKey === undefined
       ? [

@@ -143,6 +143,39 @@ test('wg-quick brings the hub up without a key yet, and where /proc/sys cannot b
   }
 });
 
+test('wg-quick gives what is kept and outside the subnets its routes, and our peers none of their own', {
+  skip,
+}, async () => {
+  const name = 'wgkept';
+  const path = join(folder, `${name}.conf`);
+  const text = ['[Peer]', `PublicKey = ${ownPublicKeyText}`];
+  const peer = (...allowedIps: string[]) => ({
+    text: [...text, `AllowedIPs = ${allowedIps.join(', ')}`],
+    allowedIps: allowedIps.map(prefix),
+  });
+  const write = async (...allowedIps: string[]) =>
+    whole(wgQuick({ ...hub, listenPort: 51822, kept: { interfaceLines: [], peers: [peer(...allowedIps)] } }));
+  writeFileSync(path, await write('10.9.0.0/24', 'fd09::/64', '192.168.5.9/32'), { mode: 0o600 });
+  const quick = (verb: string) => spawnSync('wg-quick', [verb, path], { encoding: 'utf8' });
+  try {
+    const { status, stderr } = quick('up');
+    assert.equal(status, 0, stderr);
+    assert.doesNotMatch(stderr, /^wgdriver: wgkept has no route/m);
+    const routes = (family: string) =>
+      execFileSync('ip', [family, 'route', 'show', 'dev', name], { encoding: 'utf8' })
+        .trim()
+        .split('\n')
+        .map((line) => line.split(' ')[0])
+        .filter((destination) => destination !== 'fe80::/64');
+    assert.deepEqual(routes('-4').sort(), ['10.9.0.0/24', '192.168.5.0/24']);
+    assert.deepEqual(routes('-6'), ['fd09::/64']);
+  } finally {
+    quick('down');
+  }
+  // A default route needs wg-quick's own rules and table.
+  assert.doesNotMatch(await write('0.0.0.0/0'), /Table|route add/);
+});
+
 const anyKey = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => new PrivateKey(clamp(bytes)));
 const anyPeer = fc.record(
   {
