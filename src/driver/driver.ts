@@ -148,7 +148,7 @@ export function createDriver({
   const inKey = createQueue();
   /** Of an earlier driver, which may have been killed before the engine wrote them down, or before it forgot them itself. */
   const inherited = new Set(store.networks());
-  const hubLinks = createHubLinks({ links, log, hasIpv6 });
+  const hubLinks = createHubLinks({ links, store, log, hasIpv6 });
   const lifecycle = createLifecycle({
     store,
     links,

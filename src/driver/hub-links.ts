@@ -3,7 +3,7 @@ import type { Log } from '../log.ts';
 import type { Network } from '../networks/network.ts';
 import { type EndpointOptions, type NetworkOptions, optionPrefix } from '../networks/options.ts';
 import { type Tunnel, type TunnelSecrets, tunnelOf } from '../networks/tunnel.ts';
-import type { Endpoint, Joined } from '../state/store.ts';
+import type { Endpoint, HubPeerRecord, Joined, Store } from '../state/store.ts';
 import {
   type Address,
   bits,
@@ -23,6 +23,8 @@ import { endpointOptionsOf } from './secrets.ts';
 
 export interface HubLinksDependencies {
   readonly links: Pick<Links, 'read' | 'change'>;
+  /** Which key a peer got is not in the files any more once they were replaced. */
+  readonly store: Pick<Store, 'joined' | 'putHubPeer'>;
   readonly log: Log;
   /** Of the kernel: without IPv6 containers get IPv4 alone, and the link has no other gateway. */
   readonly hasIpv6?: boolean;
@@ -73,6 +75,7 @@ interface HubPeer {
 
 export function createHubLinks({
   links,
+  store,
   log,
   hasIpv6 = true,
   addressesOf = hostAddresses,
@@ -116,7 +119,7 @@ export function createHubLinks({
         return;
       }
       const peer = peerOf(tunnel);
-      const before = olderKey ?? known.get(endpointId)?.peer.publicKey;
+      const before = olderKey ?? presentPeer(endpointId)?.publicKey;
       const { peers } = await hubOf(hublink);
       refuseHeld(
         hublink,
@@ -129,19 +132,27 @@ export function createHubLinks({
         { name: hublink },
         { peers: [peer, ...(isNewKey ? [{ publicKey: before, remove: true }] : [])] },
       );
+      // What fails here must not undo what is done: it matters only if files are replaced and the driver is started anew.
+      await store.putHubPeer(endpointId, { link: hublink, publicKey: peer.publicKey }).catch((cause) => {
+        log.warn('the peer on the hub’s link could not be recorded', {
+          endpoint: endpointId,
+          cause: String(cause),
+        });
+      });
     },
 
     async remove(endpointId) {
       removed.add(endpointId);
-      const own = known.get(endpointId);
+      const own = presentPeer(endpointId);
       if (own === undefined) {
         return;
       }
+      const { link, publicKey } = own;
       known.delete(endpointId);
       try {
-        await links.change({ name: own.link }, { peers: [{ publicKey: own.peer.publicKey, remove: true }] });
+        await links.change({ name: link }, { peers: [{ publicKey, remove: true }] });
       } catch (error) {
-        log.warn('a peer could not be taken from the hub’s link', { link: own.link, cause: String(error) });
+        log.warn('a peer could not be taken from the hub’s link', { link, cause: String(error) });
       }
     },
 
@@ -169,7 +180,8 @@ export function createHubLinks({
           const secrets = await (options === undefined
             ? ofNetwork(network)
             : secretsOf(network.options, own));
-          const peer = peerOf(tunnelOf(network, addresses, secrets, own));
+          const derived = peerOf(tunnelOf(network, addresses, secrets, own));
+          const peer = { ...derived, publicKey: joined.hubPeer?.publicKey ?? derived.publicKey };
           // It may have gone meanwhile, or joined anew.
           if (!removed.has(endpointId) && !known.has(endpointId)) {
             known.set(endpointId, { link, peer });
@@ -182,6 +194,14 @@ export function createHubLinks({
       }
     },
   };
+
+  /** What the hub's link has of a container. */
+  function presentPeer(endpointId: string): HubPeerRecord | undefined {
+    const own = known.get(endpointId);
+    return own === undefined
+      ? store.joined(endpointId)?.hubPeer
+      : { link: own.link, publicKey: own.peer.publicKey };
+  }
 
   async function hubOf(link: string): Promise<LinkStatus> {
     const status = await links.read({ name: link });

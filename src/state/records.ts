@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { decode, parsed } from '../decode.ts';
 import type { NetworkRecord } from '../networks/network.ts';
 import { formatPrefix, type Prefix, parsePrefix } from '../wireguard/address.ts';
+import { type PublicKey, parsePublicKey } from '../wireguard/key.ts';
 import { currentVersion, migrated, type RecordKind } from './migrations.ts';
 
 /** An endpoint: a container's place in a network, which may have a link or not. */
@@ -34,6 +35,13 @@ export interface Joined {
    * `leaving` is being removed, and a driver that starts has to go on with that.
    */
   readonly stage: Stage;
+  /** With a hub on this host: the peer that its link has of the container, whatever key files say by now. */
+  readonly hubPeer?: HubPeerRecord | undefined;
+}
+
+export interface HubPeerRecord {
+  readonly link: string;
+  readonly publicKey: PublicKey;
 }
 
 /** The namespace that holds the link which the containers of a network share. */
@@ -66,7 +74,16 @@ const endpointFields = v.object({
   hasDnsServers: v.optional(v.boolean()),
 });
 
-const joinedFields = v.object({ endpointId: v.string(), sandbox: v.string() });
+const joinedFields = v.object({
+  endpointId: v.string(),
+  sandbox: v.string(),
+  hubPeer: v.optional(
+    v.object({
+      link: v.string(),
+      publicKey: v.pipe(v.string(), parsed(parsePublicKey, 'expected a public key')),
+    }),
+  ),
+});
 
 const gatewayFields = v.object({
   networkId: v.string(),

@@ -18,13 +18,14 @@ import {
   encode,
   endpointRecord,
   type GatewayRecord,
+  type HubPeerRecord,
   type Joined,
   type Stage,
   stageSuffixes,
   stages,
 } from './records.ts';
 
-export type { Endpoint, GatewayRecord, Joined } from './records.ts';
+export type { Endpoint, GatewayRecord, HubPeerRecord, Joined } from './records.ts';
 
 /**
  * The networks and endpoints there are, in memory, and on disk before a promise resolves. Each call
@@ -59,6 +60,8 @@ export interface Store {
   /** What has joined is being removed. An unfinished Join's record says enough. */
   beginRemoval(endpointId: string): Promise<void>;
   removeJoined(endpointId: string): Promise<void>;
+  /** Of what has joined, the peer that a hub on this host has. */
+  putHubPeer(endpointId: string, hubPeer: HubPeerRecord): Promise<void>;
   /** The namespace of a network whose containers share a tunnel; of this boot, as containers are. */
   gateway(networkId: string): GatewayRecord | undefined;
   gateways(): readonly GatewayRecord[];
@@ -255,6 +258,15 @@ export async function openStore(folder: string, log: Log): Promise<Store> {
       if (known !== undefined) {
         await joinedFolder.remove(endpointId, stageSuffixes[known.stage]);
         joined.delete(endpointId);
+      }
+    },
+
+    async putHubPeer(endpointId, hubPeer) {
+      const known = joined.get(endpointId);
+      if (known !== undefined) {
+        const { stage, ...record } = { ...known, hubPeer };
+        await joinedFolder.write(endpointId, stageSuffixes[stage], encode('joined', record));
+        joined.set(endpointId, { ...record, stage });
       }
     },
 

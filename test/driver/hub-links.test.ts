@@ -60,8 +60,8 @@ async function makeHub(): Promise<void> {
 
 async function start(): Promise<void> {
   const addressesOf = () => [parseAddress('192.168.5.1') ?? assert.fail()];
-  hubLinks = createHubLinks({ links, log, addressesOf });
   store = await openStore(folder, log);
+  hubLinks = createHubLinks({ links, store, log, addressesOf });
   lifecycle = createLifecycle({
     store,
     links,
@@ -197,6 +197,29 @@ test('without such a network nothing is looked at', async () => {
   assert.equal(links.asked.length, length);
 });
 
+test('a seed replaced without a reload: the peer stays as the container has it after a restart, and goes with it', async () => {
+  const { seed, ...others } = options;
+  await lifecycle.deleteNetwork('network');
+  for (const restart of [check, async () => {}]) {
+    await writeFile(join(folder, 'app.seed'), seed, { mode: 0o600 });
+    await lifecycle.createNetwork(network({ options: { ...others, seedfile: 'app.seed' } }));
+    await lifecycle.createEndpoint(endpoint('e1', '192.168.5.2/24'));
+    await lifecycle.join('network', 'e1', '');
+    await writeFile(join(folder, 'app.seed'), 'bmV3bmV3bmV3bmV3bmV3bmV3', { mode: 0o600 });
+    await start();
+    await restart();
+    assert.deepEqual(hubPeers(), withLaptop(`${firstKey} 192.168.5.2/32`));
+    await lifecycle.deleteEndpoint('e1');
+    assert.deepEqual(hubPeers(), withLaptop());
+    // So the address is free for the next, which has the new key.
+    await lifecycle.createEndpoint(endpoint('e2', '192.168.5.2/24'));
+    await lifecycle.join('network', 'e2', '');
+    assert.equal(hubPeers().length, 2);
+    await lifecycle.deleteNetwork('network');
+    assert.deepEqual(hubPeers(), withLaptop());
+  }
+});
+
 test('a container that goes while the files are read gets no peer again', async () => {
   await lifecycle.createEndpoint(endpoint('e2', '192.168.5.3/24'));
   await lifecycle.join('network', 'e1', '');
@@ -235,7 +258,7 @@ test('a link that is missing, has no key, or not the network’s gateway', async
   await assert.rejects(make({ hublink: 'wg9' }), /hublink=wg9: there is no such link on this host/);
   await links.create({ name: 'wg8', mtu: 1420, endpointId: '' });
   await assert.rejects(make({ hublink: 'wg8' }), /hublink=wg8/);
-  hubLinks = createHubLinks({ links, log, addressesOf: () => [] });
+  hubLinks = createHubLinks({ links, store, log, addressesOf: () => [] });
   await assert.rejects(make({}), /gateway 192\.168\.5\.1 is not an address of the link/);
   await links.deleteRecorded('wg-hub');
   const { length } = log.lines;
@@ -249,7 +272,7 @@ test('with IPv6 in the tunnel the link has both gateways; on a kernel without IP
   const both = network({ options: { ...options, ipv6: 'fd12:3456::/64' } });
   const having = (hasIpv6: boolean, ...addresses: string[]) => {
     const addressesOf = () => addresses.map((text) => parseAddress(text) ?? assert.fail());
-    return createHubLinks({ links, log, hasIpv6, addressesOf }).completed(both);
+    return createHubLinks({ links, store, log, hasIpv6, addressesOf }).completed(both);
   };
   const { options: completed } = await having(true, '192.168.5.1', 'fd12:3456::c0a8:501');
   assert.deepEqual(completed.peer, { host: '127.0.0.1', port: 4500 });

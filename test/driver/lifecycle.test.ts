@@ -43,7 +43,7 @@ async function start(guard: Guard = recordingGuard()): Promise<ReturnType<typeof
     guard,
     gateways: recordingGateways(links),
     hubNames,
-    hubLinks: createHubLinks({ links, log }),
+    hubLinks: createHubLinks({ links, store, log }),
     log,
     secretsFolder: folder,
     uplinkTo: usualUplink,

@@ -51,7 +51,7 @@ afterEach(() => rm(folder, { recursive: true }));
 async function start(): Promise<void> {
   store = await openStore(join(folder, 'state'), log);
   const addressesOf = () => [parseAddress('192.168.5.1') ?? assert.fail()];
-  const hubLinks = createHubLinks({ links, log, addressesOf });
+  const hubLinks = createHubLinks({ links, store, log, addressesOf });
   const hubNames = createHubNames({ resolve: async (host) => [parseAddress(host) ?? assert.fail()], log });
   lifecycle = createLifecycle({
     store,

@@ -69,7 +69,7 @@ async function start(): Promise<void> {
     guard,
     gateways,
     hubNames,
-    hubLinks: createHubLinks({ links, log }),
+    hubLinks: createHubLinks({ links, store, log }),
     log,
     secretsFolder: folder,
     uplinkTo: async () => undefined,
@@ -88,7 +88,7 @@ function reloadOf() {
     lifecycle,
     networks: () => store.networks(),
     links,
-    hubLinks: createHubLinks({ links, log }),
+    hubLinks: createHubLinks({ links, store, log }),
     hubNames,
     log,
   }).reload;
