@@ -44,15 +44,27 @@ function networkLines({ name, peers, active, missing, rotation }: NetworkStatus)
   if (rotation === undefined) {
     return [head];
   }
-  const { moved, activeOnOldKeys, unused } = rotation;
+  const { moved, activeOnOldKeys, unused, clientsOnOldKeys } = rotation;
   return [
     head,
     `  rotation: ${moved} addresses have moved to the new key, ${activeOnOldKeys} active ones still use an old key`,
+    ...(missing === 0
+      ? ['  the hub knows all new keys']
+      : ['  the hub does not know all new keys yet: do not change the Docker hosts before it does']),
     ...(unused.length === 0
       ? []
       : [`  unused, and open to the old key until you remove it: ${unused.join(', ')}`]),
-    activeOnOldKeys === 0
-      ? '  nobody uses an old key: you can remove the old seed or additional'
-      : '  keep the old seed or additional for now',
+    ...(clientsOnOldKeys.length === 0
+      ? []
+      : [
+          `  clients that the old key’s end cuts off until they have a new file from \`wgdriver client-config\`: ${clientsOnOldKeys.join(', ')}`,
+        ]),
+    ...(activeOnOldKeys > 0
+      ? ['  keep the old seed or additional for now']
+      : clientsOnOldKeys.length > 0
+        ? [
+            '  no active peer uses an old key; see to these clients before you remove the old seed or additional',
+          ]
+        : ['  nobody uses an old key: you can remove the old seed or additional']),
   ];
 }

@@ -125,6 +125,14 @@ const range = v.pipe(
     return text;
   }),
 );
+/** The hub routes it to its own link: with the whole Internet there, its tunnels' packets would go into the tunnel. */
+const behindClient = v.pipe(
+  prefix,
+  v.check(
+    ({ address, length }) => length > (address.kind() === 'ipv4' ? 1 : 3),
+    'expected prefixes behind this client, such as 10.0.0.0/8; the whole Internet would take the hub’s own way out',
+  ),
+);
 const path = v.pipe(v.string('expected the path of a file'), v.nonEmpty('expected the path of a file'));
 const boolean = v.boolean('expected true or false');
 const keepalive = integer(0, 65535, 'seconds, 0 for off');
@@ -229,7 +237,7 @@ const clientSchema = v.strictObject(
       ),
     ),
     presharedkeyfile: v.optional(path),
-    allowedips: v.optional(oneOrMore(prefix)),
+    allowedips: v.optional(oneOrMore(behindClient)),
     keepalive: v.optional(keepalive),
   },
   'expected the client’s settings: address, publickey …',

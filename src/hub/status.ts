@@ -1,7 +1,7 @@
 import { type Address, compareAddresses, plus, sameAddress } from '../wireguard/address.ts';
 import type { PublicKey } from '../wireguard/key.ts';
 import { type LinkStatus, type PeerStatus, rejectAfterMs } from '../wireguard/status.ts';
-import type { HubConfig } from './config.ts';
+import { type HubConfig, networkOf } from './config.ts';
 import { byPublicKey, holderOf, type MovedKeys, type PresentPeers, type WantedPeer } from './peers.ts';
 import type { Sources } from './sources.ts';
 
@@ -21,19 +21,21 @@ export interface NetworkStatus {
   readonly peers: number;
   /** Have shaken hands in the last 180 seconds. */
   readonly active: number;
-  /** Wanted, and not on the link. */
+  /** Peers of which the link lacks a key: while one is rotated, that includes the newer ones. */
   readonly missing: number;
   /** Undefined unless a key is being rotated. */
   readonly rotation: RotationStatus | undefined;
 }
 
 export interface RotationStatus {
-  /** Addresses that have moved to the newest key. */
+  /** Addresses that have moved to the newest key, clients' included. */
   readonly moved: number;
   /** Addresses with an older key that is in use. While there are any, the old seed or additional has to stay. */
   readonly activeOnOldKeys: number;
   /** Addresses with an older key that nobody uses, in ranges. */
   readonly unused: readonly string[];
+  /** The names of clients with an older key, in use or not: nothing but a new file gives them the newer one. */
+  readonly clientsOnOldKeys: readonly string[];
 }
 
 export interface ClientStatus {
@@ -73,6 +75,10 @@ export function hubStatus(
         [...(sources.networks.get(network.name)?.peers ?? [])].flatMap(([address, peer]) =>
           sources.clients.peers.has(address) ? [] : [peer],
         ),
+        clients.flatMap(({ name, addresses: [address] }) => {
+          const peer = sources.clients.peers.get(address?.toString() ?? '');
+          return peer === undefined || networkOf(networks, address) !== network ? [] : [{ name, peer }];
+        }),
         present,
         moved,
         now,
@@ -96,20 +102,23 @@ export function hubStatus(
 
 function networkStatus(
   name: string,
-  peers: readonly WantedPeer[],
+  containers: readonly WantedPeer[],
+  clients: readonly { readonly name: string; readonly peer: WantedPeer }[],
   present: PresentPeers,
   moved: MovedKeys,
   now: number,
 ): NetworkStatus {
   let [active, missing, movedCount, activeOnOldKeys] = [0, 0, 0, 0];
   const unused: Address[] = [];
+  const clientsOnOldKeys: string[] = [];
   let isRotating = false;
-  for (const peer of peers) {
+  const peers = [...containers.map((peer) => ({ name: undefined, peer })), ...clients];
+  for (const { name: client, peer } of peers) {
     const holder = holderOf(peer.keys, present, moved);
-    const status = present.get(peer.keys[holder]?.publicKey as PublicKey);
-    const isActive = isActiveAt(status, now);
-    active += Number(isActive);
-    missing += Number(status === undefined);
+    const isActive = isActiveAt(present.get(peer.keys[holder]?.publicKey as PublicKey), now);
+    const wanted = peer.keys.slice(0, holder + 1);
+    missing += Number(!wanted.every(({ publicKey }) => present.has(publicKey)));
+    active += Number(isActive && client === undefined);
     if (peer.keys.length > 1) {
       isRotating = true;
       const address = peer.allowedIps[0]?.address;
@@ -120,10 +129,15 @@ function networkStatus(
       } else if (address !== undefined) {
         unused.push(address);
       }
+      if (holder > 0 && client !== undefined) {
+        clientsOnOldKeys.push(client);
+      }
     }
   }
-  const rotation = isRotating ? { moved: movedCount, activeOnOldKeys, unused: rangesOf(unused) } : undefined;
-  return { name, peers: peers.length, active, missing, rotation };
+  const rotation = isRotating
+    ? { moved: movedCount, activeOnOldKeys, unused: rangesOf(unused), clientsOnOldKeys }
+    : undefined;
+  return { name, peers: containers.length, active, missing, rotation };
 }
 
 function holderKey({ keys }: WantedPeer, present: PresentPeers, moved: MovedKeys): PublicKey {

@@ -166,6 +166,16 @@ for (const [name, text, expected] of [
     /:5: clients\.tv\.allowedips: 10\.7\.0\.0\/16 belongs to client pc/,
   ],
   [
+    'the whole Internet behind a client',
+    `networks:\n  app: { ${network} }\nclients:\n  pc:\n    address: 192.168.5.7\n    allowedips: [10.7.0.0/16, 0.0.0.0/0]\n`,
+    /:6: clients\.pc\.allowedips\.1: expected prefixes behind this client, such as 10\.0\.0\.0\/8; the whole/,
+  ],
+  [
+    'half of it',
+    `networks:\n  app: { ${network} }\nclients:\n  pc: { address: 192.168.5.7, allowedips: 128.0.0.0/1 }\n`,
+    /:4: clients\.pc\.allowedips: expected prefixes behind this client/,
+  ],
+  [
     'a container’s address behind a client',
     `networks:\n  app: { ${network} }\nclients:\n  pc: { address: 192.168.5.7, allowedips: 192.168.5.9/32 }\n`,
     /:4: clients\.pc\.allowedips: 192\.168\.5\.9 is an address of network app: write it under address/,

@@ -38,28 +38,31 @@ test('ranges of addresses', () => {
   ]);
 });
 
-test('how a rotation has come along: moved, on old keys in use, and unused', () => {
+test('how a rotation has come along: moved, on old keys in use, and unused; clients too, by name', () => {
   const config = decodeHubConfig(
     `networks: { app: { subnet: 192.168.5.0/24, seedfiles: [n, o] } }
-clients: { pc: { address: 192.168.5.99, publickey: ${keyOf(9, 9)} } }`,
+clients:
+  pc: { address: 192.168.5.99, publickey: ${keyOf(9, 9)} }
+  phone: { address: 192.168.5.98 }
+  tablet: { address: 192.168.5.97 }`,
     'hub.yaml',
   );
-  const peers = new Map<string, WantedPeer>(
-    [2, 3, 4, 5, 6].map((host) => [
+  const twoKeys = (...hosts: number[]) =>
+    hosts.map((host): [string, WantedPeer] => [
       addressOf(host).toString(),
       {
         allowedIps: [hostPrefix(addressOf(host))],
         keys: [{ publicKey: keyOf(1, host) }, { publicKey: keyOf(2, host) }],
       },
-    ]),
-  );
+    ]);
+  const peers = new Map(twoKeys(2, 3, 4, 5, 6, 98));
   const client = { allowedIps: [hostPrefix(addressOf(99))], keys: [{ publicKey: keyOf(9, 9) }] };
   const sources: Sources = {
     networks: new Map([['app', { signature: '', peers, isRotating: true }]]),
     clients: {
       signature: '',
-      peers: new Map([[addressOf(99).toString(), client]]),
-      isRotating: false,
+      peers: new Map([[addressOf(99).toString(), client], ...twoKeys(98, 97)]),
+      isRotating: true,
     },
   };
   const link = {
@@ -73,7 +76,13 @@ clients: { pc: { address: 192.168.5.99, publickey: ${keyOf(9, 9)} } }`,
       status(keyOf(2, 3), { allowedIps: [hostPrefix(addressOf(3))], lastHandshake: ago(100) }),
       status(keyOf(2, 4), { allowedIps: [hostPrefix(addressOf(4))], lastHandshake: ago(181) }),
       status(keyOf(2, 5), { allowedIps: [hostPrefix(addressOf(5))] }),
+      status(keyOf(1, 3), {}),
+      status(keyOf(1, 4), {}),
       status(keyOf(9, 9), { lastHandshake: ago(5) }),
+      status(keyOf(1, 98), {}),
+      status(keyOf(2, 98), { allowedIps: [hostPrefix(addressOf(98))], lastHandshake: ago(5) }),
+      status(keyOf(1, 97), {}),
+      status(keyOf(2, 97), { allowedIps: [hostPrefix(addressOf(97))] }),
       status(keyOf(8), {}),
     ],
   };
@@ -83,8 +92,14 @@ clients: { pc: { address: 192.168.5.99, publickey: ${keyOf(9, 9)} } }`,
       name: 'app',
       peers: 5,
       active: 2,
-      missing: 1,
-      rotation: { moved: 1, activeOnOldKeys: 1, unused: ['192.168.5.4-192.168.5.6'] },
+      // The one whose new key is not on the link yet, and the one without either.
+      missing: 2,
+      rotation: {
+        moved: 1,
+        activeOnOldKeys: 2,
+        unused: ['192.168.5.4-192.168.5.6', '192.168.5.97'],
+        clientsOnOldKeys: ['phone', 'tablet'],
+      },
     },
   ]);
   assert.deepEqual(clients[0]?.lastHandshake, ago(5));
