@@ -7,7 +7,7 @@ import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { copyFile, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import packageJson from '../../package.json' with { type: 'json' };
@@ -183,7 +183,8 @@ async function commonFiles(name: string): Promise<Record<string, PackageFile>> {
         )
         .replaceAll('@WGDRIVER@', '/usr/bin/wgdriver')
         .replaceAll('@NAME@', 'wireguard-plugin')
-        .replaceAll('@CONFIG@', defaultHubFile),
+        .replaceAll('@CONFIG@', defaultHubFile)
+        .replaceAll('@FOLDERS@', `-${dirname(defaultHubFile)}`),
     };
   };
   const units = await Promise.all(

@@ -18,8 +18,8 @@ export default strictCommand({
         `${file} does not exist: write it first; \`wgdriver hub check\` tells you whether it is right`,
       );
     }
-    await readHubConfig(file);
-    await installUnits(hubUnits(ownCommand(), file));
+    const { privatekeyfile } = await readHubConfig(file);
+    await installUnits(hubUnits(ownCommand(), file, privatekeyfile));
     process.stdout.write(
       `${hubUnit} now runs the hub of ${file}.\n` +
         'It loads changes of the file within seconds; `wgdriver hub status` shows the peers.\n',

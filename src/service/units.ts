@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import service from '../../build/systemd/wgdriver.service';
 import socket from '../../build/systemd/wgdriver.socket';
 import hubService from '../../build/systemd/wgdriver-hub.service';
@@ -34,20 +35,28 @@ export function driverUnits(command: readonly string[], name: string): ReadonlyM
  *
  * @param command what starts wgdriver, a word each
  * @param config the path of hub.yaml
+ * @param privateKeyFile made if it is missing, in a folder that the unit then has to leave writable
  */
-export function hubUnits(command: readonly string[], config: string): ReadonlyMap<string, string> {
+export function hubUnits(
+  command: readonly string[],
+  config: string,
+  privateKeyFile: string,
+): ReadonlyMap<string, string> {
+  const folders = new Set([dirname(config), dirname(privateKeyFile)]);
   const text = hubService
     .replaceAll('@WGDRIVER@', () => command.map(quoted).join(' '))
-    .replaceAll('@CONFIG@', () => quoted(config));
+    .replaceAll('@CONFIG@', () => quoted(config))
+    .replaceAll('@FOLDERS@', () => [...folders].map((folder) => word(`-${folder}`)).join(' '));
   return new Map([[hubUnit, text]]);
 }
 
 /** One word of ExecStart= (systemd.service(5), command lines). */
-function quoted(word: string): string {
-  const escaped = word
-    .replaceAll('\\', '\\\\')
-    .replaceAll('"', '\\"')
-    .replaceAll('%', '%%')
-    .replaceAll('$', () => '$$');
-  return /^[\w./-]+$/.test(word) ? word : `"${escaped}"`;
+function quoted(text: string): string {
+  return word(text).replaceAll('$', () => '$$');
+}
+
+/** One word of a setting that is a list (systemd.syntax(7)). */
+function word(text: string): string {
+  const escaped = text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('%', '%%');
+  return /^[\w./-]+$/.test(text) ? text : `"${escaped}"`;
 }

@@ -117,7 +117,17 @@ test('the hub’s unit goes the same way', options, async () => {
     `reset-failed ${unit}`,
     `restart ${unit}`,
   ]);
-  assert.match(await readFile(join(units, unit), 'utf8'), new RegExp(`hub serve --config ${config} `));
+  const text = await readFile(join(units, unit), 'utf8');
+  assert.match(text, new RegExp(`hub serve --config ${config} `));
+  // It makes its key beside its file, and starts on a host that has no folder of ours.
+  assert.match(text, new RegExp(`^ReadWritePaths=/run -${folder}$`, 'm'));
+  await writeFile(config, 'privatekeyfile: /root/50% of keys/wg0.key\n');
+  await tellSystemd('hub', 'install', '--config', config);
+  assert(
+    (await readFile(join(units, unit), 'utf8')).includes(
+      `\nReadWritePaths=/run -${folder} "-/root/50%% of keys"\n`,
+    ),
+  );
   assert.deepEqual((await tellSystemd('hub', 'uninstall')).calls, [
     `disable --quiet ${unit}`,
     `stop ${unit}`,
