@@ -1,12 +1,14 @@
 import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import { adoptionLoss } from '../hub/adoption.ts';
 import { findPrivateKey, readHubConfig } from '../hub/files.ts';
 import { hubOwner, placeOf } from '../hub/hub.ts';
-import { allPeers, readSources } from '../hub/sources.ts';
+import { readSources } from '../hub/sources.ts';
 import { run } from '../programs/run.ts';
 import { formatPrefix } from '../wireguard/address.ts';
-import { type PublicKey, publicKeyOf } from '../wireguard/key.ts';
+import { publicKeyOf } from '../wireguard/key.ts';
 import { markOf } from '../wireguard/link-alias.ts';
+import type { PeerStatus } from '../wireguard/status.ts';
 import { strictCommand, UsageError } from './command.ts';
 import { hubFileOf, hubHost, hubLinkOptions, hubLinksOf, requireRootFor } from './hub-options.ts';
 
@@ -22,7 +24,8 @@ export default strictCommand({
     ...hubLinkOptions,
     'drop-unknown': {
       type: 'boolean',
-      description: 'Adopt it even if it has peers that the file lacks; `hub serve` then removes them',
+      description:
+        'Adopt it even if it has peers, prefixes, addresses or routes that the file lacks; `hub serve` then removes them',
     },
     link: { type: 'positional', valueHint: 'LINK', description: 'The link, such as wg0' },
   },
@@ -69,24 +72,28 @@ export default strictCommand({
           `find this hub; write \`port: ${status.listenPort}\``,
       );
     }
-    const known = new Set<PublicKey>();
-    for (const { keys } of allPeers(await readSources(config))) {
-      for (const { publicKey } of keys) {
-        known.add(publicKey);
-      }
-    }
-    const unknown = status.peers.filter(({ publicKey }) => !known.has(publicKey));
-    if (unknown.length > 0 && !args['drop-unknown']) {
-      const named = unknown
-        .slice(0, mostNamed)
-        .map(
-          ({ publicKey, allowedIps }) =>
-            `${publicKey} (${allowedIps.map(formatPrefix).join(', ') || 'no address'})`,
-        );
-      const more = unknown.length > mostNamed ? ` and ${unknown.length - mostNamed} more` : '';
+    const { unknownPeers, otherPresharedKeys, rest } = adoptionLoss(config, await readSources(config), {
+      peers: status.peers,
+      presharedKeys: await presharedKeysOf(name),
+      addresses: await host.addresses(name),
+      routes: await host.routes(name),
+    });
+    if (otherPresharedKeys.length > 0) {
       throw new Error(
-        `link ${name} has ${unknown.length} peers that ${file} does not have: ${named.join(', ')}${more}; ` +
+        `link ${name} and ${file} differ in the preshared keys of ${named(otherPresharedKeys)}: their next handshakes ` +
+          'would fail; write `presharedkey: derived` or `presharedkeyfile` as the other ends have it, or leave it out as they do',
+      );
+    }
+    if (unknownPeers.length > 0 && !args['drop-unknown']) {
+      throw new Error(
+        `link ${name} has ${unknownPeers.length} peers that ${file} does not have: ${named(unknownPeers)}; ` +
           'write them under clients, or give --drop-unknown',
+      );
+    }
+    if (rest.length > 0 && !args['drop-unknown']) {
+      throw new Error(
+        `link ${name} has what ${file} does not say: ${shortened(rest)}; write prefixes under a client’s allowedips and ` +
+          'addresses as a network’s gateway, or give --drop-unknown',
       );
     }
     await host.setAlias(name, mark.write(name));
@@ -101,6 +108,32 @@ export default strictCommand({
   },
 });
 
+function named(peers: readonly PeerStatus[]): string {
+  return shortened(
+    peers.map(
+      ({ publicKey, allowedIps }) =>
+        `${publicKey} (${allowedIps.map(formatPrefix).join(', ') || 'no address'})`,
+    ),
+  );
+}
+
+function shortened(texts: readonly string[]): string {
+  const more = texts.length > mostNamed ? ` and ${texts.length - mostNamed} more` : '';
+  return texts.slice(0, mostNamed).join(', ') + more;
+}
+
+/** As wg(8) prints them; undefined where there is no such program. */
+async function presharedKeysOf(name: string): Promise<ReadonlyMap<string, string> | undefined> {
+  const shown = await run('wg', ['show', name, 'preshared-keys']);
+  if (!shown.ok) {
+    return undefined;
+  }
+  const pairs = shown.stdout.split('\n').map((line) => line.split('\t'));
+  return new Map(
+    pairs.flatMap(([key, shared]) => (key && shared && shared !== '(none)' ? [[key, shared]] : [])),
+  );
+}
+
 /** Who would set the link up, or take it away, besides. */
 async function ownersOf(name: string): Promise<string[]> {
   const lines: string[] = [];
@@ -114,20 +147,39 @@ async function ownersOf(name: string): Promise<string[]> {
     );
   }
   for (const file of await networkdFiles(name)) {
-    lines.push(`systemd-networkd makes it at each boot by ${file}: move that file away.`);
+    lines.push(
+      `systemd-networkd makes it or sets it up at each boot by ${file}: ` +
+        (file.startsWith('/usr/')
+          ? `\`ln -s /dev/null /etc/systemd/network/${basename(file)}\` hides that file.`
+          : 'move that file away.'),
+    );
   }
   return lines;
 }
 
+/** systemd.network(5), from the strongest: a file hides those of its name in the folders that follow. */
+const networkdFolders = ['/etc', '/run', '/usr/local/lib', '/usr/lib'].map(
+  (path) => `${path}/systemd/network`,
+);
+
 async function networkdFiles(name: string): Promise<string[]> {
-  const folder = '/etc/systemd/network';
-  const names = await readdir(folder).catch(() => []);
-  const found: string[] = [];
-  for (const file of names.filter((candidate) => /\.(netdev|network)$/.test(candidate))) {
-    const text = await readFile(join(folder, file), 'utf8').catch(() => '');
-    if (text.split('\n').some((line) => line.replaceAll(' ', '') === `Name=${name}`)) {
-      found.push(join(folder, file));
+  const found = new Map<string, string | undefined>();
+  for (const folder of networkdFolders) {
+    const names = await readdir(folder).catch(() => []);
+    for (const file of names.filter((each) => /\.(netdev|network)$/.test(each) && !found.has(each))) {
+      const path = join(folder, file);
+      const text = await readFile(path, 'utf8').catch(() => '');
+      found.set(file, text.split('\n').some((line) => isNamed(line, name)) ? path : undefined);
     }
   }
-  return found;
+  return [...found.values()].flatMap((path) => path ?? []);
+}
+
+/** Is it a line `Name=` with a link's name among others, or a pattern that it fits? */
+function isNamed(line: string, link: string): boolean {
+  const [, names = ''] = /^\s*Name\s*=(.*)$/.exec(line) ?? [];
+  return names.split(/\s+/).some((pattern) => {
+    const plain = pattern.replaceAll(/[.+^$|(){}\\]/g, '\\$&');
+    return new RegExp(`^${plain.replaceAll('*', '.*').replaceAll('?', '.')}$`).test(link);
+  });
 }

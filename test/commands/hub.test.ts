@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -34,11 +34,15 @@ const keyOf = (address: string) =>
   );
 
 let log = '';
+let serving: ChildProcess | undefined;
+// One that is left by a test that failed would keep this process.
+after(() => serving?.kill('SIGKILL'));
 async function startServe(): Promise<ChildProcess> {
   log = '';
   const child = spawn(process.execPath, [bundle, 'hub', 'serve', ...linkOptions], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
+  serving = child;
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     log += text;
   });
@@ -50,7 +54,8 @@ async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   child.kill(signal);
   await once(child, 'exit');
 }
-const hub = (...args: readonly string[]) => wgdriver(['hub', ...args]);
+const hub = (...args: readonly string[]) =>
+  wgdriver(['hub', ...args], { env: { PATH: `${folder}:${process.env.PATH}` } });
 const peers = () => Number(sh('wg show wg0 peers | wc -l'));
 
 if (skip === undefined) {
@@ -113,6 +118,27 @@ test('serve makes the key, follows the file, keeps what runs when it is wrong, a
   assert.equal(peers(), 20);
   const third = await startServe();
   assert.match(log, /hub loaded link=wg0 changes=0 /);
+
+  // A rotation: as long as the hub has not loaded the file, and then.
+  writeFileSync(join(folder, 'new.seed'), 'bmV3bmV3bmV3bmV3bmV3bmV3');
+  const rotating = `${base.replace('seedfile: app.seed', 'seedfiles: [new.seed, app.seed]')}clients: { phone: { address: 192.168.5.99 } }\n`;
+  const notLoaded = join(folder, 'rotating.yaml');
+  writeFileSync(notLoaded, rotating);
+  assert.match(
+    (await hub('status', ...linkOptions, '--config', notLoaded)).stdout,
+    /, 21 are missing on the link\n {2}rotation: [\s\S]* does not know all new keys yet: do not change the Docker hosts/,
+  );
+  writeFileSync(file, rotating);
+  await until('both epochs', () => peers() === 42);
+  const { stdout } = await hub('status', ...linkOptions);
+  assert.match(stdout, /^ {2}the hub knows all new keys$/m);
+  assert.match(
+    stdout,
+    /^ {2}clients that .* `wgdriver client-config`: phone\n {2}no active peer uses an old key; see to/m,
+  );
+  writeFileSync(file, base);
+  await until('one epoch', () => peers() === 20);
+  assert.match((await hub('status', ...linkOptions)).stdout, /^network app: 0 of 20 peers [^,]*$/m);
   await end(third, 'SIGTERM');
   assert.equal(third.exitCode, 0);
   assert.equal(peers(), 20);
@@ -162,10 +188,53 @@ test('adopt takes over a hub of 0.1’s files with its sessions', { skip }, asyn
   const refused = await adopt();
   assert.equal(refused.status, 1);
   assert(refused.stderr.includes(`1 peers that ${file} does not have: ${laptop} (192.168.5.99/32)`));
-  writeFileSync(file, `${base}clients: { laptop: { address: 192.168.5.99, publickey: ${laptop} } }\n`);
+  const known = `${base}clients: { laptop: { address: 192.168.5.99, publickey: ${laptop} } }\n`;
+  writeFileSync(file, known);
+
+  // What `serve` would take away, so that the next handshake or some traffic failed.
+  const shared = join(folder, 'laptop.psk');
+  sh('umask 077; wg genpsk >$1; wg set wg0 peer $2 preshared-key $1', shared, laptop);
+  const differs = /differ in the preshared keys of \S+ \(192\.168\.5\.99\/32\): their next handshakes/;
+  assert.match((await adopt()).stderr, differs);
+  assert.match((await adopt('--drop-unknown')).stderr, differs);
+  writeFileSync(file, known.replace(' } }', ', presharedkeyfile: laptop.psk } }'));
+  writeFileSync(join(folder, 'own.psk'), sh('cat $1', shared), { mode: 0o600 });
+  sh('wg genpsk >$1', shared);
+  assert.match((await adopt()).stderr, differs);
+  sh(
+    'cat $1/own.psk >$1/laptop.psk; wg set wg0 peer $2 allowed-ips 192.168.5.99/32,10.8.0.0/16',
+    folder,
+    laptop,
+  );
+  sh('ip address add 10.7.0.1/24 dev wg0; ip route add 10.6.0.0/16 dev wg0');
+  const lossy = await adopt();
+  assert.equal(lossy.status, 1);
+  assert.match(
+    lossy.stderr,
+    /does not say: 10\.8\.0\.0\/16 of peer \S+, address 10\.7\.0\.1\/24, the route to 10\.6\.0\.0\/16; write prefixes/,
+  );
+  sh('ip address delete 10.7.0.1/24 dev wg0; ip route delete 10.6.0.0/16');
+  sh('wg set wg0 peer $1 allowed-ips 192.168.5.99/32 preshared-key /dev/null', laptop);
+  writeFileSync(file, known);
+
+  // Who would set it up besides.
+  writeFileSync(join(folder, 'systemctl'), '#!/bin/sh\n[ "$1 $2" = "is-enabled wg-quick@wg0.service" ]\n', {
+    mode: 0o755,
+  });
+  const networkd = '/run/systemd/network';
+  mkdirSync(networkd, { recursive: true });
+  writeFileSync(join(networkd, 'a.netdev'), '[NetDev]\nName = wg0\nKind=wireguard\n');
+  writeFileSync(join(networkd, 'b.network'), '[Match]\nName=eth0 wg0\n');
+  writeFileSync(join(networkd, 'c.network'), '[Match]\nName=w*\n');
+  writeFileSync(join(networkd, 'd.network'), '[Match]\nName=wg01 eth*\n');
   const taken = await adopt();
   assert.equal(taken.status, 0, taken.stderr);
   assert.match(taken.stdout, /link wg0 is this hub’s now, with its key, port 51820 and 21 peers/);
+  assert.match(taken.stdout, /^wg-quick@wg0\.service made it: `systemctl disable wg-quick@wg0\.service`/m);
+  assert.deepEqual(
+    [...taken.stdout.matchAll(/at each boot by (\S+): move/g)].map(([, path]) => path),
+    ['a.netdev', 'b.network', 'c.network'].map((name) => join(networkd, name)),
+  );
 
   const serve = await startServe();
   assert.match(log, /hub loaded link=wg0 changes=0 /);
