@@ -47,7 +47,7 @@ const arrows = {
   links: ['netlink', 'programs', 'wireguard'],
   killswitch: ['netlink', 'programs', 'wireguard'],
   netlink: ['wireguard'],
-  programs: [],
+  programs: ['wireguard/address.ts'],
   metrics: ['wireguard'],
   engine: ['networks/option-names.ts'],
   doctor: ['engine', 'killswitch', 'links', 'networks', 'programs', 'wireguard'],

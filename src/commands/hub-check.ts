@@ -49,7 +49,7 @@ export default strictCommand({
 /** What stands in the way, and the commands that change it; none if nothing does. */
 async function firewallLines(config: HubConfig): Promise<string[]> {
   return (
-    obstaclesOf(config, await readFirewalls(config.interface))
+    obstaclesOf(config, await readFirewalls(config.interface, await hubHost().uplinks()))
       // What the hub keeps in place by itself is in nobody's way.
       .filter(({ what }) => config.firewall !== 'docker-user' || !what.startsWith('Docker'))
       .flatMap(({ what, commands, instead }) => [

@@ -1,3 +1,4 @@
+import { isAccepted } from '../programs/iptables-rules.ts';
 import { run } from '../programs/run.ts';
 import type { Survey } from './engine-survey.ts';
 import { type Finding, pass, warn } from './finding.ts';
@@ -25,15 +26,18 @@ export function judgeHubLinks({ networks }: Pick<Survey, 'networks'>, rules: For
     return pass(name, 'no network has its hub on this host');
   }
   const missing = [...links].flatMap((link) =>
-    (['iptables', 'ip6tables'] as const)
-      .filter((program) => drops(rules[program] ?? '', link))
-      .flatMap((program) => {
-        const chain = /^-N DOCKER-USER$/m.test(rules[program] ?? '') ? 'DOCKER-USER' : 'FORWARD';
-        return [
-          `${program} -I ${chain} -i ${link} -j ACCEPT`,
-          `${program} -I ${chain} -o ${link} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
-        ];
-      }),
+    (['iptables', 'ip6tables'] as const).flatMap((program) => {
+      const list = rules[program] ?? '';
+      const chain = /^-N DOCKER-USER$/m.test(list) ? 'DOCKER-USER' : 'FORWARD';
+      return /^-P FORWARD DROP$/m.test(list)
+        ? [
+            ['-i', link],
+            ['-o', link, '-m', 'conntrack', '--ctstate', 'RELATED,ESTABLISHED'],
+          ]
+            .filter((words) => !isAccepted(list, /^(?:DOCKER-USER|FORWARD)$/, words))
+            .map((words) => `${program} -I ${chain} ${words.join(' ')} -j ACCEPT`)
+        : [];
+    }),
   );
   return missing.length === 0
     ? pass(name, `containers reach what is behind ${[...links].join(', ')}`)
@@ -42,18 +46,4 @@ export function judgeHubLinks({ networks }: Pick<Survey, 'networks'>, rules: For
         `the policy of the chain FORWARD is drop, so containers reach the hub ${[...links].join(', ')} and nothing behind it`,
         `let it pass: ${missing.join('; ')}`,
       );
-}
-
-function drops(list: string, link: string): boolean {
-  return (
-    /^-P FORWARD DROP$/m.test(list) &&
-    !list
-      .split('\n')
-      .some(
-        (line) =>
-          /^-A (DOCKER-USER|FORWARD) /.test(line) &&
-          line.includes(` -i ${link} `) &&
-          line.endsWith('-j ACCEPT'),
-      )
-  );
 }

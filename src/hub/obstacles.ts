@@ -1,4 +1,6 @@
 import type { Family } from '../netlink/family.ts';
+import { isAccepted, opensUdpPort } from '../programs/iptables-rules.ts';
+import { formatPrefix } from '../wireguard/address.ts';
 import type { HubConfig } from './config.ts';
 import { iptablesOf, passRules } from './docker-user.ts';
 import { hubAddresses, hubTableName } from './rules.ts';
@@ -9,8 +11,25 @@ export interface SeenFirewalls {
   readonly iptables: Readonly<Record<Family, string | undefined>>;
   /** The base chains of nftables. */
   readonly chains: readonly SeenChain[];
-  /** The zone of firewalld that the link is in; undefined where firewalld does not run. */
-  readonly firewalldZone: string | undefined;
+  /** Undefined where firewalld does not run. */
+  readonly firewalld: SeenFirewalld | undefined;
+}
+
+export interface SeenFirewalld {
+  /** The zone that the link is in; undefined for none. */
+  readonly linkZone: string | undefined;
+  /** Where the hub's UDP port must be open: the zones of the links that packets come in by. */
+  readonly zones: readonly FirewalldZone[];
+  /** The rich rules of our policy for what comes from outside; undefined if there is none. */
+  readonly policyRules: string | undefined;
+}
+
+export interface FirewalldZone {
+  readonly name: string;
+  /** As `firewall-cmd --list-ports` has them, such as `53/udp 4000-5000/udp`. */
+  readonly ports: string;
+  /** As `firewall-cmd --list-services` has them. */
+  readonly services: string;
 }
 
 export interface SeenChain {
@@ -33,30 +52,22 @@ export interface Obstacle {
  * What stands in a hub's way. Packets have to pass every table of the kernel, and none can undo what another drops: so
  * each gets a rule of its own.
  */
-export function obstaclesOf(
-  config: HubConfig,
-  { iptables, chains, firewalldZone }: SeenFirewalls,
-): Obstacle[] {
+export function obstaclesOf(config: HubConfig, { iptables, chains, firewalld }: SeenFirewalls): Obstacle[] {
   const { interface: link, port } = config;
   const obstacles: Obstacle[] = [];
   const families = [...new Set(hubAddresses(config).map(({ address }) => address.kind()))];
-  if (firewalldZone !== undefined && firewalldZone !== 'trusted') {
-    obstacles.push({
-      what: `firewalld rejects what comes from ${link} or goes to UDP port ${port}`,
-      commands: [
-        `firewall-cmd --permanent --zone=trusted --add-interface=${link}`,
-        `firewall-cmd --permanent --add-port=${port}/udp`,
-        'firewall-cmd --reload',
-      ],
-    });
+  if (firewalld !== undefined) {
+    obstacles.push(...firewalldObstacles(config, firewalld));
   }
   for (const family of families) {
     const list = iptables[family] ?? '';
     const program = iptablesOf(family);
-    const rules = passRules(config)
-      .filter((rule) => rule.family === family)
-      .map(({ words }) => words.join(' '));
-    if (/^-P FORWARD DROP$/m.test(list) && !letsPass(list, link)) {
+    const isDropped = /^-P FORWARD DROP$/m.test(list);
+    const missing = passRules(config).filter(
+      (rule) => isDropped && rule.family === family && !isAccepted(list, forwardChains, rule.words),
+    );
+    const rules = missing.map(({ words }) => words.join(' '));
+    if (missing.length > 0) {
       if (/^-N DOCKER-USER$/m.test(list)) {
         obstacles.push({
           what: `Docker has set the policy of ${program}’s chain FORWARD to drop`,
@@ -64,18 +75,18 @@ export function obstaclesOf(
           instead: 'or `firewall: docker-user` in the hub’s file, which keeps these rules in place',
         });
       } else if (/^-N ufw6?-user-forward$/m.test(list)) {
-        obstacles.push({
-          what: `ufw drops what is forwarded (${program})`,
-          commands: [
-            `ufw route allow in on ${link}`,
-            ...config.allow.outside
-              .filter(({ address }) => address.kind() === family)
-              .map(
-                ({ address, length }) =>
-                  `ufw route allow out on ${link} from ${address.toString()}/${length}`,
-              ),
-          ],
+        // Answers it lets pass by itself.
+        const commands = missing.flatMap(({ words }) => {
+          const source = words[words.indexOf('-s') + 1];
+          return words.includes('-i')
+            ? [`ufw route allow in on ${link}`]
+            : words.includes('-s')
+              ? [`ufw route allow out on ${link} from ${source}`]
+              : [];
         });
+        if (commands.length > 0) {
+          obstacles.push({ what: `ufw drops what is forwarded (${program})`, commands });
+        }
       } else {
         obstacles.push({
           what: `the policy of ${program}’s chain FORWARD is drop`,
@@ -86,7 +97,7 @@ export function obstaclesOf(
   }
   for (const family of ['ipv4', 'ipv6'] as const) {
     const list = iptables[family] ?? '';
-    if (/^-P INPUT DROP$/m.test(list) && !opensPort(list, port)) {
+    if (/^-P INPUT DROP$/m.test(list) && !opensUdpPort(list, port)) {
       obstacles.push({
         what: `the policy of ${iptablesOf(family)}’s chain INPUT is drop, so nobody reaches UDP port ${port}`,
         commands: /^-N ufw6?-user-input$/m.test(list)
@@ -125,19 +136,65 @@ export function obstaclesOf(
   return obstacles;
 }
 
-function letsPass(list: string, link: string): boolean {
-  return list
-    .split('\n')
-    .some(
-      (line) =>
-        /^-A (DOCKER-USER|FORWARD|ufw6?-user-forward) /.test(line) &&
-        line.includes(` -i ${link} `) &&
-        /-j ACCEPT/.test(line),
-    );
+/** Where Docker, ufw and people put their rules for what is forwarded. */
+const forwardChains = /^(?:DOCKER-USER|FORWARD|ufw6?-(?:before|user)-forward)$/;
+
+/** Lets in what comes from outside. A name has at most 17 characters, too few for the link's as well. */
+export const firewalldPolicy = 'wgdriver-hub';
+
+function firewalldObstacles(config: HubConfig, { linkZone, zones, policyRules }: SeenFirewalld): Obstacle[] {
+  const { interface: link, port, allow } = config;
+  const permanent = 'firewall-cmd --permanent';
+  const closed = zones.filter(({ ports, services }) => !opensPortIn(ports, services, port));
+  const outside = allow.outside.filter((prefix) => !policyRules?.includes(`"${formatPrefix(prefix)}"`));
+  const obstacles = [
+    ...(linkZone === 'trusted'
+      ? []
+      : [
+          {
+            what: `firewalld rejects what comes from ${link}`,
+            commands: [`${permanent} --zone=trusted --add-interface=${link}`],
+          },
+        ]),
+    ...closed.map(({ name }) => ({
+      what: `firewalld rejects what goes to UDP port ${port} (zone ${name})`,
+      commands: [`${permanent} --zone=${name} --add-port=${port}/udp`],
+    })),
+    ...(outside.length === 0
+      ? []
+      : [
+          {
+            what: `firewalld rejects what comes from outside to ${link}`,
+            commands: [
+              ...(policyRules === undefined
+                ? [
+                    `${permanent} --new-policy=${firewalldPolicy}`,
+                    `${permanent} --policy=${firewalldPolicy} --add-ingress-zone=ANY`,
+                    `${permanent} --policy=${firewalldPolicy} --add-egress-zone=trusted`,
+                  ]
+                : []),
+              ...outside.map(
+                (prefix) =>
+                  `${permanent} --policy=${firewalldPolicy} --add-rich-rule='rule family="${prefix.address.kind()}" ` +
+                  `source address="${formatPrefix(prefix)}" accept'`,
+              ),
+            ],
+          },
+        ]),
+  ];
+  return obstacles.map(({ what, commands }, index) => ({
+    what,
+    commands: index === obstacles.length - 1 ? [...commands, 'firewall-cmd --reload'] : commands,
+  }));
 }
 
-function opensPort(list: string, port: number): boolean {
-  return list
-    .split('\n')
-    .some((line) => /-j ACCEPT/.test(line) && new RegExp(`--dports? (\\S*,)?${port}\\b`).test(line));
+function opensPortIn(ports: string, services: string, port: number): boolean {
+  return (
+    // Which is this port.
+    (port === 51820 && services.split(' ').includes('wireguard')) ||
+    ports.split(' ').some((text) => {
+      const [, first, last = first] = /^(\d+)(?:-(\d+))?\/udp$/.exec(text) ?? [];
+      return first !== undefined && Number(first) <= port && port <= Number(last);
+    })
+  );
 }

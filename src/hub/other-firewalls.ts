@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { decode } from '../decode.ts';
 import { run } from '../programs/run.ts';
-import type { SeenChain, SeenFirewalls } from './obstacles.ts';
+import { firewalldPolicy, type SeenChain, type SeenFirewalld, type SeenFirewalls } from './obstacles.ts';
 
 const listing = v.object({
   nftables: v.array(
@@ -19,24 +19,45 @@ const listing = v.object({
   ),
 });
 
-/** Looks at the firewalls of this host, by their own programs; one whose program is missing is not there. */
-export async function readFirewalls(link: string): Promise<SeenFirewalls> {
-  const output = async (file: string, ...args: string[]) => {
-    const outcome = await run(file, args);
-    return outcome.ok ? outcome.stdout : undefined;
-  };
+/**
+ * Looks at the firewalls of this host, by their own programs; one whose program is missing is not there.
+ * @param uplinks the links that have a default route
+ */
+export async function readFirewalls(link: string, uplinks: readonly string[]): Promise<SeenFirewalls> {
   const [ipv4, ipv6, chains, state] = await Promise.all([
     output('iptables', '--wait', '-S'),
     output('ip6tables', '--wait', '-S'),
     output('nft', '--json', 'list', 'chains'),
     output('firewall-cmd', '--state'),
   ]);
-  const zone = await output('firewall-cmd', `--get-zone-of-interface=${link}`);
   return {
     iptables: { ipv4, ipv6 },
     chains: chains === undefined ? [] : baseChains(chains),
-    firewalldZone: state?.trim() === 'running' ? (zone?.trim() ?? 'none') : undefined,
+    firewalld: state?.trim() === 'running' ? await readFirewalld(link, uplinks) : undefined,
   };
+}
+
+async function readFirewalld(link: string, uplinks: readonly string[]): Promise<SeenFirewalld> {
+  const ask = async (...args: string[]) => (await output('firewall-cmd', ...args))?.trim();
+  const ofDefault = (await ask('--get-default-zone')) ?? 'public';
+  const zoneOf = async (name: string) => (await ask(`--get-zone-of-interface=${name}`)) ?? ofDefault;
+  const names = new Set(uplinks.length === 0 ? [ofDefault] : await Promise.all(uplinks.map(zoneOf)));
+  return {
+    linkZone: await ask(`--get-zone-of-interface=${link}`),
+    zones: await Promise.all(
+      [...names].map(async (name) => ({
+        name,
+        ports: (await ask(`--zone=${name}`, '--list-ports')) ?? '',
+        services: (await ask(`--zone=${name}`, '--list-services')) ?? '',
+      })),
+    ),
+    policyRules: await ask(`--policy=${firewalldPolicy}`, '--list-rich-rules'),
+  };
+}
+
+async function output(file: string, ...args: string[]): Promise<string | undefined> {
+  const outcome = await run(file, args);
+  return outcome.ok ? outcome.stdout : undefined;
 }
 
 function baseChains(json: string): SeenChain[] {

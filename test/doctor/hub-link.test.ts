@@ -20,7 +20,12 @@ test('Docker’s drop policy, and the rules that let it pass', () => {
     'let it pass: iptables -I DOCKER-USER -i wg0 -j ACCEPT; ' +
       'iptables -I DOCKER-USER -o wg0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT',
   );
-  const mended = `${docker}\n-A DOCKER-USER -i wg0 -j ACCEPT`;
+  const half = `${docker}\n-A DOCKER-USER -i wg0 -j ACCEPT`;
+  assert.equal(
+    judgeHubLinks({ networks }, { iptables: half, ip6tables: accepting }).fix,
+    'let it pass: iptables -I DOCKER-USER -o wg0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT',
+  );
+  const mended = `${half}\n-A DOCKER-USER -o wg0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`;
   assert.equal(judgeHubLinks({ networks }, { iptables: mended, ip6tables: accepting }).status, 'pass');
 });
 

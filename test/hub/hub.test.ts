@@ -214,13 +214,13 @@ test('Docker’s drop policy: told of with the rules that mend it, or kept open 
     await hub.load(configOf(base));
     assert(!one.pings('192.168.5.3', 1));
     const own = sh('iptables -S');
-    const found = obstaclesOf(configOf(base), await readFirewalls('wg0'));
+    const found = obstaclesOf(configOf(base), await readFirewalls('wg0', []));
     assert.match(found[0]?.what ?? '', /^Docker /);
     for (const { commands } of found) {
       sh(commands.join('\n'));
     }
     assert(one.pings('192.168.5.3'));
-    assert.deepEqual(obstaclesOf(configOf(base), await readFirewalls('wg0')), []);
+    assert.deepEqual(obstaclesOf(configOf(base), await readFirewalls('wg0', [])), []);
     // The same rules, and the hub adds none twice.
     await hub.load(configOf(`${base}\nfirewall: docker-user`));
     await hub.repair();

@@ -11,7 +11,7 @@ const config = decodeHubConfig(
 const none: SeenFirewalls = {
   iptables: { ipv4: undefined, ipv6: undefined },
   chains: [],
-  firewalldZone: undefined,
+  firewalld: undefined,
 };
 const accepting = '-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n';
 const docker = `-P INPUT ACCEPT
@@ -53,8 +53,64 @@ test('Docker’s drop policy, and the rules for its own chain', () => {
     'iptables -I DOCKER-USER -s 10.1.0.0/16 -o wg0 -m comment --comment wgdriver-hub-wg0 -j ACCEPT',
   ]);
   assert.match(obstacle.instead ?? '', /firewall: docker-user/);
-  const mended = `${docker}-A DOCKER-USER -i wg0 -m comment --comment wgdriver-hub-wg0 -j ACCEPT\n`;
-  assert.deepEqual(obstaclesOf(config, seen(mended)), []);
+  // Each rule that is missing, and no other.
+  let list = docker;
+  for (const command of obstacle.commands) {
+    assert(commandsOf(seen(list)).includes(command));
+    list += `${command.replace('iptables -I', '-A')}\n`;
+    assert(!commandsOf(seen(list)).includes(command));
+  }
+  assert.deepEqual(obstaclesOf(config, seen(list)), []);
+});
+
+test('rules of somebody’s own that let pass as much or more, and those that do not', () => {
+  const left = (...rules: string[]) =>
+    commandsOf(seen(`${docker}${rules.map((rule) => `-A ${rule}\n`).join('')}`)).length;
+  assert.equal(left('DOCKER-USER -i wg0 -j ACCEPT', 'FORWARD -o wg0 -j ACCEPT'), 0);
+  assert.equal(
+    left('FORWARD -m state --state RELATED,ESTABLISHED,UNTRACKED -j ACCEPT', 'FORWARD -i wg0 -j ACCEPT'),
+    1,
+  );
+  assert.equal(left('FORWARD -s 10.0.0.0/8 -o wg0 -m comment --comment "a b" -j ACCEPT'), 2);
+  assert.equal(
+    left(
+      'FORWARD -i wg0 -p tcp -j ACCEPT',
+      'FORWARD -i wg0 -d 10.0.0.0/8 -j ACCEPT',
+      'FORWARD ! -i wg0 -j ACCEPT',
+      'FORWARD -i wg0 -j DROP',
+      'FORWARD -o wg0 -m conntrack --ctstate NEW -j ACCEPT',
+      'DOCKER -o wg0 -j ACCEPT',
+    ),
+    3,
+  );
+});
+
+test('the port: by its protocol, in lists and in ranges', () => {
+  const isOpen = (...rules: string[]) =>
+    commandsOf(
+      seen(
+        `-P INPUT DROP\n-P FORWARD ACCEPT\n${rules.map((rule) => `-A INPUT ${rule} -j ACCEPT\n`).join('')}`,
+      ),
+    ).length === 0;
+  for (const rule of [
+    '-p udp -m udp --dport 51820',
+    '-i eth0 -p udp -m udp --dport 51820',
+    '-p udp -m multiport --dports 53,51820',
+    '-p udp -m udp --dport 50000:60000',
+    '-p udp -m multiport --dports 53,51000:52000',
+    '-p udp',
+  ]) {
+    assert(isOpen(rule), rule);
+  }
+  for (const rule of [
+    '-p tcp -m tcp --dport 51820',
+    '-p udp -m udp --dport 5182',
+    '-p udp -m udp --sport 51820',
+    '-p udp -m udp --dport 51821:60000',
+    '-i lo',
+  ]) {
+    assert(!isOpen(rule), rule);
+  }
 });
 
 test('ufw, for what is forwarded and for the port', () => {
@@ -63,19 +119,44 @@ test('ufw, for what is forwarded and for the port', () => {
     'ufw route allow out on wg0 from 10.1.0.0/16',
     'ufw allow 51820/udp',
   ]);
-  const mended = `${ufw}-A ufw-user-input -p udp -m udp --dport 51820 -j ACCEPT
+  const half = `${ufw}-A ufw-user-input -p udp -m udp --dport 51820 -j ACCEPT
 -A ufw-user-forward -i wg0 -j ACCEPT
 `;
+  assert.deepEqual(commandsOf(seen(half)), ['ufw route allow out on wg0 from 10.1.0.0/16']);
+  const mended = `${half}-A ufw-user-forward -s 10.1.0.0/16 -o wg0 -j ACCEPT\n`;
   assert.deepEqual(commandsOf(seen(mended)), []);
 });
 
-test('firewalld, unless the link is trusted already', () => {
-  assert.deepEqual(commandsOf({ ...none, firewalldZone: 'none' }), [
-    'firewall-cmd --permanent --zone=trusted --add-interface=wg0',
-    'firewall-cmd --permanent --add-port=51820/udp',
-    'firewall-cmd --reload',
-  ]);
-  assert.deepEqual(commandsOf({ ...none, firewalldZone: 'trusted' }), []);
+test('firewalld: the link’s zone, the port in the zones it comes in by, and what may come from outside', () => {
+  const zone = { name: 'public', ports: '', services: 'dhcpv6-client ssh' };
+  const commands = (firewalld: SeenFirewalls['firewalld']) => commandsOf({ ...none, firewalld });
+  const closed = { linkZone: undefined, zones: [zone], policyRules: undefined };
+  const trust = 'firewall-cmd --permanent --zone=trusted --add-interface=wg0';
+  const port = 'firewall-cmd --permanent --zone=public --add-port=51820/udp';
+  const policy = 'firewall-cmd --permanent --policy=wgdriver-hub';
+  const outside = [
+    'firewall-cmd --permanent --new-policy=wgdriver-hub',
+    `${policy} --add-ingress-zone=ANY`,
+    `${policy} --add-egress-zone=trusted`,
+    `${policy} --add-rich-rule='rule family="ipv4" source address="10.1.0.0/16" accept'`,
+  ];
+  const reload = 'firewall-cmd --reload';
+  assert.deepEqual(commands(closed), [trust, port, ...outside, reload]);
+  assert.deepEqual(commands({ ...closed, linkZone: 'trusted' }), [port, ...outside, reload]);
+  const rule = 'rule family="ipv4" source address="10.1.0.0/16" accept';
+  assert.deepEqual(commands({ ...closed, policyRules: rule }), [trust, port, reload]);
+  assert.deepEqual(commands({ ...closed, policyRules: '' }), [trust, port, outside[3], reload]);
+  for (const open of [
+    { ports: '80/tcp 51820/udp' },
+    { ports: '51000-52000/udp' },
+    { services: 'ssh wireguard' },
+  ]) {
+    assert.deepEqual(commands({ linkZone: 'trusted', zones: [{ ...zone, ...open }], policyRules: rule }), []);
+  }
+  assert.deepEqual(
+    commands({ linkZone: 'trusted', zones: [{ ...zone, ports: '51820/tcp 5182/udp' }], policyRules: rule }),
+    [port, reload],
+  );
 });
 
 test('a policy of iptables or of a table of nftables by somebody’s own hand', () => {
