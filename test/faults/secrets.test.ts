@@ -32,6 +32,9 @@ const [optionSeed = '', fileSeed = '', tornSeed = ''] = secretTexts.map((text) =
   encodeBase64(Buffer.from(text)),
 );
 const hubKey = Buffer.from('MARKED-key-of-the-hub-0123456789');
+const [customerKey, customerPsk] = ['MARKED-key-of-a-provider’s-conf', 'MARKED-psk-of-a-provider’s-conf'].map(
+  (text) => Buffer.from(text).subarray(0, 32),
+) as [Buffer, Buffer];
 
 /** What is looked for, by what it is. */
 const marks = new Map<string, Buffer>();
@@ -60,6 +63,8 @@ for (const seed of [optionSeed, fileSeed, tornSeed]) {
   }
 }
 mark('key of the hub', hubKey);
+mark('key of a configuration file', customerKey);
+mark('preshared key of a configuration file', customerPsk);
 
 function expectNoMark(where: string, content: string | Buffer): void {
   for (const [what, bytes] of marks) {
@@ -110,6 +115,25 @@ test('no secret leaves its place, whatever fails', { skip }, async (t) => {
   t.diagnostic(`${failures} failures forced`);
   await tellWrongly(attempt, folder);
 
+  const conffile = join(folder, 'customer.conf');
+  await writeFile(conffile, conffileOf(), { mode: 0o600 });
+  for (const spoilt of [
+    conffileOf().replace('PrivateKey = ', 'PrivateKey = !'),
+    conffileOf().replace('PrivateKey', 'Address'),
+    conffileOf().replace('PresharedKey', 'MyKey'),
+    conffileOf().replace('PresharedKey', 'Endpoint'),
+    conffileOf() + conffileOf(),
+    conffileOf().replace('= ', ''),
+  ]) {
+    await writeFile(join(folder, 'spoilt.conf'), spoilt, { mode: 0o600 });
+    await attempt('CreateNetwork', ofConffile('spoilt', join(folder, 'spoilt.conf')));
+    assert.match(answers.at(-1) ?? '', /Err.*line \d+/);
+  }
+  await attempt('CreateNetwork', ofConffile('customer', conffile));
+  await attempt('CreateEndpoint', { ...created('e2', 'customer', 2), Interface: {} });
+  await attempt('Join', { NetworkID: 'customer', EndpointID: 'e2' });
+  assert.match(answers.at(-1) ?? '', /InterfaceName/);
+
   // What a running service shows of itself and its tunnels.
   await attempt('CreateNetwork', network('option', { seed: optionSeed }));
   await attempt('CreateEndpoint', created('e1', 'option', 2));
@@ -133,7 +157,9 @@ test('no secret leaves its place, whatever fails', { skip }, async (t) => {
   await service.stop('SIGABRT');
 
   // Where they belong they are found, so they would be elsewhere.
-  const kept = await readFile(join(service.state, 'networks', 'option.json'), 'utf8');
+  const ofState = (file: string) => readFile(join(service.state, 'networks', file), 'utf8');
+  expectNoMark('the state of a network with a file', await ofState('customer.json'));
+  const kept = await ofState('option.json');
   assert.throws(() => expectNoMark('the state', kept), /the state has seed MARKED-seed-of-options.*, base64/);
 
   for (const output of await runCommands(folder, seedFile, env)) {
@@ -151,6 +177,26 @@ function network(id: string, secret: object): object {
   const { seed: _, ...options } = articleOptions;
   // What waits for a container's namespace would take steps that belong to no call.
   return createNetworkRequest({ id, options: { ...options, killswitch: 'off', ...secret } });
+}
+
+function ofConffile(id: string, conffile: string): object {
+  return createNetworkRequest({
+    id,
+    subnets: [['0.0.0.0/0', '']],
+    options: { conffile, killswitch: 'off' },
+  });
+}
+
+function conffileOf(): string {
+  return `[Interface]
+PrivateKey = ${customerKey.toString('base64')}
+Address = 10.64.0.7/32
+[Peer]
+PublicKey = ${articleOptions.peerkey}
+PresharedKey = ${customerPsk.toString('base64')}
+Endpoint = 192.0.2.1:51820
+AllowedIPs = 10.64.0.0/24
+`;
 }
 
 function created(EndpointID: string, NetworkID: string, last: number): object {
@@ -277,7 +323,10 @@ async function expectNoMarkInFiles(
     stamp,
     ...places,
   );
-  const own = [seedFile, join(folder, 'hub'), join(folder, 'spoilt')];
+  const own = [
+    seedFile,
+    ...['hub', 'spoilt', 'customer.conf', 'spoilt.conf'].map((name) => join(folder, name)),
+  ];
   for (const path of new Set(found.split('\n'))) {
     expectNoMark('a file’s name', path);
     const content = await readFile(path).catch(() => '');

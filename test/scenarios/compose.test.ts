@@ -192,22 +192,31 @@ test('the example remote-hub: what the app sends leaves the hub with the hub’s
 /** A hub that plays a VPN provider, and the file that it gives its one customer, in the secrets folder. */
 async function withProvider(
   { name, hop, file }: { readonly name: string; readonly hop: number; readonly file: string },
-  use: (provider: Hub) => Promise<void>,
+  use: (provider: Hub, becomeCustomer: (address: string) => Promise<void>) => Promise<void>,
 ): Promise<void> {
   const settings = { tunnel: host.tunnel, name, hop, address: '10.64.0.1/24' };
   await withHub(settings, async (provider) => {
     await provider.configure(`--seed=${article.seed}`, '--peers=1', '10.64.0.0/24');
-    const [privateKey = '', publicKey = ''] = (
-      await sh('key=$(wg genkey); echo "$key"; echo "$key" | wg pubkey')
-    ).split('\n');
-    await provider.exec('wg', 'set', `wg-${name}`, 'peer', publicKey, 'allowed-ips', '10.64.0.7/32');
-    await mkdir('/etc/wgdriver', { recursive: true });
     const path = `/etc/wgdriver/${file}`;
-    const text = `[Interface]\nPrivateKey = ${privateKey}\nAddress = 10.64.0.7/32\n\n[Peer]\nPublicKey = ${provider.publicKey}
+    let known = '';
+    /** With a key of its own; the provider forgets the one before. */
+    const becomeCustomer = async (address: string) => {
+      const [privateKey = '', publicKey = ''] = (
+        await sh('key=$(wg genkey); echo "$key"; echo "$key" | wg pubkey')
+      ).split('\n');
+      if (known !== '') {
+        await provider.exec('wg', 'set', `wg-${name}`, 'peer', known, 'remove');
+      }
+      await provider.exec('wg', 'set', `wg-${name}`, 'peer', publicKey, 'allowed-ips', `${address}/32`);
+      known = publicKey;
+      const text = `[Interface]\nPrivateKey = ${privateKey}\nAddress = ${address}/32\n\n[Peer]\nPublicKey = ${provider.publicKey}
 AllowedIPs = 0.0.0.0/0, ::/0\nEndpoint = ${provider.endpoint}\nPersistentKeepalive = 25\n`;
-    await writeFile(path, text, { mode: 0o600 });
+      await writeFile(path, text, { mode: 0o600 });
+    };
+    await mkdir('/etc/wgdriver', { recursive: true });
+    await becomeCustomer('10.64.0.7');
     try {
-      await use(provider);
+      await use(provider, becomeCustomer);
     } finally {
       await run('rm', [path]);
     }
@@ -215,13 +224,26 @@ AllowedIPs = 0.0.0.0/0, ::/0\nEndpoint = ${provider.endpoint}\nPersistentKeepali
 }
 
 test('the example shared-tunnel: all services behind one file, and the page of one on the host', () =>
-  withProvider({ name: 'provider', hop: 3, file: 'provider.conf' }, (provider) =>
+  withProvider({ name: 'provider', hop: 3, file: 'provider.conf' }, (provider, becomeCustomer) =>
     withExample('shared-tunnel', async (example) => {
       const { compose, reach, cannotReach, exec } = example;
+      const services = ['client', 'helper', 'second-helper'];
       await compose('up', '-d');
-      for (const service of ['client', 'helper', 'second-helper']) {
+      for (const service of services) {
         await reach(service, '10.64.0.1');
         assert.deepEqual(await example.dnsOf(service), ['10.77.0.1']);
+      }
+      // The file changes while all run, and then while nothing does.
+      await becomeCustomer('10.64.0.8');
+      assert.match(await example.run('wgdriver', 'reload'), /: 1 running links reloaded, 1 with a new key$/m);
+      for (const service of services) {
+        await reach(service, '10.64.0.1');
+      }
+      await compose('down');
+      await becomeCustomer('10.64.0.9');
+      await compose('up', '-d');
+      for (const service of services) {
+        await reach(service, '10.64.0.1');
       }
       assert.match(await exec('helper', 'wget', '-qO-', 'http://client:8080/'), /^hello$/m);
       await until(
