@@ -92,6 +92,7 @@ test('with NET_ADMIN in its namespace a process reads the link’s key and has i
   try {
     const readKey = 'wg show wg0 private-key';
     assert.match(inBox('+net_raw', readKey), /Operation not permitted/);
+    assert.match(inBox('+net_raw', 'wg set wg0 listen-port 4242'), /Operation not permitted/);
     assert.equal(inBox('+net_admin', readKey), encodeBase64(privateKey.reveal()));
 
     // A port of the host, and from there to a port of its loopback. WireGuard keeps no peer with its own key.
