@@ -1,12 +1,12 @@
 import { isDefaultRoute, type Route } from '../networks/routing.ts';
 import type { JoinResponse } from '../plugin/api.ts';
-import { formatPrefix } from '../wireguard/address.ts';
+import { type Family, formatPrefix } from '../wireguard/address.ts';
 
 /** The routes of a container as a part of the answer to Join: default routes are gateways there. */
 export function joinRoutes(
   routes: readonly Route[],
 ): Pick<JoinResponse, 'Gateway' | 'GatewayIPv6' | 'StaticRoutes'> {
-  const gatewayOf = (family: 'ipv4' | 'ipv6') =>
+  const gatewayOf = (family: Family) =>
     routes
       .filter(isDefaultRoute)
       .find(({ gateway }) => gateway.kind() === family)

@@ -12,6 +12,7 @@ import {
 import { isInOwnContainer } from '../programs/own-container.ts';
 import { type Failure, run } from '../programs/run.ts';
 import {
+  type Family,
   formatPrefix,
   hostPrefix,
   masked,
@@ -207,7 +208,7 @@ async function deleteOldRoutes(keeper: Keeper, gateway: Gateway): Promise<void> 
 }
 
 /** As `formatPrefix` has it. */
-function prefixOfRoute(dst: string, family: 'ipv4' | 'ipv6'): string {
+function prefixOfRoute(dst: string, family: Family): string {
   const address = parseAddress(dst);
   if (address !== undefined) {
     return formatPrefix(hostPrefix(address));

@@ -6,9 +6,7 @@
  * Containers are on links of their own rather than at a bridge. They have one subnet by proxy ARP, and no frame of one
  * reaches another: no spoofed ARP or neighbour advertisement, no router advertisement and no redirect.
  */
-import { type Address, formatPrefix, hostPrefix, type Prefix } from '../wireguard/address.ts';
-
-type Family = 'ipv4' | 'ipv6';
+import { type Address, type Family, formatPrefix, hostPrefix, type Prefix } from '../wireguard/address.ts';
 
 /** A gateway between containers and the tunnel that they share. Of families that the kernel lacks nothing is asked. */
 export interface Gateway {

@@ -30,12 +30,12 @@ export async function resolveFamily(socket: NetlinkSocket, name: string): Promis
  * Calls `use` with a family's message type, which is asked for the first time alone.
  * @throws what resolveFamily and `use` do
  */
-export type Family = <Result>(
+export type GenericFamily = <Result>(
   socket: NetlinkSocket,
   use: (type: number) => Promise<Result>,
 ) => Promise<Result>;
 
-export function genericFamily(name: string): Family {
+export function genericFamily(name: string): GenericFamily {
   let known: number | undefined;
   return async (socket, use) => {
     if (known !== undefined) {

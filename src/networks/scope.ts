@@ -1,12 +1,10 @@
-import { type Address, everything, type Prefix } from '../wireguard/address.ts';
+import { type Address, everything, type Family, type Prefix } from '../wireguard/address.ts';
 import { coverage, coverFamily } from '../wireguard/coverage.ts';
 import type { Network } from './network.ts';
 import { allowedIpsOf, peersOf, type TunnelSecrets } from './tunnel.ts';
 
-type Family = 'ipv4' | 'ipv6';
-
 /** What a network's tunnels are for, and what may not leave by another link. */
-export interface Scope {
+export interface TrafficScope {
   /** What leaves by the tunnel alone. */
   readonly prefixes: readonly Prefix[];
   /** What may leave by another link all the same, and not by the tunnel. */
@@ -19,7 +17,7 @@ export interface Scope {
 
 const families: readonly Family[] = ['ipv4', 'ipv6'];
 
-export function scopeOf(network: Network, secrets: Pick<TunnelSecrets, 'configuration'>): Scope {
+export function scopeOf(network: Network, secrets: Pick<TunnelSecrets, 'configuration'>): TrafficScope {
   const {
     internal,
     options: { conffile, allowedips, exclude = [] },

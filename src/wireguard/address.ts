@@ -2,6 +2,9 @@ import ipaddr from 'ipaddr.js';
 
 export type Address = ipaddr.IPv4 | ipaddr.IPv6;
 
+/** As an address's `kind()` says it. */
+export type Family = 'ipv4' | 'ipv6';
+
 /** An address and its prefix length; host bits may be set (`192.168.5.2/24`) unless masked. */
 export interface Prefix {
   readonly address: Address;
@@ -200,7 +203,7 @@ function word(bytes: readonly number[], offset: number): number {
   return ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
 }
 
-export function fromNumber(value: bigint, kind: 'ipv4' | 'ipv6'): Address {
+export function fromNumber(value: bigint, kind: Family): Address {
   const words = kind === 'ipv4' ? [value] : [value >> 96n, value >> 64n, value >> 32n, value];
   return ipaddr.fromByteArray(
     words.flatMap((each) => {

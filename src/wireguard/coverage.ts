@@ -1,20 +1,17 @@
-import { type Prefix, rangeOf, toNumber } from './address.ts';
+import { type Family, type Prefix, rangeOf, toNumber } from './address.ts';
 
 /** How many addresses of a family some prefixes hold; each counts once. In n log n steps. */
-export function coverage(prefixes: readonly Prefix[], family: 'ipv4' | 'ipv6'): bigint {
+export function coverage(prefixes: readonly Prefix[], family: Family): bigint {
   return merged(prefixes, family).reduce((sum, [first, last]) => sum + last - first + 1n, 0n);
 }
 
 /** Do the prefixes hold every address of a family? */
-export function coverFamily(prefixes: readonly Prefix[], family: 'ipv4' | 'ipv6'): boolean {
+export function coverFamily(prefixes: readonly Prefix[], family: Family): boolean {
   return coverage(prefixes, family) === 1n << BigInt(family === 'ipv4' ? 32 : 128);
 }
 
 /** The prefixes of a family as ranges that neither overlap nor touch, in their order. */
-export function merged(
-  prefixes: readonly Prefix[],
-  family: 'ipv4' | 'ipv6',
-): [first: bigint, last: bigint][] {
+export function merged(prefixes: readonly Prefix[], family: Family): [first: bigint, last: bigint][] {
   const ranges = prefixes
     .filter(({ address }) => address.kind() === family)
     .map(rangeOf)
