@@ -40,7 +40,11 @@ export default strictCommand({
     ...keyOptions,
     ...secretsOption,
     ...engineOption,
-    'hub-key': { type: 'string', valueHint: 'KEY', description: 'The hub’s public key, without --network' },
+    'hub-key': {
+      type: 'string',
+      valueHint: 'KEY',
+      description: 'The hub’s public key, without --network or with a hublink',
+    },
     endpoint: {
       type: 'string',
       valueHint: 'HOST:PORT',
@@ -79,6 +83,12 @@ export default strictCommand({
   async run(args, _positionals, rawArgs) {
     const address = addressArgument(args.address);
     const known = args.network === undefined ? undefined : await askForNetwork(args, args.network, []);
+    if (known?.hublink !== undefined && (args['hub-key'] === undefined || args.endpoint === undefined)) {
+      throw new UsageError(
+        `network ${args.network} has its hub on its own host: expected --hub-key with what \`wg show ${known.hublink} ` +
+          'public-key` prints there, and --endpoint with the address of that host and the link’s port',
+      );
+    }
     const hubKey = known?.hubKey ?? hubKeyArgument(args['hub-key']);
     const endpoint = endpointOf(args.endpoint, known?.peer);
     const picture = pictureOf(rawArgs);

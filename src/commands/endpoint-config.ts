@@ -136,6 +136,11 @@ export default strictCommand({
       );
     }
     const known = args.network === undefined ? undefined : await askForNetwork(args, args.network, asked);
+    if (known?.hublink !== undefined) {
+      throw new Error(
+        `network ${args.network}: its hub is the link ${known.hublink} of its own host, where the driver itself keeps the peers`,
+      );
+    }
     const subnets = known?.subnets ?? asked.map((subnet) => ({ subnet, gateway: undefined }));
     if (subnets.length === 0) {
       throw new UsageError('no subnet: expected it as a prefix, such as 192.168.5.0/24, or --network');

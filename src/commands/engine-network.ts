@@ -29,7 +29,9 @@ import { seedOf, warnIfShort } from './key-options.ts';
 /** What a hub has to know of a network. */
 export interface KnownNetwork {
   readonly subnets: readonly KnownSubnet[];
-  /** Absent where a configuration file has the peers; and so is the key. */
+  /** The link of its own host that is its hub. */
+  readonly hublink?: string;
+  /** Absent where the hub is such a link, or a configuration file has the peers; and so is the key. */
   readonly peer?: HostPort;
   readonly hubKey?: PublicKey;
   readonly scheme: KeyScheme;
@@ -80,11 +82,6 @@ export async function askForNetwork(
   const subnets = subnetsOf(network, asked);
   const options = optionsOf(network);
   const { peer, peerkey, derivation, ipv6, keepalive, hublink } = options;
-  if (hublink !== undefined) {
-    throw new Error(
-      `network ${name}: its hub is the link ${hublink} of its own host, where the driver itself keeps the peers`,
-    );
-  }
   const ownSeed = args['seed-file'] === undefined ? undefined : await seedOf(args);
   const secrets = await readSecrets({ ...options, ...(ownSeed && { seed: ownSeed }) }, args['secrets-dir']);
   const { seed, additional, presharedKey } = secrets;
@@ -96,6 +93,7 @@ export async function askForNetwork(
   warnIfShort(seed);
   return {
     subnets,
+    ...(hublink !== undefined && { hublink }),
     ...(peer && { peer }),
     ...(peerkey && { hubKey: peerkey }),
     scheme: { seed, additional, derivation },

@@ -1,9 +1,6 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import type { Family } from '../netlink/family.ts';
 
-/** Where the kernel's settings of this network namespace are. */
-const sysctls = '/proc/sys/net';
-
 export interface ForwardingWish {
   readonly link: string;
   /** Where answers to what leaves come in; they are only forwarded if their link forwards. */
@@ -15,14 +12,20 @@ export interface ForwardingWish {
 /**
  * Switches on forwarding: for the links themselves, where the kernel can. For IPv6 it can from Linux 6.17 on; before,
  * all links forward, and a link that took router advertisements goes on to (accept_ra=2), since a router would not.
+ * @param sysctls where the kernel's settings of this network namespace are
  * @returns what was changed, as sysctl(8) names it
  * @throws Error that says which setting could not be written
  */
-export async function switchOnForwarding({ link, uplinks, families }: ForwardingWish): Promise<string[]> {
+export async function switchOnForwarding(
+  { link, uplinks, families }: ForwardingWish,
+  sysctls = '/proc/sys/net',
+): Promise<string[]> {
+  const readSetting = async (name: string) =>
+    (await readFile(`${sysctls}/${name}`, 'utf8').catch(() => undefined))?.trim();
   const changed: string[] = [];
   const set = async (name: string, value: string) => {
     const path = `${sysctls}/${name}`;
-    if ((await readFile(path, 'utf8').catch(() => undefined))?.trim() === value) {
+    if ((await readSetting(name)) === value) {
       return;
     }
     try {
@@ -56,8 +59,4 @@ export async function switchOnForwarding({ link, uplinks, families }: Forwarding
     }
   }
   return changed;
-}
-
-async function readSetting(name: string): Promise<string | undefined> {
-  return (await readFile(`${sysctls}/${name}`, 'utf8').catch(() => undefined))?.trim();
 }

@@ -112,6 +112,46 @@ test('--network: all of it from the engine; the address is to be kept free', asy
   }
 });
 
+test('--network with a hublink: its key and where the client reaches it have to be said, and the rest is the network’s', async (t) => {
+  const app = {
+    Name: 'app',
+    Driver: 'wireguard-plugin',
+    IPAM: { Config: [{ Subnet: '192.168.5.0/24', Gateway: '192.168.5.1' }] },
+    Options: {
+      'io.bestov.wg.hublink': 'wg7',
+      'io.bestov.wg.seed': 'dGVzdHNlZWQK',
+      'io.bestov.wg.additional': 'dGVzdGFkZGl0aW9uYWwK',
+      'io.bestov.wg.ipv6': 'fd12::/64',
+    },
+  };
+  const { socketPath } = await serveUnix(t, answers({ '/networks/app': app }));
+  const ask = (command: string, ...args: string[]) =>
+    wgdriver([command, '--docker-socket', socketPath, '--network', 'app', ...args]);
+  for (const missing of [[], hub.slice(0, 2), hub.slice(2)]) {
+    const { status, stderr } = await ask('client-config', '192.168.5.2', ...missing);
+    assert.equal(status, 2);
+    assert.match(
+      stderr,
+      /network app has its hub on its own host: expected --hub-key .* `wg show wg7 public-key`/,
+    );
+  }
+  const {
+    addresses,
+    privateKey: own,
+    peers,
+  } = readWgQuick((await ask('client-config', '192.168.5.2', ...hub)).stdout);
+  assert.deepEqual(addresses.map(formatPrefix), ['192.168.5.2/32', 'fd12::c0a8:502/128']);
+  assert.equal(own?.toBase64(), privateKey);
+  assert.deepEqual(
+    [peers[0]?.publicKey, peers[0]?.endpoint],
+    [hubKey, { host: 'hub.example.org', port: 51820 }],
+  );
+  assert.match(
+    (await ask('endpoint-config')).stderr,
+    /its hub is the link wg7 of its own host, where the driver itself/,
+  );
+});
+
 test('files are for their owner alone, and it says so', async () => {
   for (const [option, name, begins] of [
     ['--output', 'client.conf', '# wgdriver client-config'],
