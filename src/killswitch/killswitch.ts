@@ -16,9 +16,9 @@ import {
   haveSameTables,
   loneTunnel,
   type News,
+  type ProtectedTunnel,
   type Protection,
   protectionOf,
-  type Tunnel,
   type TunnelScope,
   tunnelOf,
 } from './rules.ts';
@@ -32,7 +32,7 @@ export interface Guard {
    * leaves by that link alone, connected networks excepted. From then on the protection keeps up with the
    * container's networks. Resolves when it is in place; or at once where the container's namespace is still to
    * come, and then it will be as soon as that is there.
-   * @param linkIndex as of Tunnel: with it the protection is whole before the link comes
+   * @param linkIndex as of ProtectedTunnel: with it the protection is whole before the link comes
    * @throws Error if it cannot be put in place; it is tried again until the endpoint is released
    */
   protect(sandboxKey: string, endpointId: string, scope: TunnelScope, linkIndex?: number): Promise<Protected>;
@@ -75,7 +75,7 @@ export interface GuardTimes {
 }
 
 /** A tunnel that a container is protected for, or is to be. */
-interface GuardedTunnel extends Tunnel {
+interface GuardedTunnel extends ProtectedTunnel {
   /** Since when, on `performance`’s clock. */
   readonly wantedMs: number;
   isUp: boolean;

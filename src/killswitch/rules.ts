@@ -72,7 +72,7 @@ export interface TunnelScope {
 }
 
 /** A tunnel that a container has or is about to get. */
-export interface Tunnel extends TunnelScope {
+export interface ProtectedTunnel extends TunnelScope {
   /** Is this its link? */
   readonly isLink: (link: Pick<ContainerLink, 'alias'>) => boolean;
   /**
@@ -88,7 +88,11 @@ export interface Tunnel extends TunnelScope {
   readonly ranges: readonly Pick<AddressSet, 'family' | 'ranges'>[];
 }
 
-export function tunnelOf(isLink: Tunnel['isLink'], scope: TunnelScope, linkIndex?: number): Tunnel {
+export function tunnelOf(
+  isLink: ProtectedTunnel['isLink'],
+  scope: TunnelScope,
+  linkIndex?: number,
+): ProtectedTunnel {
   return {
     ...scope,
     isLink,
@@ -133,7 +137,7 @@ export interface Protection {
 
 /** A tunnel whose link is all that its container has beside the loopback, or will be. */
 interface LoneTunnel {
-  readonly isLink: Tunnel['isLink'];
+  readonly isLink: ProtectedTunnel['isLink'];
   readonly linkIndex: number;
 }
 
@@ -164,7 +168,7 @@ export function concerns(news: News, { lone }: Protection): boolean {
  */
 export function loneTunnel(
   { links, rules }: Pick<ContainerNetwork, 'links' | 'rules'>,
-  tunnels: readonly Tunnel[],
+  tunnels: readonly ProtectedTunnel[],
 ): LoneTunnel | undefined {
   const [tunnel, ...more] = tunnels;
   if (tunnel?.linkIndex === undefined || more.length > 0) {
@@ -286,7 +290,7 @@ const ICMPV6_REDIRECT = 137;
  */
 export function protectionOf(
   { links, addresses, defaultRoutes, rules }: Omit<ContainerNetwork, 'routes'>,
-  tunnels: readonly Tunnel[],
+  tunnels: readonly ProtectedTunnel[],
 ): Protection {
   const lone = loneTunnel({ links, rules }, tunnels);
   if (lone !== undefined) {
@@ -303,7 +307,7 @@ export function protectionOf(
   const inner = links.filter((link) => link.isInner && !ours.includes(link));
   const others = links.filter((link) => ![...lo, ...ours, ...inner].includes(link));
 
-  const isOfUse = ({ isLink }: Tunnel) =>
+  const isOfUse = ({ isLink }: ProtectedTunnel) =>
     ours.some((link) => isLink(link) && families.some((family) => hasFamily(link, family)));
   const isReady = tunnels.every((tunnel) => tunnel.isLeaving || isOfUse(tunnel));
   // What another tunnel has them for already goes on while the next one comes.

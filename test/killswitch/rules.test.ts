@@ -8,9 +8,9 @@ import {
   haveSameTables,
   isProtectionRule,
   isProtectionTable,
+  type ProtectedTunnel,
   type ProtectionRoute,
   protectionOf,
-  type Tunnel,
   tunnelOf,
 } from '../../src/killswitch/rules.ts';
 import { formatPrefix, masked, parseAddress, prefixOf } from '../../src/wireguard/address.ts';
@@ -51,11 +51,15 @@ function seen(names: readonly Name[], ...lines: readonly string[]): ContainerNet
   };
 }
 
-function tunnel(alias: string, ...prefixes: readonly string[]): Tunnel {
+function tunnel(alias: string, ...prefixes: readonly string[]): ProtectedTunnel {
   return excluding(alias, [], ...prefixes);
 }
 
-function excluding(alias: string, excluded: readonly string[], ...prefixes: readonly string[]): Tunnel {
+function excluding(
+  alias: string,
+  excluded: readonly string[],
+  ...prefixes: readonly string[]
+): ProtectedTunnel {
   const isLink = (link: { readonly alias: string | undefined }) => link.alias === alias;
   return tunnelOf(isLink, tunnelScope(prefixes, excluded));
 }
