@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { importTestImage } from '../../build/host/engine.ts';
 import { driverName, hostForTests } from '../../build/host/host.ts';
 import { article } from '../../build/host/hub.ts';
 import { linkReader, selectLinks } from '../../src/links/select.ts';
@@ -139,6 +140,30 @@ test('a running container’s link is changed, setting by setting and all togeth
     ping.kill();
     const { seed, additional, subnet } = article;
     await host.hub.sync(`--seed=${seed}`, `--additional=${additional}`, '--peers=20', subnet);
+  }
+});
+
+test('a container with NET_ADMIN may rename its link, give it an alias and take it down: its address is free again', async () => {
+  await importTestImage(host.engine, ['ip']);
+  await host.createNetwork('wgnet');
+  const down = ['dev', 'wg0', 'down'];
+  const changes = [
+    [down],
+    [down, ['dev', 'wg0', 'name', 'eth7']],
+    [['dev', 'wg0', 'alias', 'wgdriver:other:\u001b\u0001']],
+    [down, ['dev', 'wg0', 'alias', 'somebody else'], ['dev', 'wg0', 'name', 'lo7']],
+  ];
+  // The last has all of it.
+  for (const change of process.env.WGDRIVER_TEST_FULL === undefined ? changes.slice(-1) : changes) {
+    await host.startContainer('one', '--network=wgnet', '--cap-add=NET_ADMIN', '--ip=192.168.5.7');
+    await host.ping('one', host.hub.address);
+    for (const words of change) {
+      await host.exec('one', 'ip', 'link', 'set', ...words);
+    }
+    await host.engine.docker('rm', '-f', 'one');
+    await host.startContainer('two', '--network=wgnet', '--ip=192.168.5.7');
+    await host.ping('two', host.hub.address);
+    await host.engine.docker('rm', '-f', 'two');
   }
 });
 

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { copyFile, rename, rm } from 'node:fs/promises';
 import { test } from 'node:test';
-import { until } from '../../build/host/commands.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { attempt, until } from '../../build/host/commands.ts';
 import { testImage } from '../../build/host/engine.ts';
 import { hostForTests } from '../../build/host/host.ts';
 import { article } from '../../build/host/hub.ts';
@@ -54,5 +56,54 @@ test('with --live-restore a container keeps its tunnel over the end of the engin
     await host.clear();
     await host.engine.stop();
     await host.engine.start();
+  }
+});
+
+test('an engine that has lost its networks gives the address of a container that runs away again: that one stays closed', {
+  skip: process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run',
+}, async () => {
+  await host.createNetwork('wgnet');
+  await docker('network', 'create', 'zbridge');
+  await host.startContainer('one', '--network=wgnet');
+  await docker('network', 'connect', 'zbridge', 'one');
+  await host.ping('one', host.hub.address);
+  const pid = await docker('inspect', '--format={{.State.Pid}}', 'one');
+  const database = '/var/lib/docker/network/files/local-kv.db';
+  // By UDP to 203.0.113.1, on a socket that is bound to the bridge's link.
+  const send =
+    'socket S, 2, 2, 0; setsockopt S, 1, 25, "eth0\\0"; send S, "clear", 0, pack "SnC4x8", 2, 9, 203, 0, 113, 1 or die $!';
+  const isClosed = async () => {
+    const { status, stderr } = await attempt('nsenter', [`--target=${pid}`, '--net', 'perl', '-e', send]);
+    assert.match(stderr, /not permitted/);
+    assert.notEqual(status, 0);
+  };
+  await until('the bridge is closed, too', () =>
+    isClosed().then(
+      () => true,
+      () => false,
+    ),
+  );
+  try {
+    await host.engine.stop('SIGKILL');
+    await copyFile(database, `${database}.before`);
+    await rm(database);
+    await host.engine.start('--live-restore');
+    assert.equal(await docker('inspect', '--format={{.State.Pid}}', 'one'), pid, 'it runs on');
+    await docker('network', 'rm', 'wgnet').catch(() => {});
+    await host.createNetwork('wgnet');
+    await host.startContainer('two', '--network=wgnet', `--ip=${article.firstAddress}`);
+    await host.ping('two', host.hub.address);
+    // A protection would go ten seconds after its endpoint.
+    for (let seconds = 0; seconds < 13; seconds++) {
+      await isClosed();
+      await sleep(1000);
+    }
+  } finally {
+    // With what it has lost it takes away what is left of it.
+    await host.clear();
+    await host.engine.stop();
+    await rename(`${database}.before`, database);
+    await host.engine.start();
+    await host.clear();
   }
 });

@@ -189,6 +189,64 @@ test('with its kill switch the tunnel has it all, whatever the engine chose, unt
   assert.doesNotMatch(rules, /3056|32765/);
 });
 
+/** What a container can send past the tunnel to, by its link to a bridge: of these addresses. */
+async function sentPast(container: string, ...addresses: readonly string[]): Promise<string[]> {
+  // By UDP, on a socket that is bound to the link.
+  const script = `use Socket qw(inet_pton AF_INET AF_INET6 pack_sockaddr_in pack_sockaddr_in6);
+    for (@ARGV) {
+      my $family = /:/ ? AF_INET6 : AF_INET;
+      socket S, $family, 2, 0; setsockopt S, 1, 25, "eth0\\0";
+      my $address = inet_pton $family, $_;
+      print "$_\\n" if send S, 'clear', 0, /:/ ? pack_sockaddr_in6(9, $address) : pack_sockaddr_in(9, $address);
+    }`;
+  return (await host.enter(container, 'perl', '-e', script, ...addresses)).split('\n').filter(Boolean);
+}
+
+const destinations = ['198.18.0.1', '203.0.113.1', '2001:db8:1::1', '2001:db8:2::1'];
+for (const killswitch of ['on', 'strict']) {
+  for (const [what, options, dns, expected] of [
+    [
+      'everything with exceptions of both families',
+      { exclude: '203.0.113.0/24,2001:db8:1::/64' },
+      host.hub.address,
+      ['203.0.113.1', '2001:db8:1::1'],
+    ],
+    [
+      'most of IPv4 and nothing of IPv6',
+      { allowedips: '0.0.0.0/1,128.0.0.0/2,192.0.0.0/5,192.168.5.0/24' },
+      '10.0.0.53',
+      ['203.0.113.1'],
+    ],
+  ] as const) {
+    test(`${what}, with killswitch=${killswitch}, beside a bridge with IPv6: what leaves by the bridge`, {
+      skip: killswitch === 'strict' && process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run',
+    }, async () => {
+      await host.createNetwork('wgnet', { options: { ...options, killswitch } });
+      await createBridge('zbridge6');
+      await host.startContainer('one', '--network=zbridge6', `--dns=${dns}`);
+      // Addresses of IPv6 are of no use in their first seconds.
+      await until('without the tunnel all of it leaves', async () => {
+        const sent = await sentPast('one', ...destinations);
+        return sent.length === destinations.length;
+      });
+      await host.engine.docker('network', 'connect', 'wgnet', 'one');
+      await host.ping('one', host.hub.address);
+      const sent = () => sentPast('one', ...destinations);
+      for (const begin of [async () => {}, () => host.engine.docker('restart', '-t', '0', 'one')]) {
+        await begin();
+        await until('the tunnel has its own', async () =>
+          / dev wg0 /.test(await host.enter('one', 'ip', 'route', 'get', '198.18.0.1').catch(() => '')),
+        );
+        await until('what may leave does', async () => (await sent()).length >= expected.length);
+        assert.deepEqual(await sent(), expected);
+        // As the engine and its own tables have it, too.
+        assert.match(await host.enter('one', 'ip', 'route', 'get', '203.0.113.1'), / dev eth0 /);
+        await host.ping('one', host.hub.address);
+      }
+    });
+  }
+}
+
 test('who comes in by a port that a bridge publishes is answered by it', async () => {
   await host.createNetwork('wgnet');
   await createBridge('abridge');

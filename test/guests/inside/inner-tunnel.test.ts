@@ -5,6 +5,7 @@ import { after, before, test } from 'node:test';
 import { netlinkNamespaces } from '../../../src/killswitch/by-netlink.ts';
 import { programNamespaces } from '../../../src/killswitch/by-programs.ts';
 import { removalOf, routingDifference } from '../../../src/killswitch/difference.ts';
+import type { Namespaces } from '../../../src/killswitch/namespaces.ts';
 import { protectionOf, tunnelOf } from '../../../src/killswitch/rules.ts';
 import { everything, tunnelScope } from '../../support/tunnel-scope.ts';
 
@@ -52,8 +53,7 @@ const vpn = `
   ${configured(inside, 'vpn0', 5104, 'far0', 'endpoint 10.8.0.1:5103')}
   ip -n inner address add 10.9.0.2/24 dev vpn0; ip -n inner link set vpn0 up`;
 
-async function protect(): Promise<void> {
-  const namespaces = netlinkNamespaces();
+async function protect(namespaces: Namespaces = netlinkNamespaces()): Promise<void> {
   const present = await namespaces.read(netns);
   const isLink = ({ alias }: { alias: string | undefined }) => alias === 'wgdriver:test:e1';
   const protection = protectionOf(present, [tunnelOf(isLink, tunnelScope(everything))]);
@@ -68,24 +68,34 @@ test('without protection each of the tunnels carries', () => {
   assert.deepEqual(reached(), [true, true, true]);
 });
 
-test('one that was made in the container carries, and its outer packets leave by ours; one that was moved in does not', async () => {
-  await protect();
-  assert.deepEqual(reached(), [true, true, false]);
-  const before = received('hub0');
-  assert(pings('10.9.0.1'));
-  assert(received('hub0') > before);
-});
+for (const [how, namespaces] of Object.entries({
+  netlink: netlinkNamespaces(),
+  programs: programNamespaces(),
+})) {
+  const protectSo = () => protect(namespaces);
 
-test('the same if it comes later', async () => {
-  sh('ip -n inner link delete vpn0');
-  await protect();
-  sh(vpn);
-  assert(!pings('10.9.0.1'));
-  await protect();
-  assert(pings('10.9.0.1'));
-});
+  test(`by ${how}: one that was made in the container carries, and its outer packets leave by ours; one that was moved in does not`, async () => {
+    await protectSo();
+    assert.deepEqual(reached(), [true, true, false]);
+    const before = received('hub0');
+    assert(pings('10.9.0.1'));
+    assert(received('hub0') > before);
+  });
 
-test('wg-quick with everything for its tunnel, in either order', async () => {
+  test(`by ${how}: the same if it comes later`, async () => {
+    sh('ip -n inner link delete vpn0');
+    await protectSo();
+    sh(vpn);
+    assert(!pings('10.9.0.1'));
+    await protectSo();
+    assert(pings('10.9.0.1'));
+  });
+
+  test(`by ${how}: wg-quick with everything for its tunnel, in either order`, () => tryWgQuick(namespaces));
+}
+
+async function tryWgQuick(namespaces: Namespaces): Promise<void> {
+  const protectSo = () => protect(namespaces);
   sh('ip -n inner link delete vpn0');
   sh(`umask 077; cat >/run/vpn0.conf <<END
 [Interface]
@@ -98,14 +108,14 @@ AllowedIPs = 0.0.0.0/0
 END`);
   const up = async () => void sh(`${inside} wg-quick up /run/vpn0.conf 2>&1`);
   for (const steps of [
-    [protect, up],
-    [up, protect],
+    [protectSo, up],
+    [up, protectSo],
   ]) {
-    await netlinkNamespaces().remove(netns, removalOf(await netlinkNamespaces().read(netns)));
+    await namespaces.remove(netns, removalOf(await namespaces.read(netns)));
     for (const step of steps) {
       await step();
     }
-    await protect();
+    await protectSo();
     const before = received('far0');
     assert.deepEqual([...reached(), pings('203.0.113.9')], [true, true, false, true]);
     assert(received('far0') > before);
@@ -113,8 +123,8 @@ END`);
     sh(`${inside} wg-quick down /run/vpn0.conf 2>&1`);
   }
   sh(vpn);
-  await protect();
-});
+  await protectSo();
+}
 
 test('by programs the same ones are told', async () => {
   const { links } = await programNamespaces().read(netns);
