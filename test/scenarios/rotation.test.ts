@@ -55,61 +55,78 @@ async function startContainers(network: string, subnet: string): Promise<Readonl
   return containers;
 }
 
-test('a seed is rotated under traffic: hub, hosts, and the old one is gone', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'wgdriver-rotation-'));
-  const [file, seedFile] = [join(folder, 'hub.yaml'), join(folder, 'app.seed')];
-  const options = ['--config', file, '--state-dir', join(folder, 'state'), '--backend', host.tunnel.backend];
-  const inHub = ['ip', 'netns', 'exec', 'hub'] as const;
-  const hub = (...args: string[]) => host.hub.exec(wgdriver, 'hub', ...args, ...options);
-  const writeHub = (seeds: string) =>
-    writeFile(
+for (const secret of ['seedfile', 'additionalfile'] as const) {
+  test(`${secret}: rotated under traffic on hub and hosts, and the old value is gone`, async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'wgdriver-rotation-'));
+    const [file, secretFile] = [join(folder, 'hub.yaml'), join(folder, 'app.secret')];
+    const options = [
+      '--config',
       file,
-      `interface: wg-rotated\nport: 51999\nnetworks:\n` +
-        `  app: { subnet: 192.168.7.0/24, seedfiles: [${seeds}], peers: 20, presharedkey: derived }\n`,
-    );
-  await writeFile(join(folder, 'old.seed'), oldSeed);
-  await writeFile(join(folder, 'new.seed'), newSeed);
-  await writeFile(seedFile, oldSeed);
-  await writeHub('old.seed');
-  const [program, ...words] = [...inHub, wgdriver, 'hub', 'serve', ...options];
-  const serve = startDaemon(program ?? '', words);
-  const peers = async () => (await host.hub.exec('wg', 'show', 'wg-rotated', 'peers')).split('\n').length;
-  try {
-    await untilReady(serve, 'the hub serves', () => serve.output().includes(' serving '));
-    await host.createNetwork('wgnet', {
-      subnet: '192.168.7.0/24',
-      options: {
-        peer: host.hub.endpoint.replace(/:\d+$/, ':51999'),
-        peerkey: await host.hub.exec('wg', 'show', 'wg-rotated', 'public-key'),
-        seed: '',
-        additional: '',
-        seedfile: seedFile,
-        presharedkey: 'derived',
-      },
-    });
-    const containers = await startContainers('wgnet', '192.168.7');
-    const endTraffic = await startTraffic(containers, '192.168.7.1', ['--net=/run/netns/hub']);
+      '--state-dir',
+      join(folder, 'state'),
+      '--backend',
+      host.tunnel.backend,
+    ];
+    const inHub = ['ip', 'netns', 'exec', 'hub'] as const;
+    const hub = (...args: string[]) => host.hub.exec(wgdriver, 'hub', ...args, ...options);
+    const values = { old: oldSeed, new: newSeed };
+    const writeHub = async (...epochs: (keyof typeof values)[]) => {
+      const keys =
+        secret === 'seedfile'
+          ? `seedfiles: [${epochs.map((epoch) => `${epoch}.seed`).join(', ')}]`
+          : 'seedfile: old.seed, additionalfile: hub.additional';
+      await writeFile(join(folder, 'hub.additional'), epochs.map((epoch) => `${values[epoch]}\n`).join(''));
+      await writeFile(
+        file,
+        `interface: wg-rotated\nport: 51999\nnetworks:\n` +
+          `  app: { subnet: 192.168.7.0/24, ${keys}, peers: 20, presharedkey: derived }\n`,
+      );
+    };
+    await writeFile(join(folder, 'old.seed'), oldSeed);
+    await writeFile(join(folder, 'new.seed'), newSeed);
+    await writeFile(secretFile, oldSeed);
+    await writeHub('old');
+    const [program, ...words] = [...inHub, wgdriver, 'hub', 'serve', ...options];
+    const serve = startDaemon(program ?? '', words);
+    const peers = async () => (await host.hub.exec('wg', 'show', 'wg-rotated', 'peers')).split('\n').length;
+    try {
+      await untilReady(serve, 'the hub serves', () => serve.output().includes(' serving '));
+      await host.createNetwork('wgnet', {
+        subnet: '192.168.7.0/24',
+        options: {
+          peer: host.hub.endpoint.replace(/:\d+$/, ':51999'),
+          peerkey: await host.hub.exec('wg', 'show', 'wg-rotated', 'public-key'),
+          seed: '',
+          additional: '',
+          seedfile: secret === 'seedfile' ? secretFile : join(folder, 'old.seed'),
+          ...(secret === 'additionalfile' && { additionalfile: secretFile }),
+          presharedkey: 'derived',
+        },
+      });
+      const containers = await startContainers('wgnet', '192.168.7');
+      const endTraffic = await startTraffic(containers, '192.168.7.1', ['--net=/run/netns/hub']);
 
-    await writeHub('new.seed, old.seed');
-    await until('the second epoch', async () => (await peers()) === 40);
-    await writeFile(seedFile, newSeed);
-    assert.equal(
-      await run(wgdriver, ['reload', 'wgnet']),
-      'network wgnet: 3 running links reloaded, 3 with a new key',
-    );
-    await until('all to have moved', async () =>
-      /rotation: 3 addresses have moved to the new key, 0 active/.test(await hub('status')),
-    );
-    await writeHub('new.seed');
-    await until('the old epoch to go', async () => (await peers()) === 20);
-    await expectShortGaps(containers, '192.168.7.1', endTraffic);
-  } finally {
-    await host.clear();
-    await serve.stop();
-    await hub('down').catch(() => {});
-    await rm(folder, { recursive: true });
-  }
-});
+      await writeHub('new', 'old');
+      await until('the second epoch', async () => (await peers()) === 40);
+      await writeFile(secretFile, newSeed);
+      assert.equal(
+        await run(wgdriver, ['reload', 'wgnet']),
+        'network wgnet: 3 running links reloaded, 3 with a new key',
+      );
+      await until('all to have moved', async () =>
+        /rotation: 3 addresses have moved to the new key, 0 active/.test(await hub('status')),
+      );
+      await writeHub('new');
+      await until('the old epoch to go', async () => (await peers()) === 20);
+      await expectShortGaps(containers, '192.168.7.1', endTraffic);
+    } finally {
+      await host.clear();
+      await serve.stop();
+      await hub('down').catch(() => {});
+      await rm(folder, { recursive: true });
+    }
+  });
+}
 
 test('with a hub on this host one reload does both ends', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'wgdriver-rotation-'));
