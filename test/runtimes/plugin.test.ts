@@ -126,6 +126,27 @@ test('a network with its seed in the secrets folder, and the hub’s file from i
   assert.equal((await readdir(join(state, 'networks'))).length, 1);
 });
 
+test('it refuses a tunnel that containers share, by name, and one container may be the peer', async () => {
+  const key = await run('wg', ['genkey']);
+  await writeFile(
+    join(secrets, 'app.conf'),
+    `[Interface]\nPrivateKey = ${key}\nAddress = 10.64.0.7/32\n[Peer]\nPublicKey = ${hub.publicKey}
+AllowedIPs = 0.0.0.0/0\nEndpoint = ${hub.endpoint}\n`,
+    { mode: 0o600 },
+  );
+  const create = (...more: string[]) =>
+    engine.tryDocker(
+      ...['network', 'create', '-d', managedPlugin, '-o', 'io.bestov.wg.conffile=app.conf', ...more, 'vpn'],
+    );
+  assert.match(
+    (await create('--subnet=10.77.0.0/24')).stderr,
+    /containers cannot share a tunnel here: .* managed plugin\. .*--ipam-driver null for one container/,
+  );
+  const { status, stderr } = await create('--ipam-driver=null');
+  assert.equal(status, 0, stderr);
+  await engine.docker('network', 'rm', 'vpn');
+});
+
 test('it follows the networks of a container: one that is connected now is reached', async () => {
   await engine.docker('network', 'create', 'late');
   await engine.docker('network', 'connect', 'late', 'one');
