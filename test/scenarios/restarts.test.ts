@@ -90,50 +90,6 @@ test('the engine boots without the driver: the log and doctor name five restart=
   await Promise.all(names.map((name) => host.ping(name, host.hub.address)));
 });
 
-test('restart=always and a hub’s name gone for 20 s: the container runs meanwhile, also after the engine started again', {
-  skip: process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run',
-}, async () => {
-  const [address, port] = host.hub.endpoint.split(':');
-  const { docker } = host.engine;
-  const nameHub = (isThere: boolean) =>
-    writeFile('/run/hosts', `127.0.0.1 localhost\n${isThere ? `${address} hub.invalid\n` : ''}`);
-  await nameHub(true);
-  await run('mount', ['--bind', '/run/hosts', '/etc/hosts']);
-  try {
-    await host.createNetwork('wgnet', { options: { peer: `hub.invalid:${port}` } });
-    await host.startContainer('one', '--network=wgnet', '--restart=always');
-    await host.ping('one', host.hub.address);
-    const restarts = {
-      'the container': () => docker('restart', '-t', '0', 'one'),
-      'the engine': async () => {
-        await host.engine.stop();
-        await host.engine.start();
-      },
-    };
-    for (const [what, restart] of Object.entries(restarts)) {
-      await nameHub(false);
-      // Another driver does not know where the name led.
-      await host.driver.stop();
-      host.driver = await startDriver('--backend', host.tunnel.backend);
-      await restart();
-      const isRunning = () => docker('inspect', '--format={{.State.Running}}', 'one');
-      await until(`one to run after ${what}`, async () => (await isRunning()).trim() === 'true', 120_000);
-      assert.match(await host.wgShow('one', 'endpoints'), /\(none\)$/);
-      await setTimeout(20_000);
-      assert.equal((await isRunning()).trim(), 'true', what);
-      await nameHub(true);
-      await until(
-        'its endpoint',
-        async () => !(await host.wgShow('one', 'endpoints')).endsWith('(none)'),
-        60_000,
-      );
-      await host.ping('one', host.hub.address);
-    }
-  } finally {
-    await run('umount', ['/etc/hosts']);
-  }
-});
-
 test('a hub’s name that does not resolve: the container starts, and has its tunnel once it does', async () => {
   const [address, port] = host.hub.endpoint.split(':');
   await host.createNetwork('wgnet', { options: { peer: `hub.invalid:${port}` } });
