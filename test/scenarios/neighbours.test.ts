@@ -7,11 +7,12 @@ import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type Capture, startCapture } from '../../build/host/capture.ts';
-import { attempt, sh } from '../../build/host/commands.ts';
+import { attempt, sh, until } from '../../build/host/commands.ts';
 import { type Daemon, startDaemon } from '../../build/host/daemon.ts';
 import { startDriver } from '../../build/host/driver.ts';
 import { importTestImage, testImage } from '../../build/host/engine.ts';
 import { hostForTests } from '../../build/host/host.ts';
+import { article, tunnelIpv6 } from '../../build/host/hub.ts';
 
 const host = await hostForTests();
 const { docker } = host.engine;
@@ -29,6 +30,7 @@ const clear = /198\.1[89]\.77\.1|(2001|4000):db8:77::1/;
 
 const fileOf = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const advertise = fileOf('../killswitch/advertise.pl');
+const redirect = fileOf('../killswitch/redirect.pl');
 const neighbour = fileOf('neighbour.pl');
 
 let capture: Capture;
@@ -37,6 +39,8 @@ before(async () => {
   capture = await startCapture();
 });
 after(() => capture.stop());
+
+const secondsSince = (started: number) => `${Math.round((performance.now() - started) / 1000)} s`;
 
 const seenSince = (start: number) =>
   capture
@@ -91,9 +95,10 @@ for (const killswitch of ['on', 'off']) {
     test(`with killswitch=${killswitch}, beside ${bridges.join(' and ')}: a sharer of the namespace sends while its container stops, restarts or is killed`, {
       skip,
     }, async (t) => {
-      await host.createNetwork('wgnet', { options: { killswitch } });
+      const started = performance.now();
+      await host.createNetwork('wgnet', { options: { killswitch, ipv6: tunnelIpv6.prefix } });
       for (const [index, name] of bridges.entries()) {
-        await docker('network', 'create', `--subnet=172.30.${index + 1}.0/24`, name);
+        await createBridge(name, index + 1);
       }
       await create('web', ['wgnet', ...bridges], testImage, 'sleep', '100000');
       const seen: Record<string, number> = {};
@@ -109,7 +114,7 @@ for (const killswitch of ['on', 'off']) {
         await docker('rm', '-f', 'side');
       }
       t.diagnostic(
-        `packets seen with killswitch=${killswitch}, beside ${bridges.join(' and ')}: ${JSON.stringify(seen)}`,
+        `packets seen with killswitch=${killswitch}, beside ${bridges.join(' and ')}: ${JSON.stringify(seen)}, in ${secondsSince(started)}`,
       );
       const leaking = Object.entries(seen).filter(([, count]) => count > 0);
       assert.deepEqual(
@@ -197,6 +202,13 @@ const kinds: Readonly<Record<string, Kind>> = {
   },
 };
 
+/** The last one has both families in its tunnel. */
+const wgNetworks: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  wgoff: { killswitch: 'off' },
+  wgnet: {},
+  wgsix: { ipv6: tunnelIpv6.prefix },
+};
+
 for (const [kind, { create: createBeside, networks, namespace, obstacle, ...rest }] of Object.entries(
   kinds,
 )) {
@@ -206,7 +218,11 @@ for (const [kind, { create: createBeside, networks, namespace, obstacle, ...rest
   }, async (t) => {
     const folder = await mkdtemp(join(tmpdir(), 'wgdriver-neighbours-'));
     const daemons: Daemon[] = [];
+    const started = performance.now();
     try {
+      await host.hub.exec('ip', 'address', 'replace', `${tunnelIpv6.hub}/120`, 'dev', 'wg-hub');
+      const scheme = [`--seed=${article.seed}`, `--additional=${article.additional}`];
+      await host.hub.sync(...scheme, '--peers=20', `--ipv6=${tunnelIpv6.prefix}`, article.subnet);
       await createBeside();
       const mallory = namespace ?? (await containerOn(networks));
       const inMallory = (...words: readonly string[]) => [`--net=${mallory}`, ...words];
@@ -230,13 +246,12 @@ opt staticroutes 198.19.0.0/16 0.0.0.0\nlease_file ${configuration}.leases\npidf
         '#!/bin/sh\n[ "$1" = bound ] || exit 0\nip address add "$ip/24" dev "$interface"\nset -- $staticroutes\nip route add "$1" dev "$interface"\n',
         { mode: 0o755 },
       );
-      await host.createNetwork('wgnet');
-      await host.createNetwork('wgoff', { subnet: '192.168.6.0/24', options: { killswitch: 'off' } });
 
       const taken = () => takenBy(daemons);
       const outcomes: Record<string, Readonly<Record<string, number>>> = {};
-      for (const network of ['wgoff', 'wgnet']) {
+      for (const [network, options] of Object.entries(wgNetworks)) {
         const isOff = network === 'wgoff';
+        await host.createNetwork(network, { options });
         await create('victim', [network, ...networks], testImage, 'perl', '-e', sender);
         const start = capture.lines().length;
         const before = taken();
@@ -261,7 +276,7 @@ opt staticroutes 198.19.0.0/16 0.0.0.0\nlease_file ${configuration}.leases\npidf
           );
         const expected = isOff ? (rest.attacks ?? (Object.keys(attacks) as Attack[])) : [];
         const hasAll = () => expected.every((attack) => (gained()[attack] ?? 0) > 0);
-        for (let sent = 0; sent < 40 && !(isOff && hasAll()); sent++) {
+        for (let sent = 0; sent < (isOff ? 40 : 24) && !(isOff && hasAll()); sent++) {
           for (const [index] of networks.entries()) {
             // Where a network has no IPv6, the link has no address for it.
             await attempt('nsenter', inMallory('perl', advertise, `eth${index}`, '2000::', '3'));
@@ -270,17 +285,35 @@ opt staticroutes 198.19.0.0/16 0.0.0.0\nlease_file ${configuration}.leases\npidf
         }
         outcomes[network] = { ...gained(), 'seen in clear': seenSince(start).length };
         t.diagnostic(
-          `${kind}, ${isOff ? 'off' : 'on'}: ${JSON.stringify(outcomes[network])}, leases: ${leased}`,
+          `${kind}, ${network}: ${JSON.stringify(outcomes[network])}, leases: ${leased}, after ${secondsSince(started)}`,
         );
         assert(hasAll(), `${JSON.stringify(gained())}\n${daemons.map(({ output }) => output()).join('\n')}`);
+        if (rest.attacks === undefined) {
+          const other = namespace === undefined ? await addressOf('mallory') : '172.30.1.66';
+          const isRedirected = await redirects(inMallory, other);
+          if (isOff) {
+            await until('the victim takes a redirect', isRedirected);
+          } else {
+            assert(!(await isRedirected()) && !(await isRedirected()), 'no redirect');
+          }
+        }
         if (!isOff) {
           assert.deepEqual(
             Object.entries(outcomes[network]).filter(([, count]) => count > 0),
             [],
           );
+          // tcpdump describes the redirects, too.
+          assert.deepEqual(
+            seenSince(start).filter((line) => !line.includes('ICMP redirect')),
+            [],
+          );
           await host.ping('victim', host.hub.address);
         }
+        if (network === 'wgsix') {
+          await host.ping('victim', tunnelIpv6.hub);
+        }
         await docker('rm', '-f', 'victim');
+        await docker('network', 'rm', network);
       }
     } finally {
       await Promise.all(daemons.map((daemon) => daemon.stop('SIGKILL')));
@@ -302,6 +335,26 @@ async function containerOn([first = '', ...others]: readonly string[]): Promise<
     await docker('network', 'connect', network, 'mallory');
   }
   return `/proc/${await docker('inspect', '--format={{.State.Pid}}', 'mallory')}/ns/net`;
+}
+
+const addressOf = (container: string) =>
+  docker('inspect', '--format={{.NetworkSettings.Networks.beside.IPAddress}}', container);
+
+/** Says in the gateway's name that the way is by another one, and tells whether the victim believes it. */
+async function redirects(
+  inMallory: (...words: readonly string[]) => readonly string[],
+  other: string,
+): Promise<() => Promise<boolean>> {
+  const [victim, destination] = [await addressOf('victim'), '198.18.77.1'];
+  return async () => {
+    const words = ['perl', redirect, 'eth0', '172.30.1.1', victim, destination, other];
+    const { status, stderr } = await attempt('nsenter', inMallory(...words));
+    assert.equal(status, 0, stderr);
+    // The first only has the victim ask for the other one's link-layer address.
+    await sleep(100);
+    const route = await host.enter('victim', 'ip', 'route', 'get', destination);
+    return route.includes(` via ${other} `);
+  };
 }
 
 /** How many packets neighbour.pl was sent, by their destinations. */
