@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { attempt } from '../../build/host/commands.ts';
+import { attempt, run } from '../../build/host/commands.ts';
 import { startDriver, wgdriver } from '../../build/host/driver.ts';
-import { testImage } from '../../build/host/engine.ts';
+import { importTestImage, testImage } from '../../build/host/engine.ts';
 import { hostForTests } from '../../build/host/host.ts';
 import { article } from '../../build/host/hub.ts';
 
@@ -117,6 +117,7 @@ test('a container that did not start while the driver was away is named, with wh
 
 test('what a container can do by its capabilities: it is named, and a privileged one has the host', async (t) => {
   const { docker, tryDocker } = host.engine;
+  await importTestImage(host.engine, ['nft', 'wg', 'perl']);
   await host.createNetwork('wgnet');
   await docker('network', 'create', 'abridge');
   // Not on a machine that is confined itself.
@@ -140,6 +141,9 @@ test('what a container can do by its capabilities: it is named, and a privileged
     }
   }
   assert.deepEqual(having, refused === 0 ? ['all'] : []);
+  if (refused === 0) {
+    await tryPrivileged('all');
+  }
   const { status, cause } = (await doctor()).check('capabilities');
   assert.equal(status, 'warn');
   const [admins = '', raw = ''] = cause.split('; ');
@@ -149,6 +153,27 @@ test('what a container can do by its capabilities: it is named, and a privileged
   assert.match(raw, /^NET_RAW beside another network/);
   assert.deepEqual(namesIn(raw), [...having, 'raw']);
 });
+
+/** The row of docs/security.md: it sends past the tunnel, and reads the key of a link of the kernel's WireGuard. */
+async function tryPrivileged(container: string): Promise<void> {
+  const { docker, tryDocker } = host.engine;
+  const inside = (...command: readonly string[]) => tryDocker('exec', container, ...command);
+  // By UDP to 203.0.113.1, on a socket that is bound to the bridge's link.
+  const send =
+    'socket S, 2, 2, 0; setsockopt S, 1, 25, "eth0\\0"; send S, "clear", 0, pack "SnC4x8", 2, 9, 203, 0, 113, 1 or die $!';
+  const before = await inside('perl', '-e', send);
+  assert.match(before.stderr, /not permitted/);
+  assert.equal((await inside('nft', 'flush', 'ruleset')).status, 0);
+  const { status, stderr } = await inside('perl', '-e', send);
+  assert.equal(status, 0, stderr);
+  if (host.tunnel.backend !== 'userspace') {
+    const endpoint = '{{.NetworkSettings.Networks.wgnet.IPAddress}}';
+    const address = await docker('inspect', `--format=${endpoint}`, container);
+    const scheme = [`--seed=${article.seed}`, `--additional=${article.additional}`];
+    const key = await run(wgdriver, ['keys', '--private', '--format=raw', ...scheme, address]);
+    assert.equal((await inside('wg', 'show', 'wg0', 'private-key')).stdout.trim(), key);
+  }
+}
 
 test('doctor --mtu measures the tunnel of a container', async () => {
   await host.createNetwork('wgnet');
