@@ -77,7 +77,8 @@ export async function importTestImage(engine: Engine, programs: readonly string[
       path=$(command -v "$program")
       for file in "$path" $libgcc $(ldd "$path" 2>/dev/null | grep -o '/[^ ]*'); do
         mkdir -p "$root$(dirname "$file")"
-        cp -L "$file" "$root$file"
+        # A link of busybox there is absolute, so writing through it would reach the file of this machine.
+        cp -L --remove-destination "$file" "$root$file"
       done
       rm -f "$root/bin/$program.busybox"
       case $path in /bin/*|/usr/bin/*) ;; *) ln -sf "$path" "$root/bin/$program";; esac
