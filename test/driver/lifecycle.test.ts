@@ -51,6 +51,20 @@ async function start(guard: Guard = recordingGuard()): Promise<ReturnType<typeof
   return log;
 }
 
+/** What gives a network its peers, while a seed gives the keys. */
+const fileOfPeers = `[Interface]\n[Peer]\nPublicKey = ${articleOptions.peerkey}\nAllowedIPs = 10.0.0.0/8\n`;
+
+/** @returns the path of its file */
+async function createNetworkOfFile(): Promise<string> {
+  const file = join(folder, 'app.conf');
+  await writeFile(file, fileOfPeers, { mode: 0o600 });
+  const { seed, additional } = articleOptions;
+  await lifecycle.createNetwork(
+    network({ id: 'of-file', options: { conffile: 'app.conf', seed, additional } }),
+  );
+  return file;
+}
+
 function endpoint(endpointId: string, ...addresses: string[]) {
   return { endpointId, networkId: 'network', addresses: addresses.map(prefixOf) };
 }
@@ -158,13 +172,7 @@ test('a driver that has ended takes no record away with a protection: the folder
 });
 
 test('a driver that starts reads a network’s file once for all its containers', async () => {
-  const file = join(folder, 'app.conf');
-  const peer = `[Peer]\nPublicKey = ${articleOptions.peerkey}\nAllowedIPs = 10.0.0.0/8\n`;
-  await writeFile(file, `[Interface]\n${peer}`, { mode: 0o600 });
-  const { seed, additional } = articleOptions;
-  await lifecycle.createNetwork(
-    network({ id: 'of-file', options: { conffile: 'app.conf', seed, additional } }),
-  );
+  await createNetworkOfFile();
   for (const [id, address] of [
     ['e1', '192.168.5.2/24'],
     ['e2', '192.168.5.3/24'],
@@ -228,13 +236,7 @@ test('a file’s one key is refused to a second container, unless the first one 
 });
 
 test('a container whose network’s file cannot be read, or whose namespace cannot be seen, is protected once it can be', async () => {
-  const file = join(folder, 'app.conf');
-  const peer = `[Peer]\nPublicKey = ${articleOptions.peerkey}\nAllowedIPs = 10.0.0.0/8\n`;
-  await writeFile(file, `[Interface]\n${peer}`, { mode: 0o600 });
-  const { seed, additional } = articleOptions;
-  await lifecycle.createNetwork(
-    network({ id: 'of-file', options: { conffile: 'app.conf', seed, additional } }),
-  );
+  const file = await createNetworkOfFile();
   await lifecycle.createEndpoint({ ...endpoint('e1', '192.168.5.2/24'), networkId: 'of-file' });
   await lifecycle.join('of-file', 'e1', '/sandbox');
   await rm(file);
@@ -251,7 +253,7 @@ test('a container whose network’s file cannot be read, or whose namespace cann
   await lifecycle.protectAll();
   await lifecycle.protectAll();
   assert.deepEqual([asked, log.lines.map(({ level }) => level)], [0, ['error']]);
-  await writeFile(file, `[Interface]\n${peer}`, { mode: 0o600 });
+  await writeFile(file, fileOfPeers, { mode: 0o600 });
   await lifecycle.protectAll();
   assert.deepEqual([asked, guard.guarded.size], [1, 0]);
   assert.match(String(log.lines.at(-1)?.fields.cause), /\/sandbox is no network namespace to this driver/);
