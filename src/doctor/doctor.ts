@@ -23,7 +23,7 @@ import { judgeIpv6 } from './ipv6.ts';
 import { judgeKernelVersion } from './kernel.ts';
 import { judgeKillswitch, probeKillswitch } from './killswitch.ts';
 import { judgeNamespaces, probeNamespaces } from './namespaces.ts';
-import { judgeDisabled, judgePlugin, probePlugin } from './plugin.ts';
+import { judgeDisabled, judgePlugin, type PluginAnswer, probePlugin } from './plugin.ts';
 import { judgeRights, mayMakeLinks } from './rights.ts';
 import { judgeSeeds, probeSecretFiles } from './seeds.ts';
 import { judgeSharers, probeSharers } from './sharers.ts';
@@ -59,7 +59,8 @@ export async function* examine({
   yield judgeKillswitch(hasRights ? await probeKillswitch() : undefined);
 
   const engine = createEngine(engineSocket);
-  yield await judgeDriver(engine, driver, pluginSocket);
+  const { finding, handshakes } = await examineDriver(engine, driver, pluginSocket);
+  yield finding;
   yield judgeClock(await probeClock());
   const survey = await surveyEngine(engine, driver);
   yield judgeEngine(engineSocket, survey);
@@ -69,24 +70,40 @@ export async function* examine({
     } else if (survey.networks.length + survey.configs.length === 0) {
       yield pass(name, `no network is on ${driver} yet`);
     } else {
-      yield await judge(survey);
+      yield await judge(survey, handshakes);
     }
   }
 }
 
-/** The driver on its socket, or as a managed plugin where there is no such socket. */
-async function judgeDriver(engine: Engine, driver: string, pluginSocket: string): Promise<Finding> {
+type Handshakes = PluginAnswer['handshakes'];
+
+/** The driver on its socket, or as a managed plugin where there is no such socket; and what it says of handshakes. */
+async function examineDriver(
+  engine: Engine,
+  driver: string,
+  pluginSocket: string,
+): Promise<{ readonly finding: Finding; readonly handshakes: Handshakes }> {
   const answer = await probePlugin(pluginSocket);
   const isAbsent = answer instanceof Error && (answer as NodeJS.ErrnoException).code === 'ENOENT';
   const managed = isAbsent ? await findManagedPlugin(engine, driver) : undefined;
   if (managed === undefined) {
-    return judgePlugin(pluginSocket, answer);
+    return { finding: judgePlugin(pluginSocket, answer), handshakes: handshakesIn(answer) };
+  }
+  if (!managed.isEnabled) {
+    return { finding: judgeDisabled(managed), handshakes: new Map() };
   }
   const socket = socketOfManaged(managed);
-  return managed.isEnabled ? judgePlugin(socket, await probePlugin(socket)) : judgeDisabled(managed);
+  const answerOfManaged = await probePlugin(socket);
+  return { finding: judgePlugin(socket, answerOfManaged), handshakes: handshakesIn(answerOfManaged) };
 }
 
-const networkChecks: Readonly<Record<string, (survey: Survey) => Finding | Promise<Finding>>> = {
+function handshakesIn(answer: PluginAnswer | Error): Handshakes {
+  return answer instanceof Error ? new Map() : answer.handshakes;
+}
+
+const networkChecks: Readonly<
+  Record<string, (survey: Survey, handshakes: Handshakes) => Finding | Promise<Finding>>
+> = {
   seeds: async (survey) => judgeSeeds(survey, await probeSecretFiles(survey)),
   stopped: judgeStranded,
   sharers: async (survey) => judgeSharers(await probeSharers(survey)),
@@ -97,15 +114,15 @@ const networkChecks: Readonly<Record<string, (survey: Survey) => Finding | Promi
   capabilities: judgeCapabilities,
   'inner-tunnels': async (survey) => judgeInnerTunnels(await probeInnerTunnels(survey, selectNamespaces())),
   hublink: async (survey) => judgeHubLinks(survey, await probeForwardRules()),
-  async handshakes(survey) {
-    const [read, now] = [linkReader(), new Date()];
-    const handshakes = await probeHandshakes(survey, read);
-    for (const { address, fwmark } of silentEndpoints(handshakes, now)) {
+  async handshakes(survey, seen) {
+    const read = linkReader();
+    const handshakes = await probeHandshakes(survey, read, seen);
+    for (const { address, fwmark } of silentEndpoints(handshakes)) {
       const vpn = await findHostVpn(address, fwmark, read).catch((error: Error) => error);
       if (vpn !== undefined) {
-        return judgeHandshakes(handshakes, now, vpn);
+        return judgeHandshakes(handshakes, vpn);
       }
     }
-    return judgeHandshakes(handshakes, now);
+    return judgeHandshakes(handshakes);
   },
 };

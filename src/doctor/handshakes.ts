@@ -3,6 +3,7 @@ import { createLimit } from '../concurrency.ts';
 import type { Place } from '../links/links.ts';
 import { optionPrefix } from '../networks/options.ts';
 import type { Address } from '../wireguard/address.ts';
+import { handshakeAgeMs, type SeenHandshakes } from '../wireguard/handshake-age.ts';
 import { linkName } from '../wireguard/link-name.ts';
 import { type LinkStatus, type PeerStatus, rejectAfterMs } from '../wireguard/status.ts';
 import type { Survey } from './engine-survey.ts';
@@ -22,22 +23,40 @@ export interface ContainerHandshakes {
     | Error;
 }
 
-type PeerHandshake = Pick<PeerStatus, 'publicKey' | 'lastHandshake' | 'persistentKeepaliveInterval'> &
-  Partial<Pick<PeerStatus, 'endpoint'>>;
+type PeerHandshake = Pick<PeerStatus, 'publicKey' | 'persistentKeepaliveInterval'> &
+  Partial<Pick<PeerStatus, 'endpoint'>> & {
+    /** Of the last handshake; undefined if there was none. */
+    readonly ageMs: number | undefined;
+  };
 
 /** Links are read beside one another, and no more at once: a host may have hundreds. */
 const readsAtOnce = 8;
 
-/** Reads the link of each container on the driver's networks. */
+/**
+ * Reads the link of each container on the driver's networks.
+ * @param seen what the driver says, by the endpoints' ids; it knows a handshake's age also after the clock was set
+ */
 export async function probeHandshakes(
   { containers }: Pick<Survey, 'containers'>,
   read: (place: Place) => Promise<LinkStatus | undefined>,
+  seen: ReadonlyMap<string, SeenHandshakes>,
+  now = () => performance.now(),
+  unixNow = Date.now,
 ): Promise<ContainerHandshakes[]> {
   const limited = createLimit(readsAtOnce);
-  const readIn = async (sandbox: string, endpointId: string): Promise<LinkStatus | 'no link'> => {
+  const readIn = async (sandbox: string, endpointId: string): Promise<ContainerHandshakes['link']> => {
     // The folder of the files may be another one here, as in a container; then nothing is known.
     await access(sandbox);
-    return (await read({ name: linkName(endpointId), endpointId, sandbox })) ?? 'no link';
+    const link = await read({ name: linkName(endpointId), endpointId, sandbox });
+    return link === undefined
+      ? 'no link'
+      : {
+          fwmark: link.fwmark,
+          peers: link.peers.map((peer) => ({
+            ...peer,
+            ageMs: handshakeAgeMs(peer, seen.get(endpointId), now(), unixNow()),
+          })),
+        };
   };
   const found = containers.flatMap(({ name, sandboxKey, attachments }) => {
     // Without a namespace it has ended since it was listed.
@@ -55,12 +74,11 @@ export async function probeHandshakes(
 /** Where packets to the hubs that do not answer go, each once. */
 export function silentEndpoints(
   handshakes: readonly ContainerHandshakes[],
-  now = new Date(),
 ): { readonly address: Address; readonly fwmark: number }[] {
   const silent = handshakes.flatMap(({ link }) => {
     const isRead = typeof link === 'object' && !(link instanceof Error);
     return (isRead ? link.peers : []).flatMap((peer) =>
-      peer.endpoint !== undefined && tellPeer(peer, now).state === 'silent'
+      peer.endpoint !== undefined && tellPeer(peer).state === 'silent'
         ? { address: peer.endpoint.address, fwmark: (isRead && link.fwmark) || 0 }
         : [],
     );
@@ -72,15 +90,11 @@ export function silentEndpoints(
  * Looks for containers that their hub does not answer. Says of every container when it last did.
  * @param vpn by which packets to a hub that does not answer leave this host; or why that is not known
  */
-export function judgeHandshakes(
-  handshakes: readonly ContainerHandshakes[],
-  now = new Date(),
-  vpn?: HostVpn | Error,
-): Finding {
+export function judgeHandshakes(handshakes: readonly ContainerHandshakes[], vpn?: HostVpn | Error): Finding {
   if (handshakes.length === 0) {
     return pass(name, 'no container runs');
   }
-  const told = handshakes.flatMap(({ container, link }) => tell(container, link, now));
+  const told = handshakes.flatMap(({ container, link }) => tell(container, link));
   const textsOf = (state: HubState) => told.filter((each) => each.state === state).map(({ text }) => text);
   const states = (Object.keys(hubStates) as HubState[]).filter((state) => textsOf(state).length > 0);
   const cause = states.map((state) => `${hubStates[state].cause}: ${textsOf(state).join(', ')}`).join('; ');
@@ -129,7 +143,7 @@ interface Told {
   readonly text: string;
 }
 
-function tell(container: string, link: ContainerHandshakes['link'], now: Date): Told[] {
+function tell(container: string, link: ContainerHandshakes['link']): Told[] {
   if (link instanceof Error) {
     return [{ state: 'unread', text: `${container} (${link.message})` }];
   }
@@ -141,16 +155,16 @@ function tell(container: string, link: ContainerHandshakes['link'], now: Date): 
   }
   return link.peers.map((peer) => {
     const label = link.peers.length === 1 ? container : `${container}, peer ${peer.publicKey.slice(0, 8)}…,`;
-    const { state, text } = tellPeer(peer, now);
+    const { state, text } = tellPeer(peer);
     return { state, text: `${label} ${text}` };
   });
 }
 
-function tellPeer({ lastHandshake, persistentKeepaliveInterval: keepalive }: PeerHandshake, now: Date): Told {
-  if (lastHandshake === undefined) {
+function tellPeer({ ageMs, persistentKeepaliveInterval: keepalive }: PeerHandshake): Told {
+  if (ageMs === undefined) {
     return { state: 'silent', text: 'never' };
   }
-  const seconds = Math.max(0, Math.round((now.getTime() - lastHandshake.getTime()) / 1000));
+  const seconds = Math.round(ageMs / 1000);
   // Without keepalives, silence may mean that nobody had anything to say.
   const isSilent = keepalive > 0 && seconds > rejectAfterMs / 1000 + keepalive;
   return {

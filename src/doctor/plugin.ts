@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { decode } from '../decode.ts';
 import type { Plugin } from '../engine/api.ts';
 import { type RequestError, requestsTo } from '../engine/request.ts';
+import type { SeenHandshakes } from '../wireguard/handshake-age.ts';
 import { type Finding, fail, listed, pass, skip } from './finding.ts';
 
 const name = 'plugin';
@@ -15,6 +16,17 @@ const health = v.object({
         endpointId: v.string(),
         container: v.optional(v.string()),
         killswitch: v.optional(v.string()),
+        hubs: v.optional(
+          v.array(
+            v.object({
+              publicKey: v.string(),
+              lastHandshake: v.optional(v.string()),
+              // A driver of before it does not say.
+              lastHandshakeAgeSeconds: v.optional(v.number()),
+            }),
+          ),
+          [],
+        ),
       }),
     ),
     [],
@@ -26,7 +38,12 @@ export interface PluginAnswer {
   readonly implements: readonly string[];
   /** Containers that have a kill switch which is not as it should be; by their endpoints' ids where no name is known. */
   readonly unprotected: readonly string[];
+  /** By the endpoints' ids. */
+  readonly handshakes: ReadonlyMap<string, SeenHandshakes>;
 }
+
+/** It reads the links of all containers, which takes many seconds where there are hundreds, by programs. */
+const healthTimeoutMs = 60_000;
 
 /** The driver answers, and refuses every call until something is mended. */
 class NotReady extends Error {
@@ -38,21 +55,39 @@ export async function probePlugin(socketPath: string): Promise<PluginAnswer | Er
   const send = requestsTo(socketPath);
   try {
     const { Implements } = decode(activation, await send('POST', '/Plugin.Activate'), 'Plugin.Activate');
-    const answer = await send('GET', '/Plugin.Health').catch((error: RequestError) => {
-      // A driver of before it, or somebody else's.
-      if (error.status === undefined) {
-        throw error;
-      }
-      return { ready: true };
-    });
+    const answer = await requestsTo(socketPath, healthTimeoutMs)('GET', '/Plugin.Health').catch(
+      (error: RequestError) => {
+        // A driver of before it, or somebody else's.
+        if (error.status === undefined) {
+          throw error;
+        }
+        return { ready: true };
+      },
+    );
+    const atMs = performance.now();
     const { ready, missing, endpoints } = decode(health, answer, 'Plugin.Health');
     const unprotected = endpoints
       .filter(({ killswitch }) => killswitch === 'down')
       .map(({ container, endpointId }) => container ?? endpointId.slice(0, 12));
-    return ready ? { implements: Implements, unprotected } : new NotReady(missing);
+    const handshakes = new Map(
+      endpoints.map(({ endpointId, hubs }) => [endpointId, { atMs, peers: handshakesOf(hubs) }] as const),
+    );
+    return ready ? { implements: Implements, unprotected, handshakes } : new NotReady(missing);
   } catch (error) {
     return error as Error;
   }
+}
+
+function handshakesOf(
+  hubs: v.InferOutput<typeof health>['endpoints'][number]['hubs'],
+): SeenHandshakes['peers'] {
+  return new Map(
+    hubs.flatMap(({ publicKey, lastHandshake, lastHandshakeAgeSeconds: seconds }) =>
+      lastHandshake === undefined || seconds === undefined
+        ? []
+        : [[publicKey, { handshake: Date.parse(lastHandshake), ageMs: 1000 * seconds }] as const],
+    ),
+  );
 }
 
 export function judgeDisabled({ name: plugin }: Plugin): Finding {

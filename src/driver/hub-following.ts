@@ -7,6 +7,7 @@ import type { TunnelPeer } from '../networks/tunnel.ts';
 import { type Address, parseAddress, sameAddress } from '../wireguard/address.ts';
 import type { PeerChange } from '../wireguard/change.ts';
 import { formatEndpoint, type PeerEndpoint } from '../wireguard/device.ts';
+import { handshakeAgeMs, type SeenHandshake } from '../wireguard/handshake-age.ts';
 import type { LinkStatus, PeerStatus } from '../wireguard/status.ts';
 import { type HubNames, lookUpEveryMs } from './hub-names.ts';
 import type { EndpointState, Lifecycle } from './lifecycle.ts';
@@ -56,11 +57,7 @@ export interface Seen {
   readonly revision: number;
 }
 
-interface SeenPeer {
-  /** UNIX time, in milliseconds. */
-  readonly handshake: number | undefined;
-  /** Of the last handshake; undefined if there was none yet. */
-  readonly ageMs: number | undefined;
+interface SeenPeer extends SeenHandshake {
   /** More was sent than at the look before: somebody wants an answer. */
   readonly hasSent: boolean;
   readonly hasReceived: boolean;
@@ -426,31 +423,6 @@ async function keepWatching(follow: Follow, signal: AbortSignal): Promise<never>
  */
 export function pauseAfter(tookMs: number): number {
   return Math.max(watchEveryMs - tookMs, Math.min(4 * tookMs, longestPauseMs));
-}
-
-/**
- * How old a peer's handshake is; undefined if there was none. The clock that handshakes are in may be set: one that was seen
- * before is as old as the time since tells, and another one is younger than that.
- */
-export function handshakeAgeMs(
-  { publicKey, lastHandshake }: PeerStatus,
-  before: Pick<Seen, 'atMs' | 'peers'> | undefined,
-  atMs: number,
-  unixMs: number,
-): number | undefined {
-  if (lastHandshake === undefined) {
-    return undefined;
-  }
-  const handshake = lastHandshake.getTime();
-  const unixAgeMs = Math.max(0, unixMs - handshake);
-  const old = before?.peers.get(publicKey);
-  if (before === undefined || old === undefined) {
-    return unixAgeMs;
-  }
-  const passedMs = atMs - before.atMs;
-  return handshake === old.handshake && old.ageMs !== undefined
-    ? old.ageMs + passedMs
-    : Math.min(unixAgeMs, passedMs);
 }
 
 /** A configuration file may have thousands of peers. */

@@ -197,12 +197,28 @@ test('plugin: what Plugin.Activate answers', async (t) => {
         { endpointId: 'a'.repeat(64), container: 'one', killswitch: 'down' },
         { endpointId: 'b'.repeat(64), killswitch: 'down' },
         { endpointId: 'c'.repeat(64), container: 'three', killswitch: 'up' },
-        { endpointId: 'd'.repeat(64), container: 'four', killswitch: 'off' },
+        {
+          endpointId: 'd'.repeat(64),
+          container: 'four',
+          killswitch: 'off',
+          hubs: [
+            { publicKey: 'k1', lastHandshake: '2026-11-22T12:00:00.123Z', lastHandshakeAgeSeconds: 9 },
+            // As a driver of before its ages says it, and one without a handshake.
+            { publicKey: 'k2', lastHandshake: '2026-11-22T12:00:00.123Z' },
+            { publicKey: 'k3' },
+          ],
+        },
       ],
     },
   });
   const protector = await serveUnix(t, protecting);
-  const unprotected = judgePlugin(protector.socketPath, await probePlugin(protector.socketPath));
+  const probed = await probePlugin(protector.socketPath);
+  assert(!(probed instanceof Error));
+  assert.deepEqual(
+    [...(probed.handshakes.get('d'.repeat(64))?.peers ?? [])],
+    [['k1', { handshake: Date.parse('2026-11-22T12:00:00.123Z'), ageMs: 9000 }]],
+  );
+  const unprotected = judgePlugin(protector.socketPath, probed);
   assert.equal(unprotected.status, 'fail');
   assert.match(unprotected.cause, /may leave in clear: one, bbbbbbbbbbbb$/);
 
