@@ -56,13 +56,18 @@ interface Known {
   readonly working?: Address | undefined;
 }
 
+interface LookUp {
+  readonly sinceMs: number;
+  readonly result: Promise<readonly Address[] | undefined>;
+}
+
 export function createHubNames({
   resolve,
   log,
   now = () => performance.now(),
 }: HubNamesDependencies): HubNames {
   const known = new Map<string, Known>();
-  const pending = new Map<string, Promise<readonly Address[] | undefined>>();
+  const pending = new Map<string, LookUp>();
   const hanging = new Set<string>();
   const unresolved = new Set<string>();
   const failing = new Set<string>();
@@ -73,12 +78,12 @@ export function createHubNames({
     lookUp,
 
     async addressOf(host) {
-      let timer: NodeJS.Timeout | undefined;
-      const late = new Promise<undefined>((done) => {
-        timer = setTimeout(done, patienceMs, undefined);
-      });
-      await Promise.race([lookUp(host), late]);
-      clearTimeout(timer);
+      const found = lookUp(host);
+      // A call may come for a name twice, and a look-up that has hung for one container hangs for the next.
+      const leftMs = patienceMs - (now() - (pending.get(host)?.sinceMs ?? now()));
+      if (leftMs > 0) {
+        await inTime(found, leftMs);
+      }
       const address = preferred(host);
       if (address === undefined) {
         unresolved.add(host);
@@ -119,12 +124,12 @@ export function createHubNames({
     }
     const underWay = pending.get(host);
     if (underWay !== undefined) {
-      return underWay;
+      return underWay.result;
     }
     // A resolver that hangs holds a thread for as long as it likes, so names that hung before have threads of their own.
     const limit = hanging.has(host) ? slow : quick;
     const result = limit(() => timed(host)).finally(() => pending.delete(host));
-    pending.set(host, result);
+    pending.set(host, { sinceMs: now(), result });
     return result;
   }
 
@@ -160,6 +165,16 @@ export function createHubNames({
     known.set(host, what);
     dropOldest(known);
   }
+}
+
+/** Waits for a promise, and no longer than a time. */
+async function inTime(promise: Promise<unknown>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((done) => {
+    timer = setTimeout(done, ms);
+  });
+  await Promise.race([promise, late]);
+  clearTimeout(timer);
 }
 
 function dropOldest(names: Map<string, unknown> | Set<string>): void {

@@ -82,6 +82,23 @@ test('a look-up that hangs keeps a container waiting for 2 s, and its last answe
   }
 });
 
+test('a look-up that has hung for a while is waited for as much shorter, and not at all after 2 s', async () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    const { names, pass } = heldNames();
+    void names.lookUp('hub');
+    pass(1500);
+    const found = names.addressOf('hub');
+    await setImmediate();
+    mock.timers.tick(500);
+    assert.equal(await found, undefined);
+    pass(500);
+    assert.equal(await names.addressOf('hub'), undefined);
+  } finally {
+    mock.timers.reset();
+  }
+});
+
 test('of several addresses the one that worked comes first, as long as the name has it', async () => {
   const { names, answer } = heldNames();
   const found = async (addresses: string[]) => {

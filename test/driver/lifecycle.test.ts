@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, test } from 'node:test';
+import { afterEach, beforeEach, mock, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { until } from '../../build/host/commands.ts';
 import { createHubLinks } from '../../src/driver/hub-links.ts';
-import { createHubNames } from '../../src/driver/hub-names.ts';
+import { createHubNames, type HubNamesDependencies } from '../../src/driver/hub-names.ts';
 import { createLifecycle, type Lifecycle } from '../../src/driver/lifecycle.ts';
 import type { Guard } from '../../src/killswitch/killswitch.ts';
 import type { TunnelScope } from '../../src/killswitch/rules.ts';
@@ -33,10 +33,13 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-async function start(guard: Guard = recordingGuard()): Promise<ReturnType<typeof recordedLog>> {
+async function start(
+  guard: Guard = recordingGuard(),
+  resolve: HubNamesDependencies['resolve'] = async () => [],
+): Promise<ReturnType<typeof recordedLog>> {
   const log = recordedLog();
   store = await openStore(folder, log);
-  const hubNames = createHubNames({ resolve: async () => [], log });
+  const hubNames = createHubNames({ resolve, log });
   lifecycle = createLifecycle({
     store,
     links,
@@ -301,3 +304,56 @@ test('a container that starts is protected by its Join alone, which knows its li
   await Promise.all([joining, protecting]);
   assert.equal(protections, 1);
 });
+
+for (const [what, lines, options] of [
+  ['a container', '', { seed: articleOptions.seed, additional: articleOptions.additional }],
+  [
+    'the first of a shared tunnel',
+    'PrivateKey = IJftaHjgELSRD3PXllSPn3EpiVmrEjQupVynwcfu8FE=\nAddress = 10.2.0.2/32\n',
+    {},
+  ],
+] as const) {
+  test(`${what} whose peers all have names that hang waits 2 s for all of them together`, async () => {
+    const asked = new Set<string>();
+    await start(recordingGuard(), (host) => {
+      asked.add(host);
+      return new Promise(() => {});
+    });
+    const peers = [1, 2, 3].map(
+      (number) =>
+        `[Peer]\nPublicKey = ${Buffer.alloc(32, number).toString('base64')}\nEndpoint = hub${number}.example:51820\nAllowedIPs = 10.${number}.0.0/16\n`,
+    );
+    await writeFile(join(folder, 'app.conf'), `[Interface]\n${lines}${peers.join('')}`, { mode: 0o600 });
+    await lifecycle.createNetwork(network({ id: 'named', options: { conffile: 'app.conf', ...options } }));
+    await lifecycle.createEndpoint({ ...endpoint('e1', '192.168.5.2/24'), networkId: 'named' });
+    mock.timers.enable({ apis: ['setTimeout'] });
+    try {
+      let joined: { readonly link: string } | undefined;
+      let failure: unknown;
+      lifecycle.join('named', 'e1', '/sandbox').then(
+        (handedOver) => {
+          joined = handedOver;
+        },
+        (error) => {
+          failure = error;
+        },
+      );
+      const pass = async (what: string, isSo: () => boolean) => {
+        for (const started = performance.now(); !isSo(); await setImmediate()) {
+          assert.equal(failure, undefined);
+          assert(performance.now() - started < 60_000, what);
+        }
+      };
+      await pass('all names are asked for', () => asked.size === peers.length);
+      mock.timers.tick(1900);
+      await setImmediate();
+      assert.equal(joined, undefined);
+      mock.timers.tick(100);
+      // The clock stands still from now on.
+      await pass('it has joined', () => joined !== undefined);
+      assert.deepEqual([...asked], ['hub1.example', 'hub2.example', 'hub3.example']);
+    } finally {
+      mock.timers.reset();
+    }
+  });
+}
