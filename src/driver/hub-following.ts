@@ -9,8 +9,9 @@ import type { PeerChange } from '../wireguard/change.ts';
 import { formatEndpoint, type PeerEndpoint } from '../wireguard/device.ts';
 import { handshakeAgeMs, type SeenHandshake } from '../wireguard/handshake-age.ts';
 import type { LinkStatus, PeerStatus } from '../wireguard/status.ts';
+import type { EndpointState } from './endpoint-states.ts';
 import { type HubNames, lookUpEveryMs } from './hub-names.ts';
-import type { EndpointState, Lifecycle } from './lifecycle.ts';
+import type { Lifecycle } from './lifecycle.ts';
 import { oncePerKey } from './once.ts';
 import { createAutoMtu, rememberUplinks } from './uplink-mtu.ts';
 

@@ -1,7 +1,8 @@
 import type { Guard } from '../killswitch/killswitch.ts';
 import type { Log } from '../log.ts';
 import { covers, hostPrefix } from '../wireguard/address.ts';
-import { type EndpointState, fieldsOf, type Lifecycle } from './lifecycle.ts';
+import { type EndpointState, fieldsOf } from './endpoint-states.ts';
+import type { Lifecycle } from './lifecycle.ts';
 
 export interface LostIpv6Dependencies {
   readonly lifecycle: Pick<Lifecycle, 'endpoints'>;

@@ -4,7 +4,8 @@ import type { Links, OwnedLink } from '../links/links.ts';
 import type { Log } from '../log.ts';
 import type { Joined } from '../state/store.ts';
 import { linkName } from '../wireguard/link-name.ts';
-import type { EndpointState, Lifecycle } from './lifecycle.ts';
+import type { EndpointState } from './endpoint-states.ts';
+import type { Lifecycle } from './lifecycle.ts';
 
 export interface ReconcileDependencies {
   readonly lifecycle: Lifecycle;

@@ -8,9 +8,10 @@ import { resolved, type Tunnel, type TunnelSecrets, tunnelOf } from '../networks
 import type { Marker } from '../state/marker.ts';
 import { sameAddress } from '../wireguard/address.ts';
 import type { PublicKey } from '../wireguard/key.ts';
+import type { EndpointState } from './endpoint-states.ts';
 import type { HubLinks } from './hub-links.ts';
 import type { HubNames } from './hub-names.ts';
-import type { EndpointState, Lifecycle } from './lifecycle.ts';
+import type { Lifecycle } from './lifecycle.ts';
 import { endpointOptionsOf } from './secrets.ts';
 
 export interface ReloadDependencies {

@@ -7,9 +7,10 @@ import { formatEndpoint } from '../wireguard/device.ts';
 import { handshakeAgeMs } from '../wireguard/handshake-age.ts';
 import { formatHostPort } from '../wireguard/host-port.ts';
 import { type LinkStatus, type PeerStatus, rejectAfterMs } from '../wireguard/status.ts';
+import type { EndpointState } from './endpoint-states.ts';
 import { byPublicKey, type Follow } from './hub-following.ts';
 import type { HubNames } from './hub-names.ts';
-import type { EndpointState, Lifecycle } from './lifecycle.ts';
+import type { Lifecycle } from './lifecycle.ts';
 import { oncePerKey } from './once.ts';
 
 /**

@@ -1,4 +1,5 @@
 import type { UplinkTo } from '../links/uplink.ts';
+import type { Mtu } from '../networks/options.ts';
 import { type Address, prefixOf } from '../wireguard/address.ts';
 import { mtuOver } from '../wireguard/mtu.ts';
 
@@ -53,4 +54,9 @@ export function createAutoMtu(uplinkTo: UplinkTo): (outer: Outer) => Promise<num
     );
     return mtuOver(uplinks.filter((uplink) => uplink !== undefined));
   };
+}
+
+/** The MTU of a tunnel’s link that is about to be made. */
+export async function mtuInBytes(uplinkTo: UplinkTo, mtu: Mtu, outer: Outer): Promise<number> {
+  return mtu === 'auto' ? ((await createAutoMtu(uplinkTo)(outer)) ?? defaultMtu) : mtu;
 }

@@ -5,7 +5,7 @@ import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { until } from '../../build/host/commands.ts';
-import { removalsAtOnce } from '../../src/driver/lifecycle.ts';
+import { removalsAtOnce } from '../../src/driver/removal.ts';
 import { derivePrivateKey } from '../../src/keys/derivation.ts';
 import { parseSeed } from '../../src/keys/seed.ts';
 import { LinkError } from '../../src/links/links.ts';

@@ -1,7 +1,7 @@
 // Containers of this kernel, whose links are in the place of tunnels: what a sysctl does to their addresses.
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
-import type { EndpointState } from '../../src/driver/lifecycle.ts';
+import type { EndpointState } from '../../src/driver/endpoint-states.ts';
 import { createLostIpv6Check, lostIpv6Warning } from '../../src/driver/lost-ipv6.ts';
 import { netlinkNamespaces } from '../../src/killswitch/by-netlink.ts';
 import { programNamespaces } from '../../src/killswitch/by-programs.ts';

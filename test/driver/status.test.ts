@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import type { EndpointState } from '../../src/driver/lifecycle.ts';
+import type { EndpointState } from '../../src/driver/endpoint-states.ts';
 import { createStatus, type Health } from '../../src/driver/status.ts';
 import type { ProtectionState } from '../../src/killswitch/killswitch.ts';
 import type { Place } from '../../src/links/links.ts';
