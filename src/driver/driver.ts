@@ -2,7 +2,7 @@ import type { Gateways } from '../gateway/gateways.ts';
 import { kernelFamilies } from '../killswitch/families.ts';
 import type { Guard } from '../killswitch/killswitch.ts';
 import type { Links } from '../links/links.ts';
-import { selectUplinkTo, type UplinkTo } from '../links/uplink.ts';
+import { selectUplinksTo, type UplinksTo } from '../links/uplink.ts';
 import { type Log, msSince } from '../log.ts';
 import { refuseUnfit } from '../networks/conf-file.ts';
 import { dnsServers, refuseForeignDns } from '../networks/dns.ts';
@@ -66,7 +66,7 @@ export interface DriverDependencies {
   readonly gateways: Gateways;
   readonly hubNames: HubNames;
   readonly log: Log;
-  readonly uplinkTo?: UplinkTo;
+  readonly uplinksTo?: UplinksTo;
   /** What the relative paths of seed files are relative to. */
   readonly secretsFolder?: string;
   /** Who assigns addresses: this host, unless a Swarm's managers. */
@@ -132,7 +132,7 @@ export function createDriver({
   gateways,
   hubNames,
   log,
-  uplinkTo = selectUplinkTo(),
+  uplinksTo = selectUplinksTo(),
   secretsFolder = defaultSecretsFolder,
   scope = 'local',
   hasIpv6 = kernelFamilies().includes('ipv6'),
@@ -160,7 +160,7 @@ export function createDriver({
     log,
     hasIpv6,
     secretsFolder,
-    uplinkTo,
+    uplinksTo,
     now,
     unixNow,
   });
@@ -168,7 +168,7 @@ export function createDriver({
     lifecycle,
     links,
     hubNames,
-    uplinkTo,
+    uplinksTo,
     log,
     now,
     unixNow,

@@ -1,7 +1,7 @@
 import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
 import { createLimit, type Limit } from '../concurrency.ts';
 import { LinkError, type Links } from '../links/links.ts';
-import type { UplinkTo } from '../links/uplink.ts';
+import type { UplinksTo } from '../links/uplink.ts';
 import type { Log } from '../log.ts';
 import type { TunnelPeer } from '../networks/tunnel.ts';
 import { type Address, parseAddress, sameAddress } from '../wireguard/address.ts';
@@ -19,7 +19,7 @@ export interface FollowDependencies {
   readonly lifecycle: Pick<Lifecycle, 'tunnels' | 'network' | 'peers' | 'hasAutoMtu' | 'changeLink'>;
   readonly links: Pick<Links, 'read' | 'readDevice'>;
   readonly hubNames: HubNames;
-  readonly uplinkTo: UplinkTo;
+  readonly uplinksTo: UplinksTo;
   readonly log: Log;
   /** Milliseconds on a clock that only goes forward. */
   readonly now?: () => number;
@@ -80,7 +80,7 @@ export function createFollow({
   lifecycle,
   links,
   hubNames,
-  uplinkTo,
+  uplinksTo,
   log,
   now = () => performance.now(),
   unixNow = Date.now,
@@ -139,13 +139,19 @@ export function createFollow({
         }
       }
       const peersIn = oncePerKey(peersOf);
-      const uplinkOf = rememberUplinks(uplinkTo);
-      const autoMtu = createAutoMtu(uplinkOf);
+      const uplinksOf = rememberUplinks(uplinksTo);
+      const autoMtu = createAutoMtu(uplinksOf);
       await Promise.all(
         states.map((state) =>
           attempt(limited, state, async () => {
             const { endpointId, networkId } = state.endpoint;
-            const found = await watchLink(state, peersIn(networkId), seen.get(endpointId), uplinkOf, autoMtu);
+            const found = await watchLink(
+              state,
+              peersIn(networkId),
+              seen.get(endpointId),
+              uplinksOf,
+              autoMtu,
+            );
             if (found !== undefined) {
               looks.set(endpointId, found);
             }
@@ -262,7 +268,7 @@ export function createFollow({
     state: EndpointState,
     askedPeers: readonly TunnelPeer[],
     earlier: Seen | undefined,
-    uplinkOf: UplinkTo,
+    uplinksOf: UplinksTo,
     autoMtu: ReturnType<typeof createAutoMtu>,
   ): Promise<Seen | undefined> {
     const status = await links.read(state.place);
@@ -279,7 +285,15 @@ export function createFollow({
           [peer.publicKey as string, seenPeer(peer, earlierPeers.get(peer.publicKey), before, atMs)] as const,
       ),
     );
-    const hasWayTo = async (address: Address) => (await uplinkOf(address, status.fwmark)) !== undefined;
+    const outer = status.peers.flatMap(({ endpoint }) => endpoint?.address ?? []);
+    let looked: Promise<unknown> | undefined;
+    const hasWayTo = async (address: Address) => {
+      // The ways to all peers at once, as soon as one is asked for: there may be thousands.
+      looked ??= uplinksOf(outer, status.fwmark);
+      await looked;
+      const [uplink] = await uplinksOf([address], status.fwmark);
+      return uplink !== undefined;
+    };
     const sinceMs = before?.sinceMs ?? atMs;
 
     const changes: PeerChange[] = [];

@@ -1,7 +1,7 @@
 import { GatewayError } from '../gateway/gateways.ts';
 import type { Protected } from '../killswitch/killswitch.ts';
 import { LinkError, type Links } from '../links/links.ts';
-import type { UplinkTo } from '../links/uplink.ts';
+import type { UplinksTo } from '../links/uplink.ts';
 import type { Network } from '../networks/network.ts';
 import { isDefaultRouted } from '../networks/routing.ts';
 import { type Tunnel, tunnelOf } from '../networks/tunnel.ts';
@@ -28,7 +28,7 @@ export interface JoinDependencies {
   readonly sharedContainers: Pick<SharedContainers, 'connect'>;
   readonly removal: Removal;
   readonly resolve: Resolve;
-  readonly uplinkTo: UplinkTo;
+  readonly uplinksTo: UplinksTo;
 }
 
 export interface HandedOver {
@@ -56,7 +56,7 @@ export function createJoin({
   sharedContainers,
   removal,
   resolve,
-  uplinkTo,
+  uplinksTo,
 }: JoinDependencies): Join {
   return async (network, endpoint, sandbox) => {
     const { endpointId } = endpoint;
@@ -87,7 +87,7 @@ export function createJoin({
     const name = linkName(endpointId);
     const device = await resolve(fieldsOf(endpoint), tunnel);
     // Looked up while the Join is being recorded.
-    const mtu = mtuInBytes(uplinkTo, tunnel.mtu, device);
+    const mtu = mtuInBytes(uplinksTo, tunnel.mtu, device);
     mtu.catch(() => {});
     const index = await makeLink(endpointId, sandbox, async () =>
       links.create({ name, mtu: await mtu, endpointId }),

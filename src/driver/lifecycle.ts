@@ -1,7 +1,7 @@
 import type { Gateways } from '../gateway/gateways.ts';
 import type { Guard } from '../killswitch/killswitch.ts';
 import type { Links, Place } from '../links/links.ts';
-import type { UplinkTo } from '../links/uplink.ts';
+import type { UplinksTo } from '../links/uplink.ts';
 import type { Log } from '../log.ts';
 import type { Network } from '../networks/network.ts';
 import { mtuOf, peersOf, type TunnelPeer } from '../networks/tunnel.ts';
@@ -41,7 +41,7 @@ export interface LifecycleDependencies {
   readonly hasIpv6?: boolean;
   /** What the relative paths of files that options name are relative to. */
   readonly secretsFolder: string;
-  readonly uplinkTo: UplinkTo;
+  readonly uplinksTo: UplinksTo;
   /** Milliseconds on a clock that only goes forward. */
   readonly now?: () => number;
   /** Milliseconds of UNIX time. */
@@ -104,7 +104,7 @@ export function createLifecycle({
   log,
   hasIpv6 = true,
   secretsFolder,
-  uplinkTo,
+  uplinksTo,
   now = () => performance.now(),
   unixNow = Date.now,
 }: LifecycleDependencies): Lifecycle {
@@ -119,7 +119,7 @@ export function createLifecycle({
     gateways,
     async resolve({ networkId }, tunnel) {
       const device = await resolve({ network: networkId }, tunnel);
-      return { device, mtu: await mtuInBytes(uplinkTo, tunnel.mtu, device) };
+      return { device, mtu: await mtuInBytes(uplinksTo, tunnel.mtu, device) };
     },
     hasIpv6,
     log,
@@ -163,7 +163,7 @@ export function createLifecycle({
     sharedContainers,
     removal,
     resolve,
-    uplinkTo,
+    uplinksTo,
   });
 
   return {

@@ -1,7 +1,7 @@
-import type { UplinkTo } from '../links/uplink.ts';
+import type { UplinksTo } from '../links/uplink.ts';
 import type { Mtu } from '../networks/options.ts';
 import { type Address, prefixOf } from '../wireguard/address.ts';
-import { mtuOver } from '../wireguard/mtu.ts';
+import { mtuOver, type Uplink } from '../wireguard/mtu.ts';
 
 /** What counts of a tunnel: where its packets go, and their mark. */
 export interface Outer {
@@ -19,13 +19,27 @@ export const defaultMtu = 1420;
 const anywhere = ['192.88.99.1/32', '2000::/128'].map((text) => prefixOf(text).address);
 
 /** Looks each way up once, as for a look at all links. */
-export function rememberUplinks(uplinkTo: UplinkTo): UplinkTo {
-  const uplinks = new Map<string, ReturnType<UplinkTo>>();
-  return (address, mark) => {
-    const key = `${address.toString()} ${mark}`;
-    const uplink = uplinks.get(key) ?? uplinkTo(address, mark);
-    uplinks.set(key, uplink);
-    return uplink;
+export function rememberUplinks(uplinksTo: UplinksTo): UplinksTo {
+  const known = new Map<string, Promise<Uplink | undefined>>();
+  return (addresses, mark) => {
+    const keys = addresses.map((address) => `${address.toString()} ${mark}`);
+    const fresh = new Map<string, Address>();
+    for (const [index, address] of addresses.entries()) {
+      const key = keys[index] ?? '';
+      if (!known.has(key)) {
+        fresh.set(key, address);
+      }
+    }
+    if (fresh.size > 0) {
+      const asked = uplinksTo([...fresh.values()], mark);
+      for (const [index, key] of [...fresh.keys()].entries()) {
+        known.set(
+          key,
+          asked.then((uplinks) => uplinks[index]),
+        );
+      }
+    }
+    return Promise.all(keys.map((key) => known.get(key)));
   };
 }
 
@@ -33,12 +47,12 @@ export function rememberUplinks(uplinkTo: UplinkTo): UplinkTo {
  * Makes a function that computes the MTU of tunnels with `mtu=auto`: what the way to each peer carries, of a peer whose
  * address is not known the default route; undefined if there is no way at all. Each way is looked up once.
  */
-export function createAutoMtu(uplinkTo: UplinkTo): (outer: Outer) => Promise<number | undefined> {
-  const uplinkOf = rememberUplinks(uplinkTo);
+export function createAutoMtu(uplinksTo: UplinksTo): (outer: Outer) => Promise<number | undefined> {
+  const uplinksOf = rememberUplinks(uplinksTo);
 
   async function defaultUplink(mark: number) {
     for (const address of anywhere) {
-      const uplink = await uplinkOf(address, mark);
+      const [uplink] = await uplinksOf([address], mark);
       if (uplink !== undefined) {
         return uplink;
       }
@@ -47,16 +61,16 @@ export function createAutoMtu(uplinkTo: UplinkTo): (outer: Outer) => Promise<num
   }
 
   return async ({ fwmark = 0, peers }) => {
-    const uplinks = await Promise.all(
-      peers.map(({ endpoint }) =>
-        endpoint === undefined ? defaultUplink(fwmark) : uplinkOf(endpoint.address, fwmark),
-      ),
-    );
-    return mtuOver(uplinks.filter((uplink) => uplink !== undefined));
+    const known = peers.flatMap(({ endpoint }) => endpoint?.address ?? []);
+    const uplinks = await Promise.all([
+      uplinksOf(known, fwmark),
+      ...(known.length < peers.length ? [defaultUplink(fwmark)] : []),
+    ]);
+    return mtuOver(uplinks.flat().filter((uplink) => uplink !== undefined));
   };
 }
 
 /** The MTU of a tunnel’s link that is about to be made. */
-export async function mtuInBytes(uplinkTo: UplinkTo, mtu: Mtu, outer: Outer): Promise<number> {
-  return mtu === 'auto' ? ((await createAutoMtu(uplinkTo)(outer)) ?? defaultMtu) : mtu;
+export async function mtuInBytes(uplinksTo: UplinksTo, mtu: Mtu, outer: Outer): Promise<number> {
+  return mtu === 'auto' ? ((await createAutoMtu(uplinksTo)(outer)) ?? defaultMtu) : mtu;
 }

@@ -4,46 +4,67 @@ import { openLibc } from '../netlink/libc/open.ts';
 import { getLink, getRouteTo } from '../netlink/route/client.ts';
 import { RTN_LOCAL } from '../netlink/route/route.ts';
 import { NETLINK_ROUTE, withNetlinkSocket } from '../netlink/socket.ts';
-import { askIp } from '../programs/ip.ts';
+import { askIp, askIpBatch } from '../programs/ip.ts';
 import type { Address } from '../wireguard/address.ts';
 import type { Uplink } from '../wireguard/mtu.ts';
 
 /**
- * Finds the way of this host's packets to an address.
+ * Finds the ways of this host's packets to addresses, of which a configuration file may name thousands.
  * @param mark of the packets; 0 is none
- * @returns undefined if there is no route
+ * @returns one for each address, in their order; undefined if there is no route
  * @throws Error if the kernel could not be asked
  */
-export type UplinkTo = (address: Address, mark: number) => Promise<Uplink | undefined>;
+export type UplinksTo = (
+  addresses: readonly Address[],
+  mark: number,
+) => Promise<readonly (Uplink | undefined)[]>;
 
 /** By netlink where this runtime can call libc, else by the program `ip`. */
-export function selectUplinkTo(): UplinkTo {
+export function selectUplinksTo(): UplinksTo {
   try {
     openLibc();
   } catch {
-    return uplinkByProgram;
+    return uplinksByProgram;
   }
-  return uplinkByNetlink;
+  return uplinksByNetlink;
 }
 
-export const uplinkByNetlink: UplinkTo = (address, mark) =>
+export const uplinksByNetlink: UplinksTo = (addresses, mark) =>
   withNetlinkSocket({ protocol: NETLINK_ROUTE }, async (socket) => {
-    const { type, oif, gateway, destination, mtu } = await getRouteTo(socket, address, mark);
-    const ofLink = oif === undefined ? undefined : (await getLink(socket, oif)).mtu;
-    const bytes = mtu ?? ofLink;
-    return bytes === undefined
-      ? undefined
-      : {
-          mtu: bytes,
-          isLocal: type === RTN_LOCAL,
-          isOnLink: isOnLink(gateway !== undefined, destination.length),
-        };
-  }).catch((error: unknown) => {
-    if (error instanceof NetlinkError) {
-      return undefined;
+    const mtus = new Map<number, number | undefined>();
+    const mtuOfLink = async (index: number) => {
+      if (!mtus.has(index)) {
+        mtus.set(index, (await getLink(socket, index)).mtu);
+      }
+      return mtus.get(index);
+    };
+    const uplinks: (Uplink | undefined)[] = [];
+    for (const address of addresses) {
+      try {
+        const { type, oif, gateway, destination, mtu } = await getRouteTo(socket, address, mark);
+        const bytes = mtu ?? (oif === undefined ? undefined : await mtuOfLink(oif));
+        uplinks.push(
+          bytes === undefined
+            ? undefined
+            : {
+                mtu: bytes,
+                isLocal: type === RTN_LOCAL,
+                isOnLink: isOnLink(gateway !== undefined, destination.length),
+              },
+        );
+      } catch (error) {
+        uplinks.push(unlessRefused(error));
+      }
     }
+    return uplinks;
+  }).catch((error: unknown) => addresses.map(() => unlessRefused(error)));
+
+/** The kernel has no such route, or no socket to spare. */
+function unlessRefused(error: unknown): undefined {
+  if (!(error instanceof NetlinkError)) {
     throw error;
-  });
+  }
+}
 
 const routesShown = v.array(
   v.object({
@@ -54,32 +75,46 @@ const routesShown = v.array(
     metrics: v.optional(v.array(v.object({ mtu: v.optional(v.number()) }))),
   }),
 );
+type ShownRoute = v.InferOutput<typeof routesShown>[number];
 const purpose = 'look up the way to a hub';
 const linksShown = v.array(v.object({ mtu: v.optional(v.number()) }));
 
-export const uplinkByProgram: UplinkTo = async (address, mark) => {
-  const ask = async (...match: readonly string[]) => {
-    const marked = mark === 0 ? [] : ['mark', String(mark)];
-    const [route] = await askIp(
-      routesShown,
-      ['route', 'get', ...match, address.toString(), ...marked],
-      purpose,
-    );
-    return route;
+export const uplinksByProgram: UplinksTo = async (addresses, mark) => {
+  const marked = mark === 0 ? '' : ` mark ${mark}`;
+  const ask = async (match: string, wanted: readonly Address[]) => {
+    const lines = wanted.map((address) => `route get ${match}${address.toString()}${marked}`);
+    return (await askIpBatch(routesShown, lines, purpose)).map((routes) => routes?.[0]);
   };
-  const matched = await ask('fibmatch');
+  const matched = await ask('fibmatch ', addresses);
   // A route that has several links shows none.
-  const route = matched?.dev === undefined ? await ask() : matched;
-  if (route?.dev === undefined) {
-    return undefined;
-  }
-  const ofRoute = route.metrics?.find(({ mtu }) => mtu !== undefined)?.mtu;
-  const mtu = ofRoute ?? (await askIp(linksShown, ['link', 'show', 'dev', route.dev], purpose))[0]?.mtu;
-  const length = route.dst === 'default' ? 0 : Number(route.dst.split('/')[1] ?? Number.POSITIVE_INFINITY);
-  return mtu === undefined
-    ? undefined
-    : { mtu, isLocal: route.type === 'local', isOnLink: isOnLink(route.gateway !== undefined, length) };
+  const others = addresses.filter((_, index) => matched[index]?.dev === undefined);
+  const chosen = others.length === 0 ? [] : await ask('', others);
+  const routes: (ShownRoute | undefined)[] = matched.map((route) =>
+    route?.dev === undefined ? chosen.shift() : route,
+  );
+  const links = new Set(routes.flatMap((route) => (mtuOf(route) === undefined ? (route?.dev ?? []) : [])));
+  const mtus = new Map(
+    await Promise.all(
+      [...links].map(async (name) => {
+        const [link] = await askIp(linksShown, ['link', 'show', 'dev', name], purpose);
+        return [name, link?.mtu] as const;
+      }),
+    ),
+  );
+  return routes.map((route) => {
+    const mtu = mtuOf(route) ?? mtus.get(route?.dev ?? '');
+    if (route === undefined || mtu === undefined) {
+      return undefined;
+    }
+    const { type, dst, gateway } = route;
+    const length = dst === 'default' ? 0 : Number(dst.split('/')[1] ?? Number.POSITIVE_INFINITY);
+    return { mtu, isLocal: type === 'local', isOnLink: isOnLink(gateway !== undefined, length) };
+  });
 };
+
+function mtuOf(route: ShownRoute | undefined): number | undefined {
+  return route?.metrics?.find(({ mtu }) => mtu !== undefined)?.mtu;
+}
 
 /** A default route without a gateway, as into somebody's VPN, has all the world behind it. */
 function isOnLink(hasGateway: boolean, prefixLength: number): boolean {

@@ -1,4 +1,4 @@
-import type * as v from 'valibot';
+import * as v from 'valibot';
 import { decode } from '../decode.ts';
 import { run, successOf } from './run.ts';
 
@@ -29,6 +29,33 @@ export async function askIp<Schema extends v.GenericSchema<unknown, readonly unk
     return [];
   }
   return decodeIpJson(schema, successOf(outcome, what), `ip -json ${args.join(' ')}`);
+}
+
+/**
+ * Asks `ip -json` many things by one process.
+ * @param commands without what has a meaning in a batch, such as quotes
+ * @param what for, in an error
+ * @returns an answer for each; undefined where the kernel refused it: no route
+ * @throws Error
+ */
+export async function askIpBatch<Schema extends v.GenericSchema<unknown, readonly unknown[]>>(
+  schema: Schema,
+  commands: readonly string[],
+  what: string,
+): Promise<(v.InferOutput<Schema> | undefined)[]> {
+  const args = ['-json', '-force', '-batch', '-'];
+  const command = `ip ${args.join(' ')}`;
+  const outcome = await run('ip', args, { stdin: `${commands.join('\n')}\n` });
+  const failed = outcome.ok ? [] : [...outcome.stderr.matchAll(/^Command failed -:(\d+)$/gm)];
+  const refused = new Set(failed.map(([, line]) => Number(line) - 1));
+  // Of those that were not refused one line each.
+  const answers = outcome.stdout.split('\n').filter((line) => line !== '');
+  if (answers.length + refused.size !== commands.length) {
+    successOf(outcome, what);
+    throw new Error(`${what}: ${command}: expected ${commands.length} answers, got ${answers.length}`);
+  }
+  const decoded = decodeIpJson(v.array(schema), `[${answers.join(',')}]`, command).values();
+  return commands.map((_, index) => (refused.has(index) ? undefined : decoded.next().value));
 }
 
 /** ip(8): "If an error was reported by the kernel exit status is 2." */

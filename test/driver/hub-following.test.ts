@@ -24,7 +24,7 @@ import { articleOptions, createNetworkRequest, network, peerKeyText } from '../s
 import { recordedLog } from '../support/recorded-log.ts';
 import { recordingGateways } from '../support/recording-gateways.ts';
 import { recordingGuard } from '../support/recording-guard.ts';
-import { usualUplink } from '../support/uplinks.ts';
+import { usualUplinks } from '../support/uplinks.ts';
 import { createLink, driverLinks, isKernels, wireguardPrograms } from '../support/wireguard.ts';
 
 const { skip } = await enterFreshNamespace(...wireguardPrograms);
@@ -408,7 +408,7 @@ test('a link that sends nothing is left alone, however old its handshake', async
     },
     links: { read: async () => status, readDevice: async () => status },
     hubNames: createHubNames({ resolve: async () => answer, log: recordedLog() }),
-    uplinkTo: usualUplink,
+    uplinksTo: usualUplinks,
     log: recordedLog(),
     now: () => nowMs,
     unixNow: () => nowMs,
@@ -444,7 +444,7 @@ test('a hub that has moved is followed while a look at hundreds of links takes i
     // The look never ends.
     links: { read: () => new Promise(() => {}), readDevice: async () => status },
     hubNames: createHubNames({ resolve: async () => [answer], log: recordedLog() }),
-    uplinkTo: usualUplink,
+    uplinksTo: usualUplinks,
     log: recordedLog(),
   });
   await follow.followNames();
@@ -491,7 +491,7 @@ test('a link with two peers of one name is changed once', async () => {
       resolve: async () => [parseAddress('192.0.2.7') ?? assert.fail()],
       log: recordedLog(),
     }),
-    uplinkTo: usualUplink,
+    uplinksTo: usualUplinks,
     log: recordedLog(),
   });
   // It waits for its name from the first look on.
@@ -546,7 +546,7 @@ test('a driver that is killed between any two links of a hub that has moved: the
         },
         links: { read, readDevice: read },
         hubNames: createHubNames({ resolve: async () => [answer], log: recordedLog() }),
-        uplinkTo: usualUplink,
+        uplinksTo: usualUplinks,
         log: recordedLog(),
         now: () => nowMs,
         unixNow: () => nowMs,

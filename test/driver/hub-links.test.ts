@@ -18,7 +18,7 @@ import { recordedLog } from '../support/recorded-log.ts';
 import { recordingGateways } from '../support/recording-gateways.ts';
 import { recordingGuard } from '../support/recording-guard.ts';
 import { type RecordingLinks, recordingLinks } from '../support/recording-links.ts';
-import { usualUplink } from '../support/uplinks.ts';
+import { usualUplinks } from '../support/uplinks.ts';
 
 /** The article's worked example. */
 const options = {
@@ -71,7 +71,7 @@ async function start(): Promise<void> {
     hubLinks,
     log,
     secretsFolder: folder,
-    uplinkTo: usualUplink,
+    uplinksTo: usualUplinks,
   });
 }
 

@@ -18,7 +18,7 @@ import { recordedLog } from '../support/recorded-log.ts';
 import { recordingGateways } from '../support/recording-gateways.ts';
 import { recordingGuard } from '../support/recording-guard.ts';
 import { type RecordingLinks, recordingLinks } from '../support/recording-links.ts';
-import { usualUplink } from '../support/uplinks.ts';
+import { usualUplinks } from '../support/uplinks.ts';
 
 let folder: string;
 let links: RecordingLinks;
@@ -49,7 +49,7 @@ async function start(
     hubLinks: createHubLinks({ links, store, log }),
     log,
     secretsFolder: folder,
-    uplinkTo: usualUplink,
+    uplinksTo: usualUplinks,
   });
   return log;
 }

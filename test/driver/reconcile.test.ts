@@ -15,7 +15,7 @@ import { type LogLine, recordedLog } from '../support/recorded-log.ts';
 import { recordingGateways } from '../support/recording-gateways.ts';
 import { type RecordingGuard, recordingGuard } from '../support/recording-guard.ts';
 import { type RecordingLinks, recordingLinks } from '../support/recording-links.ts';
-import { usualUplink } from '../support/uplinks.ts';
+import { usualUplinks } from '../support/uplinks.ts';
 
 const settleMs = 10_000;
 const unjoinedMs = 300_000;
@@ -55,7 +55,7 @@ async function start(): Promise<void> {
     guard,
     gateways: recordingGateways(),
     hubNames: createHubNames({ resolve: async () => [address], log }),
-    uplinkTo: usualUplink,
+    uplinksTo: usualUplinks,
     log,
     now: () => clockMs,
   });

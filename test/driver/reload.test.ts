@@ -18,7 +18,7 @@ import { recordedLog } from '../support/recorded-log.ts';
 import { recordingGateways } from '../support/recording-gateways.ts';
 import { recordingGuard } from '../support/recording-guard.ts';
 import { type RecordingLinks, recordingLinks } from '../support/recording-links.ts';
-import { usualUplink } from '../support/uplinks.ts';
+import { usualUplinks } from '../support/uplinks.ts';
 
 /** The article's keys, and those of another seed. */
 const [firstKey, newSeed] = ['+Pm8wi17cOoQ/QvaBq/WLcslAcgX1cCkrJA5dG57nU8=', 'bmV3c2VlZG5ld3NlZWRuZXdzZWVk'];
@@ -62,7 +62,7 @@ async function start(): Promise<void> {
     hubLinks,
     log,
     secretsFolder: folder,
-    uplinkTo: usualUplink,
+    uplinksTo: usualUplinks,
   });
   reload = createReload({
     lifecycle,

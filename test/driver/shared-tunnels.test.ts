@@ -72,7 +72,7 @@ async function start(): Promise<void> {
     hubLinks: createHubLinks({ links, store, log }),
     log,
     secretsFolder: folder,
-    uplinkTo: async () => undefined,
+    uplinksTo: async (addresses) => addresses.map(() => undefined),
   });
 }
 

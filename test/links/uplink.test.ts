@@ -1,11 +1,13 @@
 // The kernel's own routes, in a namespace of its own.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { netlinkObstacle } from '../../src/links/netlink/probe.ts';
-import { uplinkByNetlink, uplinkByProgram } from '../../src/links/uplink.ts';
-import { parseAddress } from '../../src/wireguard/address.ts';
+import { uplinksByNetlink, uplinksByProgram } from '../../src/links/uplink.ts';
+import { type Address, parseAddress } from '../../src/wireguard/address.ts';
 import type { Uplink } from '../../src/wireguard/mtu.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
 
@@ -47,28 +49,69 @@ test('by ip: without the program it is an error, and not the lack of a route', a
   const path = process.env.PATH;
   process.env.PATH = `${tmpdir()}/nothing`;
   try {
-    await assert.rejects(uplinkByProgram(parseAddress('192.0.2.1') ?? assert.fail(), 0), {
-      message: /^look up the way to a hub: ip -json route get .*: the program was not found; install it$/,
+    await assert.rejects(uplinksByProgram(addressesOf('192.0.2.1'), 0), {
+      message: /^look up the way to a hub: ip -json .*: the program was not found; install it$/,
     });
   } finally {
     process.env.PATH = path;
   }
 });
 
-for (const [by, uplinkTo, obstacle] of [
-  ['netlink', uplinkByNetlink, netlinkObstacle()],
-  ['ip', uplinkByProgram, undefined],
+for (const [by, uplinksTo, obstacle] of [
+  ['netlink', uplinksByNetlink, netlinkObstacle()],
+  ['ip', uplinksByProgram, undefined],
 ] as const) {
   const reason = skip ?? obstacle;
   const options = reason === undefined ? {} : { skip: reason };
   for (const [what, text, mark, expected] of cases) {
     test(`by ${by}: ${what}`, options, async () => {
-      const uplink = await uplinkTo(parseAddress(text) ?? assert.fail(text), mark);
-      // The link of a route that says this host is the loopback, or the one that has the address.
-      const { mtu, ...rest } = uplink ?? {};
-      const { mtu: expectedMtu, ...expectedRest } = expected ?? {};
-      assert.deepEqual(rest, expectedRest);
-      assert(expected?.isLocal || mtu === expectedMtu, String(mtu));
+      const [uplink] = await uplinksTo(addressesOf(text), mark);
+      assertUplink(uplink, expected);
     });
   }
+
+  test(`by ${by}: several at once, in their order`, options, async () => {
+    const unmarked = cases.filter(([, , mark]) => mark === 0);
+    const uplinks = await uplinksTo(addressesOf(...unmarked.map(([, text]) => text)), 0);
+    assert.equal(uplinks.length, unmarked.length);
+    for (const [index, [, , , expected]] of unmarked.entries()) {
+      assertUplink(uplinks[index], expected);
+    }
+    assert.deepEqual(await uplinksTo([], 0), []);
+  });
+}
+
+test(
+  'by ip: thousands of addresses take as few processes as one',
+  skip === undefined ? {} : { skip },
+  async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'wgdriver-ip-'));
+    const path = process.env.PATH;
+    try {
+      const ip = execFileSync('sh', ['-c', 'command -v ip'], { encoding: 'utf8' }).trim();
+      const script = `#!/bin/sh\necho >>${folder}/runs\nexec ${ip} "$@"\n`;
+      await writeFile(join(folder, 'ip'), script, { mode: 0o755 });
+      process.env.PATH = `${folder}:${path}`;
+      const texts = Array.from({ length: 5000 }, (_, n) => `10.${n % 2 === 0 ? 2 : 4}.${n >> 8}.${n & 255}`);
+      const uplinks = await uplinksByProgram(addressesOf(...texts), 0);
+      assert(uplinks.every((uplink, n) => uplink?.mtu === (n % 2 === 0 ? 1400 : undefined)));
+      // By the routes that match, by what is chosen where one of them shows no link, and the links’ MTUs.
+      assert((await readFile(join(folder, 'runs'), 'utf8')).length <= 3);
+    } finally {
+      process.env.PATH = path;
+      await rm(folder, { recursive: true });
+    }
+  },
+);
+
+function addressesOf(...texts: readonly string[]): Address[] {
+  return texts.map((text) => parseAddress(text) ?? assert.fail(text));
+}
+
+/** The link of a route that says this host is the loopback, or the one that has the address. */
+function assertUplink(uplink: Uplink | undefined, expected: Uplink | undefined): void {
+  const { mtu, ...rest } = uplink ?? {};
+  const { mtu: expectedMtu, ...expectedRest } = expected ?? {};
+  assert.deepEqual(rest, expectedRest);
+  assert(expected?.isLocal || mtu === expectedMtu, String(mtu));
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { cp, mkdir, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { attempt, run, sh, until } from '../../build/host/commands.ts';
@@ -88,6 +88,23 @@ test('the example dual-stack: both families by the one tunnel', () =>
     await reach('app', hubIpv6);
     assert.match(await exec('app', 'ip', '-6', 'route'), new RegExp(`^default via ${hubIpv6} dev wg0`, 'm'));
     assert.deepEqual(await links(example, 'app'), ['lo', 'wg0']);
+  }));
+
+test('enable_ipv6 beside IPv4, in the dual-stack example: refused, with the option to use and why', () =>
+  withExample('dual-stack', async (example) => {
+    const file = join(example.folder, 'compose.yaml');
+    const text = await readFile(file, 'utf8');
+    await example.run('./setup.sh');
+    await writeFile(
+      file,
+      text
+        .replace('    driver: wireguard-plugin\n', '$&    enable_ipv6: true\n')
+        .replace('        - subnet: 192.168.5.0/24\n', '$&        - subnet: fd00:5::/64\n'),
+    );
+    await assert.rejects(
+      example.compose('up', '--no-start'),
+      /without --ipv6 \(compose: enable_ipv6\) and with -o io\.bestov\.wg\.ipv6=PREFIX.* so that the hub knows which two/s,
+    );
   }));
 
 test('the example seed-file: the hub’s file from the network, and no seed in inspection', () =>

@@ -13,7 +13,7 @@ import { type LogLine, recordedLog } from './recorded-log.ts';
 import { recordingGateways } from './recording-gateways.ts';
 import { type RecordingGuard, recordingGuard } from './recording-guard.ts';
 import { type RecordingLinks, recordingLinks } from './recording-links.ts';
-import { usualUplink } from './uplinks.ts';
+import { usualUplinks } from './uplinks.ts';
 
 /** The real driver with its real store behind the real server, on links in memory. */
 export interface ServedDriver {
@@ -72,7 +72,7 @@ export async function serveDriver({ limits, scope = 'local', ...more }: Setting 
       hubNames,
       log,
       secretsFolder: folder,
-      uplinkTo: usualUplink,
+      uplinksTo: usualUplinks,
       scope,
       reloadMarker: createMarker(join(state, 'reload')),
       ...more,

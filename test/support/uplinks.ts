@@ -1,4 +1,5 @@
-import type { UplinkTo } from '../../src/links/uplink.ts';
+import type { UplinksTo } from '../../src/links/uplink.ts';
 
 /** A host whose way to anywhere is an Ethernet of the usual kind, behind a router. */
-export const usualUplink: UplinkTo = async () => ({ mtu: 1500, isLocal: false, isOnLink: false });
+export const usualUplinks: UplinksTo = async (addresses) =>
+  addresses.map(() => ({ mtu: 1500, isLocal: false, isOnLink: false }));
