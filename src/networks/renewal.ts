@@ -25,12 +25,13 @@ export function renewalOf(
 ): LinkChange | undefined {
   const isNewKey = status.publicKey !== publicKeyOf(privateKey);
   const wanted = new Set(peers.map(({ publicKey }) => publicKey));
+  const presents = new Map(status.peers.map((present) => [present.publicKey, present]));
   const changes: PeerChange[] = [
     ...status.peers
       .filter(({ publicKey }) => !wanted.has(publicKey))
       .map(({ publicKey }) => ({ publicKey, remove: true })),
     ...peers.flatMap((peer) => {
-      const present = status.peers.find(({ publicKey }) => publicKey === peer.publicKey);
+      const present = presents.get(peer.publicKey);
       const isMoved = moved.has(peer.publicKey) && !isAt(peer.endpoint, present);
       return peerRenewal(peer, present, { isNewKey, isMoved });
     }),

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
+import { Buffer } from 'node:buffer';
 import { test } from 'node:test';
 import { hasOtherPrefixes, renewalOf } from '../../src/networks/renewal.ts';
 import { prefixOf } from '../../src/wireguard/address.ts';
 import { type Device, parseEndpoint } from '../../src/wireguard/device.ts';
-import { clamp, PresharedKey, PrivateKey, publicKeyOf } from '../../src/wireguard/key.ts';
+import { clamp, PresharedKey, PrivateKey, parsePublicKey, publicKeyOf } from '../../src/wireguard/key.ts';
 import type { LinkStatus, PeerStatus } from '../../src/wireguard/status.ts';
 
 const keyOf = (n: number) => new PrivateKey(clamp(new Uint8Array(32).fill(n)));
@@ -145,4 +146,18 @@ test('an MTU that the file has now; one that is computed is none of it', () => {
   ] as const) {
     assert.equal(renewalOf(known, device(own, peer), none, mtu), undefined);
   }
+});
+
+test('20,000 peers are compared in less than two seconds of the processor’s', () => {
+  const peers = Array.from({ length: 20_000 }, (_, index) => {
+    const bytes = Buffer.alloc(32);
+    bytes.writeUInt32BE(index + 1);
+    const publicKey = parsePublicKey(bytes.toString('base64')) ?? assert.fail();
+    return { ...peer, publicKey, allowedIps: [] };
+  });
+  const status = statusOf(...peers);
+  const before = process.cpuUsage();
+  assert.equal(renewalOf(status, device(own, ...peers), none, 'auto'), undefined);
+  const { user } = process.cpuUsage(before);
+  assert(user < 2e6, `${user} µs`);
 });
