@@ -1,5 +1,6 @@
 import { createLimit } from '../concurrency.ts';
-import type { Guard, ProtectionState } from '../killswitch/killswitch.ts';
+import type { Guard } from '../killswitch/killswitch.ts';
+import type { ProtectionState } from '../killswitch/sandbox.ts';
 import type { Links, Place } from '../links/links.ts';
 import type { TunnelPeer } from '../networks/tunnel.ts';
 import { parseAddress } from '../wireguard/address.ts';

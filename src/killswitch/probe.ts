@@ -20,3 +20,46 @@ export async function probeProtection(namespaces: Namespaces): Promise<Applied> 
     );
   }
 }
+
+/** A probe whose outcome holds until a container could not be protected. */
+export interface Probe {
+  /** @throws Error as `probeProtection`; then the next one probes again */
+  once(): Promise<void>;
+  /** The same, but an older outcome than a second does not hold. */
+  lately(): Promise<void>;
+  forget(): void;
+}
+
+/** How old a probe may be that a container starts by, whose namespace is still to come: a storm of them shares one. */
+const probeLastsMs = 1000;
+
+export function createProbe(namespaces: Namespaces, onApplied: (applied: Applied) => void): Probe {
+  let probed: Promise<void> | undefined;
+  let probedAtMs = 0;
+
+  function once(): Promise<void> {
+    if (probed === undefined) {
+      probedAtMs = performance.now();
+      probed = probeProtection(namespaces).then(onApplied, (error) => {
+        probed = undefined;
+        throw error;
+      });
+    }
+    return probed;
+  }
+
+  return {
+    once,
+
+    lately() {
+      if (performance.now() - probedAtMs >= probeLastsMs) {
+        probed = undefined;
+      }
+      return once();
+    },
+
+    forget() {
+      probed = undefined;
+    },
+  };
+}

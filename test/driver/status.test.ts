@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import type { EndpointState } from '../../src/driver/endpoint-states.ts';
 import { createStatus, type Health } from '../../src/driver/status.ts';
-import type { ProtectionState } from '../../src/killswitch/killswitch.ts';
+import type { ProtectionState } from '../../src/killswitch/sandbox.ts';
 import type { Place } from '../../src/links/links.ts';
 import { peersOf } from '../../src/networks/tunnel.ts';
 import { type Address, parseAddress, prefixOf } from '../../src/wireguard/address.ts';
