@@ -216,11 +216,13 @@ export function createFollow({
   }
 
   async function followName(host: string): Promise<void> {
+    // A link that was made since the last of these has the answer that its Join had.
+    const known = hubNames.answer(host);
     const addresses = await hubNames.lookUp(host);
     if (addresses === undefined) {
       return;
     }
-    const [old, ...olds] = followed.get(host) ?? [];
+    const [old, ...olds] = followed.get(host) ?? known;
     followed.set(host, addresses);
     const [address, ...others] = addresses;
     // DNS rotates the order of several addresses, so another first one means nothing.

@@ -177,6 +177,16 @@ test('a hub that moves is followed at once, with its session', { skip }, async (
   assert.equal(shown('endpoints'), '127.0.0.2:51820');
 });
 
+test('a hub that moves right after a container has started is followed by the next look-up', {
+  skip,
+}, async () => {
+  names.set('hub.example', ['127.0.0.1']);
+  await startContainer();
+  names.set('hub.example', ['127.0.0.2']);
+  await driver.follow.followNames();
+  assert.equal(shown('endpoints'), '127.0.0.2:51820');
+});
+
 test('rotating DNS and a hub that roamed are left alone', { skip }, async () => {
   names.set('hub.example', ['127.0.0.1', '127.0.0.2']);
   await startContainer();
