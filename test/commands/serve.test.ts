@@ -496,6 +496,8 @@ test('three names whose servers are silent keep none of their containers from st
     const join = async (host: string, last: number) => {
       const endpoint = { NetworkID: `n${last}`, EndpointID: `e${last}` };
       const options = { ...articleOptions, peer: `${host}:51820`, killswitch: 'off' };
+      // Which looks the name up as well.
+      const asked = performance.now();
       const request = createNetworkRequest({ id: endpoint.NetworkID, options });
       assert.deepEqual(await service.call('NetworkDriver.CreateNetwork', request), {});
       const Interface = { Address: `192.168.5.${last}/24` };
@@ -503,18 +505,20 @@ test('three names whose servers are silent keep none of their containers from st
       const started = performance.now();
       const answer = await service.call('NetworkDriver.Join', { ...endpoint, SandboxKey: '' });
       assert('InterfaceName' in (answer as object), JSON.stringify(answer));
-      const seconds = (performance.now() - started) / 1000;
+      const [seconds = 0, sinceAsked = 0] = [started, asked].map(
+        (since) => (performance.now() - since) / 1000,
+      );
       const shown = execFileSync('wg', ['show', linkName(endpoint.EndpointID), 'endpoints'], {
         encoding: 'utf8',
       });
-      return { seconds, endpoint: shown.trim().split('\t')[1] };
+      return { seconds, sinceAsked, endpoint: shown.trim().split('\t')[1] };
     };
     const dead = Promise.all(silent.map((host, index) => join(host, 10 + index)));
     const healthy = await join('hub.example', 4);
     assert.equal(healthy.endpoint, '192.0.2.7:51820');
-    for (const { seconds, endpoint } of await dead) {
+    for (const { sinceAsked, endpoint } of await dead) {
       assert.equal(endpoint, '(none)');
-      assert(seconds >= 2, `${seconds} s`);
+      assert(sinceAsked >= 2, `${sinceAsked} s`);
     }
     assert(healthy.seconds < 2, `${healthy.seconds} s`);
     // The look-ups of the three go on, longer than those for which a container waits.
