@@ -60,11 +60,7 @@ export async function forgetLostNetworks({
         }
         if (missing !== undefined) {
           for (const network of lost.filter((each) => missing?.includes(each))) {
-            if (await driver.forgetNetwork(network)) {
-              log.warn('a network was forgotten that the engine does not have', {
-                network: network.networkId,
-              });
-            }
+            await driver.forgetNetwork(network);
           }
           return;
         }

@@ -4,7 +4,7 @@ import type { Guard } from '../killswitch/killswitch.ts';
 import type { Links } from '../links/links.ts';
 import { selectUplinksTo, type UplinksTo } from '../links/uplink.ts';
 import { type Log, msSince } from '../log.ts';
-import { refuseUnfit } from '../networks/conf-file.ts';
+import { refuseOwnLinkOptions, refuseUnfit } from '../networks/conf-file.ts';
 import { dnsServers, refuseForeignDns } from '../networks/dns.ts';
 import { addressesOfFile, endpointAddresses, refuseIpv6Of } from '../networks/endpoint-addresses.ts';
 import { refuseOverlap } from '../networks/ipv6.ts';
@@ -19,12 +19,11 @@ import {
 import {
   decodeEndpointOptions,
   defaultSecretsFolder,
-  type EndpointOptions,
   optionPrefix,
   ourOptions,
-  type PassedOver,
   passedOver,
   passedOverOfEndpoint,
+  refuseMistakes,
 } from '../networks/options.ts';
 import { scopeOf } from '../networks/scope.ts';
 import { peersOf, type TunnelSecrets } from '../networks/tunnel.ts';
@@ -34,7 +33,6 @@ import { GenericData } from '../plugin/netlabel.ts';
 import type { Marker } from '../state/marker.ts';
 import type { Endpoint, Store } from '../state/store.ts';
 import { formatPrefix } from '../wireguard/address.ts';
-import { type PublicKey, publicKeyOf } from '../wireguard/key.ts';
 import { containerLinkPrefix } from '../wireguard/link-name.ts';
 import { fieldsOf } from './endpoint-states.ts';
 import { hostAddresses } from './host-addresses.ts';
@@ -44,7 +42,7 @@ import type { HubNames } from './hub-names.ts';
 import { joinRoutes } from './join-routes.ts';
 import { createLifecycle } from './lifecycle.ts';
 import { createLostIpv6Check } from './lost-ipv6.ts';
-import { createQueue } from './queue.ts';
+import { createNetworkKeys } from './network-keys.ts';
 import { createReconcile } from './reconcile.ts';
 import { createReload, type Reload } from './reload.ts';
 import { readConfiguration, readSecrets } from './secrets.ts';
@@ -146,7 +144,6 @@ export function createDriver({
   /** Networks that were warned of. */
   const toldOfDns = new Set<string>();
   const toldOfLostIpv6 = new Set<string>();
-  const inKey = createQueue();
   /** Of an earlier driver, which may have been killed before the engine wrote them down, or before it forgot them itself. */
   const inherited = new Set(store.networks());
   const hubLinks = createHubLinks({ links, store, log, hasIpv6 });
@@ -175,6 +172,8 @@ export function createDriver({
     onFailure: () => onFailure?.('healing'),
   });
 
+  const withNetworkKey = createNetworkKeys({ store, secretsFolder, forgetIfLost });
+
   /**
    * A Swarm hands its networks to its nodes again and again, also those that were made before names of options were
    * checked. They have ids of 25 digits in base 36 (moby/swarmkit, identity), and the engine's have 64 in base 16.
@@ -186,7 +185,9 @@ export function createDriver({
     follow,
     status: createStatus({ lifecycle, links, follow, hubNames, guard, now, unixNow }),
     async protectAll() {
-      await Promise.all([lifecycle.protectAll(), warnOfClosedIpv6()]);
+      const networks = store.networks();
+      await lifecycle.protectAll();
+      warnOfClosedIpv6(networks);
     },
     protectMissed: lifecycle.protectAll,
     healSharedTunnels: createSharedHealing({ lifecycle, log, onFailure: () => onFailure?.('healing') }),
@@ -200,7 +201,7 @@ export function createDriver({
       ...(reloadMarker && { marker: reloadMarker }),
     }),
     networks: store.networks,
-    forgetNetwork: lifecycle.deleteLostNetwork,
+    forgetNetwork,
     close: lifecycle.close,
     checkHubLinks: () =>
       hubLinks.check({ endpoints: lifecycle.endpoints, networks: store.networks }, (options, own) =>
@@ -244,16 +245,10 @@ export function createDriver({
         }
       }
       const warnings = await networkWarnings(network, secrets, secretsFolder);
-      if (configuration?.privateKey === undefined) {
-        await lifecycle.createNetwork(network);
-      } else {
-        const publicKey = publicKeyOf(configuration.privateKey);
-        // One at a time, so that of two networks with one key the second sees the first.
-        await inKey(publicKey, async () => {
-          await refuseSharedKey(network, publicKey);
-          await lifecycle.createNetwork(network);
-        });
-      }
+      const create = () => lifecycle.createNetwork(network);
+      await (configuration?.privateKey === undefined
+        ? create()
+        : withNetworkKey(network, configuration.privateKey, create));
       log.info('network created', {
         network: network.networkId,
         ...subnetFields(network),
@@ -293,7 +288,7 @@ export function createDriver({
       }
       const options = Object.fromEntries(ourOptions(request.Options));
       if (network.isShared) {
-        refuseOwnKeys(own);
+        refuseOwnLinkOptions(own);
       }
       const secrets = await readConfiguration(network.options, secretsFolder);
       const { given, answered, lacksIpv6 } = endpointAddresses(
@@ -374,35 +369,18 @@ export function createDriver({
     discoverDelete() {},
   };
 
-  /** @throws Error if another network on this host has the same private key: the hub would flap between the two */
-  async function refuseSharedKey(network: Network, publicKey: PublicKey): Promise<void> {
-    for (const other of store.networks().filter(({ networkId }) => networkId !== network.networkId)) {
-      // What cannot be read now is judged by nobody; a container would not start on it.
-      const { configuration } = await readConfiguration(other.options, secretsFolder).catch(
-        (): Pick<TunnelSecrets, 'configuration'> => ({}),
-      );
-      if (configuration?.privateKey !== undefined && publicKeyOf(configuration.privateKey) === publicKey) {
-        if (await forgetIfLost(other)) {
-          continue;
-        }
-        throw new Error(
-          `configuration file ${network.options.conffile?.file}: network ${other.networkId} on this host has the same ` +
-            'PrivateKey, and two containers with one key cut each other off; remove that network, or use another file. ' +
-            'If `docker network ls` does not show it, restart the driver and try again',
-        );
-      }
-    }
+  /** Of a network of an earlier driver, if the engine says now that it has none. */
+  async function forgetIfLost(network: Network): Promise<boolean> {
+    const isLost = inherited.has(network) && (await engineHas?.(network.networkId)) === false;
+    return isLost && forgetNetwork(network);
   }
 
-  /** Forgets a network that the engine has lost, as this driver was killed meanwhile. @returns whether it did */
-  async function forgetIfLost(network: Network): Promise<boolean> {
-    const { networkId } = network;
-    const isLost = inherited.has(network) && (await engineHas?.(networkId)) === false;
-    if (!isLost || !(await lifecycle.deleteLostNetwork(network))) {
-      return false;
+  async function forgetNetwork(seen: Network): Promise<boolean> {
+    const isForgotten = await lifecycle.deleteLostNetwork(seen);
+    if (isForgotten) {
+      log.warn('a network was forgotten that the engine does not have', { network: seen.networkId });
     }
-    log.warn('a network was forgotten that the engine does not have', { network: networkId });
-    return true;
+    return isForgotten;
   }
 
   async function warnOfUnresolved(network: Network, secrets: TunnelSecrets): Promise<void> {
@@ -426,33 +404,15 @@ export function createDriver({
   }
 
   /** A network may have been made by a driver that did not close IPv6 for its list, or its file may have changed since. */
-  async function warnOfClosedIpv6(): Promise<void> {
-    for (const network of store.networks()) {
-      // Lifecycle tells of a file that cannot be read.
-      const secrets = await readConfiguration(network.options, secretsFolder).catch(() => undefined);
-      for (const warning of secrets === undefined ? [] : ipv6Warnings(network, secrets)) {
+  function warnOfClosedIpv6(networks: readonly Network[]): void {
+    for (const network of networks) {
+      const read = lifecycle.lastRead(network.networkId);
+      // The log has told of a file that cannot be read.
+      const isRead = network.options.conffile === undefined || read.configuration !== undefined;
+      for (const warning of isRead ? ipv6Warnings(network, read) : []) {
         log.warn(warning, { network: network.networkId });
       }
     }
-  }
-}
-
-/** @throws Error for the first option that is neither ours nor Docker's */
-function refuseMistakes({ unknown: [mistake] }: PassedOver): void {
-  if (mistake !== undefined) {
-    throw new Error(mistake);
-  }
-}
-
-/** @throws Error for options of an endpoint that its own link would have, where it shares one */
-function refuseOwnKeys(own: EndpointOptions): void {
-  const surplus = (['privatekeyfile', 'presharedkeyfile', 'keepalive'] as const).find(
-    (name) => own[name] !== undefined,
-  );
-  if (surplus !== undefined) {
-    throw new Error(
-      `option ${optionPrefix}${surplus} does not go with a tunnel that containers share: its configuration file says it`,
-    );
   }
 }
 

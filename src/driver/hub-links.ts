@@ -27,7 +27,7 @@ export interface HubLinksDependencies {
   readonly store: Pick<Store, 'joined' | 'putHubPeer'>;
   readonly log: Log;
   /** Of the kernel: without IPv6 containers get IPv4 alone, and the link has no other gateway. */
-  readonly hasIpv6?: boolean;
+  readonly hasIpv6: boolean;
   /** The addresses of a link of the host. */
   readonly addressesOf?: (link: string) => readonly Address[];
 }
@@ -77,7 +77,7 @@ export function createHubLinks({
   links,
   store,
   log,
-  hasIpv6 = true,
+  hasIpv6,
   addressesOf = hostAddresses,
 }: HubLinksDependencies): HubLinks {
   /** By their endpoints. Known from the Join on, and after a start from the first check. */

@@ -38,7 +38,7 @@ export interface LifecycleDependencies {
   readonly hubLinks: HubLinks;
   readonly log: Log;
   /** Has this kernel IPv6? */
-  readonly hasIpv6?: boolean;
+  readonly hasIpv6: boolean;
   /** What the relative paths of files that options name are relative to. */
   readonly secretsFolder: string;
   readonly uplinksTo: UplinksTo;
@@ -55,7 +55,7 @@ export interface LifecycleDependencies {
  */
 export interface Lifecycle
   extends Pick<EndpointStates, 'endpoints' | 'tunnels'>,
-    Pick<Configurations, 'readSecrets' | 'movedPeers' | 'noteRenewed'>,
+    Pick<Configurations, 'readSecrets' | 'lastRead' | 'movedPeers' | 'noteRenewed'>,
     Pick<OwnKeys, 'withOwnKey'>,
     Pick<SharedContainers, 'renewShared' | 'healSharedTunnels' | 'deleteBrokenTunnels'>,
     Pick<Protections, 'protectAll' | 'leave' | 'close'>,
@@ -102,7 +102,7 @@ export function createLifecycle({
   hubNames,
   hubLinks,
   log,
-  hasIpv6 = true,
+  hasIpv6,
   secretsFolder,
   uplinksTo,
   now = () => performance.now(),
@@ -170,6 +170,7 @@ export function createLifecycle({
     endpoints: states.endpoints,
     tunnels: states.tunnels,
     readSecrets: configurations.readSecrets,
+    lastRead: configurations.lastRead,
     movedPeers: configurations.movedPeers,
     noteRenewed: configurations.noteRenewed,
     withOwnKey: ownKeys.withOwnKey,

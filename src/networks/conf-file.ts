@@ -1,7 +1,7 @@
 import { covers, formatPrefix, hostPrefix, type Prefix, parseAddress } from '../wireguard/address.ts';
 import type { WgQuickFile } from '../wireguard/config/wg-quick-reader.ts';
 import { type Network, refuseSmallMtu } from './network.ts';
-import { optionPrefix } from './options.ts';
+import { type EndpointOptions, optionPrefix } from './options.ts';
 
 /** @throws Error if a configuration file does not go with the network that names it */
 export function refuseUnfit(network: Network, configuration: WgQuickFile): void {
@@ -76,6 +76,18 @@ export function refuseUnfit(network: Network, configuration: WgQuickFile): void 
         );
       }
     }
+  }
+}
+
+/** @throws Error for options of an endpoint that its own link would have, where it shares one */
+export function refuseOwnLinkOptions(own: EndpointOptions): void {
+  const surplus = (['privatekeyfile', 'presharedkeyfile', 'keepalive'] as const).find(
+    (name) => own[name] !== undefined,
+  );
+  if (surplus !== undefined) {
+    throw new Error(
+      `option ${optionPrefix}${surplus} does not go with a tunnel that containers share: its configuration file says it`,
+    );
   }
 }
 

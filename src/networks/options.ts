@@ -337,6 +337,13 @@ export function passedOverOfEndpoint(options: Readonly<Record<string, unknown>>)
   };
 }
 
+/** @throws Error for the first option that is neither ours nor Docker's */
+export function refuseMistakes({ unknown: [mistake] }: PassedOver): void {
+  if (mistake !== undefined) {
+    throw new Error(mistake);
+  }
+}
+
 function isDockers(name: string): boolean {
   return name.startsWith('com.docker.');
 }

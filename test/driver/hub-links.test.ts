@@ -61,7 +61,7 @@ async function makeHub(): Promise<void> {
 async function start(): Promise<void> {
   const addressesOf = () => [parseAddress('192.168.5.1') ?? assert.fail()];
   store = await openStore(folder, log);
-  hubLinks = createHubLinks({ links, store, log, addressesOf });
+  hubLinks = createHubLinks({ links, store, log, hasIpv6: true, addressesOf });
   lifecycle = createLifecycle({
     store,
     links,
@@ -70,6 +70,7 @@ async function start(): Promise<void> {
     hubNames: createHubNames({ resolve: async (host) => [parseAddress(host) ?? assert.fail()], log }),
     hubLinks,
     log,
+    hasIpv6: true,
     secretsFolder: folder,
     uplinksTo: usualUplinks,
   });
@@ -258,7 +259,7 @@ test('a link that is missing, has no key, or not the network’s gateway', async
   await assert.rejects(make({ hublink: 'wg9' }), /hublink=wg9: there is no such link on this host/);
   await links.create({ name: 'wg8', mtu: 1420, endpointId: '' });
   await assert.rejects(make({ hublink: 'wg8' }), /hublink=wg8/);
-  hubLinks = createHubLinks({ links, store, log, addressesOf: () => [] });
+  hubLinks = createHubLinks({ links, store, log, hasIpv6: true, addressesOf: () => [] });
   await assert.rejects(make({}), /gateway 192\.168\.5\.1 is not an address of the link/);
   await links.deleteRecorded('wg-hub');
   const { length } = log.lines;

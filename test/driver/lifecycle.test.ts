@@ -46,8 +46,9 @@ async function start(
     guard,
     gateways: recordingGateways(links),
     hubNames,
-    hubLinks: createHubLinks({ links, store, log }),
+    hubLinks: createHubLinks({ links, store, log, hasIpv6: true }),
     log,
+    hasIpv6: true,
     secretsFolder: folder,
     uplinksTo: usualUplinks,
   });

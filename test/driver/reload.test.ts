@@ -51,7 +51,7 @@ afterEach(() => rm(folder, { recursive: true }));
 async function start(): Promise<void> {
   store = await openStore(join(folder, 'state'), log);
   const addressesOf = () => [parseAddress('192.168.5.1') ?? assert.fail()];
-  const hubLinks = createHubLinks({ links, store, log, addressesOf });
+  const hubLinks = createHubLinks({ links, store, log, hasIpv6: true, addressesOf });
   const hubNames = createHubNames({ resolve: async (host) => [parseAddress(host) ?? assert.fail()], log });
   lifecycle = createLifecycle({
     store,
@@ -61,6 +61,7 @@ async function start(): Promise<void> {
     hubNames,
     hubLinks,
     log,
+    hasIpv6: true,
     secretsFolder: folder,
     uplinksTo: usualUplinks,
   });

@@ -69,8 +69,9 @@ async function start(): Promise<void> {
     guard,
     gateways,
     hubNames,
-    hubLinks: createHubLinks({ links, store, log }),
+    hubLinks: createHubLinks({ links, store, log, hasIpv6: true }),
     log,
+    hasIpv6: true,
     secretsFolder: folder,
     uplinksTo: async (addresses) => addresses.map(() => undefined),
   });
@@ -88,7 +89,7 @@ function reloadOf() {
     lifecycle,
     networks: () => store.networks(),
     links,
-    hubLinks: createHubLinks({ links, store, log }),
+    hubLinks: createHubLinks({ links, store, log, hasIpv6: true }),
     hubNames,
     log,
   }).reload;
