@@ -431,6 +431,48 @@ test('a link that sends nothing is left alone, however old its handshake', async
   }
 });
 
+test('the ways to thousands of silent peers are asked for at once, each once', async () => {
+  const addresses = Array.from({ length: 2000 }, (_, index) => {
+    const text = `192.0.${index >> 8}.${index & 255}`;
+    return parseAddress(text) ?? assert.fail();
+  });
+  const keyOf = (index: number) => `${index}`.padStart(43, 'A').concat('=') as PublicKey;
+  const asked: number[] = [];
+  let nowMs = 0;
+  // Two peers at each of them.
+  const endpoints = [...addresses, ...addresses].map((address) => ({ address, port: 51820 }));
+  const status = statusOf(endpoints.map((endpoint, index) => ({ publicKey: keyOf(index), endpoint })));
+  const follow = createFollow({
+    lifecycle: {
+      tunnels: () => [stateOf('e1')],
+      network: () => network(),
+      peers: () =>
+        endpoints.map(({ address, port }, index) => ({
+          publicKey: keyOf(index),
+          endpoint: { host: address.toString(), port },
+          allowedIps: [],
+        })),
+      hasAutoMtu: () => true,
+      changeLink: async () => true,
+    },
+    links: { read: async () => status, readDevice: async () => status },
+    hubNames: createHubNames({ resolve: async () => [], log: recordedLog() }),
+    async uplinksTo(wanted, mark) {
+      asked.push(wanted.length);
+      return usualUplinks(wanted, mark);
+    },
+    log: recordedLog(),
+    now: () => nowMs,
+    unixNow: () => nowMs,
+    onFailure: () => assert.fail('it is not looked at'),
+  });
+  await follow.watch();
+  nowMs += 60_000;
+  await follow.watch();
+  // For the MTU at the first look; at the second for those that are silent, and the MTU again.
+  assert.deepEqual(asked, [2000, 2000]);
+});
+
 test('a hub that has moved is followed while a look at hundreds of links takes its time', async () => {
   const publicKey = peerKeyText as PublicKey;
   const [old, moved] = [
