@@ -12,22 +12,47 @@ const notConditions = new Set(['-A', '-j', '-m', '--comment']);
  */
 export function isAccepted(list: string, chains: RegExp, wanted: readonly string[]): boolean {
   const conditions = conditionsOf(wanted);
-  return acceptingRules(list, chains).some((rule) =>
+  const named = { has: (chain: string) => chains.test(chain) };
+  return acceptingRules(list, named).some((rule) =>
     [...rule].every(([option, value]) => isMet(option, value, conditions.get(option))),
   );
 }
 
 /** Does a list of `iptables -S` let somebody reach a UDP port? Whom a rule names beside it is its maker's affair. */
 export function opensUdpPort(list: string, port: number): boolean {
-  return acceptingRules(list, /^/).some((rule) => {
+  const isForPort = (rule: Conditions) => {
     const protocol = rule.get('-p') ?? 'all';
     const ports = rule.get('--dport') ?? rule.get('--dports');
-    if (protocol !== 'udp' && protocol !== 'all') {
-      return false;
-    }
-    return ports === undefined ? [...rule.keys()].every((option) => option === '-p') : holds(ports, port);
-  });
+    return (protocol === 'udp' || protocol === 'all') && (ports === undefined || holds(ports, port));
+  };
+  const hasPorts = (rule: Conditions) => rule.has('--dport') || rule.has('--dports');
+  return acceptingRules(list, inputChains(list, isForPort)).some(
+    (rule) => isForPort(rule) && (hasPorts(rule) || [...rule.keys()].every((option) => option === '-p')),
+  );
 }
+
+/** INPUT, and the chains that it leads all those packets to. Those of other hooks accept what never comes here. */
+function inputChains(list: string, isMet: (rule: Conditions) => boolean): ReadonlySet<string> {
+  const chains = new Set(['INPUT']);
+  const jumps = list.split('\n').flatMap((line) => {
+    const [, from = '', to] = /^-A (\S+) .*-[jg] (\S+)/.exec(line) ?? [];
+    const rule = conditionsOf(wordsOf(line));
+    const state = rule.get('--ctstate') ?? 'NEW';
+    const isAll = [...rule.keys()].every((option) => newPacketsOptions.has(option));
+    return to !== undefined && isAll && state.split(',').includes('NEW') && isMet(rule) ? [{ from, to }] : [];
+  });
+  // A set that grows while it is gone through.
+  for (const chain of chains) {
+    for (const { from, to } of jumps) {
+      if (from === chain) {
+        chains.add(to);
+      }
+    }
+  }
+  return chains;
+}
+
+const newPacketsOptions = new Set(['-p', '--dport', '--dports', '--ctstate', '-g']);
 
 /** Is a port in a list such as `53,4000:5000`? */
 function holds(ports: string, port: number): boolean {
@@ -37,10 +62,10 @@ function holds(ports: string, port: number): boolean {
   });
 }
 
-function acceptingRules(list: string, chains: RegExp): Conditions[] {
+function acceptingRules(list: string, chains: { has(chain: string): boolean }): Conditions[] {
   return list.split('\n').flatMap((line) => {
     const [, chain = ''] = /^-A (\S+) .*-j (?:ACCEPT|ufw6?-user-limit-accept)\b/.exec(line) ?? [];
-    return chain !== '' && chains.test(chain) ? [conditionsOf(wordsOf(line))] : [];
+    return chain !== '' && chains.has(chain) ? [conditionsOf(wordsOf(line))] : [];
   });
 }
 

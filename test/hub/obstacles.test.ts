@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { decodeHubConfig } from '../../src/hub/config.ts';
 import { passRules, taggedRules } from '../../src/hub/docker-user.ts';
@@ -22,14 +23,8 @@ const docker = `-P INPUT ACCEPT
 -A FORWARD -j DOCKER-USER
 -A DOCKER-USER -j RETURN
 `;
-// Of `iptables -S` on a Debian with ufw enabled, what is looked at.
-const ufw = `-P INPUT DROP
--P FORWARD DROP
--P OUTPUT ACCEPT
--N ufw-user-forward
--N ufw-user-input
--A FORWARD -j ufw-before-forward
-`;
+// `iptables -S` on Debian 13 with ufw 0.36 enabled.
+const ufw = readFileSync(new URL('../support/ufw.iptables', import.meta.url), 'utf8');
 const seen = (ipv4: string, more: Partial<SeenFirewalls> = {}): SeenFirewalls => ({
   ...none,
   iptables: { ipv4, ipv6: accepting },
@@ -110,6 +105,18 @@ test('the port: by its protocol, in lists and in ranges', () => {
     '-i lo',
   ]) {
     assert(!isOpen(rule), rule);
+  }
+  // Chains that INPUT leads it to, and those that it does not.
+  const policy = '-P INPUT DROP\n-P FORWARD ACCEPT\n';
+  for (const [rules, isReached] of [
+    ['-A INPUT -p udp -m conntrack --ctstate NEW -j UDP\n-A UDP -p udp -m udp --dport 51820 -j ACCEPT', true],
+    ['-A INPUT -g ONE\n-A ONE -p udp -j TWO\n-A TWO -j ACCEPT', true],
+    ['-A INPUT -i br0 -j BRIDGE\n-A BRIDGE -j ACCEPT', false],
+    ['-A INPUT -p tcp -j TCP\n-A TCP -j ACCEPT', false],
+    ['-A INPUT -m conntrack --ctstate ESTABLISHED -j OLD\n-A OLD -j ACCEPT', false],
+    ['-A OUTPUT -j SENT\n-A SENT -j ACCEPT', false],
+  ] as const) {
+    assert.equal(commandsOf(seen(`${policy}${rules}\n`)).length === 0, isReached, rules);
   }
 });
 
