@@ -56,6 +56,8 @@ export interface LabOptions {
    * processor, so that labs of other processes wait rather than slow this one down.
    */
   readonly places?: number;
+  /** Whether it holds them for minutes: then it is let in before those that do not. */
+  readonly isLong?: boolean;
   /** What it is for, where times are told; the program's name unless told. */
   readonly name?: string;
   /** What all its guests need, as of GuestOptions; the lab does not wait for another kernel then. */
@@ -68,12 +70,12 @@ const QEMU: Starter = { kernel: 'debian', start: async (options) => startQemu(op
  * Opens a lab on this machine, once there is room: installs what guests need, if anything is missing, and
  * has a User-Mode Linux kernel built, unless that was done.
  */
-export async function openLab({ places = 1, kernel, name }: LabOptions = {}): Promise<Lab> {
+export async function openLab({ places = 1, isLong, kernel, name }: LabOptions = {}): Promise<Lab> {
   const asked = performance.now();
   await mkdir(cacheFolder(), { recursive: true });
   await locked(join(cacheFolder(), 'install.lock'), installLab);
   const quickest = kernel === 'debian' ? QEMU : await umlIfAny();
-  const releasePlaces = await takePlaces(places);
+  const releasePlaces = await takePlaces(places, isLong);
   const opened = performance.now();
   const images = new Map<Suite, Promise<Image>>();
   const guests = new Set<Guest>();

@@ -5,13 +5,24 @@ import { cacheFolder } from './cache.ts';
 import { hold } from './lock.ts';
 
 /** As many places as this machine has processors: more emulated machines at once only slow one another. */
-const PLACES = availableParallelism();
+export const PLACES = availableParallelism();
 
 // Whoever is at the head of the queue takes every place that falls free until it has enough: one that wants
 // several is not passed by those that want one, and as nobody holds some and waits for more, none waits for ever.
+// Those that take long queue before the others: one of them that was the last would work alone. While they wait they
+// hold the lock `long` between them, and the others come to the queue when nobody does.
 const TAKE_PLACES = `
-  exec 9>"$1/queue"
-  flock 9
+  exec 8>"$1/long" 9>"$1/queue"
+  if [ "$4" = true ]; then
+    flock --shared 8
+    flock 9
+  else
+    until flock 8 && flock --nonblock 9; do
+      flock --unlock 8
+      sleep 0.2
+    done
+    flock --unlock 8
+  fi
   declare -A held
   while :; do
     for ((place = 0; place < $3; place++)); do
@@ -22,17 +33,19 @@ const TAKE_PLACES = `
     done
     sleep 0.2
   done
-  exec 9>&-
+  exec 8>&- 9>&-
   echo
   exec cat`;
 
 /**
  * Waits until `count` of this machine's places are free, over all processes, and takes them (all of them, if
- * it has no more). @returns how to give them back; the end of this process does it too
+ * it has no more). Whoever takes long, `isLong`, is let in first. @returns how to give them back; the end of this
+ * process does it too
  */
-export async function takePlaces(count: number): Promise<() => Promise<void>> {
+export async function takePlaces(count: number, isLong = false): Promise<() => Promise<void>> {
   const folder = join(cacheFolder(), 'places');
   await mkdir(folder, { recursive: true });
   const wanted = Math.min(count, PLACES);
-  return hold(['bash', '-c', TAKE_PLACES, 'take-places', folder, String(wanted), String(PLACES)]);
+  const words = [folder, wanted, PLACES, isLong].map(String);
+  return hold(['bash', '-c', TAKE_PLACES, 'take-places', ...words]);
 }

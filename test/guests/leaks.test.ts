@@ -29,7 +29,7 @@ describe('leaks in guests', { concurrency: 32 }, () => {
 });
 
 async function observe(suite: Suite): Promise<void> {
-  const lab = await openLab({ name: `leaks on ${suite}`, ...kernel });
+  const lab = await openLab({ isLong: true, name: `leaks on ${suite}`, ...kernel });
   try {
     const { status, output, files } = await lab.run({
       suite,
