@@ -17,7 +17,7 @@ import { article, type Hub, withHub } from '../../build/host/hub.ts';
 const host = await hostForTests();
 
 const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
-const containers = Number(process.env.WGDRIVER_TEST_CONTAINERS ?? (isFull ? 100 : 10));
+const containers = Number(process.env.WGDRIVER_TEST_CONTAINERS ?? (isFull ? 100 : 5));
 const moreContainers = isFull ? 10 : 1;
 
 const subnet = '10.0.42.0/25';

@@ -7,6 +7,7 @@ import { article } from '../../build/host/hub.ts';
 
 const host = await hostForTests();
 
+const inFullRun = process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run';
 const isFrom28 = Number.parseInt(host.engine.version, 10) >= 28;
 
 const linksOf = async (container: string) =>
@@ -14,7 +15,7 @@ const linksOf = async (container: string) =>
 const defaultRoutes = async (container: string) =>
   (await host.exec(container, 'ip', 'route')).split('\n').filter((line) => line.startsWith('default'));
 
-test('two containers reach one another through the hub, by address, name and alias', async () => {
+test('two containers reach one another through the hub, by address, name and alias; their network is not removed', async () => {
   await host.createNetwork('wgnet');
   await host.startContainer('one', '--network=wgnet');
   await host.startContainer('two', '--network=wgnet', '--network-alias=second');
@@ -22,6 +23,11 @@ test('two containers reach one another through the hub, by address, name and ali
   await host.ping('two', '192.168.5.2');
   await host.ping('one', 'two');
   await host.ping('one', 'second');
+
+  const { status, stderr } = await host.engine.tryDocker('network', 'rm', 'wgnet');
+  assert.notEqual(status, 0);
+  assert.match(stderr, /has active endpoints/);
+  await host.ping('one', host.hub.address);
 });
 
 test('disconnect takes the link away, connect brings it back', async () => {
@@ -53,12 +59,15 @@ test('an internal network reaches its subnet and has no default route', async ()
 });
 
 const parts = ['64.0.0.0/2', '32.0.0.0/3', '16.0.0.0/4', '8.0.0.0/5', '4.0.0.0/6', '2.0.0.0/7', '1.0.0.0/8'];
-for (const [allowedips, expected] of [
-  ['10.20.0.0/16,128.0.0.0/2', ['10.20.0.0/16', '128.0.0.0/2', '192.168.5.0/24']],
-  ['0.0.0.0/1', [...parts, '192.168.5.0/24']],
-  ['128.0.0.0/1', ['128.0.0.0/1', '192.168.5.0/24']],
+// How each is split is of test/networks/routing.test.ts; here are the routes that an engine makes of it.
+for (const [allowedips, expected, skip] of [
+  ['10.20.0.0/16,128.0.0.0/2', ['10.20.0.0/16', '128.0.0.0/2', '192.168.5.0/24'], inFullRun],
+  ['0.0.0.0/1', [...parts, '192.168.5.0/24'], false],
+  ['128.0.0.0/1', ['128.0.0.0/1', '192.168.5.0/24'], inFullRun],
 ] as const) {
-  test(`allowed IPs that are not everything, ${allowedips}: without the kill switch a route for each, and no default`, async () => {
+  test(`allowed IPs that are not everything, ${allowedips}: without the kill switch a route for each, and no default`, {
+    skip,
+  }, async () => {
     await host.createNetwork('wgnet', { options: { allowedips, killswitch: 'off' } });
     await host.startContainer('one', '--network=wgnet');
     assert.deepEqual(await defaultRoutes('one'), []);
@@ -88,8 +97,14 @@ test('allowed IPs that hold the subnet of a bridge, which is connected to a runn
   await host.ping('one', host.hub.address);
 });
 
-for (const bridge of ['abridge', 'zbridge']) {
-  test(`a container on a bridge called ${bridge} besides starts, and reaches the hub`, async () => {
+// Before wgnet in the alphabet a bridge has the engine’s default route; after it, it is the easier case.
+for (const [bridge, skip] of [
+  ['abridge', false],
+  ['zbridge', inFullRun],
+] as const) {
+  test(`a container on a bridge called ${bridge} besides reaches the hub, and keeps its address over a restart`, {
+    skip,
+  }, async () => {
     await host.createNetwork('wgnet');
     await host.engine.docker('network', 'create', bridge);
     await host.startContainer('one', '--network=wgnet');
@@ -98,28 +113,12 @@ for (const bridge of ['abridge', 'zbridge']) {
     await host.ping('one', host.hub.address);
     await host.engine.docker('restart', '-t', '0', 'one');
     await host.ping('one', host.hub.address);
+    assert.match(await host.exec('one', 'ip', '-4', 'address', 'show'), / inet 192\.168\.5\.2\/24 .* wg/);
   });
 }
 
-test('a container keeps its address and its tunnel over a restart', async () => {
-  await host.createNetwork('wgnet');
-  await host.startContainer('one', '--network=wgnet');
-  await host.ping('one', host.hub.address);
-  await host.engine.docker('restart', '-t', '0', 'one');
-  assert.match(await host.exec('one', 'ip', 'address', 'show', 'wg0'), /192\.168\.5\.2\/24/);
-  await host.ping('one', host.hub.address);
-});
-
-test('a network in use is not removed', async () => {
-  await host.createNetwork('wgnet');
-  await host.startContainer('one', '--network=wgnet');
-  const { status, stderr } = await host.engine.tryDocker('network', 'rm', 'wgnet');
-  assert.notEqual(status, 0);
-  assert.match(stderr, /has active endpoints/);
-  await host.ping('one', host.hub.address);
-});
-
-test('the seed may stay in a file on the host', async () => {
+// As the example seed-file of compose.test.ts has it too.
+test('the seed may stay in a file on the host', { skip: inFullRun }, async () => {
   await writeFile('/run/seed', `${article.seed}\n`, { mode: 0o600 });
   await host.createNetwork('wgnet', { options: { seed: '', seedfile: '/run/seed' } });
   await host.startContainer('one', '--network=wgnet');
