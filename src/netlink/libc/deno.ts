@@ -1,7 +1,7 @@
 import { errnoName } from '../errno.ts';
-import { NetlinkError } from '../error.ts';
 import type { Libc } from './libc.ts';
 import { recvmsgInto } from './msghdr.ts';
+import { createResults } from './result.ts';
 
 /** What is used of Deno, whose types are not Node's. */
 interface Deno {
@@ -42,19 +42,7 @@ export function denoLibc(): Libc {
   });
 
   const lastErrno = () => errnoName(new Deno.UnsafePointerView(symbols.__errno_location()).getInt32());
-
-  function checked(operation: string, subject: string, result: unknown): number {
-    if (Number(result) < 0) {
-      throw new NetlinkError(operation, subject, { errno: lastErrno() });
-    }
-    return Number(result);
-  }
-
-  /** That there is nothing is no error: it is asked for all the time. */
-  function received(result: unknown): number | undefined {
-    const isNothing = Number(result) < 0 && lastErrno() === 'EAGAIN';
-    return isNothing ? undefined : checked('receive', 'netlink message', result);
-  }
+  const { checked, received } = createResults(lastErrno);
 
   return {
     socket: (domain, type, protocol) =>

@@ -4,6 +4,7 @@ import { errnoName } from '../errno.ts';
 import { NetlinkError } from '../error.ts';
 import type { Libc } from './libc.ts';
 import { recvmsgInto } from './msghdr.ts';
+import { createResults } from './result.ts';
 
 /** What is used of node:ffi, which the types of Node 24 do not have. */
 interface Ffi {
@@ -43,19 +44,7 @@ export function nodeLibc(): Libc | undefined {
   });
 
   const lastErrno = () => errnoName(ffi.getInt32(BigInt(functions.__errno_location())));
-
-  function checked(operation: string, subject: string, result: number | bigint): number {
-    if (Number(result) < 0) {
-      throw new NetlinkError(operation, subject, { errno: lastErrno() });
-    }
-    return Number(result);
-  }
-
-  /** That there is nothing is no error: it is asked for all the time, and an error costs as much as a message. */
-  function received(result: number | bigint): number | undefined {
-    const isNothing = Number(result) < 0 && lastErrno() === 'EAGAIN';
-    return isNothing ? undefined : checked('receive', 'netlink message', result);
-  }
+  const { checked, received } = createResults(lastErrno);
 
   return {
     socket: (domain, type, protocol) =>
