@@ -6,9 +6,9 @@
 
 import { readFileSync } from 'node:fs';
 import { availableParallelism, loadavg } from 'node:os';
+import { bundleOfFirstRelease } from '../first-release.ts';
 import { openLab, SUITES } from '../lab/index.ts';
 import { projectFiles, projectFolder, sourceFiles } from '../lab/project.ts';
-import { bundleOfFirstRelease } from './first-release.ts';
 import { writePerformancePage } from './performance-page.ts';
 import type { Measured } from './targets.ts';
 

@@ -11,8 +11,16 @@ export const pluginSocket = '/run/docker/plugins/wireguard-plugin.sock';
 export const stateFolder = '/var/lib/wgdriver';
 
 /** A real `wgdriver serve`, with its defaults, in the namespaces this process is in. */
-export async function startDriver(...args: readonly string[]): Promise<Daemon> {
-  const daemon = startDaemon(wgdriver, ['serve', '--log-level', 'debug', ...args]);
+export function startDriver(...args: readonly string[]): Promise<Daemon> {
+  return serving(startDaemon(wgdriver, ['serve', '--log-level', 'debug', ...args]));
+}
+
+/** The driver 0.1.0 by its bundle (build/first-release.ts). */
+export function startFirstRelease(bundle: string, ...args: readonly string[]): Promise<Daemon> {
+  return serving(startDaemon(bundle, ['serve', ...args]));
+}
+
+async function serving(daemon: Daemon): Promise<Daemon> {
   await untilReady(daemon, 'wgdriver serves', () => daemon.output().includes(' serving '));
   return daemon;
 }

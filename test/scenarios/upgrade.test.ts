@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { until } from '../../build/host/commands.ts';
-import { startDaemon, untilReady } from '../../build/host/daemon.ts';
-import { startDriver, stateFolder } from '../../build/host/driver.ts';
+import { startDriver, startFirstRelease, stateFolder } from '../../build/host/driver.ts';
 import { testImage } from '../../build/host/engine.ts';
 import { hostForTests } from '../../build/host/host.ts';
 import { article, tunnelIpv6 } from '../../build/host/hub.ts';
@@ -18,9 +17,7 @@ const bundle = process.env.WGDRIVER_TEST_BUNDLE_0_1_0;
 async function start010(): Promise<void> {
   if (bundle !== undefined) {
     await host.driver.stop();
-    const daemon = startDaemon(bundle, ['serve', '--backend', host.tunnel.backend]);
-    await untilReady(daemon, '0.1.0 serves', () => daemon.output().includes(' serving '));
-    host.driver = daemon;
+    host.driver = await startFirstRelease(bundle, '--backend', host.tunnel.backend);
   }
 }
 
