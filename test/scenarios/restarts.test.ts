@@ -90,6 +90,100 @@ test('the engine boots without the driver: the log and doctor name five restart=
   await Promise.all(names.map((name) => host.ping(name, host.hub.address)));
 });
 
+const [hubAddress = '', hubPort = ''] = host.hub.endpoint.split(':');
+
+/** Has a test say where a name leads. A driver remembers where one led, so each test has its own. */
+async function withHubNamed(
+  hubName: string,
+  use: (name: (address?: string) => Promise<void>) => Promise<void>,
+): Promise<void> {
+  const name = (address?: string) =>
+    writeFile('/run/hosts', `127.0.0.1 localhost\n${address === undefined ? '' : `${address} ${hubName}\n`}`);
+  await name();
+  await run('mount', ['--bind', '/run/hosts', '/etc/hosts']);
+  try {
+    await use(name);
+  } finally {
+    await run('umount', ['/etc/hosts']);
+  }
+}
+
+test(
+  'restart=always and a hub’s name gone for 20 s: the container runs, also after the engine started again',
+  {
+    skip: process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run',
+  },
+  () =>
+    withHubNamed('leaving.invalid', async (nameHub) => {
+      const { docker } = host.engine;
+      await nameHub(hubAddress);
+      await host.createNetwork('wgnet', { options: { peer: `leaving.invalid:${hubPort}` } });
+      await host.startContainer('one', '--network=wgnet', '--restart=always');
+      await host.ping('one', host.hub.address);
+      const restarts = {
+        'the container': () => docker('restart', '-t', '0', 'one'),
+        'the engine': async () => {
+          await host.engine.stop();
+          await host.engine.start();
+        },
+      };
+      for (const [what, restart] of Object.entries(restarts)) {
+        await nameHub();
+        // Another driver does not know where the name led.
+        await host.driver.stop();
+        host.driver = await startDriver('--backend', host.tunnel.backend);
+        await restart();
+        const isRunning = async () =>
+          (await docker('inspect', '--format={{.State.Running}}', 'one')).trim() === 'true';
+        await until(`one to run after a restart of ${what}`, isRunning, 120_000);
+        const hasEndpoint = async () => !(await host.wgShow('one', 'endpoints')).endsWith('(none)');
+        assert(!(await hasEndpoint()), what);
+        await setTimeout(20_000);
+        assert(await isRunning(), what);
+        await nameHub(hubAddress);
+        await until(`its endpoint after a restart of ${what}`, hasEndpoint, 60_000);
+        await host.ping('one', host.hub.address);
+      }
+    }),
+);
+
+test(
+  'a hub that moves to another address of its name: the container is back when its name was looked up',
+  {
+    // Names are looked up every 30 s.
+    skip: process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run',
+  },
+  (t) =>
+    withHubNamed('moving.invalid', async (nameHub) => {
+      const move = (address: string) =>
+        host.hub.exec(
+          'sh',
+          '-euc',
+          'ip address flush dev eth0; ip address add "$1/24" dev eth0',
+          'sh',
+          address,
+        );
+      await nameHub(hubAddress);
+      await host.createNetwork('wgnet', { options: { peer: `moving.invalid:${hubPort}` } });
+      await host.startContainer('one', '--network=wgnet');
+      await host.ping('one', host.hub.address);
+      const other = hubAddress.replace(/\d+$/, '7');
+      try {
+        await move(other);
+        await nameHub(other);
+        const started = performance.now();
+        const isBack = async () =>
+          (await host.engine.tryDocker('exec', 'one', 'ping', '-c1', '-W1', host.hub.address)).status === 0;
+        // 30 s, and what a busy machine takes.
+        await until('the hub to answer at its new address', isBack, 90_000);
+        t.diagnostic(`back after ${((performance.now() - started) / 1000).toFixed(1)} s`);
+        assert.equal((await host.wgShow('one', 'endpoints')).split('\t')[1], `${other}:${hubPort}`);
+      } finally {
+        await move(hubAddress);
+      }
+    }),
+);
+
 test('a hub’s name that does not resolve: the container starts, and has its tunnel once it does', async () => {
   const [address, port] = host.hub.endpoint.split(':');
   await host.createNetwork('wgnet', { options: { peer: `hub.invalid:${port}` } });
