@@ -159,13 +159,17 @@ test('driver and engine killed: both families go on', { skip }, async () => {
   await until('it runs again', async () => (await docker('ps', '-q')) !== '');
   await reachBoth('one');
   assert.deepEqual(await addresses('one'), ['192.168.5.2/24', `${oneIpv6}/120`]);
-  await host.engine.stop('SIGKILL');
-  await host.engine.start('--live-restore');
-  await reachBoth('one');
+  // A link that the engine finds again is the same link; live-restore.test.ts has it in each run.
+  if (isFull) {
+    await host.engine.stop('SIGKILL');
+    await host.engine.start('--live-restore');
+    await reachBoth('one');
+  }
 });
 
-// The engine may give the default routes to the bridge; what the kill switch lets leave is the same.
-for (const bridge of ['abridge6', 'zbridge6']) {
+// The engine may give the default routes to the bridge, and has to for this name; what the kill switch lets leave is the
+// same.
+for (const bridge of isFull ? ['abridge6', 'zbridge6'] : ['abridge6']) {
   test(`beside the bridge ${bridge} with IPv6, both families stay in the tunnel`, { skip }, async () => {
     await host.createNetwork('wgnet', { options });
     await docker('network', 'create', '--subnet=172.30.6.0/24', '--ipv6', '--subnet=fd00:36::/64', bridge);

@@ -8,6 +8,7 @@ import { expectNoTraceSince, takeTraces } from '../../build/host/traces.ts';
 
 const host = await hostForTests();
 const { docker } = host.engine;
+const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
 
 async function startAgain(): Promise<void> {
   host.driver = await startDriver('--backend', host.tunnel.backend);
@@ -110,7 +111,10 @@ test('the driver killed in the middle of a removal: the container is removed, an
   await expectNoTraceSince(before);
 });
 
-test('the driver dead when a removal begins, and started meanwhile: no link is left', async () => {
+// Between the one before, which has the call in its hands, and the one after, which comes too late.
+test('the driver dead when a removal begins, and started meanwhile: no link is left', {
+  skip: !isFull && 'in the full run',
+}, async () => {
   await host.createNetwork('wgnet');
   const before = await takeTraces();
   await runOne();
@@ -125,16 +129,20 @@ test('the driver dead while containers are removed: addresses are free, and no l
   await host.createNetwork('wgnet');
   const before = await takeTraces();
   await runOne();
-  await host.startContainer('two', '--network=wgnet');
+  // The engine gives up telling the driver after 15 s for each call, of one container after the other.
+  if (isFull) {
+    await host.startContainer('two', '--network=wgnet');
+  }
   await host.driver.stop('SIGKILL');
-  // The engine gives up telling the driver after 15 s for each call.
-  await Promise.all([docker('rm', '-f', 'one'), docker('rm', '-f', 'two')]);
+  await Promise.all((isFull ? ['one', 'two'] : ['one']).map((name) => docker('rm', '-f', name)));
   await startAgain();
-  // The driver still knows both. The one makes room for the next container with its address, unless it was found
+  // The driver still knows them. The one makes room for the next container with its address, unless it was found
   // before that, as the other is: ten seconds are not long for an emulated machine.
   await runOne();
   assert.match(await host.exec('one', 'ip', 'address', 'show', 'wg0'), /192\.168\.5\.2\/24/);
   await docker('rm', '-f', 'one');
   await expectNoTraceSince(before);
-  assert.match(host.driver.output(), /stale endpoint deleted .*its link stayed on the host/);
+  if (isFull) {
+    assert.match(host.driver.output(), /stale endpoint deleted .*its link stayed on the host/);
+  }
 });

@@ -7,6 +7,7 @@ import { pluginSocket, startDriver, wgdriver } from '../../build/host/driver.ts'
 import { hostForTests } from '../../build/host/host.ts';
 
 const host = await hostForTests();
+const inFullRun = process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run';
 
 test('tunnels stay up while the driver is away, and everything goes on when it is back', async () => {
   await host.createNetwork('wgnet');
@@ -23,11 +24,15 @@ test('tunnels stay up while the driver is away, and everything goes on when it i
   await host.ping('two', '192.168.5.2');
 });
 
-test('a second driver on the same socket is refused', async () => {
+// As test/commands/serve.test.ts has it, without an engine.
+test('a second driver on the same socket is refused', { skip: inFullRun }, async () => {
   await assert.rejects(startDriver('--backend', host.tunnel.backend), /another process answers on it/);
 });
 
-test('the engine killed and started again: containers can be started, and no link is left', async () => {
+test('the engine killed and started again: containers can be started, and no link is left', {
+  // live-restore.test.ts kills one too, and moby.test.ts kills one with the driver.
+  skip: inFullRun,
+}, async () => {
   await host.createNetwork('wgnet');
   await host.startContainer('one', '--network=wgnet');
   await host.engine.stop('SIGKILL');
@@ -46,7 +51,7 @@ test('the engine stopped and started again: restart=always brings the container 
 
 test('the engine boots without the driver: the log and doctor name five restart=always containers, and what to run', {
   // The engine tries each of them for 15 s.
-  skip: process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run',
+  skip: inFullRun,
 }, async () => {
   const { docker } = host.engine;
   const names = ['one', 'two', 'three', 'four', 'five'];

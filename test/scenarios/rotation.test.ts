@@ -10,6 +10,7 @@ import { wgdriver } from '../../build/host/driver.ts';
 import { hostForTests } from '../../build/host/host.ts';
 
 const host = await hostForTests();
+const inFullRun = process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run';
 const [oldSeed, newSeed] = ['b2xkb2xkb2xkb2xkb2xkb2xk', 'bmV3bmV3bmV3bmV3bmV3bmV3'];
 /** A busy machine alone takes a second now and then. */
 const mostMs = 3000;
@@ -55,8 +56,14 @@ async function startContainers(network: string, subnet: string): Promise<Readonl
   return containers;
 }
 
-for (const secret of ['seedfile', 'additionalfile'] as const) {
-  test(`${secret}: rotated under traffic on hub and hosts, and the old value is gone`, async () => {
+for (const [secret, skip] of [
+  ['seedfile', false],
+  // It differs in what is read, which test/hub/sources.test.ts and test/driver/secrets.test.ts have.
+  ['additionalfile', inFullRun],
+] as const) {
+  test(`${secret}: rotated under traffic on hub and hosts, and the old value is gone`, {
+    skip,
+  }, async () => {
     const folder = await mkdtemp(join(tmpdir(), 'wgdriver-rotation-'));
     const [file, secretFile] = [join(folder, 'hub.yaml'), join(folder, 'app.secret')];
     const options = [
@@ -128,7 +135,8 @@ for (const secret of ['seedfile', 'additionalfile'] as const) {
   });
 }
 
-test('with a hub on this host one reload does both ends', async () => {
+// The example hub-on-this-host of compose.test.ts has it too, without the pings meanwhile.
+test('with a hub on this host one reload does both ends', { skip: inFullRun }, async () => {
   const folder = await mkdtemp(join(tmpdir(), 'wgdriver-rotation-'));
   const seedFile = join(folder, 'app.seed');
   const link = 'wg-here';
