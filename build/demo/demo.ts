@@ -6,9 +6,9 @@ import { release } from 'node:os';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { attempt, sh } from '../host/commands.ts';
-import { openComposeExample, programsOfExamples } from '../host/compose.ts';
+import { importExamplesImage, openComposeExample } from '../host/compose.ts';
 import { startDriver } from '../host/driver.ts';
-import { importTestImage, startEngine } from '../host/engine.ts';
+import { startEngine } from '../host/engine.ts';
 import { pingUntilAnswered } from '../host/host.ts';
 import { runInSandbox } from '../host/sandbox.ts';
 import { expectNoTraceSince, takeTraces } from '../host/traces.ts';
@@ -49,7 +49,7 @@ async function demo(): Promise<void> {
   command('dockerd &', `Docker ${engine.version}`);
 
   step('Without a registry, hub and app share one image: busybox and the WireGuard tools of this machine.');
-  await importTestImage(engine, programsOfExamples(tunnel));
+  await importExamplesImage(engine, tunnel);
   const before = await takeTraces();
 
   step('Make the seed, the hub’s key and its configuration, with a peer for each address of the subnet.');

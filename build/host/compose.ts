@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { attempt, run } from './commands.ts';
 import { wgdriver } from './driver.ts';
-import { testImage } from './engine.ts';
+import { type Engine, importTestImage } from './engine.ts';
 import type { Tunnel } from './tunnel.ts';
 
-/** A copy of a compose example, run as its README says, with the image of the tests. */
+/** A copy of a compose example, run as its README says, with `examplesImage`. */
 export interface ComposeProject {
   readonly folder: string;
   /** Runs a program in the example's folder. */
@@ -19,8 +19,15 @@ export interface ComposeProject {
   remove(): Promise<void>;
 }
 
+/** The image of examples. It has a name of its own: scenarios that run in one process change that of the tests. */
+export const examplesImage = 'wgdriver-examples';
+
+export function importExamplesImage(engine: Engine, tunnel: Tunnel): Promise<void> {
+  return importTestImage(engine, programsOfExamples(tunnel), examplesImage);
+}
+
 /**
- * What the image of the tests needs beside busybox to be hub and app of an example. The apps have no NET_RAW:
+ * What an image needs beside busybox to be hub and app of an example. The apps have no NET_RAW:
  * busybox cannot ping without it, and its sh takes its own ping before any other.
  */
 export function programsOfExamples({ backend }: Tunnel): readonly string[] {
@@ -39,8 +46,8 @@ export async function openComposeExample(source: string, tunnel: Tunnel): Promis
     files.push('-f', userspace);
   }
   const env = {
-    HUB_IMAGE: testImage,
-    APP_IMAGE: testImage,
+    HUB_IMAGE: examplesImage,
+    APP_IMAGE: examplesImage,
     PATH: `${dirname(wgdriver)}:${process.env.PATH}`,
   };
   const runHere = (file: string, ...args: readonly string[]) =>

@@ -61,10 +61,14 @@ export async function startEngine(...args: readonly string[]): Promise<Engine> {
 }
 
 /**
- * Imports the image of the tests: a static busybox, and programs of this machine with the libraries that
- * they load.
+ * Imports an image, that of the tests unless told: a static busybox, and programs of this machine with the libraries
+ * that they load.
  */
-export async function importTestImage(engine: Engine, programs: readonly string[] = []): Promise<void> {
+export async function importTestImage(
+  engine: Engine,
+  programs: readonly string[] = [],
+  image = testImage,
+): Promise<void> {
   const root = await mkdtemp(join(tmpdir(), 'wgdriver-image-'));
   const script = `
     root=$1; shift
@@ -83,11 +87,11 @@ export async function importTestImage(engine: Engine, programs: readonly string[
       rm -f "$root/bin/$program.busybox"
       case $path in /bin/*|/usr/bin/*) ;; *) ln -sf "$path" "$root/bin/$program";; esac
     done
-    tar -C "$root" -c . | docker import --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' - "${testImage}"`;
+    tar -C "$root" -c . | docker import --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' - "${image}"`;
   try {
     await sh(script, root, ...programs);
   } finally {
     await rm(root, { recursive: true });
   }
-  await engine.docker('image', 'inspect', testImage);
+  await engine.docker('image', 'inspect', image);
 }

@@ -4,14 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { attempt, run, sh } from '../../build/host/commands.ts';
-import { programsOfExamples } from '../../build/host/compose.ts';
+import { examplesImage, importExamplesImage } from '../../build/host/compose.ts';
 import { wgdriver } from '../../build/host/driver.ts';
-import { importTestImage, testImage } from '../../build/host/engine.ts';
 import { hostForTests } from '../../build/host/host.ts';
 import { withHub } from '../../build/host/hub.ts';
 
 const host = await hostForTests();
-await importTestImage(host.engine, programsOfExamples(host.tunnel));
+await importExamplesImage(host.engine, host.tunnel);
 const image = 'alpine';
 
 /** The blocks of a language, in their order, without the indentation of the list that they stand in. */
@@ -32,7 +31,7 @@ async function runCommands(commands: string, files: Readonly<Record<string, stri
   for (const [name, text] of Object.entries(files)) {
     await writeFile(join(place, name), text);
   }
-  await host.engine.docker('tag', testImage, image);
+  await host.engine.docker('tag', examplesImage, image);
   try {
     await run('sh', ['-euc', `cd ${place}\nPATH=${programs}:$PATH\n${commands}`]);
   } finally {
