@@ -21,7 +21,7 @@ export interface ClusterNode extends ClusterMachine {
 }
 
 /**
- * A hub at 10.77.0.1, with a peer for each address of the examples' subnet on the link wg-hub and for the IPv6 address
+ * A hub at 10.77.0.1, and fd77::1 as soon as describeSwarm has given it that, with a peer for each address of the examples' subnet on the link wg-hub and for the IPv6 address
  * that goes with it, and nodes from 10.77.0.2 on:
  * each with an engine that runs, the image of the tests, the managed plugin enabled in the scope, and `wgdriver`.
  */
@@ -38,6 +38,10 @@ export interface Cluster {
 export type Scope = 'global' | 'local';
 
 const hubAddress = '192.168.5.1';
+/** In scope global the tunnels’ own packets go over IPv6. */
+const hubEndpoint = { global: '[fd77::1]:51820', local: '10.77.0.1:51820' } as const;
+const addOuterIpv6 = (number: number) =>
+  `ip address add fd77::${number}/64 nodad dev $(ip -o -4 address show to 10.77.0.0/24 | cut -d ' ' -f 2)`;
 const replicas = 6;
 
 /** The IPv6 address that goes with one of the subnet. */
@@ -66,7 +70,7 @@ export function describeSwarm(title: string, scope: Scope, open: () => Promise<C
     let hubKey: string;
     const network = scope === 'global' ? 'app_tunnel' : 'wgnet';
     const inExample = () =>
-      `cd ${cluster.examples}/swarm-${scope}; export APP_IMAGE=${testImage} HUB=10.77.0.1:51820 HUB_PUBLIC_KEY=${hubKey}`;
+      `cd ${cluster.examples}/swarm-${scope}; export APP_IMAGE=${testImage} HUB=${hubEndpoint[scope]} HUB_PUBLIC_KEY=${hubKey}`;
     const onNodes = (script: string) => Promise.all(nodes.map((node) => node.sh(script)));
 
     before(async () => {
@@ -78,8 +82,12 @@ export function describeSwarm(title: string, scope: Scope, open: () => Promise<C
       hubKey = await cluster.hub.sh(
         `ip address add ${tunnelIpv6.hub}/120 dev wg-hub
          sysctl -qw net.ipv6.conf.all.forwarding=1
+         ${addOuterIpv6(1)}
          wg show wg-hub public-key`,
       );
+      for (const [index, node] of nodes.entries()) {
+        await node.sh(addOuterIpv6(index + 2));
+      }
       const token = await manager.sh(
         'docker swarm init --advertise-addr 10.77.0.2 >/dev/null; docker swarm join-token -q worker',
       );
@@ -170,6 +178,13 @@ export function describeSwarm(title: string, scope: Scope, open: () => Promise<C
       const names = await task.node.sh(`docker exec ${task.container} nslookup web 127.0.0.11`);
       for (const { address } of tasks) {
         assert(names.includes(address), `web is ${address}, on each node`);
+        // Nodes tell one another the one address that the managers gave, so there is no AAAA (docs/swarm.md).
+        assert(!names.includes(ipv6Of(address)), `the IPv6 address of ${address} has a name:\n${names}`);
+      }
+      if (scope === 'global') {
+        const outer = await cluster.hub.sh('wg show wg-hub endpoints');
+        assert.match(outer, /\[fd77::2\]:/, 'the tunnel’s own packets go over IPv6');
+        assert.doesNotMatch(outer, /10\.77\.0\./);
       }
     });
 
