@@ -1,7 +1,7 @@
 /**
- * `npm test [-- [--full] [--test-OPTION=VALUE…] [TIER|FILE|FOLDER]…]`: runs the tiers one after another, each as
- * far as this machine can; or the named tiers, files and folders. A tier that cannot run is skipped with its
- * reason. With CI=true that is a failure: nothing may be missing there.
+ * `npm test [-- [--full] [--test-OPTION=VALUE…] [TIER|FILE|FOLDER]…]`: runs the tiers one after another, the last
+ * three two at a time, each as far as this machine can; or the named tiers, files and folders. A tier that cannot run
+ * is skipped with its reason. With CI=true that is a failure: nothing may be missing there.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -36,16 +36,28 @@ if (chosen.some(([name]) => name === 'guests') && (await tiers.guests.obstacle()
 }
 const summary: string[] = [];
 const ensured = new Set<string>();
-/** Scenarios on this machine's engine wait for most of their time, and guests work: they run beside one another. */
-const isBeside = (name: TierName) => name === 'engine' && chosen.some(([other]) => other === 'guests');
-const beside: Promise<void>[] = [];
-for (const [name, files] of chosen) {
-  const reported = report(name, files);
-  if (isBeside(name)) beside.push(reported);
-  else await reported;
+/**
+ * Scenarios with engines of this machine wait for most of their time, and guests work: two of these tiers run at once.
+ * The tiers before them want the machine for themselves.
+ */
+const shared: readonly TierName[] = chosen.some(([name]) => name === 'guests')
+  ? ['engine', 'guests', 'runtimes']
+  : [];
+await inTurn(chosen.filter(([name]) => !shared.includes(name)));
+const queue = chosen.filter(([name]) => shared.includes(name));
+for (const [name] of queue) {
+  // A build under a test’s feet would take its bundle away. A tier whose tasks fail says so when its turn comes.
+  if ((await tiers[name].obstacle()) === undefined) prepared(name);
 }
-await Promise.all(beside);
+await Promise.all([inTurn(queue), inTurn(queue)]);
 console.log(`\nTiers${isFull ? ' of the full run' : ''}:\n  ${summary.join('\n  ')}`);
+
+/** Takes tiers from a queue until that is empty. */
+async function inTurn(tiersInTurn: typeof chosen): Promise<void> {
+  for (let next = tiersInTurn.shift(); next !== undefined; next = tiersInTurn.shift()) {
+    await report(...next);
+  }
+}
 
 async function report(name: TierName, files: readonly string[]): Promise<void> {
   const started = performance.now();
@@ -71,14 +83,13 @@ async function plan(): Promise<[TierName, string[]][]> {
 }
 
 async function runTier(name: TierName, files: readonly string[]): Promise<'passed' | 'failed'> {
-  const { isSandboxed, concurrency } = tiers[name];
-  // A build under a test's feet would take its bundle away.
-  const tasks = [...tiers[name].tasks, ...(isBeside(name) ? tiers.guests.tasks : [])];
-  if (!tasks.every((task) => ensure(task))) {
+  const { isSandboxed, concurrency, isOneProcess } = tiers[name];
+  if (!prepared(name)) {
     return 'failed';
   }
   const options = ['--test', '--test-reporter=spec', `--test-timeout=${testTimeoutMs}`];
   options.push(`--test-concurrency=${concurrency}`, ...nodeOptions);
+  if (isOneProcess) options.push('--test-isolation=none');
   const sandbox = isSandboxed ? ['build/host/sandboxed.ts', process.execPath] : [];
   const env = {
     ...process.env,
@@ -87,18 +98,24 @@ async function runTier(name: TierName, files: readonly string[]): Promise<'passe
     NODE_COMPILE_CACHE: join(folder, 'compiled'),
     ...(isFull ? { WGDRIVER_TEST_FULL: 'yes' } : {}),
   };
-  // What runs beside another tier is printed after it, whole.
-  const output = isBeside(name) ? openSync(join(folder, name), 'w+') : 'inherit';
-  console.log(`\n=== ${name}${isBeside(name) ? ', beside the next one' : ''}`);
+  // The guests print as they go, and what runs beside them whole.
+  const isPrintedLater = shared.includes(name) && name !== 'guests';
+  const output = isPrintedLater ? openSync(join(folder, name), 'w+') : 'inherit';
+  console.log(`\n=== ${name}${isPrintedLater ? ' begins' : ''}`);
   const child = spawn(process.execPath, [...sandbox, ...options, ...files], {
     stdio: ['inherit', output, output],
     env,
   });
   const [status] = await once(child, 'exit');
-  if (isBeside(name)) {
+  if (isPrintedLater) {
     console.log(`\n=== ${name}\n${readFileSync(join(folder, name), 'utf8')}`);
   }
   return status === 0 ? 'passed' : 'failed';
+}
+
+/** Does the tasks of a tier, each once. @returns whether all were done */
+function prepared(name: TierName): boolean {
+  return tiers[name].tasks.every((task) => ensure(task));
 }
 
 /** Does a task of build/run.mjs unless that was done. */

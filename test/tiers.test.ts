@@ -26,13 +26,13 @@ test('no word: every tier, with every file in one of them', () => {
     unit: ['test/driver/driver.test.ts', 'test/driver/queue.test.ts', 'test/log.test.ts'],
     system: ['test/commands/keys.test.ts', 'test/driver/uplinks.test.ts'],
     faults: ['test/faults/engine/kills.test.ts', 'test/faults/kills.test.ts'],
-    runtimes: ['test/runtimes/deno.test.ts'],
     engine: [
       'test/scenarios/dns.test.ts',
       'test/scenarios/refusals.test.ts',
       'test/scenarios/walkthrough.test.ts',
     ],
     guests: ['test/guests/swarm.test.ts', 'test/lab/lab.test.ts'],
+    runtimes: ['test/runtimes/deno.test.ts'],
   });
 });
 

@@ -4,7 +4,7 @@ import { basename, join, normalize, relative, sep } from 'node:path';
 import { guestScenarios, smokeScenarios } from '../build/host/scenarios.ts';
 import { labObstacle } from '../build/lab/index.ts';
 
-export const tierNames = ['unit', 'system', 'faults', 'runtimes', 'engine', 'guests'] as const;
+export const tierNames = ['unit', 'system', 'faults', 'engine', 'guests', 'runtimes'] as const;
 export type TierName = (typeof tierNames)[number];
 
 /** What a tier takes to run. */
@@ -18,6 +18,8 @@ export interface Tier {
   readonly isSandboxed: boolean;
   /** How many files run at once. */
   readonly concurrency: number;
+  /** Whether they run in one process, and so on one engine: each start of one takes ten seconds. */
+  readonly isOneProcess?: true;
 }
 
 const needsRoot = process.getuid?.() === 0 ? undefined : 'it needs root';
@@ -50,20 +52,13 @@ export const tiers: Readonly<Record<TierName, Tier>> = {
     isSandboxed: true,
     concurrency: oneByOne,
   },
-  runtimes: {
-    purpose: 'Node 20 to 26, Deno, the executable, the managed plugin, Swarm on this machine',
-    obstacle: async () =>
-      needsRoot ?? needsDebian ?? (process.arch === 'x64' ? undefined : 'its runtimes are for x64'),
-    tasks: [['packages', 'docker-registry=docker-registry', 'promtool=prometheus'], ['plugin']],
-    isSandboxed: true,
-    concurrency: oneByOne,
-  },
   engine: {
     purpose: 'scenarios with the engine of this machine and a userspace WireGuard',
     obstacle: async () => needsRoot ?? needsDebian,
     tasks: [['packages']],
     isSandboxed: true,
     concurrency: oneByOne,
+    isOneProcess: true,
   },
   guests: {
     purpose: 'scenarios in Debian guests, with the kernel’s WireGuard',
@@ -73,6 +68,14 @@ export const tiers: Readonly<Record<TierName, Tier>> = {
     isSandboxed: false,
     // All at once: each waits for places in the lab.
     concurrency: 16,
+  },
+  runtimes: {
+    purpose: 'Node 20 to 26, Deno, the executable, the managed plugin, Swarm on this machine',
+    obstacle: async () =>
+      needsRoot ?? needsDebian ?? (process.arch === 'x64' ? undefined : 'its runtimes are for x64'),
+    tasks: [['packages', 'docker-registry=docker-registry', 'promtool=prometheus'], ['plugin']],
+    isSandboxed: true,
+    concurrency: oneByOne,
   },
 };
 
