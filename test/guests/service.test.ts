@@ -13,7 +13,7 @@ const addCustomer = `
 `;
 const appPings = `docker exec app ping -c 1 -W 5 ${hubAddress}`;
 
-const lab = await openLab();
+const lab = await openLab({ isLong: true });
 after(() => lab.close());
 
 for (const suite of suites) {
