@@ -69,7 +69,7 @@ test('from 0.1.0 over running containers: they keep their tunnels, and come and 
       ...more,
       article.subnet,
     );
-  await host.hub.exec('ip', 'address', 'add', `${tunnelIpv6.hub}/120`, 'dev', 'wg-hub');
+  await host.hub.exec('ip', 'address', 'replace', `${tunnelIpv6.hub}/120`, 'dev', 'wg-hub');
   await peersOf(`--ipv6=${tunnelIpv6.prefix}`);
   await host.ping('one', tunnelIpv6.hub);
   await host.hub.exec('ip', 'address', 'delete', `${tunnelIpv6.hub}/120`, 'dev', 'wg-hub');
