@@ -39,7 +39,6 @@ import { hostAddresses } from './host-addresses.ts';
 import { createFollow, type Follow } from './hub-following.ts';
 import { createHubLinks } from './hub-links.ts';
 import type { HubNames } from './hub-names.ts';
-import { joinRoutes } from './join-routes.ts';
 import { createLifecycle } from './lifecycle.ts';
 import { createLostIpv6Check } from './lost-ipv6.ts';
 import { createNetworkKeys } from './network-keys.ts';
@@ -56,6 +55,7 @@ import {
   ipv6Warnings,
   networkWarnings,
 } from './warnings.ts';
+import { joinRoutes } from './wire.ts';
 
 export interface DriverDependencies {
   readonly store: Store;

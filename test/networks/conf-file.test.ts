@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { joinRoutes } from '../../src/driver/join-routes.ts';
+import { joinRoutes } from '../../src/driver/wire.ts';
 import { containerAddresses, refuseUnfit, unheeded } from '../../src/networks/conf-file.ts';
 import type { Network } from '../../src/networks/network.ts';
 import { decodeEndpointOptions } from '../../src/networks/options.ts';

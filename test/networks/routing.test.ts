@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { joinRoutes } from '../../src/driver/join-routes.ts';
+import { joinRoutes } from '../../src/driver/wire.ts';
 import type { Network } from '../../src/networks/network.ts';
 import { routesOf } from '../../src/networks/routing.ts';
 import { allowedIpsOf, peersOf, type Tunnel } from '../../src/networks/tunnel.ts';

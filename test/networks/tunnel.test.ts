@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { joinRoutes } from '../../src/driver/join-routes.ts';
+import { joinRoutes } from '../../src/driver/wire.ts';
 import { parseSeed } from '../../src/keys/seed.ts';
 import { routesOf } from '../../src/networks/routing.ts';
 import { allowedIpsOf, peersOf, resolved, type Tunnel, tunnelOf } from '../../src/networks/tunnel.ts';

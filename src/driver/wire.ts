@@ -2,7 +2,7 @@ import { isDefaultRoute, type Route } from '../networks/routing.ts';
 import type { JoinResponse } from '../plugin/api.ts';
 import { type Family, formatPrefix } from '../wireguard/address.ts';
 
-/** The routes of a container as a part of the answer to Join: default routes are gateways there. */
+/** The routes of a container in libnetwork’s terms, as a part of the answer to Join: default routes are gateways there. */
 export function joinRoutes(
   routes: readonly Route[],
 ): Pick<JoinResponse, 'Gateway' | 'GatewayIPv6' | 'StaticRoutes'> {
