@@ -7,12 +7,12 @@ import { after, describe, test } from 'node:test';
 import { tunnelIpv6 } from '../../build/host/hub.ts';
 import { untilNothingLeft } from '../../build/host/machine.ts';
 import { managedPlugin, pluginFolder } from '../../build/host/plugin.ts';
-import { openLab } from '../../build/lab/index.ts';
+import { openLab, SUITES } from '../../build/lab/index.ts';
 import { diagnosis, hostFiles, hubAddress, sh, startHubBeside } from './guest-host.ts';
 import { createdPlugin, exampleHubFiles, pluginFunctions, seedFile } from './managed-plugin.ts';
 
 const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
-const suites = isFull ? (['trixie', 'forky'] as const) : (['trixie'] as const);
+const suites = isFull ? SUITES : (['trixie'] as const);
 
 const lab = await openLab();
 after(() => lab.close());

@@ -6,12 +6,12 @@ import assert from 'node:assert/strict';
 import { resolve } from 'node:path';
 import { after, test } from 'node:test';
 import { type ClusterNode, describeSwarm, type Scope } from '../../build/host/swarm.ts';
-import { type Guest, openLab, type Suite } from '../../build/lab/index.ts';
+import { type Guest, openLab, SUITES, type Suite } from '../../build/lab/index.ts';
 import { hostFiles, sh } from './guest-host.ts';
 import { createdPlugin, exampleHubFiles, pluginFunctions } from './managed-plugin.ts';
 
 const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
-const suites = isFull ? (['trixie', 'forky'] as const) : [];
+const suites = isFull ? SUITES : [];
 
 /** Of the last node's clock. */
 const secondsBehind = 30;

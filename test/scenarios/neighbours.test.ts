@@ -1,6 +1,6 @@
 /**
  * Who is beside a guarded container: sharers of its namespace while it stops, and neighbours on its other networks. With
- * WGDRIVER_TEST_BUNDLE_0_1_0 they are beside 0.1.0, which closes less: that shows what is closed since then.
+ * WGDRIVER_TEST_BUNDLE_0_1_0 the neighbours are beside 0.1.0, which closes less: that shows what is closed since then.
  */
 import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -37,18 +37,13 @@ const redirect = fileOf('../killswitch/redirect.pl');
 const neighbour = fileOf('neighbour.pl');
 
 const firstRelease = process.env.WGDRIVER_TEST_BUNDLE_0_1_0;
-const start = () =>
-  firstRelease === undefined
-    ? startDriver('--backend', host.tunnel.backend)
-    : startFirstRelease(firstRelease, '--backend', host.tunnel.backend);
-
 let capture: Capture;
 before(async () => {
   await importTestImage(host.engine, ['perl']);
   capture = await startCapture();
   if (firstRelease !== undefined) {
     await host.driver.stop();
-    host.driver = await start();
+    host.driver = await startFirstRelease(firstRelease, '--backend', host.tunnel.backend);
   }
 });
 after(() => capture.stop());
@@ -87,7 +82,7 @@ const ways: readonly (readonly [how: string, act: () => Promise<unknown>])[] = [
           async () => {
             await host.driver.stop('SIGKILL');
             await docker('stop', '-t', '0', 'web');
-            host.driver = await start();
+            host.driver = await startDriver('--backend', host.tunnel.backend);
           },
         ],
         [
@@ -100,7 +95,8 @@ const ways: readonly (readonly [how: string, act: () => Promise<unknown>])[] = [
       ] as const)),
 ];
 
-for (const killswitch of firstRelease === undefined ? ['on', 'off'] : ['on']) {
+// Of sharers nothing was seen with 0.1.0 either, in one stop of each kind.
+for (const killswitch of firstRelease === undefined ? ['on', 'off'] : []) {
   // Torn down after ours, whose name is before it: in between, the engine gives it the default routes. One that
   // is before ours has them all the time.
   for (const bridges of [['zbridge'], ['abridge', 'zbridge']]) {
@@ -109,9 +105,7 @@ for (const killswitch of firstRelease === undefined ? ['on', 'off'] : ['on']) {
       skip,
     }, async (t) => {
       const started = performance.now();
-      const ipv6: Readonly<Record<string, string>> =
-        firstRelease === undefined ? { ipv6: tunnelIpv6.prefix } : {};
-      await host.createNetwork('wgnet', { options: { killswitch, ...ipv6 } });
+      await host.createNetwork('wgnet', { options: { killswitch, ipv6: tunnelIpv6.prefix } });
       for (const [index, name] of bridges.entries()) {
         await createBridge(name, index + 1);
       }
@@ -131,10 +125,6 @@ for (const killswitch of firstRelease === undefined ? ['on', 'off'] : ['on']) {
       t.diagnostic(
         `packets seen with killswitch=${killswitch}, beside ${bridges.join(' and ')}: ${JSON.stringify(seen)}, in ${secondsSince(started)}`,
       );
-      if (firstRelease !== undefined) {
-        assert((seen.stopped ?? 0) > 0, 'it lifts its protection while the sharer still runs');
-        return;
-      }
       const leaking = Object.entries(seen).filter(([, count]) => count > 0);
       assert.deepEqual(
         leaking.map(([how]) => how),
