@@ -14,9 +14,9 @@ const maxLooks = 12;
 export const askMs = 2000;
 
 /**
- * Has the engine a network? It answers while it waits for CreateNetwork (seen on 20.10; by the source also 26.1 and 28.5,
- * which lock no more than the new network's name meanwhile, and answer 404 for an id that they lack). One that holds a
- * lock would not answer, so it must be asked with a limit.
+ * Has the engine a network? 20.10 answers while it waits for CreateNetwork (seen); a later engine should, as its source locks no
+ * more than the new network’s id and name meanwhile (read, not tried). One that holds a lock would not answer, so it must be
+ * asked with a limit.
  * @returns undefined if it does not say
  */
 export function engineHas(engine: Pick<Engine, 'network'>, networkId: string): Promise<boolean | undefined> {
