@@ -103,7 +103,8 @@ export default strictCommand({
       type: 'string',
       default: 'wg0',
       valueHint: 'NAME',
-      description: 'The hub’s interface, for networkd',
+      description:
+        'The hub’s interface, after which its key file is called; wg-quick calls it after its own file',
     },
     format: {
       type: 'string',

@@ -133,7 +133,19 @@ export function obstaclesOf(config: HubConfig, { iptables, chains, firewalld }: 
       });
     }
   }
-  return obstacles;
+  return eachCommandOnce(obstacles);
+}
+
+/** ufw has one command for both families, whose rules are told of apart. */
+function eachCommandOnce(obstacles: readonly Obstacle[]): Obstacle[] {
+  const known = new Set<string>();
+  return obstacles.flatMap((obstacle) => {
+    const commands = obstacle.commands.filter((command) => !known.has(command));
+    for (const command of commands) {
+      known.add(command);
+    }
+    return commands.length === 0 ? [] : [{ ...obstacle, commands }];
+  });
 }
 
 /** Where Docker, ufw and people put their rules for what is forwarded. */

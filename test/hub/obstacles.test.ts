@@ -126,6 +126,16 @@ test('ufw, for what is forwarded and for the port', () => {
     'ufw route allow out on wg0 from 10.1.0.0/16',
     'ufw allow 51820/udp',
   ]);
+  // It has one command for both families.
+  const ofBoth = decodeHubConfig(
+    'networks: { app: { subnet: 192.168.5.0/24, seedfile: a, ipv6: "fd12::/64" } }',
+    'hub.yaml',
+  );
+  const iptables = { ipv4: ufw, ipv6: ufw.replaceAll('ufw-', 'ufw6-') };
+  assert.deepEqual(
+    obstaclesOf(ofBoth, { ...none, iptables }).flatMap(({ commands }) => commands),
+    ['ufw route allow in on wg0', 'ufw allow 51820/udp'],
+  );
   const half = `${ufw}-A ufw-user-input -p udp -m udp --dport 51820 -j ACCEPT
 -A ufw-user-forward -i wg0 -j ACCEPT
 `;
