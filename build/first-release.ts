@@ -1,17 +1,19 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { resolve } from 'node:path';
 
 /** The last commit of 0.1.0. */
 const commit = '3a0f40e';
 
-/** The bundle of 0.1.0, made with today's libraries; undefined where its commit is not, as in a shallow clone. */
+/** The bundle of 0.1.0, made with its own libraries; undefined where its commit is not, as in a shallow clone. */
 export function bundleOfFirstRelease(): string | undefined {
   const folder = resolve('dist/0.1.0');
   const bundle = `${folder}/dist/wgdriver`;
   if (!existsSync(bundle)) {
+    // Of an attempt that failed.
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder, { recursive: true });
     try {
-      mkdirSync(folder, { recursive: true });
       const sources = execFileSync('git', ['archive', commit], {
         maxBuffer: 64 * 1024 * 1024,
         stdio: 'pipe',
@@ -20,7 +22,7 @@ export function bundleOfFirstRelease(): string | undefined {
     } catch {
       return undefined;
     }
-    symlinkSync(resolve('node_modules'), `${folder}/node_modules`);
+    execFileSync('npm', ['ci', '--silent'], { cwd: folder, stdio: 'inherit' });
     execFileSync(process.execPath, ['build/bundle.mjs'], { cwd: folder, stdio: 'inherit' });
   }
   return bundle;
