@@ -86,7 +86,7 @@ const tierOfPath: Readonly<Record<string, TierName>> = {
   'docs.test.ts': 'system',
   'doctor/host-vpn.test.ts': 'system',
   'doctor/sharers.test.ts': 'system',
-  'driver/uplink-mtu.test.ts': 'system',
+  'driver/hub-uplinks.test.ts': 'system',
   'driver/hub-following.test.ts': 'system',
   'driver/uplinks.test.ts': 'system',
   gateway: 'system',

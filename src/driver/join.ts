@@ -10,13 +10,13 @@ import { linkName } from '../wireguard/link-name.ts';
 import type { Configurations } from './configurations.ts';
 import { fieldsOf } from './endpoint-states.ts';
 import type { HubLinks } from './hub-links.ts';
+import { mtuInBytes } from './hub-uplinks.ts';
 import type { OwnKeys } from './own-keys.ts';
-import type { Protections } from './protections.ts';
+import type { Protections } from './protected-endpoints.ts';
 import type { Removal } from './removal.ts';
 import type { Resolve } from './resolve.ts';
 import { endpointOptionsOf } from './secrets.ts';
 import type { SharedContainers } from './shared-containers.ts';
-import { mtuInBytes } from './uplink-mtu.ts';
 
 export interface JoinDependencies {
   readonly store: Store;

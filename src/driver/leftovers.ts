@@ -3,7 +3,7 @@ import type { Network } from '../networks/network.ts';
 import type { Store } from '../state/store.ts';
 import { linkName } from '../wireguard/link-name.ts';
 import type { EndpointState, EndpointStates } from './endpoint-states.ts';
-import type { Protections } from './protections.ts';
+import type { Protections } from './protected-endpoints.ts';
 import type { Queue } from './queue.ts';
 import type { Removal } from './removal.ts';
 import { networkOfSharedId, type SharedTunnels } from './shared-tunnels.ts';

@@ -17,17 +17,17 @@ import {
 } from './endpoint-states.ts';
 import type { HubLinks } from './hub-links.ts';
 import type { HubNames } from './hub-names.ts';
+import { mtuInBytes } from './hub-uplinks.ts';
 import { createJoin, type HandedOver } from './join.ts';
 import { createLeftovers, type Leftovers } from './leftovers.ts';
 import { createOwnKeys, type OwnKeys } from './own-keys.ts';
-import { createProtections, type Protections } from './protections.ts';
+import { createProtections, type Protections } from './protected-endpoints.ts';
 import { createQueue } from './queue.ts';
 import { createRemoval } from './removal.ts';
 import { createResolve } from './resolve.ts';
 import { endpointOptionsOf } from './secrets.ts';
 import { createSharedContainers, type SharedContainers } from './shared-containers.ts';
 import { createSharedTunnels, networkOfSharedId } from './shared-tunnels.ts';
-import { mtuInBytes } from './uplink-mtu.ts';
 
 export interface LifecycleDependencies {
   readonly store: Store;

@@ -7,7 +7,7 @@ import type { Configurations } from './configurations.ts';
 import type { EndpointStates } from './endpoint-states.ts';
 import type { HubLinks } from './hub-links.ts';
 import type { OwnKeys } from './own-keys.ts';
-import type { Protections } from './protections.ts';
+import type { Protections } from './protected-endpoints.ts';
 import type { Queue } from './queue.ts';
 import type { SharedContainers } from './shared-containers.ts';
 import type { SharedTunnels } from './shared-tunnels.ts';

@@ -10,13 +10,13 @@ import type { Endpoint, Store } from '../state/store.ts';
 import { containerLinkPrefix, linkName } from '../wireguard/link-name.ts';
 import type { Configurations } from './configurations.ts';
 import type { EndpointStates } from './endpoint-states.ts';
+import { defaultMtu } from './hub-uplinks.ts';
 import type { OwnKeys } from './own-keys.ts';
-import type { Protections } from './protections.ts';
+import type { Protections } from './protected-endpoints.ts';
 import type { Queue } from './queue.ts';
 import type { Resolve } from './resolve.ts';
 import { endpointOptionsOf } from './secrets.ts';
 import { type SharedTunnels, sharedIdOf } from './shared-tunnels.ts';
-import { defaultMtu } from './uplink-mtu.ts';
 
 export interface SharedContainersDependencies {
   readonly store: Store;

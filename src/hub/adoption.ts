@@ -1,8 +1,8 @@
 import { covers, formatPrefix, type Prefix, sameAddress } from '../wireguard/address.ts';
 import type { PresharedKey, PublicKey } from '../wireguard/key.ts';
-import type { PeerStatus } from '../wireguard/status.ts';
+import { byPublicKey, type PeerStatus } from '../wireguard/status.ts';
 import type { HubConfig } from './config.ts';
-import { byPublicKey, holderOf } from './peers.ts';
+import { holderOf } from './peers.ts';
 import { hubAddresses, hubRoutes } from './rules.ts';
 import { allPeers, type Sources } from './sources.ts';
 

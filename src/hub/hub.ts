@@ -6,13 +6,12 @@ import type { PeerChange } from '../wireguard/change.ts';
 import type { PeerEndpoint } from '../wireguard/device.ts';
 import { type PrivateKey, type PublicKey, publicKeyOf } from '../wireguard/key.ts';
 import type { Mark } from '../wireguard/link-alias.ts';
-import { type DeviceStatus, type LinkStatus, rejectAfterMs } from '../wireguard/status.ts';
+import { byPublicKey, type DeviceStatus, type LinkStatus, rejectAfterMs } from '../wireguard/status.ts';
 import type { HubConfig } from './config.ts';
 import type { Firewall } from './docker-user.ts';
 import { switchOnForwarding } from './forwarding.ts';
 import type { HubHost } from './host.ts';
 import {
-  byPublicKey,
   type MovedKeys,
   moveChanges,
   movesOf,

@@ -24,10 +24,6 @@ export type PresentPeers = ReadonlyMap<PublicKey, PeerStatus>;
 /** How far a rotation has come, by public keys: those that have got their addresses. */
 export type MovedKeys = ReadonlySet<PublicKey>;
 
-export function byPublicKey(peers: readonly PeerStatus[]): PresentPeers {
-  return new Map(peers.map((peer) => [peer.publicKey, peer]));
-}
-
 /**
  * The place in the list of the key that has the addresses: the newest that has shown itself, and until then the oldest.
  * One that has had them keeps them: what is older may have leaked.

@@ -1,8 +1,8 @@
 import { type Address, compareAddresses, plus, sameAddress } from '../wireguard/address.ts';
 import type { PublicKey } from '../wireguard/key.ts';
-import { type LinkStatus, type PeerStatus, rejectAfterMs } from '../wireguard/status.ts';
+import { byPublicKey, type LinkStatus, type PeerStatus, rejectAfterMs } from '../wireguard/status.ts';
 import { type HubConfig, networkOf } from './config.ts';
-import { byPublicKey, holderOf, type MovedKeys, type PresentPeers, type WantedPeer } from './peers.ts';
+import { holderOf, type MovedKeys, type PresentPeers, type WantedPeer } from './peers.ts';
 import type { Sources } from './sources.ts';
 
 /** How a hub and its peers fare. */

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { createLimit } from '../concurrency.ts';
 import type { Log } from '../log.ts';
 import type { Prefix } from '../wireguard/address.ts';
@@ -8,6 +7,7 @@ import { createFollowing } from './container-changes.ts';
 import { exists, inodeOf, isAbsolute, isContainerNamespace, type NamespaceFile } from './namespace-file.ts';
 import type { Namespaces, Watch } from './namespaces.ts';
 import { createProbe } from './probe.ts';
+import { defaultReleaseMs, outlives } from './release-delay.ts';
 import type { TunnelScope } from './rules.ts';
 import { createSandbox, type ProtectionState, type Sandbox, type SandboxDependencies } from './sandbox.ts';
 import { createFramesWarning } from './warnings.ts';
@@ -60,9 +60,7 @@ export interface GuardTimes {
 const closeTimeoutMs = 5000;
 /** A driver that starts brings all containers up to date, and other calls wait meanwhile. */
 const updatesAtOnce = 4;
-const defaultTimes: GuardTimes = { releaseMs: 10_000, retryMs: 5000, arrivalMs: 60_000 };
-/** In which a container that was stopped has ended. */
-const releasePollMs = 1000;
+const defaultTimes: GuardTimes = { releaseMs: defaultReleaseMs, retryMs: 5000, arrivalMs: 60_000 };
 
 export function createGuard(
   namespaces: Namespaces,
@@ -198,16 +196,4 @@ export function createGuard(
       await Promise.all([...sandboxes.values()].map((sandbox) => sandbox.settled()));
     },
   };
-}
-
-/** Waits until a protection may go, or the namespace has gone. @returns whether it is there yet */
-async function outlives(sandbox: NamespaceFile, releaseMs: number): Promise<boolean> {
-  const end = performance.now() + releaseMs;
-  while (performance.now() < end) {
-    if (!(await isContainerNamespace(sandbox))) {
-      return false;
-    }
-    await sleep(Math.max(0, Math.min(releasePollMs, end - performance.now())), undefined, { ref: false });
-  }
-  return isContainerNamespace(sandbox);
 }

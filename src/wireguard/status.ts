@@ -38,3 +38,10 @@ export interface LinkStatus extends DeviceStatus {
 
 /** linux/drivers/net/wireguard/messages.h: REJECT_AFTER_TIME, after which a session is over. */
 export const rejectAfterMs = 180_000;
+
+/** Peers by their keys: a configuration file may have thousands. */
+export function byPublicKey<Peer extends { readonly publicKey: PublicKey }>(
+  peers: readonly Peer[],
+): ReadonlyMap<PublicKey, Peer> {
+  return new Map(peers.map((peer) => [peer.publicKey, peer]));
+}

@@ -1,4 +1,4 @@
-// The search by itself, and what is said of it; test/driver/uplink-mtu.test.ts has real packets on a real path.
+// The search by itself, and what is said of it; test/driver/hub-uplinks.test.ts has real packets on a real path.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { examinePath, judgePath, largestPassing } from '../../src/doctor/path-mtu.ts';

@@ -51,7 +51,7 @@ test('netlink with the kernel’s WireGuard', async (t) => {
   });
   const skip = process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run';
   for (const [what, file] of [
-    ...['hub-following', 'uplinks', 'uplink-mtu'].map(
+    ...['hub-following', 'uplinks', 'hub-uplinks'].map(
       (name) => [`hubs and uplinks that move: ${name}`, `driver/${name}`] as const,
     ),
     ['a tunnel that containers share', 'gateway/gateways'],

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
-  byPublicKey,
   holderOf,
   moveChanges,
   movesOf,
@@ -14,7 +13,7 @@ import { formatPrefix, prefixOf } from '../../src/wireguard/address.ts';
 import { encodeBase64 } from '../../src/wireguard/base64.ts';
 import type { PeerChange } from '../../src/wireguard/change.ts';
 import { PresharedKey, type PublicKey } from '../../src/wireguard/key.ts';
-import type { PeerStatus } from '../../src/wireguard/status.ts';
+import { byPublicKey, type PeerStatus } from '../../src/wireguard/status.ts';
 
 const keyOf = (number: number) => encodeBase64(new Uint8Array(32).fill(number)) as PublicKey;
 const [newest, middle, oldest, other] = [1, 2, 3, 4].map(keyOf) as [
