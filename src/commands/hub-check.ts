@@ -32,6 +32,12 @@ export default strictCommand({
         `link ${config.interface} is somebody else’s: \`wgdriver hub adopt ${config.interface}\` takes it over`,
       );
     }
+    for (const uplink of config.uplinks ?? []) {
+      if ((await hubHost().link(uplink)) === undefined) {
+        process.exitCode = 1;
+        lines.push(`uplink ${uplink} is not there: nothing leaves by it until it is`);
+      }
+    }
     const firewalls = process.getuid?.() === 0 ? await firewallLines(config) : undefined;
     if (firewalls === undefined) {
       process.exitCode = 1;

@@ -3,7 +3,10 @@ import type { Family } from '../netlink/family.ts';
 
 export interface ForwardingWish {
   readonly link: string;
-  /** Where answers to what leaves come in; they are only forwarded if their link forwards. */
+  /**
+   * Where answers to what leaves come in; they are only forwarded if their link forwards. One that is not there now, as a
+   * modem's, must not keep the hub from the rest.
+   */
   readonly uplinks: readonly string[];
   /** Of the hub's addresses. */
   readonly families: readonly Family[];
@@ -38,17 +41,20 @@ export async function switchOnForwarding(
     }
     changed.push(`net/${name}=${value}`);
   };
-  const links = [link, ...uplinks];
-  if (families.includes('ipv4')) {
-    for (const name of links) {
-      await set(`ipv4/conf/${name}/forwarding`, '1');
+  const setAll = async (family: Family, name: string) => {
+    await set(`${family}/conf/${link}/${name}`, '1');
+    for (const uplink of uplinks) {
+      if ((await readSetting(`${family}/conf/${uplink}/${name}`)) !== undefined) {
+        await set(`${family}/conf/${uplink}/${name}`, '1');
+      }
     }
+  };
+  if (families.includes('ipv4')) {
+    await setAll('ipv4', 'forwarding');
   }
   if (families.includes('ipv6')) {
     if ((await readSetting(`ipv6/conf/${link}/force_forwarding`)) !== undefined) {
-      for (const name of links) {
-        await set(`ipv6/conf/${name}/force_forwarding`, '1');
-      }
+      await setAll('ipv6', 'force_forwarding');
     } else if ((await readSetting('ipv6/conf/all/forwarding')) === '0') {
       for (const name of await readdir(`${sysctls}/ipv6/conf`)) {
         if (name !== 'all' && (await readSetting(`ipv6/conf/${name}/accept_ra`)) === '1') {

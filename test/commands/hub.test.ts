@@ -86,6 +86,9 @@ test('serve makes the key, follows the file, keeps what runs when it is wrong, a
 }, async () => {
   writeFileSync(file, base);
   assert.match((await hub('check', ...options)).stdout, /1 networks, 0 clients, 20 peers[\s\S]*no firewall/);
+  // An uplink that is not there yet does not keep it from the rest.
+  writeFileSync(file, `${base}masquerade: true\nuplinks: [ppp0]\n`);
+  assert.match((await hub('check', ...options)).stdout, /^uplink ppp0 is not there: /m);
   assert.match((await hub('status', ...linkOptions)).stderr, /link wg0 is not there/);
   const first = await startServe();
   assert.equal(readFileSync(`/proc/${first.pid}/coredump_filter`, 'utf8'), '00000000\n');

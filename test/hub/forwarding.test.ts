@@ -89,6 +89,22 @@ test('IPv6 before: all links forward, and those that took router advertisements 
   assert.deepEqual(await switchOnForwarding({ ...wish, families: ['ipv6'] }, kernel.folder), []);
 });
 
+test('an uplink that is not there is left out until it is', async (t) => {
+  const settings = {
+    ...ipv4,
+    'ipv6/conf/all/forwarding': '0',
+    'ipv6/conf/wg0/force_forwarding': '0',
+    'ipv6/conf/eth0/force_forwarding': '0',
+  };
+  const kernel = kernelWith(t, settings);
+  assert.deepEqual(await switchOnForwarding({ ...wish, uplinks: ['ppp0', 'eth0'] }, kernel.folder), [
+    'net/ipv4/conf/wg0/forwarding=1',
+    'net/ipv4/conf/eth0/forwarding=1',
+    'net/ipv6/conf/wg0/force_forwarding=1',
+    'net/ipv6/conf/eth0/force_forwarding=1',
+  ]);
+});
+
 test('a setting that cannot be written: which one, and what to do', async (t) => {
   const { folder } = kernelWith(t, {});
   await assert.rejects(
