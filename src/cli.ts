@@ -15,7 +15,7 @@ async function main(args: string[]): Promise<number> {
   // `wgdriver keys … | head -1` ends our output, not our work.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') {
-      process.stderr.write(`wgdriver: write stdout: ${error.code}\n`);
+      process.stderr.write(`wgdriver: cannot write to stdout: ${error.code}\n`);
     }
     process.exit(error.code === 'EPIPE' ? 0 : 1);
   });

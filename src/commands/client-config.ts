@@ -29,13 +29,14 @@ const defaultKeepalive = 25;
 export default strictCommand({
   meta: {
     name: 'client-config',
-    description: 'Write the configuration of a laptop, a phone or a server at an address of a network',
+    description: 'Write a configuration with which a laptop, phone or server joins a network',
   },
   args: {
     network: {
       type: 'string',
       valueHint: 'NAME',
-      description: 'Take keys, hub and all else from this network of the engine, or of a Swarm’s manager',
+      description:
+        'Docker network to take the keys, the hub and all else from; a Swarm’s manager knows its networks',
     },
     ...keyOptions,
     ...secretsOption,
@@ -43,33 +44,38 @@ export default strictCommand({
     'hub-key': {
       type: 'string',
       valueHint: 'KEY',
-      description: 'The hub’s public key, without --network or with a hublink',
+      description: 'The hub’s public key; needed without --network, and for a network with a hublink',
     },
     endpoint: {
       type: 'string',
       valueHint: 'HOST:PORT',
-      description: 'Where the client reaches the hub (Default: where containers do)',
+      description: 'Where the client reaches the hub (Default: where the network’s containers reach it)',
     },
     'allowed-ips': {
       type: 'string',
       valueHint: 'PREFIX,…',
-      description: 'What the client sends into the tunnel (Default: what the network’s containers do)',
+      description: 'What the client sends through the tunnel (Default: what the network’s containers send)',
     },
     dns: {
       type: 'string',
       valueHint: 'SERVER,…',
-      description: 'DNS servers and search domains of the client',
+      description: 'The client’s DNS servers and search domains',
     },
-    keepalive: { type: 'string', valueHint: 'SECONDS', description: 'Between keepalives; 0 is off' },
+    keepalive: {
+      type: 'string',
+      valueHint: 'SECONDS',
+      description: 'Seconds between keepalives; 0 turns them off',
+    },
     mtu: { type: 'string', valueHint: 'BYTES', description: 'The MTU of the client’s link' },
     qr: {
       type: 'boolean',
-      description: 'Draw it as a code that WireGuard’s apps scan; --qr=FILE.png or FILE.svg writes a picture',
+      description:
+        'Draw a QR code for WireGuard’s apps to scan; --qr=FILE.png or --qr=FILE.svg writes a picture',
     },
     output: {
       type: 'string',
       valueHint: 'FILE',
-      description: 'The file to write, for its owner alone (Default: -, stdout)',
+      description: 'File to write, which only its owner can read (Default: -, stdout)',
     },
     address: {
       type: 'positional',
@@ -85,8 +91,8 @@ export default strictCommand({
     const known = args.network === undefined ? undefined : await askForNetwork(args, args.network, []);
     if (known?.hublink !== undefined && (args['hub-key'] === undefined || args.endpoint === undefined)) {
       throw new UsageError(
-        `network ${args.network} has its hub on its own host: expected --hub-key with what \`wg show ${known.hublink} ` +
-          'public-key` prints there, and --endpoint with the address of that host and the link’s port',
+        `network ${args.network} has its hub on the Docker host itself: give --hub-key with what \`wg show ` +
+          `${known.hublink} public-key\` prints there, and --endpoint with that host’s address and the link’s port`,
       );
     }
     const hubKey = known?.hubKey ?? hubKeyArgument(args['hub-key']);
@@ -119,7 +125,7 @@ export default strictCommand({
       },
     });
     await write(text, outputFile(args.output), picture);
-    note(`the hub needs a peer of the public key ${publicKeyOf(privateKey)} at ${address.toString()}`);
+    note(`the hub needs a peer with public key ${publicKeyOf(privateKey)} and address ${address.toString()}`);
   },
 });
 
@@ -167,7 +173,7 @@ function refuseForeign({ subnets }: KnownNetwork, address: Address, name: string
   const subnet = subnets.find((known) => isHostOf(known.subnet, address));
   if (subnet === undefined) {
     const names = subnets.map((known) => formatPrefix(known.subnet)).join(' or ');
-    throw new Error(`network ${name}: expected an address for a host of ${names}, got ${address.toString()}`);
+    throw new Error(`network ${name}: expected the address of a host in ${names}, got ${address.toString()}`);
   }
   const hub = subnet.gateway ?? hostsOf(subnet.subnet).first;
   if (sameAddress(hub, address)) {
@@ -175,8 +181,9 @@ function refuseForeign({ subnets }: KnownNetwork, address: Address, name: string
   }
   if (![...subnet.auxiliaryAddresses.values()].some((reserved) => sameAddress(reserved, address))) {
     process.stderr.write(
-      `wgdriver: warning: the engine may give ${address.toString()} to a container as well, with the same key: keep ` +
-        'it free with --aux-address NAME=ADDRESS when the network is created, or with --ip-range\n',
+      `wgdriver: warning: Docker may assign ${address.toString()} to a container too, which would then have the ` +
+        'same key: create the network with --aux-address NAME=ADDRESS, or with an --ip-range that leaves the ' +
+        `address out\n`,
     );
   }
 }
@@ -210,16 +217,16 @@ function pictureOf(rawArgs: readonly string[]): Picture | undefined {
 async function write(text: string, output: string | undefined, picture: Picture | undefined): Promise<void> {
   if (output !== undefined) {
     await replaceFile(output, text, 0o600);
-    note(`${output} holds a private key: its mode is 0600, and it belongs to this client alone`);
+    note(`${output} holds a private key: its mode is 0600; give it to this client only`);
   }
   if (picture !== undefined && picture.kind !== 'terminal') {
     await replaceFile(picture.file, picture.kind === 'svg' ? qrAsSvg(text) : qrAsPng(text), 0o600);
-    note(`${picture.file} shows a private key: its mode is 0600, and it belongs to this client alone`);
+    note(`${picture.file} shows a private key: its mode is 0600; give it to this client only`);
   }
   if (picture?.kind === 'terminal' || (output === undefined && picture === undefined)) {
     refuseOpenFile();
     process.stdout.write(picture === undefined ? text : qrForTerminal(text));
-    note('what is above holds a private key');
+    note('the output above holds a private key');
   }
 }
 
@@ -229,7 +236,7 @@ function refuseOpenFile(): void {
   // S_IFMT and S_IFREG.
   if ((mode & 0o170000) === 0o100000 && (mode & 0o077) !== 0) {
     throw new Error(
-      'stdout is a file that others can read, and a private key is to go there: use --output FILE',
+      'stdout is a file that others can read, and the output holds a private key: use --output FILE',
     );
   }
 }

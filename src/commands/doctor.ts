@@ -13,7 +13,7 @@ import { hasColours } from './terminal.ts';
 export default strictCommand({
   meta: {
     name: 'doctor',
-    description: 'Say whether this host can put containers on a WireGuard network, and what to fix',
+    description: 'Check whether this host can put containers on a WireGuard network, and say what to fix',
   },
   args: {
     ...pluginOptions,
@@ -21,19 +21,19 @@ export default strictCommand({
     mtu: {
       type: 'string',
       valueHint: 'CONTAINER',
-      description: 'Only find the largest packet that passes the tunnel of this container',
+      description: 'Only find the largest packet that fits through this container’s tunnel',
     },
     ping: {
       type: 'string',
       valueHint: 'ADDRESS',
-      description: 'With --mtu: what answers pings behind the tunnel (Default: the hub)',
+      description: 'With --mtu: the address behind the tunnel to ping (Default: the hub)',
     },
-    json: { type: 'boolean', description: 'Print one JSON object' },
+    json: { type: 'boolean', description: 'Print JSON, for programs' },
   },
   maxPositionals: 0,
   async run(args) {
     if (process.platform !== 'linux') {
-      throw new Error('doctor looks at a Linux host: run it where the Docker engine runs');
+      throw new Error('doctor checks a Linux host: run it where the Docker engine runs');
     }
     const findings: Finding[] = [];
     for await (const finding of findingsOf(args)) {
@@ -62,7 +62,7 @@ function findingsOf(args: {
   const engineSocket = engineSocketOf(args);
   const target = args.ping === undefined ? undefined : parseAddress(args.ping);
   if (args.ping !== undefined && (target === undefined || args.mtu === undefined)) {
-    throw new UsageError('--ping: expected an IP address, and --mtu CONTAINER beside it');
+    throw new UsageError('option --ping: expected an IP address, together with --mtu CONTAINER');
   }
   return args.mtu === undefined
     ? examine({ driver: args.name, pluginSocket: pluginSocketOf(args), engineSocket })

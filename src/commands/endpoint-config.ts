@@ -49,7 +49,9 @@ export default strictCommand({
     network: {
       type: 'string',
       valueHint: 'NAME',
-      description: 'Take subnet, seed and all else from this network of the engine, or of a Swarm’s manager',
+      description:
+        'Docker network to take the subnet, the seed and all else from; a Swarm’s manager knows its ' +
+        'networks',
     },
     ...keyOptions,
     ...secretsOption,
@@ -58,7 +60,7 @@ export default strictCommand({
       type: 'string',
       valueHint: 'ADDRESS',
       description:
-        'The hub’s own address, one for each subnet (Default: the network’s gateway, else its first)',
+        'The hub’s own address, one per subnet (Default: the network’s gateway, else the subnet’s first address)',
     },
     'listen-port': {
       type: 'string',
@@ -69,60 +71,63 @@ export default strictCommand({
       type: 'string',
       valueHint: 'FILE',
       description:
-        'The hub’s private key, as `wg genkey` wrote it; - is stdin (Default: it is read on the hub)',
+        'File with the hub’s private key, as `wg genkey` prints it; - is stdin (Default: it is read on the hub)',
     },
     'hub-key-file': {
       type: 'string',
       valueHint: 'PATH',
       description:
-        'Where wg-quick and networkd find the key on the hub (Default: /etc/wireguard/INTERFACE.key and ' +
+        'Where wg-quick or networkd finds the key on the hub (Default: /etc/wireguard/INTERFACE.key and ' +
         '/etc/systemd/network/INTERFACE.key)',
     },
     peers: {
       type: 'string',
       valueHint: 'COUNT|RANGE,…',
       description:
-        'Which addresses get a peer: the first so many, or ranges (Default: all but --aux-address)',
+        'Addresses that get a peer: the first N of the subnet, or ranges (Default: all except each --aux-address)',
     },
     except: {
       type: 'string',
       valueHint: 'RANGE,…',
-      description: 'Which addresses get no peer, such as one that somebody’s laptop has',
+      description: 'Addresses that get no peer, such as one that a laptop uses',
     },
     keep: {
       type: 'string',
       valueHint: 'FILE',
-      description: 'The hub’s file of now: what is in it and not from here stays, for wg-quick and setconf',
+      description:
+        'The hub’s current file, for wg-quick and setconf: everything in it that wgdriver did not ' +
+        'write is kept',
     },
     ipv6: {
       type: 'string',
       valueHint: 'PREFIX',
-      description: `The network’s option ${optionPrefix}ipv6: peers get the IPv6 addresses that go with theirs`,
+      description: `The network’s option ${optionPrefix}ipv6, from which each peer gets its IPv6 address`,
     },
     interface: {
       type: 'string',
       default: 'wg0',
       valueHint: 'NAME',
       description:
-        'The hub’s interface, after which its key file is called; wg-quick calls it after its own file',
+        'Name of the hub’s interface and so of its key file; wg-quick names the interface after its own file',
     },
     format: {
       type: 'string',
       default: 'wg-quick',
       valueHint: formats.join('|'),
-      description: 'What the file is for',
+      description: 'Which program reads the file',
     },
     output: {
       type: 'string',
       valueHint: 'FILE',
       description:
-        'The file to write, for root alone; for networkd FILE.netdev and FILE.network (Default: -, stdout)',
+        'File to write, which only root can read; FILE.netdev and FILE.network for networkd (Default: -, stdout)',
     },
     subnets: {
       type: 'positional',
       required: false,
       valueHint: 'PREFIX…',
-      description: 'The network’s subnets, such as 192.168.5.0/24 (Default with --network: all that it has)',
+      description:
+        'The network’s subnets, such as 192.168.5.0/24 (Default with --network: all of its subnets)',
     },
   },
   async run(args, positionals, rawArgs) {
@@ -139,12 +144,13 @@ export default strictCommand({
     const known = args.network === undefined ? undefined : await askForNetwork(args, args.network, asked);
     if (known?.hublink !== undefined) {
       throw new Error(
-        `network ${args.network}: its hub is the link ${known.hublink} of its own host, where the driver itself keeps the peers`,
+        `network ${args.network}: its hub is the link ${known.hublink} on the Docker host itself, where the ` +
+          'driver keeps the peers: no configuration is needed',
       );
     }
     const subnets = known?.subnets ?? asked.map((subnet) => ({ subnet, gateway: undefined }));
     if (subnets.length === 0) {
-      throw new UsageError('no subnet: expected it as a prefix, such as 192.168.5.0/24, or --network');
+      throw new UsageError('no subnet: expected a prefix, such as 192.168.5.0/24, or --network');
     }
     const ipv6 = args.ipv6 === undefined ? known?.ipv6 : ipv6Argument(args.ipv6);
     const ownAddresses = hubAddresses(subnets, everyValue('address', rawArgs));
@@ -172,8 +178,8 @@ export default strictCommand({
     const privateKey = keyFile === undefined ? undefined : await privateKeyOf(keyFile);
     if (privateKey && known?.hubKey && publicKeyOf(privateKey) !== known.hubKey) {
       throw new Error(
-        `private key file ${keyFile}: it does not belong to the network’s ${optionPrefix}peerkey ` +
-          `${known.hubKey}, so containers would not reach this hub`,
+        `private key file ${keyFile}: its public key is not the network’s ${optionPrefix}peerkey ${known.hubKey}, ` +
+          'so containers would not reach this hub',
       );
     }
     const peerAt = (prefix: Prefix) =>
@@ -235,7 +241,7 @@ function warningsOf(
   const warnings: string[] = [];
   if (format === 'setconf' && privateKey === undefined) {
     warnings.push(
-      'this configuration has no private key, so `wg setconf` and `wg syncconf` take the hub’s away: follow them by ' +
+      'this configuration has no private key, so `wg setconf` and `wg syncconf` remove the hub’s: follow them by ' +
         `\`wg set ${interfaceName} private-key FILE\`, or give --private-key-file`,
     );
   }
@@ -243,8 +249,9 @@ function warningsOf(
     warnings.push(
       'the peers’ preshared keys are in this configuration, so it is secret: ' +
         (format === 'networkd'
-          ? 'the .netdev file there is for root and the group systemd-network alone (chgrp, mode 0640)'
-          : `bring it to the hub by a way that nobody else sees${output === undefined ? ', and keep it in a file for root alone' : ''}`),
+          ? 'the .netdev file there must belong to root and the group systemd-network, with mode 0640'
+          : 'copy it to the hub over a channel that nobody else can ' +
+            `read${output === undefined ? ', and keep it in a file that only root can read' : ''}`),
     );
   }
   return warnings;
@@ -273,8 +280,8 @@ async function refuseToOverwrite(path: string, kept: (path: string) => Promise<K
   const { interfaceLines, peers } = await kept(path);
   if (interfaceLines.length + peers.length > 0) {
     throw new Error(
-      `${path}: it holds ${interfaceLines.length} lines of [Interface] and ${peers.length} peers that are not from ` +
-        `here: give --keep ${path} to keep them, or delete the file first`,
+      `${path}: it holds ${interfaceLines.length} lines of [Interface] and ${peers.length} peers that wgdriver ` +
+        `did not write: give --keep ${path} to keep them, or delete the file first`,
     );
   }
 }
@@ -299,8 +306,8 @@ async function refuseToLoseLines(
     const [first, ...more] = about(path, () => lostLines(present, header, peerAt));
     if (first !== undefined) {
       throw new Error(
-        `${path}: line ${first}${more.length === 0 ? '' : ` and ${more.length} others`} would be lost, as the new file ` +
-          `has no such line: ` +
+        `${path}: line ${first}${more.length === 0 ? '' : ` and ${more.length} others`} would be lost, because ` +
+          'the new file does not have it: ' +
           (format === 'networkd'
             ? `move what is yours into ${path}.d/NAME.conf, which networkd reads as well, and delete ${path} first`
             : 'delete the file first'),
@@ -375,7 +382,7 @@ function hubAddresses(
     const address = parseAddress(text);
     if (address === undefined || !subnets.some(({ subnet }) => isHostOf(subnet, address))) {
       const names = subnets.map(({ subnet }) => formatPrefix(subnet)).join(' or ');
-      throw new UsageError(`option --address: expected an address for a host of ${names}, got ${text}`);
+      throw new UsageError(`option --address: expected the address of a host in ${names}, got ${text}`);
     }
     return address;
   });
@@ -407,7 +414,10 @@ function selectionOf(
   if (texts.length === 1 && first !== undefined && /^\d+$/.test(first)) {
     const [subnet, ...more] = subnets;
     if (subnet === undefined || more.length > 0) {
-      throw new UsageError('option --peers: expected ranges, not a count, as there are several subnets');
+      throw new UsageError(
+        'option --peers: expected ranges, because a count does not say which of several ' +
+          'subnets is meant',
+      );
     }
     const all = [...without, ...auxiliary.map(alone)];
     const count = wholeNumber('peers', 1, Number(maxAddresses), first);
@@ -420,7 +430,7 @@ function selectionOf(
   for (const end of texts.length === 0 ? [] : ranges.flatMap((range) => [range.first, range.last])) {
     if (!subnets.some((subnet) => isHostOf(subnet, end))) {
       const names = subnets.map(formatPrefix).join(' or ');
-      throw new UsageError(`option --peers: ${end.toString()} is no host’s address in ${names}`);
+      throw new UsageError(`option --peers: ${end.toString()} is not the address of a host in ${names}`);
     }
   }
   const isAsked = (address: Address) =>

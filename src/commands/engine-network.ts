@@ -76,7 +76,9 @@ export async function askForNetwork(
   asked: readonly Prefix[],
 ): Promise<KnownNetwork> {
   if (args.additional !== defaultAdditional || args.derivation !== defaultDerivation || args.seed) {
-    throw new UsageError('--seed, --additional and --derivation do not go with --network, which has its own');
+    throw new UsageError(
+      '--seed, --additional and --derivation cannot be combined with --network, which has its own',
+    );
   }
   const network = await inspect(engineSocketOf(args), name);
   const subnets = subnetsOf(network, asked);
@@ -87,7 +89,8 @@ export async function askForNetwork(
   const { seed, additional, presharedKey } = secrets;
   if (seed === undefined) {
     throw new Error(
-      `network ${name}: its container has the key of a configuration file, and the other end is whoever made that`,
+      `network ${name}: its key comes from a configuration file, so the other end is configured by whoever made ` +
+        'that file',
     );
   }
   warnIfShort(seed);
@@ -121,12 +124,15 @@ async function inspect(socketPath: string, name: string): Promise<NetworkInspect
     return network;
   }
   if (network.configFrom === '') {
-    throw new Error(`network ${name} has no options ${optionPrefix}*: it is on the driver ${network.driver}`);
+    throw new Error(
+      `network ${name} is not one of wgdriver’s: it has no ${optionPrefix}* options, and its driver ` +
+        `is ${network.driver}`,
+    );
   }
   return ask(network.configFrom).catch((error: Error) => {
     throw new Error(
-      `network ${name} has its options from the --config-only network ${network.configFrom}: ` +
-        `${error.message}; ask on a node that has it`,
+      `network ${name} takes its options from the --config-only network ${network.configFrom}: ${error.message}; ` +
+        'run this on a node that has it',
     );
   });
 }
@@ -157,7 +163,7 @@ function subnetsOf({ name, subnets }: NetworkInspection, asked: readonly Prefix[
   if (found.length < Math.max(asked.length, 1)) {
     const names = present.map(({ subnet }) => formatPrefix(subnet)).join(', ') || 'none';
     throw new Error(
-      `network ${name}: expected its subnets as arguments, or none for all; there are ${names}`,
+      `network ${name}: expected some of its subnets as arguments, or none for all of them; it has ${names}`,
     );
   }
   return found;
@@ -166,12 +172,12 @@ function subnetsOf({ name, subnets }: NetworkInspection, asked: readonly Prefix[
 function explained(socketPath: string, name: string) {
   return (error: unknown): never => {
     if (error instanceof RequestError && error.status === 404) {
-      throw new Error(`the engine has no network ${name}; \`docker network ls\` lists them`);
+      throw new Error(`Docker has no network ${name}; \`docker network ls\` lists the networks`);
     }
     if (error instanceof RequestError && error.status === undefined) {
       throw new Error(
-        `no engine answers on ${socketPath} (${error.code ?? error.message}): start it, or name its socket with ` +
-          '--docker-socket or DOCKER_HOST',
+        `Docker does not answer on ${socketPath} (${error.code ?? error.message}): start it, or name its socket ` +
+          'with --docker-socket or DOCKER_HOST',
       );
     }
     throw error;

@@ -8,7 +8,7 @@ export const secretsOption = {
     type: 'string',
     default: defaultSecretsFolder,
     valueHint: 'FOLDER',
-    description: 'Where the seed files are that a network names without a folder',
+    description: 'Folder of the files that a network’s options name without a path',
   },
 } as const;
 
@@ -18,7 +18,7 @@ export const engineOption = {
     type: 'string',
     valueHint: 'PATH',
     description:
-      'The engine’s unix socket (Default: that of DOCKER_HOST or of Docker’s context, else /var/run/docker.sock)',
+      'Docker’s unix socket (Default: that of DOCKER_HOST or of Docker’s context, else /var/run/docker.sock)',
   },
 } as const;
 

@@ -18,14 +18,15 @@ const mostNamed = 5;
 export default strictCommand({
   meta: {
     name: 'adopt',
-    description: 'Take over a link that wg-quick, networkd or another hub made, without dropping a session',
+    description: 'Take over a link that wg-quick, networkd or another hub made, keeping its sessions',
   },
   args: {
     ...hubLinkOptions,
     'drop-unknown': {
       type: 'boolean',
       description:
-        'Adopt it even if it has peers, prefixes, addresses or routes that the file lacks; `hub serve` then removes them',
+        'Adopt the link even if it has peers, prefixes, addresses or routes that the file lacks; `hub serve` then ' +
+        'removes them',
     },
     link: { type: 'positional', valueHint: 'LINK', description: 'The link, such as wg0' },
   },
@@ -36,40 +37,44 @@ export default strictCommand({
     const config = await readHubConfig(file);
     const name = args.link;
     if (name !== config.interface) {
-      throw new UsageError(`${file} is for interface ${config.interface}: expected that link, got ${name}`);
+      throw new UsageError(`${file} describes interface ${config.interface}, not ${name}`);
     }
     const mark = markOf(hubOwner);
     const host = hubHost();
     const link = await host.link(name);
     if (link === undefined) {
-      throw new Error(`link ${name} is not there: nothing to adopt, \`wgdriver hub serve\` makes it`);
+      throw new Error(
+        `link ${name} does not exist, so there is nothing to adopt: \`wgdriver hub serve\` makes it`,
+      );
     }
     if (mark.read(link.alias) === name) {
-      process.stdout.write(`link ${name} is this hub’s already\n`);
+      process.stdout.write(`link ${name} already belongs to this hub\n`);
       return;
     }
     if (link.alias) {
-      throw new Error(`link ${name} carries the alias of somebody else, ${link.alias}: not taken`);
+      throw new Error(
+        `link ${name} belongs to another program, whose alias it has (${link.alias}): not adopted`,
+      );
     }
     const links = await hubLinksOf(args);
     const status = await links.read(placeOf(config));
     const key = await findPrivateKey(config.privatekeyfile);
     if (key === undefined) {
       throw new Error(
-        `private key file ${config.privatekeyfile} is not there: put the link’s own key into it, ` +
-          `\`(umask 077; wg show ${name} private-key >${config.privatekeyfile})\``,
+        `private key file ${config.privatekeyfile} does not exist: put the link’s own key into it, \`(umask 077; ` +
+          `wg show ${name} private-key >${config.privatekeyfile})\``,
       );
     }
     if (status?.publicKey !== publicKeyOf(key)) {
       throw new Error(
-        `link ${name} has another key than ${config.privatekeyfile}: its peers would not know this hub; ` +
-          `\`(umask 077; wg show ${name} private-key >${config.privatekeyfile})\` takes the link’s`,
+        `link ${name} has a different key from ${config.privatekeyfile}, so its peers would not know this hub; ` +
+          `\`(umask 077; wg show ${name} private-key >${config.privatekeyfile})\` stores the link’s`,
       );
     }
     if (status.listenPort !== config.port) {
       throw new Error(
-        `link ${name} listens on port ${status.listenPort} and ${file} says ${config.port}: its peers would not ` +
-          `find this hub; write \`port: ${status.listenPort}\``,
+        `link ${name} listens on port ${status.listenPort} but ${file} says ${config.port}, so its peers would ` +
+          `not find this hub: write \`port: ${status.listenPort}\``,
       );
     }
     const { unknownPeers, otherPresharedKeys, rest } = adoptionLoss(config, await readSources(config), {
@@ -80,28 +85,29 @@ export default strictCommand({
     });
     if (otherPresharedKeys.length > 0) {
       throw new Error(
-        `link ${name} and ${file} differ in the preshared keys of ${named(otherPresharedKeys)}: their next handshakes ` +
-          'would fail; write `presharedkey: derived` or `presharedkeyfile` as the other ends have it, or leave it out as they do',
+        `link ${name} and ${file} differ in the preshared keys of ${named(otherPresharedKeys)}: their next ` +
+          `handshakes would fail; set \`presharedkey: derived\` or \`presharedkeyfile\` to match the other ends, ` +
+          'or leave both out if they have none',
       );
     }
     if (unknownPeers.length > 0 && !args['drop-unknown']) {
       throw new Error(
-        `link ${name} has ${unknownPeers.length} peers that ${file} does not have: ${named(unknownPeers)}; ` +
-          'write them under clients, or give --drop-unknown',
+        `link ${name} has ${unknownPeers.length} peers that are not in ${file}: ${named(unknownPeers)}; add them ` +
+          'under clients, or give --drop-unknown',
       );
     }
     if (rest.length > 0 && !args['drop-unknown']) {
       throw new Error(
-        `link ${name} has what ${file} does not say: ${shortened(rest)}; write prefixes under a client’s allowedips and ` +
-          'addresses as a network’s gateway, or give --drop-unknown',
+        `link ${name} has settings that are not in ${file}: ${shortened(rest)}; add prefixes to a client’s ` +
+          'allowedips and addresses as a network’s gateway, or give --drop-unknown',
       );
     }
     await host.setAlias(name, mark.write(name));
     process.stdout.write(
       [
-        `link ${name} is this hub’s now, with its key, port ${config.port} and ${status.peers.length} peers.`,
+        `Link ${name} now belongs to this hub, with its key, port ${config.port} and ${status.peers.length} peers.`,
         ...(await ownersOf(name)),
-        'Start the hub by `wgdriver hub install`.',
+        'Start the hub with `wgdriver hub install`.',
         '',
       ].join('\n'),
     );
@@ -143,12 +149,12 @@ async function ownersOf(name: string): Promise<string[]> {
   if (enabled.ok || active.ok) {
     // Its ExecStop would take the link away, so it must not be stopped: disabled and masked, nothing stops it any more.
     lines.push(
-      `${unit} made it: \`systemctl disable ${unit}\`, and do not stop it, which would take the link away.`,
+      `${unit} made it: run \`systemctl disable ${unit}\`, but do not stop it, which would delete the link.`,
     );
   }
   for (const file of await networkdFiles(name)) {
     lines.push(
-      `systemd-networkd makes it or sets it up at each boot by ${file}: ` +
+      `systemd-networkd makes it or sets it up at each boot from ${file}: ` +
         (file.startsWith('/usr/')
           ? `\`ln -s /dev/null /etc/systemd/network/${basename(file)}\` hides that file.`
           : 'move that file away.'),

@@ -11,7 +11,7 @@ import { hubFileOf, hubHost, hubOptions } from './hub-options.ts';
 export default strictCommand({
   meta: {
     name: 'check',
-    description: 'Check the hub’s file, and whether a firewall of this host blocks its traffic',
+    description: 'Check the hub’s file, and whether this host’s firewall blocks its traffic',
   },
   args: hubOptions,
   maxPositionals: 0,
@@ -29,7 +29,7 @@ export default strictCommand({
     if (link !== undefined && markOf(hubOwner).read(link.alias) === undefined) {
       process.exitCode = 1;
       lines.push(
-        `link ${config.interface} is somebody else’s: \`wgdriver hub adopt ${config.interface}\` takes it over`,
+        `link ${config.interface} was not made by this hub: \`wgdriver hub adopt ${config.interface}\` takes it over`,
       );
     }
     for (const uplink of config.uplinks ?? []) {
@@ -41,12 +41,14 @@ export default strictCommand({
     const firewalls = process.getuid?.() === 0 ? await firewallLines(config) : undefined;
     if (firewalls === undefined) {
       process.exitCode = 1;
-      lines.push('The firewalls of this host were not checked: only root sees them, so run this as root.');
+      lines.push(
+        'This host’s firewalls were not checked, because only root can read them: run this as root.',
+      );
     } else if (firewalls.length > 0) {
       process.exitCode = 1;
       lines.push(...firewalls);
     } else {
-      lines.push('no firewall of this host is in the way');
+      lines.push('no firewall on this host blocks it');
     }
     process.stdout.write(`${lines.join('\n')}\n`);
   },
@@ -59,7 +61,7 @@ async function firewallLines(config: HubConfig): Promise<string[]> {
       // What the hub keeps in place by itself is in nobody's way.
       .filter(({ what }) => config.firewall !== 'docker-user' || !what.startsWith('Docker'))
       .flatMap(({ what, commands, instead }) => [
-        `${what}; let it pass:`,
+        `${what}; to let it through:`,
         ...commands.map((command) => `  ${command}`),
         ...(instead === undefined ? [] : [`  (${instead})`]),
       ])

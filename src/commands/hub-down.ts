@@ -33,6 +33,6 @@ export default strictCommand({
     } finally {
       await unlock();
     }
-    process.stdout.write(`Link ${config.interface} and its rules are gone.\n`);
+    process.stdout.write(`Link ${config.interface} and its rules are deleted.\n`);
   },
 });

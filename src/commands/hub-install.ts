@@ -14,15 +14,13 @@ export default strictCommand({
     requireRootFor('install');
     const file = hubFileOf(args);
     if (!existsSync(file)) {
-      throw new Error(
-        `${file} does not exist: write it first; \`wgdriver hub check\` tells you whether it is right`,
-      );
+      throw new Error(`${file} does not exist: write it first, then check it with \`wgdriver hub check\``);
     }
     const { privatekeyfile } = await readHubConfig(file);
     await installUnits(hubUnits(ownCommand(), file, privatekeyfile));
     process.stdout.write(
       `${hubUnit} now runs the hub of ${file}.\n` +
-        'It loads changes of the file within seconds; `wgdriver hub status` shows the peers.\n',
+        'It loads changes to the file within seconds; `wgdriver hub status` shows the peers.\n',
     );
   },
 });

@@ -28,7 +28,7 @@ export const hubOptions = {
 export function hubFileOf({ config }: { readonly config: string }): string {
   if (config === '-') {
     throw new UsageError(
-      'option --config: expected a file, because paths in it are relative to its folder; it cannot be stdin',
+      'option --config: expected a file; stdin has no folder that the paths in it could be relative to',
     );
   }
   return resolve(config);
@@ -47,7 +47,7 @@ export const hubLinkOptions = {
     type: 'string',
     default: 'auto',
     valueHint: backends.join('|'),
-    description: 'How to make the link; auto uses the kernel’s WireGuard if it can',
+    description: 'How to make the link; auto uses the kernel’s WireGuard where possible',
   },
 } as const;
 

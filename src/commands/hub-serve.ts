@@ -15,7 +15,7 @@ import { logOf, logOptions } from './log-options.ts';
 export default strictCommand({
   meta: {
     name: 'serve',
-    description: 'Keep the hub’s link as its file says, until SIGTERM; SIGHUP reloads the file',
+    description: 'Keep the hub’s link as its file describes it, until SIGTERM; SIGHUP reloads the file',
   },
   args: {
     ...hubLinkOptions,
@@ -59,7 +59,7 @@ export default strictCommand({
           reload = callback;
         },
       });
-      log.info('stopped; the tunnels stay up', { link: config.interface });
+      log.info('hub stopped; the tunnels stay up', { link: config.interface });
     } finally {
       await unlock();
     }

@@ -16,7 +16,7 @@ export default strictCommand({
     const links = await hubLinksOf(args);
     const link = await links.read(placeOf(config));
     if (link === undefined) {
-      throw new Error(`link ${config.interface} is not there: is \`wgdriver hub serve\` running?`);
+      throw new Error(`link ${config.interface} does not exist: is \`wgdriver hub serve\` running?`);
     }
     const { moved } = await openHubState(hubStateFolder(args, config));
     const status = hubStatus(config, await readSources(config), link, moved, Date.now());
@@ -32,7 +32,7 @@ function textOf({ interface: name, port, publicKey, networks, clients, unknownPe
       const ago = lastHandshake && Math.round((Date.now() - lastHandshake.getTime()) / 1000);
       return `client ${name} (${address}): ${ago === undefined ? 'no handshake yet' : `last handshake ${ago} s ago`}`;
     }),
-    ...(unknownPeers === 0 ? [] : [`${unknownPeers} peers are on the link but in no file`]),
+    ...(unknownPeers === 0 ? [] : [`${unknownPeers} peers are on the link but not in the hub’s file`]),
   ];
   return `${lines.join('\n')}\n`;
 }
@@ -50,21 +50,23 @@ function networkLines({ name, peers, active, missing, rotation }: NetworkStatus)
     `  rotation: ${moved} addresses have moved to the new key, ${activeOnOldKeys} active ones still use an old key`,
     ...(missing === 0
       ? ['  the hub knows all new keys']
-      : ['  the hub does not know all new keys yet: do not change the Docker hosts before it does']),
+      : ['  the hub does not know all new keys yet: wait until it does before you change the Docker hosts']),
     ...(unused.length === 0
       ? []
       : [`  unused, and open to the old key until you remove it: ${unused.join(', ')}`]),
     ...(clientsOnOldKeys.length === 0
       ? []
       : [
-          `  clients that the old key’s end cuts off until they have a new file from \`wgdriver client-config\`: ${clientsOnOldKeys.join(', ')}`,
+          `  clients that lose their connection with the old key, until each has a new file from \`wgdriver ` +
+            `client-config\`: ${clientsOnOldKeys.join(', ')}`,
         ]),
     ...(activeOnOldKeys > 0
       ? ['  keep the old seed or additional for now']
       : clientsOnOldKeys.length > 0
         ? [
-            '  no active peer uses an old key; see to these clients before you remove the old seed or additional',
+            '  no active peer uses an old key; give these clients new files before you remove the old seed or ' +
+              'additional',
           ]
-        : ['  nobody uses an old key: you can remove the old seed or additional']),
+        : ['  no peer uses an old key: you can remove the old seed or additional']),
   ];
 }

@@ -11,8 +11,9 @@ export default strictCommand({
     requireRootFor('uninstall');
     process.stdout.write(
       (await uninstallUnits([hubUnit]))
-        ? 'The hub’s unit is removed; `wgdriver hub down` deletes its link and rules.\n'
-        : 'There is no unit of `wgdriver hub install`. A package’s hub ends by `systemctl disable --now wgdriver-hub`.\n',
+        ? 'The hub’s unit is removed. `wgdriver hub down` deletes its link and rules.\n'
+        : 'There is no unit made by `wgdriver hub install`. If a package installed the hub, stop it with ' +
+            '`systemctl disable --now wgdriver-hub`.\n',
     );
   },
 });

@@ -18,24 +18,25 @@ export const keyOptions = {
   'seed-file': {
     type: 'string',
     valueHint: 'FILE',
-    description: 'File that holds the seed in base64; - is stdin',
+    description: 'File with the seed in base64; - is stdin',
   },
   seed: {
     type: 'string',
     valueHint: 'BASE64',
-    description: 'The seed itself, for all to see in the list of processes; else WGDRIVER_SEED, else stdin',
+    description:
+      'The seed itself, which every user sees in the process list (Default: WGDRIVER_SEED, else stdin)',
   },
   additional: {
     type: 'string',
     default: defaultAdditional,
     valueHint: 'BASE64',
-    description: 'The public value that is changed when a key has leaked',
+    description: 'The public value in base64 that you change to get new keys from the same seed',
   },
   derivation: {
     type: 'string',
     default: defaultDerivation,
     valueHint: derivationNames.join('|'),
-    description: 'How a key comes of seed, additional and address',
+    description: 'How keys are derived from seed, additional and address',
   },
 } as const;
 
@@ -62,8 +63,8 @@ export async function keySchemeOf(args: KeyArguments): Promise<KeyScheme> {
 export function warnIfShort(seed: Secret): void {
   if (seed.reveal().length < shortSeedBytes) {
     process.stderr.write(
-      `wgdriver: warning: the seed has under ${shortSeedBytes} bytes and may be guessed; ` +
-        '`wgdriver keys seed` makes a good one\n',
+      `wgdriver: warning: the seed has fewer than ${shortSeedBytes} bytes and could be guessed: \`wgdriver keys ` +
+        `seed\` makes a good one\n`,
     );
   }
 }
@@ -72,7 +73,7 @@ export function warnIfShort(seed: Secret): void {
 export async function seedOf(args: Pick<KeyArguments, 'seed' | 'seed-file'>): Promise<Secret> {
   const file = args['seed-file'];
   if (file !== undefined && args.seed !== undefined) {
-    throw new UsageError('expected one of --seed and --seed-file, got both');
+    throw new UsageError('expected either --seed or --seed-file, got both');
   }
   if (file !== undefined && file !== '-') {
     return readSeedFile(file, { pipe: true });
@@ -96,7 +97,7 @@ async function seedText(
     return ['WGDRIVER_SEED', process.env.WGDRIVER_SEED];
   }
   if (file === undefined && process.stdin.isTTY) {
-    throw new UsageError('no seed: give --seed-file, WGDRIVER_SEED or stdin');
+    throw new UsageError('no seed: give --seed-file FILE, set WGDRIVER_SEED, or write the seed to stdin');
   }
   return ['stdin', await readStdin('the seed')];
 }

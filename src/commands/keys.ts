@@ -32,18 +32,23 @@ export default strictCommand({
     ...keyOptions,
     private: {
       type: 'boolean',
-      description: 'Print private keys, for `wg pubkey` or a file; they are secret',
+      description: 'Print private keys, as `wg genkey` would; keep them secret',
     },
     preshared: {
       type: 'boolean',
-      description: 'Print preshared keys, as `wg genpsk` would; they are secret',
+      description: 'Print preshared keys, as `wg genpsk` would; keep them secret',
     },
     format: {
       type: 'string',
       valueHint: formats.join('|'),
-      description: 'raw is bare keys, one a line (Default: table on a terminal, else raw)',
+      description: 'raw prints bare keys, one per line (Default: table on a terminal, else raw)',
     },
-    addresses: { type: 'positional', required: false, valueHint: '…', description: 'Whose keys' },
+    addresses: {
+      type: 'positional',
+      required: false,
+      valueHint: '…',
+      description: 'Addresses to derive keys for',
+    },
   },
   subCommands: { seed },
   async run(args, addresses) {
@@ -54,7 +59,7 @@ export default strictCommand({
     const secrets = { privateKey: args.private === true, presharedKey: args.preshared === true };
     if (format === 'raw' && secrets.privateKey && secrets.presharedKey) {
       throw new UsageError(
-        'raw output has one key a line: expected one of --private and --preshared, or --format table or json',
+        'raw output has one key per line: choose either --private or --preshared, or use --format table or json',
       );
     }
     const ranges = addresses.map((text) => usage(() => parseRange(text)));

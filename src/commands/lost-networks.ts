@@ -71,7 +71,7 @@ export async function forgetLostNetworks({
     }
   } catch (error) {
     if (!isOver.aborted) {
-      log.warn('a network that the engine does not have could not be forgotten', { cause: String(error) });
+      log.warn('a network that Docker no longer has could not be forgotten', { cause: String(error) });
     }
   }
 }

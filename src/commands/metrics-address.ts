@@ -21,7 +21,7 @@ export function metricsAddressOf(text: string, isPublic: boolean): SocketSource 
   // They tell who is on this host, and whom it talks to.
   if (address.range() !== 'loopback' && !isPublic) {
     throw new UsageError(
-      `option --metrics: ${host} can be reached from elsewhere; take 127.0.0.1, or add --metrics-public`,
+      `option --metrics: other hosts can reach ${host}: use 127.0.0.1, or add --metrics-public`,
     );
   }
   return { host, port };

@@ -48,7 +48,7 @@ export async function runningPluginSocketOf(
 /** The path of the driver's socket. @throws UsageError */
 export function pluginSocketOf({ name, socket }: PluginArguments): string {
   if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(name)) {
-    throw new UsageError('option --name: expected letters, digits, dot, dash and underscore, at most 64');
+    throw new UsageError('option --name: expected at most 64 letters, digits, dots, dashes and underscores');
   }
   const path = resolve(socket ?? join(pluginFolder, `${name}.sock`));
   const length = Buffer.byteLength(path);

@@ -18,8 +18,8 @@ function refuseTooLong(text: string): void {
   const length = Buffer.byteLength(text);
   if (length > maxBytes) {
     throw new Error(
-      `the configuration has ${length} bytes, and a QR code holds at most ${maxBytes}: send fewer prefixes into the ` +
-        'tunnel with --allowed-ips, or use --output',
+      `the configuration has ${length} bytes, and a QR code holds at most ${maxBytes}: give fewer prefixes with ` +
+        '--allowed-ips, or use --output',
     );
   }
 }

@@ -13,7 +13,8 @@ const timeoutMs = 600_000;
 export default strictCommand({
   meta: {
     name: 'reload',
-    description: 'Read seed, key and configuration files again, and give running containers their new keys',
+    description:
+      'Read the seed, key and configuration files again, and give running containers their new keys',
   },
   args: {
     ...pluginOptions,
@@ -22,7 +23,7 @@ export default strictCommand({
       type: 'positional',
       required: false,
       valueHint: 'NETWORK…',
-      description: 'Networks by name or id (Default: all of this driver)',
+      description: 'Names or ids of networks (Default: all of this driver’s)',
     },
   },
   async run(args, wanted) {
@@ -35,7 +36,8 @@ export default strictCommand({
     const names = await readNames(engine).catch(() => noNames);
     const lines = networks.map(
       ({ networkId, links, newKeys }) =>
-        `network ${names.network(networkId) ?? networkId.slice(0, 12)}: ${links} running links reloaded, ${newKeys} with a new key`,
+        `network ${names.network(networkId) ?? networkId.slice(0, 12)}: ${links} running links reloaded, ` +
+        `${newKeys} with a new key`,
     );
     process.stdout.write(`${lines.length === 0 ? 'This driver has no networks.' : lines.join('\n')}\n`);
     for (const { networkId, failures } of networks) {

@@ -68,7 +68,7 @@ const reconcileMs = 120_000;
 export default strictCommand({
   meta: {
     name: 'serve',
-    description: 'Serve the network driver to the Docker engine, until SIGTERM or SIGINT',
+    description: 'Run the network driver for the Docker engine, until SIGTERM or SIGINT',
   },
   args: {
     ...pluginOptions,
@@ -77,30 +77,30 @@ export default strictCommand({
       type: 'string',
       default: '/var/lib/wgdriver',
       valueHint: 'FOLDER',
-      description: 'Where networks and endpoints are kept; each driver needs one of its own',
+      description: 'Where networks and endpoints are stored; each driver needs a folder of its own',
     },
     backend: {
       type: 'string',
       default: setting('backend', 'auto'),
       valueHint: backends.join('|'),
-      description: 'How links are made: auto takes the kernel where it can',
+      description: 'How to make links; auto uses the kernel’s WireGuard where possible',
     },
     scope: {
       type: 'string',
       default: setting('scope', 'local'),
       valueHint: scopes.join('|'),
-      description: 'Who assigns addresses: each host its own, or a Swarm’s managers (global)',
+      description: 'Who assigns addresses: each host (local) or a Swarm’s managers (global)',
     },
     ...secretsOption,
     metrics: {
       type: 'string',
       valueHint: 'ADDRESS:PORT|unix:PATH',
-      description: 'Also serve Prometheus metrics there, for example on 127.0.0.1:9586',
+      description: 'Also serve Prometheus metrics at this address, such as 127.0.0.1:9586',
     },
     'metrics-public': {
       type: 'boolean',
       description:
-        'Allow a --metrics address that other hosts can reach; it shows them the names of containers',
+        'Allow a --metrics address that other hosts can reach, which tells them the names of containers',
     },
     ...logOptions,
     'log-level': { ...logOptions['log-level'], default: setting('log-level', 'info') },
@@ -187,7 +187,7 @@ export default strictCommand({
       }
       const persist = createPersistence(isOver, async (cause) => {
         readiness.refuse(cause);
-        log.error('not ready: the engine’s calls are refused', { cause });
+        log.error('not ready: Docker’s calls are refused', { cause });
         await notifyStatus(process.env, `not ready: ${cause}`);
       });
       const links = await persist(() => selectLinks(backend, args.name, log));
@@ -282,7 +282,7 @@ function ownEngineSocket(log: Log): string {
   try {
     return engineSocketOf({});
   } catch (error) {
-    log.warn(`the engine is asked on ${defaultSocket}`, { cause: (error as Error).message });
+    log.warn(`asking Docker on ${defaultSocket} instead`, { cause: (error as Error).message });
     return defaultSocket;
   }
 }
@@ -305,7 +305,7 @@ async function openState(
 async function makeUpFor({ endpoints, networks }: RefusedRemovals, driver: Driver, log: Log): Promise<void> {
   const attempt = (fields: Fields, removal: Promise<void>) =>
     removal.catch((error) => {
-      log.warn('a removal that was refused during the start failed again', {
+      log.warn('a removal that was refused at startup failed again', {
         ...fields,
         cause: String(error),
       });

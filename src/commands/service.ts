@@ -8,7 +8,7 @@ import { pluginOptions, pluginSocketOf } from './plugin-options.ts';
 const { name } = pluginOptions;
 
 const install = strictCommand({
-  meta: { name: 'install', description: 'Install the driver’s units, or newer ones, and start them' },
+  meta: { name: 'install', description: 'Install or update the driver’s units, and start them' },
   args: { name },
   maxPositionals: 0,
   async run(args) {
@@ -18,18 +18,18 @@ const install = strictCommand({
     const installed = (await installedOf([...units.keys()])).get('wgdriver.socket')?.split('\n') ?? [];
     // systemd would take the socket away from whoever has it, and say nothing.
     if (!installed.includes(`ListenStream=${socket}`) && (await isServed(socket))) {
-      throw new Error(`socket ${socket}: another process answers on it; stop that one first`);
+      throw new Error(`socket ${socket}: another process answers on it: stop that process first`);
     }
     await installUnits(units);
     process.stdout.write(
-      `The driver ${args.name} serves ${socket}, and starts before the engine at each boot.\n` +
-        'Options of serve: WGDRIVER_OPTIONS in /etc/default/wgdriver, then systemctl restart wgdriver.\n',
+      `The driver ${args.name} serves ${socket}, and starts before Docker at each boot.\n` +
+        'To give serve options, set WGDRIVER_OPTIONS in /etc/default/wgdriver and run systemctl restart wgdriver.\n',
     );
   },
 });
 
 const uninstall = strictCommand({
-  meta: { name: 'uninstall', description: 'Stop the driver and remove its units; tunnels stay up' },
+  meta: { name: 'uninstall', description: 'Stop the driver and remove its units; the tunnels stay up' },
   args: { name },
   maxPositionals: 0,
   async run(args) {
@@ -38,8 +38,9 @@ const uninstall = strictCommand({
     const units = [...driverUnits(ownCommand(), args.name).keys()].reverse();
     process.stdout.write(
       (await uninstallUnits(units))
-        ? 'The driver is stopped and removed; tunnels and /var/lib/wgdriver are as they were.\n'
-        : 'There are no units of `wgdriver service install`. A package’s driver goes with the package.\n',
+        ? 'The driver is stopped and its units are removed. The tunnels stay up, and /var/lib/wgdriver is unchanged.\n'
+        : 'There are no units made by `wgdriver service install`. If a package installed the driver, remove the ' +
+            'package.\n',
     );
   },
 });
@@ -47,7 +48,7 @@ const uninstall = strictCommand({
 export default commandGroup(
   {
     name: 'service',
-    description: 'Have systemd start the driver before the Docker engine, at each boot',
+    description: 'Have systemd start the driver before Docker at each boot',
   },
   { install, uninstall },
 );

@@ -24,15 +24,15 @@ export default strictCommand({
       type: 'positional',
       required: false,
       valueHint: 'NAME…',
-      description: 'Containers and networks to show, by name or the beginning of the id (Default: all)',
+      description: 'Names or ids of the containers and networks to show (Default: all)',
     },
-    watch: { type: 'boolean', description: 'Show it again every two seconds, until Ctrl-C' },
+    watch: { type: 'boolean', description: 'Refresh every two seconds, until Ctrl-C' },
   },
   async run(args, wanted) {
     const engineSocket = engineSocketOf(args);
     const socket = await runningPluginSocketOf(args, createEngine(engineSocket));
     if (args.watch && (args.json || !process.stdout.isTTY)) {
-      throw new UsageError('option --watch: needs a terminal, and does not go with --json');
+      throw new UsageError('option --watch: needs a terminal, and cannot be combined with --json');
     }
     for (;;) {
       const endpoints = chosen(await readStatus(socket, engineSocket), wanted);
@@ -124,7 +124,7 @@ function chosen(endpoints: readonly NamedStatus[], wanted: readonly string[]): r
       word === container || word === network || endpointId.startsWith(word) || networkId.startsWith(word);
   for (const word of wanted) {
     if (!endpoints.some(isOf(word))) {
-      throw new UsageError(`no running container or network of this driver is called ${word}`);
+      throw new UsageError(`this driver has no running container or network called ${word}`);
     }
   }
   return wanted.length === 0
@@ -161,7 +161,7 @@ const healthColumn = titles.indexOf('HEALTH');
 /** The widest column is the last, and is cut where the terminal ends. */
 export function tableOf(endpoints: readonly NamedStatus[], unixNow: number, columns: number): string[] {
   if (endpoints.length === 0) {
-    return ['No container runs on a network of this driver.'];
+    return ['No running container is on a network of this driver.'];
   }
   const rows = [titles, ...endpoints.map((endpoint) => cellsOf(endpoint, unixNow))];
   const widths = titles.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));

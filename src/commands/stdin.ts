@@ -11,7 +11,7 @@ let reader: string | undefined;
  */
 export async function readStdin(what: string): Promise<string> {
   if (reader !== undefined) {
-    throw new UsageError(`stdin cannot be both ${reader} and ${what}: name a file for one of them`);
+    throw new UsageError(`stdin cannot be both ${reader} and ${what}: use a file for one of them`);
   }
   reader = what;
   const chunks: Buffer[] = [];

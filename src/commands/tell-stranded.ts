@@ -29,10 +29,13 @@ export async function tellStranded({
     await setTimeoutAsync(delayMs, undefined, { ref: false, signal: isOver });
     const stranded = await findStranded(engine, driver);
     if (stranded.length > 0) {
-      log.warn('containers did not start for want of their network, and the engine does not try again', {
-        containers: stranded.map(({ name }) => name).join(','),
-        run: startOf(stranded),
-      });
+      log.warn(
+        'containers did not start because their network was not ready, and Docker does not try again',
+        {
+          containers: stranded.map(({ name }) => name).join(','),
+          run: startOf(stranded),
+        },
+      );
     }
   } catch {
     // Stopped meanwhile, or there is no engine to ask.

@@ -46,10 +46,10 @@ test('a file for wg-quick: the address’s own key, the hub, and everything into
       },
     ],
   );
-  assert.match(stderr, /^wgdriver: what is above holds a private key$/m);
+  assert.match(stderr, /^wgdriver: the output above holds a private key$/m);
   assert.match(
     stderr,
-    new RegExp(`the hub needs a peer of the public key ${clientKey.replaceAll('+', '\\+')} at`),
+    new RegExp(`the hub needs a peer with public key ${clientKey.replaceAll('+', '\\+')} and address`),
   );
   assert(!stderr.includes(privateKey));
   const other = readWgQuick(
@@ -92,19 +92,19 @@ test('--network: all of it from the engine; the address is to be kept free', asy
   assert.equal(peer?.persistentKeepaliveInterval, 15);
   assert.equal(peer?.presharedKey?.toBase64(), 'xy/E4uqJb45RI4OKtF9q1/v+fhv7ePpq0hFPiPtlrg4=');
   assert.deepEqual(peer?.allowedIps.map(formatPrefix), ['10.0.0.0/8', '192.168.5.0/29']);
-  assert.doesNotMatch(stderr, /the engine may give/);
+  assert.doesNotMatch(stderr, /Docker may assign/);
 
   assert.match(
     (await ask('192.168.5.3')).stderr,
-    /warning: the engine may give 192\.168\.5\.3 to a container as well/,
+    /warning: Docker may assign 192\.168\.5\.3 to a container too/,
   );
   for (const [address, message] of [
     ['192.168.5.1', /network wgnet: 192\.168\.5\.1 is the hub’s own address/],
     [
       '192.168.6.2',
-      /network wgnet: expected an address for a host of 192\.168\.5\.0\/29, got 192\.168\.6\.2/,
+      /network wgnet: expected the address of a host in 192\.168\.5\.0\/29, got 192\.168\.6\.2/,
     ],
-    ['192.168.5.7', /expected an address for a host of/],
+    ['192.168.5.7', /expected the address of a host in/],
   ] as const) {
     const refused = await ask(address);
     assert.match(refused.stderr, message);
@@ -132,7 +132,7 @@ test('--network with a hublink: its key and where the client reaches it have to 
     assert.equal(status, 2);
     assert.match(
       stderr,
-      /network app has its hub on its own host: expected --hub-key .* `wg show wg7 public-key`/,
+      /network app has its hub on the Docker host itself: give --hub-key .* `wg show wg7 public-key`/,
     );
   }
   const {
@@ -148,7 +148,7 @@ test('--network with a hublink: its key and where the client reaches it have to 
   );
   assert.match(
     (await ask('endpoint-config')).stderr,
-    /its hub is the link wg7 of its own host, where the driver itself/,
+    /its hub is the link wg7 on the Docker host itself, where the driver keeps/,
   );
 });
 
@@ -209,7 +209,7 @@ test('a private key goes to no file that others can read', () => {
   assert.equal(status, 1);
   assert.match(
     stderr,
-    /stdout is a file that others can read, and a private key is to go there: use --output/,
+    /stdout is a file that others can read, and the output holds a private key: use --output/,
   );
   assert.equal(execFileSync('cat', [join(folder, 'open')], { encoding: 'utf8' }), '');
 });

@@ -27,7 +27,7 @@ after(() => rm(folder, { recursive: true }));
 
 test('a file for wg-quick, by default', async () => {
   const { status, stdout, stderr } = await config('192.168.5.0/29', '--private-key-file', keyFile);
-  assert.match(stderr, /^wgdriver: warning: the seed has under 16 bytes .*\n$/);
+  assert.match(stderr, /^wgdriver: warning: the seed has fewer than 16 bytes .*\n$/);
   assert.equal(status, 0);
   const [own = '', ...peers] = sections(stdout);
   assert.equal(
@@ -154,7 +154,7 @@ test('without the hub’s key `wg setconf` takes it away there, and a warning sa
   const { stdout, stderr, status } = await config('192.168.5.0/30', '--format', 'setconf');
   assert.match(
     stderr,
-    /warning: this configuration has no private key, so `wg setconf` .* take the hub’s away/,
+    /warning: this configuration has no private key, so `wg setconf` .* remove the hub’s:/,
   );
   assert(!stdout.includes('PrivateKey'));
   assert.equal(status, 0);
@@ -270,7 +270,7 @@ test('--output does not overwrite what somebody has put into the file', async ()
   const refused = await config('192.168.5.0/29', '--output', output);
   assert.match(
     refused.stderr,
-    /wg0\.conf: it holds 4 lines of \[Interface\] and 1 peers that are not from here: give --keep .*wg0\.conf/,
+    /wg0\.conf: it holds 4 lines of \[Interface\] and 1 peers that wgdriver did not write: give --keep .*wg0\.conf/,
   );
   assert.equal(refused.status, 1);
   assert.equal(await readFile(output, 'utf8'), before);
@@ -343,7 +343,10 @@ test('--output of networkd and JSON does not overwrite what somebody has changed
     await writeFile(file, changed);
     const { status, stderr } = await write(format);
     assert.equal(status, 1, `${format} ${edit}`);
-    assert.match(stderr, /: line \d+( and \d+ others)? would be lost, as the new file has no such line: /);
+    assert.match(
+      stderr,
+      /: line \d+( and \d+ others)? would be lost, because the new file does not have it: /,
+    );
     assert.equal(await readFile(file, 'utf8'), changed);
     for (const each of ['', '.netdev', '.network']) {
       await rm(output + each, { force: true });
@@ -443,7 +446,7 @@ test('- is stdin and stdout, which can be one thing each', async () => {
   assert.equal(twice.status, 2);
   assert.match(
     twice.stderr,
-    /^wgdriver: stdin cannot be both the private key and the hub’s file: name a file/,
+    /^wgdriver: stdin cannot be both the private key and the hub’s file: use a file/,
   );
   assert.deepEqual(
     (await readdir('.')).filter((name) => name === '-'),
@@ -529,7 +532,7 @@ test('--network: all of it from the engine, and the key is checked', async (t) =
   await writeFile(other, `${'A'.repeat(42)}E=\n`, { mode: 0o600 });
   const refused = await fromEngine(t, { wgnet }, '--private-key-file', other);
   await rm(other);
-  assert.match(refused.stderr, /other: it does not belong to the network’s io\.bestov\.wg\.peerkey \+Pm8/);
+  assert.match(refused.stderr, /other: its public key is not the network’s io\.bestov\.wg\.peerkey \+Pm8/);
   assert.deepEqual([refused.status, refused.stdout], [1, '']);
 });
 
@@ -578,7 +581,7 @@ test('--network: the gateway is the hub; all subnets, or those that are named', 
     assert.equal(status, 1);
     assert.match(
       stderr,
-      /network wgnet: expected its subnets as arguments, or none for all; there are 10\.1\.0\.0\/29, 10\.2\.0\.0\/29/,
+      /network wgnet: expected some of its subnets as arguments, or none for all of them; it has 10\.1\.0\.0\/29, 10\.2\.0\.0\/29/,
     );
   }
 });
@@ -630,7 +633,10 @@ test('--network: what a swarm network lacks is in its --config-only network', as
   );
   const { status, stderr } = await fromEngine(t, { wgnet });
   assert.equal(status, 1);
-  assert.match(stderr, /from the --config-only network wgconfig: .* no network wgconfig.*; ask on a node/);
+  assert.match(
+    stderr,
+    /from the --config-only network wgconfig: .* no network wgconfig.*; run this on a node/,
+  );
 });
 
 test('--network: a seed file, in the secrets folder or by --seed-file', async (t) => {
@@ -654,13 +660,13 @@ test('--network: a seed file, in the secrets folder or by --seed-file', async (t
 });
 
 for (const [what, networks, args, status, message] of [
-  ['none of that name', {}, [], 1, /the engine has no network wgnet; `docker network ls` lists them/],
+  ['none of that name', {}, [], 1, /Docker has no network wgnet; `docker network ls` lists the networks/],
   [
     'another driver’s',
     { wgnet: inspection({ Driver: 'bridge', Options: {} }) },
     [],
     1,
-    /is on the driver bridge/,
+    /its driver is bridge/,
   ],
   [
     'options that are wrong',
@@ -674,15 +680,21 @@ for (const [what, networks, args, status, message] of [
     { wgnet: inspection() },
     ['--seed', 'QUFB'],
     2,
-    /--seed, --additional and --derivation do not go/,
+    /--seed, --additional and --derivation cannot be combined/,
   ],
-  ['an additional', { wgnet: inspection() }, ['--additional', 'QUFB'], 2, /do not go with --network/],
+  [
+    'an additional',
+    { wgnet: inspection() },
+    ['--additional', 'QUFB'],
+    2,
+    /cannot be combined with --network/,
+  ],
   [
     'no engine',
     {},
     ['--docker-socket', '/nowhere'],
     1,
-    /no engine answers on \/nowhere \(ENOENT\): start it/,
+    /Docker does not answer on \/nowhere \(ENOENT\): start it/,
   ],
 ] as const) {
   test(`--network and ${what}: one line`, async (t) => {
@@ -699,7 +711,7 @@ const wrong: [what: string, args: string[], message: RegExp][] = [
   [
     'a count for two subnets',
     ['10.0.0.0/24', '10.0.1.0/24', '--peers', '9'],
-    /option --peers: expected ranges, not/,
+    /option --peers: expected ranges, because/,
   ],
   ['an address for a subnet', ['10.0.0.1'], /10\.0\.0\.1: expected the subnet as a prefix/],
   ['a subnet with host bits', ['10.0.0.1/24'], /expected 10\.0\.0\.0\/24 for the subnet or/],
@@ -711,14 +723,14 @@ const wrong: [what: string, args: string[], message: RegExp][] = [
   [
     'an address outside',
     ['10.0.0.0/24', '--address', '10.0.1.1'],
-    /option --address: expected an address for a host of 10\.0\.0\.0\/24/,
+    /option --address: expected the address of a host in 10\.0\.0\.0\/24/,
   ],
   [
     'the broadcast address',
     ['10.0.0.0/24', '--address', '10.0.0.255'],
-    /option --address: expected an address for a host/,
+    /option --address: expected the address of a host/,
   ],
-  ['an address that is none', ['10.0.0.0/24', '--address', 'x'], /option --address: expected an address/],
+  ['an address that is none', ['10.0.0.0/24', '--address', 'x'], /option --address: expected the address/],
   [
     'a port of 0',
     ['10.0.0.0/24', '--listen-port', '0'],
@@ -738,7 +750,7 @@ const wrong: [what: string, args: string[], message: RegExp][] = [
   [
     'peers outside',
     ['10.0.0.0/24', '--peers', '10.0.0.250-10.0.1.5'],
-    /option --peers: 10\.0\.1\.5 is no host’s address in 10\.0\.0\.0\/24/,
+    /option --peers: 10\.0\.1\.5 is not the address of a host in 10\.0\.0\.0\/24/,
   ],
   ['peers that are none', ['10.0.0.0/24', '--peers', 'some'], /some: expected an address, a prefix/],
   [

@@ -75,7 +75,7 @@ test('a hub.yaml that is missing or wrong: where, and what was expected', { skip
   // It could not be read again, and its paths would be relative to nothing.
   const fromStdin = await hub('check', '--config', '-');
   assert.equal(fromStdin.status, 2);
-  assert.match(fromStdin.stderr, /option --config: expected a file, .* it cannot be stdin$/m);
+  assert.match(fromStdin.stderr, /option --config: expected a file; stdin has no folder/);
   const { status, stderr } = await hub('serve', ...linkOptions);
   assert.equal(status, 1);
   assert.match(stderr, /hub\.yaml:2: networks\.app: expected one of seedfile, seedfiles and publickeysfile/);
@@ -89,7 +89,7 @@ test('serve makes the key, follows the file, keeps what runs when it is wrong, a
   // An uplink that is not there yet does not keep it from the rest.
   writeFileSync(file, `${base}masquerade: true\nuplinks: [ppp0]\n`);
   assert.match((await hub('check', ...options)).stdout, /^uplink ppp0 is not there: /m);
-  assert.match((await hub('status', ...linkOptions)).stderr, /link wg0 is not there/);
+  assert.match((await hub('status', ...linkOptions)).stderr, /link wg0 does not exist/);
   const first = await startServe();
   assert.equal(readFileSync(`/proc/${first.pid}/coredump_filter`, 'utf8'), '00000000\n');
   assert.equal(statSync(join(folder, 'wg0.key')).mode & 0o777, 0o600);
@@ -129,7 +129,7 @@ test('serve makes the key, follows the file, keeps what runs when it is wrong, a
   writeFileSync(notLoaded, rotating);
   assert.match(
     (await hub('status', ...linkOptions, '--config', notLoaded)).stdout,
-    /, 21 are missing on the link\n {2}rotation: [\s\S]* does not know all new keys yet: do not change the Docker hosts/,
+    /, 21 are missing on the link\n {2}rotation: [\s\S]* does not know all new keys yet: wait until it does before you change/,
   );
   writeFileSync(file, rotating);
   await until('both epochs', () => peers() === 42);
@@ -137,7 +137,7 @@ test('serve makes the key, follows the file, keeps what runs when it is wrong, a
   assert.match(stdout, /^ {2}the hub knows all new keys$/m);
   assert.match(
     stdout,
-    /^ {2}clients that .* `wgdriver client-config`: phone\n {2}no active peer uses an old key; see to/m,
+    /^ {2}clients that .* `wgdriver client-config`: phone\n {2}no active peer uses an old key; give these/m,
   );
   writeFileSync(file, base);
   await until('one epoch', () => peers() === 20);
@@ -180,17 +180,17 @@ test('adopt takes over a hub of 0.1’s files with its sessions', { skip }, asyn
   const adopt = (...args: readonly string[]) => hub('adopt', 'wg0', ...linkOptions, ...args);
   assert.match((await hub('check', ...options)).stdout, /hub adopt wg0/);
   writeFileSync(file, `${base}port: 4500\n`);
-  assert.match((await adopt()).stderr, /listens on port 51820 and .*hub\.yaml says 4500/);
+  assert.match((await adopt()).stderr, /listens on port 51820 but .*hub\.yaml says 4500/);
   writeFileSync(file, `${base}privatekeyfile: other.key\n`);
-  assert.match((await adopt()).stderr, /other\.key is not there: put the link’s own key into it/);
+  assert.match((await adopt()).stderr, /other\.key does not exist: put the link’s own key into it/);
   sh('wg genkey >$1/other.key', folder);
-  assert.match((await adopt()).stderr, /link wg0 has another key than .*other\.key/);
+  assert.match((await adopt()).stderr, /link wg0 has a different key from .*other\.key/);
   writeFileSync(file, base);
   const laptop = sh('wg genkey | wg pubkey').trim();
   sh('wg set wg0 peer $1 allowed-ips 192.168.5.99/32', laptop);
   const refused = await adopt();
   assert.equal(refused.status, 1);
-  assert(refused.stderr.includes(`1 peers that ${file} does not have: ${laptop} (192.168.5.99/32)`));
+  assert(refused.stderr.includes(`1 peers that are not in ${file}: ${laptop} (192.168.5.99/32)`));
   const known = `${base}clients: { laptop: { address: 192.168.5.99, publickey: ${laptop} } }\n`;
   writeFileSync(file, known);
 
@@ -214,7 +214,7 @@ test('adopt takes over a hub of 0.1’s files with its sessions', { skip }, asyn
   assert.equal(lossy.status, 1);
   assert.match(
     lossy.stderr,
-    /does not say: 10\.8\.0\.0\/16 of peer \S+, address 10\.7\.0\.1\/24, the route to 10\.6\.0\.0\/16; write prefixes/,
+    /has settings that are not in .*: 10\.8\.0\.0\/16 of peer \S+, address 10\.7\.0\.1\/24, the route to 10\.6\.0\.0\/16; add prefixes/,
   );
   sh('ip address delete 10.7.0.1/24 dev wg0; ip route delete 10.6.0.0/16');
   sh('wg set wg0 peer $1 allowed-ips 192.168.5.99/32 preshared-key /dev/null', laptop);
@@ -232,10 +232,13 @@ test('adopt takes over a hub of 0.1’s files with its sessions', { skip }, asyn
   writeFileSync(join(networkd, 'd.network'), '[Match]\nName=wg01 eth*\n');
   const taken = await adopt();
   assert.equal(taken.status, 0, taken.stderr);
-  assert.match(taken.stdout, /link wg0 is this hub’s now, with its key, port 51820 and 21 peers/);
-  assert.match(taken.stdout, /^wg-quick@wg0\.service made it: `systemctl disable wg-quick@wg0\.service`/m);
+  assert.match(taken.stdout, /Link wg0 now belongs to this hub, with its key, port 51820 and 21 peers/);
+  assert.match(
+    taken.stdout,
+    /^wg-quick@wg0\.service made it: run `systemctl disable wg-quick@wg0\.service`/m,
+  );
   assert.deepEqual(
-    [...taken.stdout.matchAll(/at each boot by (\S+): move/g)].map(([, path]) => path),
+    [...taken.stdout.matchAll(/at each boot from (\S+): move/g)].map(([, path]) => path),
     ['a.netdev', 'b.network', 'c.network'].map((name) => join(networkd, name)),
   );
 
@@ -244,7 +247,7 @@ test('adopt takes over a hub of 0.1’s files with its sessions', { skip }, asyn
   assert(one.pings('192.168.5.1'));
   assert.equal(sh('wg show wg0 latest-handshakes | sort').replace(`${laptop}\t0\n`, ''), shaken);
   await end(serve, 'SIGTERM');
-  assert.match((await adopt()).stdout, /is this hub’s already/);
+  assert.match((await adopt()).stdout, /already belongs to this hub/);
   one.close();
   assert.equal((await hub('down', ...linkOptions)).status, 0);
 });

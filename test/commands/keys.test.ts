@@ -22,7 +22,7 @@ after(() => rm(folder, { recursive: true }));
 test('the article’s key: bare where there is no terminal, public unless asked otherwise', async () => {
   const { status, stdout, stderr } = await wgdriver(['keys', ...article, '192.168.5.2']);
   assert.equal(stdout, `${publicKey}\n`);
-  assert.match(stderr, /^wgdriver: warning: the seed has under 16 bytes .*\n$/);
+  assert.match(stderr, /^wgdriver: warning: the seed has fewer than 16 bytes .*\n$/);
   assert.equal(status, 0);
   assert.equal(
     (await wgdriver(['keys', ...article, '--format', 'raw', '192.168.5.2'])).stdout,
@@ -231,7 +231,7 @@ const wrong: [what: string, args: string[], message: RegExp][] = [
   [
     'two kinds of keys on one line',
     ['--seed', marked, '--private', '--preshared', '192.168.5.2'],
-    /raw output has one key a line: expected one of --private and --preshared/,
+    /raw output has one key per line: choose either --private or --preshared/,
   ],
   [
     'an unknown derivation',
@@ -247,7 +247,7 @@ const wrong: [what: string, args: string[], message: RegExp][] = [
   [
     'two seeds',
     ['--seed', marked, '--seed-file', '/x', '192.168.5.2'],
-    /expected one of --seed and --seed-file, got both/,
+    /expected either --seed or --seed-file, got both/,
   ],
   ['no seed on stdin', ['192.168.5.2'], /stdin: expected base64, but it is empty/],
 ];

@@ -555,8 +555,8 @@ const wrong: [what: string, args: string[], message: RegExp][] = [
   ],
   ['an unknown scope', ['--scope', 'swarm'], /option --scope: expected one of local, global, got swarm/],
   ['an unknown format', ['--log-format', 'xml'], /option --log-format: expected one of text, json/],
-  ['a name that is no file’s', ['--name', '../x'], /option --name: expected letters, digits, dot, dash and/],
-  ['metrics for everybody', ['--metrics', '0.0.0.0:9586'], /0\.0\.0\.0 can be reached from elsewhere/],
+  ['a name that is no file’s', ['--name', '../x'], /option --name: expected at most 64 letters/],
+  ['metrics for everybody', ['--metrics', '0.0.0.0:9586'], /other hosts can reach 0\.0\.0\.0/],
   [
     'metrics without a port',
     ['--metrics', '127.0.0.1'],

@@ -117,13 +117,13 @@ test('containers and networks by name, or by the beginning of an id', async (t) 
     assert.equal(stdout.trimEnd().split('\n').length, lines, words.join());
   }
   const { status: code, stderr } = await status(t, healthy, 'nobody');
-  assert.match(stderr, /^wgdriver: no running container or network of this driver is called nobody\n$/);
+  assert.match(stderr, /^wgdriver: this driver has no running container or network called nobody\n$/);
   assert.equal(code, 2);
 });
 
 test('nothing runs', async (t) => {
   const { status: code, stdout } = await status(t, { ready: true, endpoints: [] });
-  assert.equal(stdout, 'No container runs on a network of this driver.\n');
+  assert.equal(stdout, 'No running container is on a network of this driver.\n');
   assert.equal(code, 0);
 });
 

@@ -105,7 +105,7 @@ test('the rotation guide works as it is written, for a new seed and for a new ad
     await statusSays('the hub knows all new keys');
     await onHost(copyToHosts);
     assert.match(await onHost(ofHost), /1 running links reloaded, 1 with a new key/);
-    await statusSays('nobody uses an old key');
+    await statusSays('no peer uses an old key');
     await writeHub(newLine);
     await onHub(loadNew);
     await until('the old seed’s end', async () => (await peers()).length === 20, 60_000);
@@ -116,7 +116,7 @@ test('the rotation guide works as it is written, for a new seed and for a new ad
     await onHub(newAdditional);
     await statusSays('the hub knows all new keys');
     assert.match(await onHost(ofHostAdditional), /1 running links reloaded, 1 with a new key/);
-    await statusSays('nobody uses an old key');
+    await statusSays('no peer uses an old key');
     await onHub(lastAdditional);
     await until('the old additional’s end', async () => (await peers()).length === 20, 60_000);
     await reachesHub();

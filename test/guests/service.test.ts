@@ -158,8 +158,8 @@ END
           '',
         );
         assert.notEqual(await sh(guest, 'show_state'), '');
-        assert.match(await sh(guest, 'wgdriver service uninstall'), /^There are no units of/);
-        assert.match(await sh(guest, 'wgdriver hub uninstall'), /^There is no unit of/);
+        assert.match(await sh(guest, 'wgdriver service uninstall'), /^There are no units made by/);
+        assert.match(await sh(guest, 'wgdriver hub uninstall'), /^There is no unit made by/);
 
         await sh(guest, 'echo "[Service]" >/etc/systemd/system/wgdriver.service');
         const refused = await guest.exec(

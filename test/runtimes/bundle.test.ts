@@ -58,7 +58,7 @@ for (const [name, [backend, file, ...words]] of Object.entries(ways)) {
     ];
     const { status, stdout, stderr } = await attempt(file, [...words, ...args]);
     assert.equal(stdout, `${article.firstPublicKey}\n`);
-    assert.match(stderr, /^wgdriver: warning: the seed has under 16 bytes[^\n]*\n$/);
+    assert.match(stderr, /^wgdriver: warning: the seed has fewer than 16 bytes[^\n]*\n$/);
     assert.equal(status, 0);
   });
 

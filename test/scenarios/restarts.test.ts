@@ -74,7 +74,7 @@ test('the engine boots without the driver: the log and doctor name five restart=
   assert.equal(await running(), 0);
 
   host.driver = await startDriver('--backend', host.tunnel.backend);
-  const told = /containers did not start for want of their network.* run="docker start ([^"]+)"/;
+  const told = /containers did not start because their network was not ready.* run="docker start ([^"]+)"/;
   await until('the log names them', () => told.test(host.driver.output()), 120_000);
   const [, inLog = ''] = told.exec(host.driver.output()) ?? [];
   assert.deepEqual(inLog.split(' ').sort(), names.toSorted());
