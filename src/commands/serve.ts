@@ -3,10 +3,10 @@ import { join, resolve } from 'node:path';
 import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
 import packageJson from '../../package.json' with { type: 'json' };
 import { capabilitiesOf, createDriver, scopes, type WireGuardDriver } from '../driver/driver.ts';
-import { keepFollowing } from '../driver/hub-following.ts';
 import { createHubNames, lookUpsAtOnce } from '../driver/hub-names.ts';
 import { keptFor } from '../driver/once.ts';
 import { removalsAtOnce } from '../driver/removal.ts';
+import { runSchedule } from '../driver/schedule.ts';
 import { createEngine } from '../engine/client.ts';
 import { defaultSocket } from '../engine/docker-host.ts';
 import { keptNames } from '../engine/names.ts';
@@ -44,26 +44,8 @@ const startMs = 10_000;
 /** From a start that failed to the next. */
 const retryMs = 5000;
 
-/** From the first look at what was left behind to the second, which acts on what the first one saw. */
-const secondLookMs = 10_000;
-
-/** From each try to protect containers that could not be protected to the next. */
-const protectMs = 5000;
-
-/** From each look at a hub’s link of this host to the next. */
-const hubLinksMs = 10_000;
-
-/** From each look for containers that lost their IPv6 to the next. */
-const ipv6Ms = 15_000;
-
-/** From each look whether shared tunnels are there to the next. */
-const sharedTunnelsMs = 2000;
-
 /** For so long the links that a scrape has read serve the next one. */
 const readingLastsMs = 2000;
-
-/** From each later look to the next. */
-const reconcileMs = 120_000;
 
 export default strictCommand({
   meta: {
@@ -217,22 +199,13 @@ export default strictCommand({
       driver = made;
       log.info('serving', where);
       void notifyStatus(process.env, 'serving');
-      const stopFollowing = keepFollowing(made.follow);
       // What they write comes before the folder of state is another's.
       const background = Promise.all([
-        // What protects containers is there, and is brought up to date while the engine is served.
-        made
-          .protectAll()
-          .then(() => Promise.all([made.reload.resume(), repeat(made.protectMissed, isOver, protectMs)])),
-        makeUpFor(refused, made, log).then(() => repeat(made.reconcile, isOver, secondLookMs, reconcileMs)),
-        repeat(made.checkHubLinks, isOver, hubLinksMs),
-        repeat(made.checkIpv6, isOver, ipv6Ms),
-        repeat(made.healSharedTunnels, isOver, sharedTunnelsMs),
+        runSchedule(made, makeUpFor(refused, made, log), isOver),
         forgetLostNetworks({ engine, driver: made, isOver, log }),
       ]);
       void tellStranded({ engine, driver: args.name, isOver, log });
       closers.push(async () => {
-        stopFollowing();
         await background;
         await made.close();
       });
@@ -320,23 +293,6 @@ async function makeUpFor({ endpoints, networks }: RefusedRemovals, driver: Drive
 
 function runtimeName(): string {
   return 'Deno' in globalThis ? `deno ${process.versions.deno}` : `node ${process.versions.node}`;
-}
-
-/**
- * Does a task until the signal.
- * @param pausesMs from the end of the first to the next, and so on; the last counts for all that follow
- * @returns when no task is under way any more
- */
-async function repeat(
-  task: () => Promise<void>,
-  isOver: AbortSignal,
-  ...pausesMs: readonly number[]
-): Promise<void> {
-  for (let round = 0; !isOver.aborted; round++) {
-    await task();
-    const pauseMs = pausesMs[round] ?? pausesMs.at(-1);
-    await setTimeoutAsync(pauseMs, undefined, { ref: false, signal: isOver }).catch(() => {});
-  }
 }
 
 /**

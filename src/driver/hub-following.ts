@@ -1,10 +1,9 @@
-import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
 import type { Links } from '../links/links.ts';
 import type { UplinksTo } from '../links/uplink.ts';
 import type { Log } from '../log.ts';
 import { createFollowedLinks } from './followed-links.ts';
 import { createHubMoves } from './hub-moves.ts';
-import { type HubNames, lookUpEveryMs } from './hub-names.ts';
+import type { HubNames } from './hub-names.ts';
 import { createHubWatch, type Seen } from './hub-watch.ts';
 import type { Lifecycle } from './lifecycle.ts';
 
@@ -64,43 +63,4 @@ export function createFollow({
     onMissingEndpoint: moves.awaitName,
   });
   return { fill: moves.fill, followNames: moves.followNames, watch, seen };
-}
-
-const fillEveryMs = 5000;
-const watchEveryMs = 15_000;
-const longestPauseMs = 45_000;
-
-/** Does all of it, each at its time. @returns how to end that */
-export function keepFollowing(follow: Follow): () => void {
-  const stopped = new AbortController();
-  // A name that hangs does not keep these from the others: they may run beside themselves.
-  const timers = [
-    setInterval(() => void follow.fill(), fillEveryMs).unref(),
-    setInterval(() => void follow.followNames(), lookUpEveryMs).unref(),
-  ];
-  void follow.followNames();
-  void keepWatching(follow, stopped.signal).catch(() => {});
-  return () => {
-    stopped.abort();
-    for (const timer of timers) {
-      clearInterval(timer);
-    }
-  };
-}
-
-async function keepWatching(follow: Follow, signal: AbortSignal): Promise<never> {
-  for (;;) {
-    const started = performance.now();
-    await follow.watch();
-    const tookMs = performance.now() - started;
-    await setTimeoutAsync(pauseAfter(tookMs), undefined, { ref: false, signal });
-  }
-}
-
-/**
- * How long links are left alone after a look at them all. Where that takes seconds, as by programs with hundreds of links, it does
- * not take over the host.
- */
-export function pauseAfter(tookMs: number): number {
-  return Math.max(watchEveryMs - tookMs, Math.min(4 * tookMs, longestPauseMs));
 }

@@ -10,7 +10,7 @@ import { createProbe } from './probe.ts';
 import { defaultReleaseMs, outlives } from './release-delay.ts';
 import type { TunnelScope } from './rules.ts';
 import { createSandbox, type ProtectionState, type Sandbox, type SandboxDependencies } from './sandbox.ts';
-import { createFramesWarning } from './warnings.ts';
+import { createFramesWarning } from './unprotectable.ts';
 
 /** Keeps the traffic of containers in their tunnels. */
 export interface Guard {

@@ -18,7 +18,7 @@ import {
   type TunnelScope,
   tunnelOf,
 } from './rules.ts';
-import { createContainerWarnings } from './warnings.ts';
+import { createContainerWarnings } from './unprotectable.ts';
 
 /** What all sandboxes of a guard have in common. */
 export interface SandboxDependencies {
