@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { adoptionLoss } from '../hub/adoption.ts';
 import { findPrivateKey, readHubConfig } from '../hub/files.ts';
-import { hubOwner, placeOf } from '../hub/hub.ts';
+import { hubOwner } from '../hub/hub.ts';
 import { readSources } from '../hub/sources.ts';
 import { run } from '../programs/run.ts';
 import { formatPrefix } from '../wireguard/address.ts';
@@ -57,7 +57,13 @@ export default strictCommand({
       );
     }
     const links = await hubLinksOf(args);
-    const status = await links.read(placeOf(config));
+    // It has no mark yet.
+    const status = await links.read({ name });
+    if (status === undefined) {
+      throw new Error(
+        `link ${name} is not a WireGuard link that the backend ${links.backend} can read: not adopted`,
+      );
+    }
     const key = await findPrivateKey(config.privatekeyfile);
     if (key === undefined) {
       throw new Error(
@@ -65,7 +71,7 @@ export default strictCommand({
           `wg show ${name} private-key >${config.privatekeyfile})\``,
       );
     }
-    if (status?.publicKey !== publicKeyOf(key)) {
+    if (status.publicKey !== publicKeyOf(key)) {
       throw new Error(
         `link ${name} has a different key from ${config.privatekeyfile}, so its peers would not know this hub; ` +
           `\`(umask 077; wg show ${name} private-key >${config.privatekeyfile})\` stores the link’s`,
@@ -153,11 +159,15 @@ async function ownersOf(name: string): Promise<string[]> {
     );
   }
   for (const file of await networkdFiles(name)) {
+    const withoutIt = file.startsWith('/usr/')
+      ? `hide that file by \`ln -s /dev/null /etc/systemd/network/${basename(file)}\``
+      : 'move that file away';
     lines.push(
-      `systemd-networkd makes it or sets it up at each boot from ${file}: ` +
-        (file.startsWith('/usr/')
-          ? `\`ln -s /dev/null /etc/systemd/network/${basename(file)}\` hides that file.`
-          : 'move that file away.'),
+      file.endsWith('.netdev')
+        ? `systemd-networkd makes it at each boot from ${file}: ${withoutIt}.`
+        : `systemd-networkd gives it addresses from ${file}: once the hub runs, ${withoutIt}, and run ` +
+            '`systemctl restart systemd-networkd; systemctl reload wgdriver-hub`. ' +
+            'The first takes the addresses away, the second brings them back.',
     );
   }
   return lines;

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { attempt, run, sh, until } from '../../build/host/commands.ts';
+import { wgdriver } from '../../build/host/driver.ts';
 import { hostForTests } from '../../build/host/host.ts';
 import { article } from '../../build/host/hub.ts';
 
@@ -77,5 +81,31 @@ test('a hub that is a link of this host: the containers’ peers come and go, an
        ip link delete $1; rm /run/$1.key`,
       link,
     ).catch(() => {});
+  }
+});
+
+// test/commands/hub.test.ts has what it refuses, with a userspace link.
+test('hub adopt takes over such a link as it is, and no link that is not WireGuard’s', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'wgdriver-adopt-'));
+  const file = join(folder, 'hub.yaml');
+  const adopt = (name: string) =>
+    run(wgdriver, ['hub', 'adopt', name, '--config', file, '--backend', host.tunnel.backend]);
+  await makeHub();
+  try {
+    const [laptop = ''] = await peers();
+    await writeFile(
+      file,
+      `interface: ${link}\nport: 51821\nprivatekeyfile: /run/${link}.key\n` +
+        `networks:\n  app: { subnet: 192.168.5.0/24, seedfile: seed, peers: 5 }\n` +
+        `clients:\n  laptop: { address: 192.168.5.99, publickey: ${laptop.split('\t')[0]} }\n`,
+    );
+    await writeFile(join(folder, 'seed'), article.seed);
+    assert.match(await adopt(link), /now belongs to this hub, with its key, port 51821 and 1 peers/);
+    assert.match(await adopt(link), /already belongs to this hub/);
+    await writeFile(file, `interface: lo\nnetworks: { app: { subnet: 192.168.5.0/24, seedfile: seed } }\n`);
+    await assert.rejects(adopt('lo'), /link lo is not a WireGuard link/);
+  } finally {
+    await run('ip', ['link', 'delete', link]);
+    await rm(folder, { recursive: true });
   }
 });
