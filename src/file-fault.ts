@@ -1,11 +1,11 @@
 /** What an errno of the file system means to somebody who named the file. */
 const words: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file',
-  ENOTDIR: 'a part of its path is not a folder',
+  ENOTDIR: 'part of its path is not a folder',
   EISDIR: 'it is a folder',
   EACCES: 'this user may not read it',
   EPERM: 'this user may not read it',
-  ELOOP: 'its links lead round in a circle',
+  ELOOP: 'its symbolic links form a loop',
 };
 
 /** Why a file could not be read, with the errno: `there is no such file (ENOENT)`. */

@@ -42,7 +42,7 @@ test('output that cannot be written fails loudly', () => {
       encoding: 'utf8',
     },
   );
-  assert.deepEqual([status, stderr], [1, 'wgdriver: write stdout: ENOSPC\n']);
+  assert.deepEqual([status, stderr], [1, 'wgdriver: cannot write to stdout: ENOSPC\n']);
 });
 
 test(

@@ -28,14 +28,14 @@ export function judgeCapabilities({ containers }: Pick<Survey, 'containers'>): F
       : [
           {
             cause: `NET_ADMIN, and may read its private key${undoing}: ${names(admins)}`,
-            fix: 'start it without --privileged and --cap-add NET_ADMIN, and rotate its key, which may be known',
+            fix: 'start it without --privileged and --cap-add NET_ADMIN, and rotate its key, which may have leaked',
           },
         ]),
     ...(raw.length === 0
       ? []
       : [
           {
-            cause: `NET_RAW beside another network, and may send past its kill switch by AF_XDP: ${names(raw)}`,
+            cause: `NET_RAW and another network, and may send past its kill switch with AF_XDP: ${names(raw)}`,
             fix: 'start it with --cap-drop NET_RAW',
           },
         ]),

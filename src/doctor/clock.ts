@@ -20,8 +20,8 @@ export function judgeClock(answer: Attempt): Finding {
   return word === 'no'
     ? warn(
         name,
-        'not synchronised: an address that comes here from a host with a clock ahead is silent for the difference',
-        'install chrony or systemd-timesyncd, and let it reach a time server',
+        'not synchronised: a container that moves here from a host whose clock is ahead stays unreachable until this clock has caught up',
+        'install chrony or systemd-timesyncd, and make sure that it reaches a time server',
       )
-    : skip(name, 'timedatectl does not tell whether it is synchronised');
+    : skip(name, 'timedatectl does not say whether the clock is synchronised');
 }

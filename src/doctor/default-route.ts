@@ -48,7 +48,7 @@ export function judgeDefaultRoute(survey: Pick<Survey, 'version'> & Routed): Fin
     : warn(
         name,
         `traffic leaves past the tunnel: ${listed(leaks)}`,
-        `create the WireGuard network without killswitch=off, take the container off the other one or make that one --internal; where it has no IPv6, ${
+        `create the WireGuard network without killswitch=off, disconnect the container from the other one, or make that one --internal; where it has no IPv6, ${
           from28 ? 'gw-priority on the WireGuard network' : 'a name that sorts after the WireGuard network’s'
         } does it too`,
       );

@@ -13,10 +13,10 @@ export function judgeDns(survey: Pick<Survey, 'version' | 'versionText' | 'conta
   }
   const leaks = survey.containers.filter(({ dns }) => dns.length === 0);
   return leaks.length === 0
-    ? pass(name, 'every running container has DNS servers of its own')
+    ? pass(name, 'every running container has its own DNS servers')
     : warn(
         name,
-        `DNS is asked past the tunnel, from the host: ${listed(leaks.map((container) => container.name))}`,
-        'start the container with --dns (compose: `dns:`), unless the engine’s own `dns` setting names servers',
+        `DNS queries leave from the host, past the tunnel: ${listed(leaks.map((container) => container.name))}`,
+        'start the container with --dns (compose: `dns:`), unless Docker’s own `dns` setting names servers',
       );
 }

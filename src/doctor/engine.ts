@@ -15,16 +15,16 @@ export function judgeEngine(socketPath: string, survey: Survey | Error): Finding
   if (isRootless || isDesktop) {
     return fail(
       name,
-      `the engine on ${socketPath} is ${isRootless ? 'rootless' : 'Docker Desktop’s'}: links of this host do not reach its containers`,
-      'use an engine that root runs, on Linux itself',
+      `the engine on ${socketPath} is ${isRootless ? 'rootless' : 'Docker Desktop’s'}, and its containers are out of reach of this host’s links`,
+      'use Docker Engine, run by root, on Linux itself',
     );
   }
   const tested = `${oldest.major}.${oldest.minor}`;
   if (version === undefined) {
     return warn(
       name,
-      `the engine on ${socketPath} calls its version ${versionText}`,
-      `use a release from ${tested} on`,
+      `the engine on ${socketPath} reports the version ${versionText}`,
+      `use release ${tested} or newer`,
     );
   }
   return isOlder(version, oldest)
@@ -40,15 +40,15 @@ function judgeError(socketPath: string, error: Error): Finding {
   const start = 'start the Docker engine, or name its socket with --docker-socket or DOCKER_HOST';
   switch ((error as NodeJS.ErrnoException).code) {
     case 'EACCES':
-      return skip(name, `${socketPath} is for root and its group alone`);
+      return skip(name, `only root and its group may use ${socketPath}`);
     case 'ENOENT':
-      return fail(name, `${socketPath} is not there`, start);
+      return fail(name, `${socketPath} does not exist`, start);
     case 'ECONNREFUSED':
       return fail(name, `nobody answers on ${socketPath}`, start);
     default:
       return fail(
         name,
-        `${socketPath} does not answer as an engine does: ${error.message}`,
+        `what answers on ${socketPath} is not a Docker engine: ${error.message}`,
         'read the engine’s log, and restart it',
       );
   }

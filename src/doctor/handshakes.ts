@@ -113,29 +113,23 @@ type HubState = 'silent' | 'gone' | 'peerless' | 'unread' | 'shared' | 'answers'
 const hubStates: Readonly<Record<HubState, { readonly cause: string; readonly fix?: string }>> = {
   silent: {
     cause: 'the hub does not answer',
-    fix:
-      'compare the hub’s list of peers with `wgdriver keys` of the container’s address, the IPv4 one if it has ' +
-      'both (seed, additional, derivation); then look at the network’s peer and peerkey, at firewalls for its UDP port, and at the ' +
-      'clocks of both. With keepalive 0 the container must have sent something first',
+    fix: 'check that the hub has the peer that `wgdriver keys` prints for the container’s address (the IPv4 one if it has both) with the network’s seed, additional and derivation; then check the network’s peer and peerkey, the firewalls for its UDP port, and both clocks. With keepalive 0 the container must have sent something first',
   },
   gone: { cause: 'without a link', fix: 'restart the containers that have no link' },
   peerless: { cause: 'without a peer', fix: 'restart the containers whose link has no peer' },
   unread: { cause: 'cannot be read' },
-  shared: { cause: 'on a shared tunnel, of which `wgdriver status` tells' },
+  shared: { cause: 'on a shared tunnel, which `wgdriver status` shows' },
   answers: { cause: 'last' },
 };
 
 function fixBesideVpn(vpn: HostVpn | Error): string {
   if (vpn instanceof Error) {
-    return `${hubStates.silent.fix}. A VPN of this host may be in the way, which could not be told: ${vpn.message}`;
+    return `${hubStates.silent.fix}. A VPN on this host may be in the way, which could not be checked: ${vpn.message}`;
   }
   const { link, fwmark } = vpn;
   const mark = fwmark === 0 ? 'MARK' : `0x${fwmark.toString(16)}`;
   const where = fwmark === 0 ? ', a mark whose packets its rules leave out (`ip rule`)' : '';
-  return (
-    `packets to the hub leave by ${link}, a VPN of this host. If the hub is not behind it, create the network with ` +
-    `-o ${optionPrefix}fwmark=${mark}${where}`
-  );
+  return `packets to the hub leave by ${link}, a VPN on this host. If the hub is not behind it, create the network with -o ${optionPrefix}fwmark=${mark}${where}`;
 }
 
 interface Told {

@@ -36,14 +36,14 @@ export function judgeInnerTunnels(found: readonly InnerTunnels[]): Finding {
   if (refused.length > 0) {
     return warn(
       name,
-      `the kill switch refuses a tunnel that the container has itself: ${listed(refused)}`,
-      'in the container, use the kernel’s WireGuard; or put it on a network with killswitch=off',
+      `the kill switch blocks a tunnel that runs inside the container: ${listed(refused)}`,
+      'use the kernel’s WireGuard inside the container, or put it on a network with killswitch=off',
     );
   }
   const [unread] = found.flatMap(({ container, refused }) =>
     refused instanceof Error ? [`${container}: ${refused.message}`] : [],
   );
   return unread === undefined
-    ? pass(name, 'the kill switch refuses no tunnel of a container’s own')
+    ? pass(name, 'the kill switch blocks no tunnel inside a container')
     : skip(name, `could not look into ${unread}`);
 }

@@ -25,7 +25,7 @@ export function judgeIpRange({
   if (shared.some(({ isWhole }) => isWhole)) {
     return warn(
       name,
-      `${texts}; other nodes of the Swarm assign the same addresses, and so the same keys`,
+      `${texts}; other nodes of the Swarm assign the same addresses, which have the same keys`,
       'create the --config-only network again, on each node with an --ip-range of its own',
     );
   }

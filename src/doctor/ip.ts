@@ -11,5 +11,5 @@ export function judgeIp(isInstalled: boolean, hasNetlink: boolean): Finding {
   }
   return hasNetlink
     ? warn('ip', 'the program ip is missing; userspace links and some of these checks need it', fix)
-    : fail('ip', 'the program ip is missing, which links are made with', fix);
+    : fail('ip', 'the program ip, which makes the links, is missing', fix);
 }

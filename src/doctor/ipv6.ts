@@ -12,10 +12,10 @@ export function judgeIpv6({ containers }: Pick<Survey, 'containers'>): Finding {
     return other !== undefined && attachments.some(isOfIpv4Alone) ? [`${container} by ${other.network}`] : [];
   });
   return open.length === 0
-    ? pass(name, 'no container has IPv6 by another network beside a list of IPv4 prefixes')
+    ? pass(name, 'no container has IPv6 through another network while allowedips lists only IPv4 prefixes')
     : warn(
         name,
-        `allowedips has IPv4 prefixes alone, and IPv6 leaves by another network: ${listed(open)}`,
+        `allowedips has only IPv4 prefixes, and IPv6 leaves through another network: ${listed(open)}`,
         `add the IPv6 prefixes that belong in the tunnel to ${optionPrefix}allowedips, or create the other network without --ipv6`,
       );
 }

@@ -8,10 +8,13 @@ const first = { major: 5, minor: 6 };
 export function judgeKernelVersion(release: string): Finding {
   const version = parseVersionNumber(release);
   return version !== undefined && !isOlder(version, first)
-    ? pass('kernel-version', `${release}, and WireGuard came with ${first.major}.${first.minor}`)
+    ? pass(
+        'kernel-version',
+        `${release}; WireGuard has been part of Linux since ${first.major}.${first.minor}`,
+      )
     : warn(
         'kernel-version',
         `${release} is older than ${first.major}.${first.minor}, the first with WireGuard`,
-        'upgrade the kernel, or install WireGuard as a module of its own (wireguard-dkms)',
+        'upgrade the kernel, or install WireGuard as a separate module (wireguard-dkms)',
       );
 }

@@ -20,17 +20,17 @@ export async function probeKillswitch(): Promise<KillswitchFacts> {
 /** @param facts undefined if the rights for it are missing */
 export function judgeKillswitch(facts: KillswitchFacts | undefined): Finding {
   if (facts === undefined) {
-    return skip(name, 'trying it needs root');
+    return skip(name, 'testing it needs root');
   }
   if (facts instanceof Error) {
     return fail(
       name,
       facts.message,
-      `install what is missing; or create networks with -o ${optionPrefix}killswitch=off, and let traffic leave in clear`,
+      `install what is missing; or create networks with -o ${optionPrefix}killswitch=off, which lets traffic leave unencrypted`,
     );
   }
   return facts.unfilteredFrames === undefined
-    ? pass(name, 'traffic can be kept in the tunnel')
+    ? pass(name, 'this host can keep traffic in the tunnel')
     : warn(
         name,
         `frames that a process with CAP_NET_RAW writes to another network’s link are not stopped: ${facts.unfilteredFrames}`,

@@ -46,17 +46,17 @@ export function judgeNamespaces(facts: NamespaceFacts | undefined): Finding {
     return fail(
       name,
       `no new network namespace: ${inside.cause}`,
-      'run it on the host itself, with a kernel that has CONFIG_NET_NS',
+      'run wgdriver on the host itself, with a kernel that has CONFIG_NET_NS',
     );
   }
   const before = here.ok ? linkNames(here.stdout) : [];
   const after = linkNames(inside.stdout);
-  const seen = `here there are ${listed(before)}; a new namespace has ${listed(after)}`;
+  const seen = `this namespace has ${listed(before)}; a new one has ${listed(after)}`;
   if (after.some((link) => link !== 'lo')) {
     return warn(
       name,
       `${seen}, where lo alone was expected`,
-      'keep the kernel’s fallback tunnels out: `sysctl -w net.core.fb_tunnels_only_for_init_net=1`',
+      'keep the kernel’s fallback tunnels out of new namespaces: `sysctl -w net.core.fb_tunnels_only_for_init_net=1`',
     );
   }
   return moved.ok && linkNames(moved.stdout).includes(probeLink)
@@ -64,7 +64,7 @@ export function judgeNamespaces(facts: NamespaceFacts | undefined): Finding {
     : warn(
         name,
         `${seen} alone, but no link moves into it: ${moved.ok ? 'it was not there' : moved.cause}`,
-        'use a kernel with veth links (CONFIG_VETH), which the engine’s bridge networks need too',
+        'use a kernel with veth links (CONFIG_VETH), which Docker’s bridge networks need too',
       );
 }
 

@@ -54,7 +54,7 @@ export async function* examinePath(
     const { sandboxKey: sandbox } = container;
     const itself = ours.get(networkId);
     if (itself && isSharedTunnel(itself, configOf(itself, networks))) {
-      yield skip(name, `${subject} shares a tunnel, whose path is not measured`);
+      yield skip(name, `${subject} shares a tunnel, and the path of a shared tunnel cannot be measured`);
       continue;
     }
     const link = await read({ name: linkName(endpointId), endpointId, sandbox });
@@ -73,14 +73,14 @@ export async function* examinePath(
   }
 }
 
-const namePing = 'name an address behind the tunnel that answers pings, with --ping ADDRESS';
+const namePing = 'give an address behind the tunnel that answers pings: --ping ADDRESS';
 
 async function containerOf(engine: Pick<Engine, 'container'>, asked: string): Promise<Container> {
   try {
     return await engine.container(asked);
   } catch (error) {
     if (error instanceof RequestError && error.status === 404) {
-      throw new Error(`the engine has no container ${asked}; \`docker ps\` lists those that run`);
+      throw new Error(`Docker has no container ${asked}; \`docker ps\` lists those that are running`);
     }
     throw error;
   }
@@ -130,7 +130,7 @@ export function pingThrough(sandbox: string, link: string, address: Address) {
     const ping = ['ping', '-n', '-q', '-M', 'do', '-c', '2', '-i', '0.2', '-W', '1', '-I', link, '-s', size];
     const outcome = await run('nsenter', [`--net=${sandbox}`, ...ping, address.toString()]);
     if (!outcome.ok && !outcome.ending.endsWith('exit status 1')) {
-      throw new Error(`ping, of iputils, is needed: ${outcome.cause}`);
+      throw new Error(`the program ping, from iputils, is needed: ${outcome.cause}`);
     }
     return outcome.ok;
   };
@@ -147,7 +147,7 @@ interface MeasuredPath {
 
 export function judgePath({ subject, network, container, hub, bytes, mtu }: MeasuredPath): Finding {
   if (bytes === undefined) {
-    return fail(name, `${subject}: ${hub.toString()} answers no ping through the tunnel`, namePing);
+    return fail(name, `${subject}: ${hub.toString()} does not answer pings through the tunnel`, namePing);
   }
   if (bytes === mtu) {
     return pass(

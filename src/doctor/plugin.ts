@@ -104,7 +104,7 @@ export function judgePlugin(socketPath: string, answer: PluginAnswer | Error): F
     if (!answer.implements.includes('NetworkDriver')) {
       return fail(
         name,
-        `${socketPath} answers, but as no network driver`,
+        `what answers on ${socketPath} is not a network driver`,
         'choose another --name or --socket',
       );
     }
@@ -112,31 +112,31 @@ export function judgePlugin(socketPath: string, answer: PluginAnswer | Error): F
       ? pass(name, `a network driver answers on ${socketPath}`)
       : fail(
           name,
-          `the driver cannot bring the kill switch of these containers up to date, and their traffic may leave in clear: ${listed(answer.unprotected)}`,
-          'the driver’s log says why, and it tries again every few seconds; stop these containers until that is mended',
+          `the driver cannot update the kill switch of these containers, and their traffic may leave unencrypted: ${listed(answer.unprotected)}`,
+          'the driver’s log says why, and it tries again every few seconds; stop these containers until that is fixed',
         );
   }
   if (answer instanceof NotReady) {
     return fail(
       name,
       `the driver answers, and refuses every call: ${answer.message}`,
-      'mend that; the driver tries again every few seconds',
+      'fix that; the driver tries again every few seconds',
     );
   }
   if ((answer as RequestError).status === 503) {
     return fail(
       name,
-      'the driver cannot start, and systemd has given up',
-      '`systemctl status wgdriver` says why; mend that, then `systemctl reset-failed wgdriver` and `systemctl restart wgdriver`',
+      'the driver cannot start, and systemd has stopped trying',
+      '`systemctl status wgdriver` says why; fix that, then run `systemctl reset-failed wgdriver` and `systemctl restart wgdriver`',
     );
   }
   switch ((answer as NodeJS.ErrnoException).code) {
     case 'EACCES':
-      return skip(name, `${socketPath} is for root alone`);
+      return skip(name, `only root may use ${socketPath}`);
     case 'ENOENT':
       return fail(
         name,
-        `${socketPath} is not there`,
+        `${socketPath} does not exist`,
         'start the driver: `wgdriver service install`, or `wgdriver serve`',
       );
     case 'ECONNREFUSED':
@@ -148,7 +148,7 @@ export function judgePlugin(socketPath: string, answer: PluginAnswer | Error): F
     default:
       return fail(
         name,
-        `${socketPath} does not answer as a plugin does: ${answer.message}`,
+        `what answers on ${socketPath} is not a Docker plugin: ${answer.message}`,
         'restart the driver, and read its log',
       );
   }

@@ -24,6 +24,6 @@ export function judgeRights(rights: Rights): Finding {
     : fail(
         'rights',
         `root, but without ${listed(lacking)}`,
-        'run it on the host itself, or give its container these capabilities',
+        'run wgdriver on the host itself, or give its container these capabilities',
       );
 }

@@ -34,7 +34,7 @@ export function judgeSeeds({ networks, configs }: Secrets, openFiles: readonly s
     optionNames.includes(`${optionPrefix}seed`),
   );
   const shown = `\`docker network inspect\` shows the seed of ${listed(open.map((network) => network.name))}`;
-  const readable = `others than root can read ${listed(openFiles)}`;
+  const readable = `users other than root can read ${listed(openFiles)}`;
   const causes = [...(open.length > 0 ? [shown] : []), ...(openFiles.length > 0 ? [readable] : [])];
   const fixes = [
     ...(open.length > 0
@@ -43,6 +43,6 @@ export function judgeSeeds({ networks, configs }: Secrets, openFiles: readonly s
     ...(openFiles.length > 0 ? [`\`chmod 600 ${openFiles.join(' ')}\``] : []),
   ];
   return causes.length === 0
-    ? pass('seeds', 'none shows in `docker network inspect`, and their files are for root alone')
+    ? pass('seeds', '`docker network inspect` shows none, and only root can read their files')
     : warn('seeds', causes.join('; '), fixes.join('; '));
 }

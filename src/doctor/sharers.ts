@@ -30,10 +30,10 @@ export async function probeSharers(
 /** When a container is started anew it has a new namespace, and whoever shared the old one is left there with `lo`. */
 export function judgeSharers(left: readonly LeftBehind[]): Finding {
   return left.length === 0
-    ? pass(name, 'every container that shares another one’s network has it')
+    ? pass(name, 'every container that shares another container’s network still has it')
     : warn(
         name,
-        `left without a network when the container was started anew that they share it with: ${listed(
+        `left without a network, because the container whose network they share has restarted: ${listed(
           left.map(({ container, of }) => `${container} (of ${of})`),
         )}`,
         `\`docker restart ${left.map(({ container }) => container).join(' ')}\``,

@@ -7,10 +7,10 @@ const name = 'stopped';
 export function judgeStranded({ stranded }: Pick<Survey, 'stranded'>): Finding {
   const [first] = stranded;
   return first === undefined
-    ? pass(name, 'every container on these networks that was to start has started')
+    ? pass(name, 'every container on these networks that should run has started')
     : warn(
         name,
-        `the engine could not start ${namesOf(stranded)}, and does not try again; of ${first.name} it says: ${first.cause}`,
+        `the engine could not start ${namesOf(stranded)}, and does not try again; its error for ${first.name}: ${first.cause}`,
         `\`${startOf(stranded)}\``,
       );
 }

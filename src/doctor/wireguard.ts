@@ -73,12 +73,12 @@ export function judgeKernelWireGuard({ kernel, userspace, hasNetlink }: WireGuar
     return skip(name, `making a link needs root${hasNetlink ? '' : ' and the program ip'}`);
   }
   if (kernel.ok) {
-    return pass(name, 'a link was made and deleted in a namespace of its own');
+    return pass(name, 'a test link could be made and deleted');
   }
   return canUserspace(userspace)
     ? warn(
         name,
-        `links are made by ${userspace.program}, slower; the kernel says: ${kernel.cause}`,
+        `links are made by ${userspace.program}, which is slower; the kernel says: ${kernel.cause}`,
         kernelFix,
       )
     : fail(
@@ -96,14 +96,14 @@ export function judgeModule({ kernel, module }: WireGuardFacts): Finding {
     return pass(name, 'loaded, or built into the kernel');
   }
   if (module.ok) {
-    return pass(name, 'modprobe finds it');
+    return pass(name, 'modprobe can load it');
   }
   return kernel === undefined
     ? skip(name, 'loading it needs root')
     : warn(
         name,
-        `not loadable: ${module.cause.replace(/^modprobe: /, '')}`,
-        'install kmod and the modules of the running kernel, and reboot if the kernel was upgraded since',
+        `it cannot be loaded: ${module.cause.replace(/^modprobe: /, '')}`,
+        'install kmod and the modules of the running kernel; reboot first if the kernel has been upgraded',
       );
 }
 
@@ -111,17 +111,17 @@ export function judgeUserspace({ kernel, userspace }: WireGuardFacts): Finding {
   const name = 'userspace-wireguard';
   const { program, isInstalled, tunError } = userspace;
   if (canUserspace(userspace)) {
-    return pass(name, `${program} and ${tunDevice} are there`);
+    return pass(name, `${program} and ${tunDevice} are available`);
   }
   if (tunError === 'EACCES') {
-    return skip(name, `${tunDevice} is for root alone`);
+    return skip(name, `only root may use ${tunDevice}`);
   }
   const cause = isInstalled ? `${tunDevice}: ${tunError}` : `the program ${program} is missing`;
   if (kernel?.ok) {
-    return pass(name, `not needed beside the kernel’s WireGuard (${cause})`);
+    return pass(name, `not needed, because the kernel has WireGuard (${cause})`);
   }
   const fix = isInstalled
-    ? '`modprobe tun`, or pass the device into this container'
+    ? 'run `modprobe tun`, or pass the device into this container'
     : 'install wireguard-go, or name another program in WG_USERSPACE_IMPLEMENTATION';
   return kernel === undefined ? warn(name, cause, fix) : fail(name, cause, `${fix}; or see kernel-wireguard`);
 }
@@ -137,7 +137,7 @@ export function judgeWg({ kernel, userspace, wg, hasNetlink }: WireGuardFacts): 
   if (kernel?.ok === false) {
     return pass(name, 'missing, and not needed: userspace links are configured without it');
   }
-  const cause = 'the program wg is missing, which the kernel’s links are configured with';
+  const cause = 'the program wg, which configures the kernel’s links, is missing';
   const fix = 'install wireguard-tools';
   return kernel === undefined || canUserspace(userspace) ? warn(name, cause, fix) : fail(name, cause, fix);
 }

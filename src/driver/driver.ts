@@ -378,7 +378,7 @@ export function createDriver({
   async function forgetNetwork(seen: Network): Promise<boolean> {
     const isForgotten = await lifecycle.deleteLostNetwork(seen);
     if (isForgotten) {
-      log.warn('a network was forgotten that the engine does not have', { network: seen.networkId });
+      log.warn('forgot a network that Docker no longer has', { network: seen.networkId });
     }
     return isForgotten;
   }
@@ -389,7 +389,7 @@ export function createDriver({
       const fields = { network: network.networkId, host };
       if (addresses === undefined) {
         log.warn(
-          'the hub’s name does not resolve: containers start, and no traffic passes until it does',
+          'the hub’s name does not resolve: containers start, but no traffic passes until it resolves',
           fields,
         );
       } else if (network.options.ipv6 !== undefined) {

@@ -58,7 +58,7 @@ export function createFollowedLinks({ lifecycle, log, onFailure }: FollowedLinks
         onFailure?.();
         if (!complained.has(endpointId)) {
           complained.add(endpointId);
-          log.warn('a link could not be looked after', { ...fieldsOf(state), cause: String(error) });
+          log.warn('a link could not be checked', { ...fieldsOf(state), cause: String(error) });
         }
       }
     },

@@ -107,8 +107,7 @@ export function createHubLinks({
       );
       if (missing !== undefined) {
         throw new Error(
-          `${option(hublink)}: the network’s gateway ${missing.gateway.address.toString()} is not an address of the link; ` +
-            'create the network with the --gateway that it has, or give it the address',
+          `${option(hublink)}: the network’s gateway ${missing.gateway.address.toString()} is not an address of the link; create the network with an address of the link as --gateway, or add this address to the link`,
         );
       }
       return { ...network, options: { ...network.options, peer: { host: '127.0.0.1', port }, peerkey } };
@@ -134,7 +133,7 @@ export function createHubLinks({
       );
       // What fails here must not undo what is done: it matters only if files are replaced and the driver is started anew.
       await store.putHubPeer(endpointId, { link: hublink, publicKey: peer.publicKey }).catch((cause) => {
-        log.warn('the peer on the hub’s link could not be recorded', {
+        log.warn('a peer on the hub’s link could not be recorded', {
           endpoint: endpointId,
           cause: String(cause),
         });
@@ -152,7 +151,7 @@ export function createHubLinks({
       try {
         await links.change({ name: link }, { peers: [{ publicKey, remove: true }] });
       } catch (error) {
-        log.warn('a peer could not be taken from the hub’s link', { link, cause: String(error) });
+        log.warn('a peer could not be removed from the hub’s link', { link, cause: String(error) });
       }
     },
 
@@ -240,7 +239,7 @@ export function createHubLinks({
     }
     if (changes.length > 0) {
       await links.change({ name: link }, { peers: changes });
-      log.info('peers of the hub’s link set right', {
+      log.info('corrected peers of the hub’s link', {
         link,
         added: changes.length - surplus.length,
         removed: surplus.length,
@@ -288,8 +287,7 @@ function refuseHeld(link: string, peer: HubPeer['peer'], peers: readonly PeerSta
     );
     if (holder !== undefined) {
       throw new Error(
-        `${option(link)}: peer ${holder.publicKey} of the link has ${prefix} already; remove it there, or choose another ` +
-          'address with --ip',
+        `${option(link)}: peer ${holder.publicKey} of the link already has ${prefix}; remove it there, or choose another address with --ip`,
       );
     }
   }

@@ -148,7 +148,7 @@ export function createHubWatch({
     }
     tellOfSearch(state, changes, peers);
     if (isNewMtu) {
-      log.info('a link has the MTU of another way to its hub', { ...fieldsOf(state), mtu });
+      log.info('a link has a new MTU, because the route to its hub has changed', { ...fieldsOf(state), mtu });
     }
     return { status, atMs, sinceMs, peers, revision: state.revision };
   }

@@ -228,7 +228,7 @@ export function createLifecycle({
           const known = store.endpoint(endpointId);
           if (known !== undefined && known.networkId !== networkId) {
             // Also, two of these that evicted one another would wait for one another.
-            throw new Error(`endpoint ${endpointId} is in network ${known.networkId} already`);
+            throw new Error(`endpoint ${endpointId} already exists, in network ${known.networkId}`);
           }
           if (network.isOnePeer) {
             await ownKeys.refuseSecond(endpoint);
@@ -238,7 +238,7 @@ export function createLifecycle({
             if (holder !== undefined && holder.endpointId !== endpointId) {
               // The engine gave the address away again, so it has forgotten the holder, as after a crash. Two
               // links with one key would pull the hub to and fro.
-              log.warn('a forgotten endpoint held the address', fieldsOf(holder));
+              log.warn('removed a stale endpoint that held the address', fieldsOf(holder));
               await inEndpoint(holder.endpointId, () => removal.removeEndpoint(holder.endpointId));
             }
           }
@@ -297,13 +297,12 @@ export function createLifecycle({
     const cause = store.unusableNetwork(networkId);
     if (cause !== undefined) {
       throw new Error(
-        `network ${networkId} cannot be used by this version of wgdriver, which a newer one may have made: ${cause}`,
+        `network ${networkId} cannot be used by this version of wgdriver, and may have been made by a newer one: ${cause}`,
       );
     }
     if (network === undefined) {
       throw new Error(
-        `network ${networkId} is not known to this driver: its state is in another --state-dir, or could not ` +
-          'be read at the start, which the log says. Remove it and create it again',
+        `network ${networkId} is not known to this driver: its state is in another --state-dir, or could not be read at startup, as the log then says. Remove the network and create it again`,
       );
     }
     return network;

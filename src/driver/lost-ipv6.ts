@@ -73,5 +73,4 @@ export function createLostIpv6Check({ lifecycle, guard, log, told, now }: LostIp
 }
 
 export const lostIpv6Warning =
-  'IPv6 is disabled in this container, as by --sysctl net.ipv6.conf.all.disable_ipv6=1, so it has IPv4 alone in its ' +
-  'tunnel: start it without that sysctl to have both. The log says so once for each network';
+  'IPv6 is disabled in this container, for example by --sysctl net.ipv6.conf.all.disable_ipv6=1, so its tunnel carries only IPv4: start it without that sysctl to have both. The log says so once per network';

@@ -51,9 +51,7 @@ export function createNetworkKeys({
           continue;
         }
         throw new Error(
-          `configuration file ${options.conffile?.file}: network ${other.networkId} on this host has the same ` +
-            'PrivateKey, and two containers with one key cut each other off; remove that network, or use another file. ' +
-            'If `docker network ls` does not show it, restart the driver and try again',
+          `configuration file ${options.conffile?.file}: network ${other.networkId} on this host has the same PrivateKey, and two links with one key cut each other off; remove that network, or use another file. If \`docker network ls\` does not show it, restart the driver and try again`,
         );
       }
     }

@@ -49,12 +49,11 @@ export function createOwnKeys({ store, links, states }: OwnKeysDependencies): Ow
       for (const other of store.endpointsOf(networkId)) {
         if (other.endpointId !== endpointId && (await isPresent(other.endpointId))) {
           const holder =
-            `the network’s configuration file is for one container, and endpoint ${other.endpointId} has its key, with ` +
+            `the network’s configuration file is for one container, and endpoint ${other.endpointId} already has its key, with ` +
             other.addresses.map(({ address }) => address.toString()).join(' and ');
           throw new Error(
             store.joined(other.endpointId) === undefined
-              ? `${holder}: its container has not started yet. If there is none, as after a kill of the engine, the driver ` +
-                  'forgets the endpoint within ten minutes; or remove the network and create it again'
+              ? `${holder}: its container has not started yet. If there is no such container, for example because Docker was killed, the driver forgets the endpoint within ten minutes; or remove the network and create it again`
               : `${holder}: remove or disconnect that container, or create another network with another file`,
           );
         }

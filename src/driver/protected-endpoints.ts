@@ -73,7 +73,10 @@ export function createProtections({
     async expect({ options }) {
       if (options.killswitch !== 'off') {
         await guard.probe().catch((error: Error) => {
-          throw new Error(`${error.message}. Or create the network with -o ${optionPrefix}killswitch=off`);
+          throw new Error(
+            `${error.message}. If traffic may leave unencrypted, create the network with -o ` +
+              `${optionPrefix}killswitch=off`,
+          );
         });
       }
     },
@@ -212,8 +215,8 @@ export function createProtections({
 function refuseUnseen(protection: Protected | undefined, sandbox: string): void {
   if (protection === 'unseen') {
     throw new Error(
-      `${sandbox} is no network namespace to this driver, so the container’s traffic cannot be kept in ` +
-        'the tunnel; a driver with mounts of its own needs that folder as one with propagation (rslave)',
+      `this driver does not see a network namespace at ${sandbox}, so it cannot keep the container’s traffic in ` +
+        'the tunnel; if the driver has mounts of its own, mount that folder with propagation (rslave)',
     );
   }
 }

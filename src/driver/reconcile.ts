@@ -62,14 +62,14 @@ export function createReconcile({
 
   return async () => {
     let onHost: OwnedLink[] | undefined;
-    await attempt('links could not be looked for', {}, async () => {
+    await attempt('links could not be listed', {}, async () => {
       onHost = await links.list();
     });
     await deleteOrphans(onHost ?? []);
     await deleteBrokenJoins();
-    await attempt('shared tunnels could not be looked after', {}, async () => {
+    await attempt('shared tunnels could not be checked', {}, async () => {
       for (const network of await lifecycle.deleteBrokenTunnels()) {
-        log.warn('what was left of a shared tunnel is deleted', { network });
+        log.warn('deleted the remains of a shared tunnel', { network });
       }
     });
     await deleteStaleEndpoints(onHost);

@@ -84,9 +84,9 @@ export function createReload({
       const known = new Set(networks().map(({ networkId }) => networkId));
       const left = begun?.filter((id) => known.has(id)) ?? [];
       if (left.length > 0) {
-        log.warn('a reload was cut short, and goes on', { networks: left.length });
+        log.warn('resuming a reload that was interrupted', { networks: left.length });
         await reload(left).catch((error: Error) => {
-          log.error('a reload could not be gone on with', { cause: error.message });
+          log.error('an interrupted reload could not be resumed', { cause: error.message });
         });
       }
     },
@@ -163,7 +163,7 @@ export function createReload({
       }
       if (hasOtherPrefixes(status, device)) {
         throw new Error(
-          'AllowedIPs have changed: restart the container, whose routes are set when it starts',
+          'AllowedIPs have changed: restart the container, because its routes are set when it starts',
         );
       }
       const change = renewalOf(status, device, moved, tunnel.mtu);
@@ -190,7 +190,7 @@ export function createReload({
 function chosenOf(networks: readonly Network[], ids: readonly string[]): readonly Network[] {
   for (const id of ids) {
     if (!networks.some(({ networkId }) => networkId.startsWith(id))) {
-      throw new Error(`${id} is no network of this driver`);
+      throw new Error(`this driver has no network ${id}`);
     }
   }
   return ids.length === 0
@@ -209,7 +209,9 @@ function refuseOtherAddresses(
     if (
       !endpoint.addresses.every(({ address }) => asked.some((other) => sameAddress(other.address, address)))
     ) {
-      throw new Error('Address has changed: restart the container, which gets its addresses when it starts');
+      throw new Error(
+        'Address has changed: restart the container, because it gets its addresses when it starts',
+      );
     }
   }
 }

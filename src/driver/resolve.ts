@@ -15,7 +15,7 @@ export function createResolve(hubNames: Pick<HubNames, 'addressOf'>, log: Log): 
     );
     for (const [host, address] of addresses) {
       if (address === undefined) {
-        log.warn('the hub’s name does not resolve: no traffic passes until it does', { ...fields, host });
+        log.warn('the hub’s name does not resolve: no traffic passes until it resolves', { ...fields, host });
       }
     }
     return resolved(tunnel, addresses);

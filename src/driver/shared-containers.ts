@@ -169,7 +169,7 @@ export function createSharedContainers({
     const isOther = hasOtherPrefixes(status, device);
     if (isOther && options.killswitch === 'off') {
       throw new Error(
-        'AllowedIPs have changed: restart the containers, whose routes are set when they start',
+        'AllowedIPs have changed: restart the containers, because their routes are set when they start',
       );
     }
     const change = renewalOf(status, device, renewed, tunnel.mtu);

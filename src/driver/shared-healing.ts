@@ -23,14 +23,17 @@ export function createSharedHealing({
     told = new Set();
     for (const { networkId: network, containers, failures } of await lifecycle.healSharedTunnels()) {
       if (containers > 0) {
-        log.warn('a shared tunnel was lost; its containers have it again', { network, containers });
+        log.warn('a shared tunnel was lost and has been restored for its containers', {
+          network,
+          containers,
+        });
       }
       for (const { endpointId, cause } of failures) {
         const text = `${network} ${endpointId} ${cause}`;
         told.add(text);
         if (!before.has(text)) {
           onFailure?.();
-          log.error('a shared tunnel was lost, and cannot be made anew; trying again', {
+          log.error('a shared tunnel was lost and could not be restored; trying again', {
             network,
             endpoint: endpointId,
             cause,

@@ -19,19 +19,19 @@ export async function networkWarnings(
   const warnings: string[] = configuration === undefined ? [] : unheeded(network, configuration);
   if (seed !== undefined && seed.reveal().length < shortSeedBytes) {
     warnings.push(
-      `the seed has under ${shortSeedBytes} bytes and may be guessed; \`wgdriver keys seed\` makes a good one`,
+      `the seed has fewer than ${shortSeedBytes} bytes and could be guessed: \`wgdriver keys seed\` makes a good one`,
     );
   }
   const chosen = network.subnets.find(looksChosen);
   if (chosen !== undefined) {
     warnings.push(
-      `if the engine chose subnet ${formatPrefix(chosen.pool)}, it chooses another one when the network is made anew, ` +
-        'and containers get other addresses and other keys: create the network with --subnet',
+      `if Docker chose subnet ${formatPrefix(chosen.pool)}, it may choose another when the network is created ` +
+        'again, and containers then get other addresses and other keys: create the network with --subnet',
     );
   }
   if (options.seed instanceof Secret) {
     warnings.push(
-      `the seed shows in \`docker network inspect\`; with ${optionPrefix}seedfile it would stay in a file`,
+      `\`docker network inspect\` shows the seed: use ${optionPrefix}seedfile to keep it in a file`,
     );
   }
   warnings.push(...ipv6Warnings(network, { ...(configuration && { configuration }) }));
@@ -43,7 +43,7 @@ export async function networkWarnings(
     if (isFile(option)) {
       const file = secretFileOf(option, secretsFolder);
       if (((await stat(file)).mode & 0o077) !== 0) {
-        warnings.push(`the ${what} file ${file} is open to others than root; \`chmod 600\` it`);
+        warnings.push(`users other than root can read the ${what} file ${file}: run \`chmod 600 ${file}\``);
       }
     }
   }
@@ -64,21 +64,21 @@ export function ipv6Warnings(
       ? `${optionPrefix}allowedips holds`
       : `the AllowedIPs of configuration file ${conffile.file} hold`;
   return [
-    `${list} most of IPv4 and nothing of IPv6, so IPv6 does not leave by other networks either; to open it, name the ` +
-      `IPv6 prefixes that belong in the tunnel, and for exceptions use ${optionPrefix}exclude`,
+    `${list} most of IPv4 and nothing of IPv6, so IPv6 may not leave through other networks either; to allow it, ` +
+      `name the IPv6 prefixes that belong in the tunnel, and use ${optionPrefix}exclude for exceptions`,
   ];
 }
 
 /** Options of a network that the driver passes over. */
 export function ignoredWarnings({ dockers, unknown }: PassedOver): string[] {
-  return [...dockers.map((name) => `option ${name} has no meaning on a network of this driver`), ...unknown];
+  return [...dockers.map((name) => `option ${name} has no effect on a network of this driver`), ...unknown];
 }
 
 /** Options of one container that the driver passes over. */
 export function ignoredEndpointWarnings({ dockers, unknown }: PassedOver): string[] {
   return [
     ...dockers.map(
-      (name) => `option ${name} has no meaning for one container: give it to \`docker network create\``,
+      (name) => `option ${name} has no effect on a single container: give it to \`docker network create\``,
     ),
     ...unknown,
   ];
@@ -92,12 +92,14 @@ function isFile(option: unknown): option is SecretFile {
 export function endpointWarnings(options: Readonly<Record<string, unknown>>): string[] {
   const ports = options[PortMap];
   return Array.isArray(ports) && ports.length > 0
-    ? ['ports published with -p are not reachable on this network: the container is reached through the hub']
+    ? [
+        'ports published with -p cannot be reached on this network: reach the container through the hub instead',
+      ]
     : [];
 }
 
 /** Of a container whose namespace was there when it joined, as from engine 28 on; once for each network. */
 export const dnsWarning =
-  'no DNS servers were named for this container, and an engine from 28 on asks those of the host past the ' +
-  'tunnel: start it with --dns (compose: `dns:`), unless a network that it joined before has them. The log says so ' +
-  'once for each network; `wgdriver doctor` names all such containers';
+  'this container has no DNS servers of its own, and Docker 28 and newer asks the host’s, past the tunnel: start ' +
+  'it with --dns (compose: `dns:`), unless a network that it joined before has them. The log says so once per ' +
+  'network; `wgdriver doctor` names every such container';

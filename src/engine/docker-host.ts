@@ -28,8 +28,8 @@ function pathOf(host: string, source: string): string {
     // An address may hold a password.
     const scheme = /^[a-z]+:\/\//.exec(host)?.[0] ?? 'no unix:///PATH';
     throw new Error(
-      `${source} has ${scheme}…, and wgdriver asks an engine only over its unix socket: run this where the engine runs, ` +
-        'or give --docker-socket PATH',
+      `${source} has ${scheme}…, but wgdriver talks to Docker only over a unix socket: run this where Docker ` +
+        'runs, or give --docker-socket PATH',
     );
   }
   return path;
@@ -57,7 +57,8 @@ function hostOfContext(folder: string, context: string): string {
     return v.parse(Metadata, JSON.parse(text)).Endpoints.docker.Host;
   } catch {
     throw new Error(
-      `Docker context ${context} cannot be read: \`docker context ls\` lists them; or give --docker-socket PATH`,
+      `Docker context ${context} cannot be read: choose one that \`docker context ls\` lists, or give ` +
+        '--docker-socket PATH',
     );
   }
 }

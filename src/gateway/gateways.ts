@@ -222,8 +222,9 @@ const addressIn = (text: string) => prefixOf(`${text}/32`).address;
 async function probe(isInContainer: () => Promise<boolean>): Promise<void> {
   if (await isInContainer()) {
     throw new Error(
-      'containers cannot share a tunnel here: what this driver starts ends with it, as in any container and managed plugin. ' +
-        'Install the driver as a service (`wgdriver service install`), or use --ipam-driver null for one container',
+      'containers cannot share a tunnel here: this driver runs in a container or as a managed plugin, where every ' +
+        'process that it starts ends with it. Install the driver as a service (`wgdriver service install`), or ' +
+        'use --ipam-driver null for one container',
     );
   }
   const gateway = {
@@ -235,12 +236,14 @@ async function probe(isInContainer: () => Promise<boolean>): Promise<void> {
     dns: ['192.0.2.3', '192.0.2.4'].map(addressIn),
     hasIcc: true,
   };
-  const script = `${settingsScript()}\nip -batch - <<'END'\n${gatewayLines(gateway).join('\n')}\nEND\nnft -f - <<'END'\n${gatewayTable(gateway)}\nEND\n`;
+  const script =
+    `${settingsScript()}\nip -batch - <<'END'\n${gatewayLines(gateway).join('\n')}\nEND\nnft -f - ` +
+    `<<'END'\n${gatewayTable(gateway)}\nEND\n`;
   const outcome = await run('unshare', ['--net', 'sh'], { stdin: script });
   if (!outcome.ok) {
     throw new Error(
-      `containers cannot share a tunnel on this host: ${wordsOf(outcome)}. It takes util-linux, iproute2, nftables and a ` +
-        'kernel with NAT and fib expressions for nftables',
+      `containers cannot share a tunnel on this host: ${wordsOf(outcome)}. Sharing needs util-linux, iproute2, ` +
+        'nftables and a kernel with nftables’ NAT and fib expressions',
     );
   }
 }

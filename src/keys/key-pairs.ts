@@ -74,7 +74,7 @@ function start(source: string): AnsweringWorker {
   try {
     return startWorker(source);
   } catch (error) {
-    throw new Error(`start a thread to derive keys: ${(error as Error).message}`, { cause: error });
+    throw new Error(`cannot start a thread to derive keys: ${(error as Error).message}`, { cause: error });
   }
 }
 

@@ -143,7 +143,7 @@ export function createGuard(
         onArrival: () => void sandbox.update(),
         onTimeout() {
           log.warn(
-            'a container’s network namespace has not come; it will be protected when a link arrives in it',
+            'a container’s network namespace has not appeared; it will be protected when a link arrives in it',
             {
               sandbox: sandbox.key,
             },

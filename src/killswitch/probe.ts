@@ -6,17 +6,17 @@ import { trialProtection } from './rules.ts';
 export async function probeProtection(namespaces: Namespaces): Promise<Applied> {
   await namespaces.probeWatch().catch((error: Error) => {
     throw new Error(
-      `this driver cannot keep traffic in the tunnel (${error.message}); it must be told of changes in containers’ ` +
-        'networks: give it CAP_NET_BROADCAST, as `wgdriver service install` and the managed plugin do',
+      `this driver cannot keep traffic in the tunnel (${error.message}); the kernel must tell it of changes in ` +
+        `containers’ networks: give it CAP_NET_BROADCAST, as \`wgdriver service install\` and the managed plugin do`,
     );
   });
   try {
     return await namespaces.apply('new', trialProtection(), removalOf({ routes: [], rules: [] }));
   } catch (error) {
     throw new Error(
-      `this host cannot keep traffic in the tunnel (${(error as Error).message}); it takes nftables in the ` +
-        'kernel, and for a runtime that cannot call libc the programs nsenter, ip and nft (Debian’s packages ' +
-        'util-linux, iproute2 and nftables)',
+      `this host cannot keep traffic in the tunnel (${(error as Error).message}); it needs nftables in the kernel ` +
+        'and, on a runtime that cannot call libc, the programs nsenter, ip and nft (Debian’s packages util-linux, ' +
+        'iproute2 and nftables)',
     );
   }
 }

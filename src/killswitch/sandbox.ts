@@ -222,7 +222,7 @@ export function createSandbox(
     }
     if (failure !== undefined) {
       failure = undefined;
-      log.info('container protected at last', { sandbox: key });
+      log.info('container protected after earlier failures', { sandbox: key });
     }
     return isNew;
   }
@@ -241,7 +241,7 @@ export function createSandbox(
   function noteFailure(error: unknown): void {
     const cause = (error as Error).message;
     if (cause !== failure) {
-      log.error('a container’s protection could not be brought up to date; trying again', {
+      log.error('a container’s protection could not be updated; trying again', {
         sandbox: key,
         cause,
       });

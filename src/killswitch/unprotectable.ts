@@ -10,9 +10,12 @@ export function createFramesWarning(log: Log): (applied: Applied) => void {
   return ({ unfilteredFrames: cause }) => {
     if (cause !== undefined && !hasSaid) {
       hasSaid = true;
-      log.warn('frames that a process with CAP_NET_RAW writes to another network’s link are not stopped', {
-        cause,
-      });
+      log.warn(
+        'this kernel cannot stop frames that a process with CAP_NET_RAW writes to another network’s link',
+        {
+          cause,
+        },
+      );
     }
   };
 }
@@ -34,8 +37,8 @@ export function createContainerWarnings(sandbox: NamespaceFile, log: Log): Conta
       if (refused !== undefined && !hasSaidTunnel) {
         hasSaidTunnel = true;
         log.warn(
-          'a container has a tunnel of its own that carries nothing: the kernel does not say where its packets leave. ' +
-            'A link of the kernel’s WireGuard that was made in the container would work',
+          'a container has a tunnel of its own, which the kill switch blocks because the kernel does not say ' +
+            'where its packets leave. A link of the kernel’s WireGuard, made inside the container, would work',
           { sandbox, link: refused.name, kind: refused.kind },
         );
       }
@@ -45,8 +48,8 @@ export function createContainerWarnings(sandbox: NamespaceFile, log: Log): Conta
       if (!hasSaidDriver) {
         hasSaidDriver = true;
         log.warn(
-          'a container is on networks of two wgdrivers, and each keeps closed what the other’s tunnel is for; ' +
-            'connect it to networks of one of them',
+          'a container is on networks of two wgdrivers, and each blocks the other’s tunnel; connect it to ' +
+            'networks of only one of them',
           { sandbox, link },
         );
       }

@@ -56,19 +56,19 @@ export function createCounters(build: BuildInfo): Counters {
         ...endpointMetrics(endpoints),
         {
           name: 'wgdriver_call_duration_seconds',
-          help: 'How long calls of the engine took.',
+          help: 'How long Docker’s calls took.',
           type: 'histogram',
           samples: calls.samples(),
         },
         counter(
           'wgdriver_reconcile_failures_total',
-          'Attempts to undo what was left behind that failed.',
+          'Failed attempts to clean up what was left behind.',
           reconcileFailures,
         ),
-        counter('wgdriver_healing_failures_total', 'Attempts to mend a tunnel that failed.', healingFailures),
+        counter('wgdriver_healing_failures_total', 'Failed attempts to repair a tunnel.', healingFailures),
         {
           name: 'wgdriver_build_info',
-          help: 'What runs here; always 1.',
+          help: 'The version that is running; always 1.',
           type: 'gauge',
           samples: [{ labels: { ...build }, value: 1 }],
         },

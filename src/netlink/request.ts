@@ -197,7 +197,7 @@ async function readAnswer(socket: NetlinkSocket, sequence: number, isDump: boole
   for (;;) {
     const bytes = isDump ? await socket.receivePart() : socket.receive();
     if (bytes === undefined) {
-      return { answer, cause: { text: 'the kernel has not answered' } };
+      return { answer, cause: { text: 'the kernel did not answer' } };
     }
     for (const message of decodeMessages(bytes)) {
       if (message.sequence !== sequence) {

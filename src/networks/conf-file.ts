@@ -11,7 +11,7 @@ export function refuseUnfit(network: Network, configuration: WgQuickFile): void 
     throw new Error(`configuration file ${options.conffile?.file}: ${cause}`);
   };
   if (peers.length === 0) {
-    refuse('expected a [Peer], and there is none');
+    refuse('expected a [Peer], got none');
   }
   const [subject, bytes] =
     options.mtu === undefined
@@ -25,23 +25,25 @@ export function refuseUnfit(network: Network, configuration: WgQuickFile): void 
   if (isOnePeer) {
     if (privateKey === undefined) {
       refuse(
-        'expected a PrivateKey, as the container of a network with --ipam-driver null is the peer itself; for keys ' +
-          `that are derived create it with --subnet, the default --ipam-driver and ${optionPrefix}seedfile`,
+        'expected a PrivateKey, because on a network with --ipam-driver null the container is the file’s peer; ' +
+          `for derived keys, create the network with --subnet, the default --ipam-driver and ${optionPrefix}seedfile`,
       );
     }
     if (addresses.length === 0) {
-      refuse('expected an Address, which the container of a network with --ipam-driver null gets');
+      refuse(
+        'expected an Address, because on a network with --ipam-driver null the container gets the file’s',
+      );
     }
     if (options.seed !== undefined) {
-      refuse(`it gives the container its key: leave out ${optionPrefix}seed and ${optionPrefix}seedfile`);
+      refuse(`its PrivateKey is the container’s: leave out ${optionPrefix}seed and ${optionPrefix}seedfile`);
     }
     return;
   }
   if (!isShared) {
     if (privateKey !== undefined) {
       refuse(
-        `its PrivateKey and a seed do not go together: leave out ${optionPrefix}seed and ${optionPrefix}seedfile, and ` +
-          'containers share its tunnel',
+        `it has a PrivateKey, which excludes a seed: leave out ${optionPrefix}seed and ${optionPrefix}seedfile, ` +
+          'and containers share the file’s tunnel',
       );
     }
     return;
@@ -50,10 +52,10 @@ export function refuseUnfit(network: Network, configuration: WgQuickFile): void 
     refuse(`it has no PrivateKey, so keys are derived: give ${optionPrefix}seedfile`);
   }
   if (addresses.length === 0) {
-    refuse('expected an Address, which the tunnel that containers share gets');
+    refuse('expected an Address, which the shared tunnel gets');
   }
   if (options.ipv6 !== undefined && !hasIpv6(configuration)) {
-    refuse(`it has no IPv6 Address to send from: leave out ${optionPrefix}ipv6`);
+    refuse(`it has no IPv6 Address, so the tunnel cannot carry IPv6: leave out ${optionPrefix}ipv6`);
   }
   const servers = configuration.dns.flatMap((server) => parseAddress(server) ?? []);
   const pools = poolsOf(network, configuration);
@@ -61,8 +63,8 @@ export function refuseUnfit(network: Network, configuration: WgQuickFile): void 
     const pool = pools.find((candidate) => covers(candidate, hostPrefix(address)));
     if (pool !== undefined) {
       refuse(
-        `${address.toString()} in it is an address of the network’s subnet ${formatPrefix(pool)} too: create the ` +
-          'network with another --subnet',
+        `its ${address.toString()} is also in the network’s subnet ${formatPrefix(pool)}: create the network with ` +
+          'another --subnet',
       );
     }
   }
@@ -72,7 +74,7 @@ export function refuseUnfit(network: Network, configuration: WgQuickFile): void 
       if (pool !== undefined) {
         refuse(
           `AllowedIPs of the peer in line ${line}: ${formatPrefix(prefix)} is in the network’s subnet ` +
-            `${formatPrefix(pool)}, whose addresses are containers: create the network with another --subnet`,
+            `${formatPrefix(pool)}, whose addresses belong to containers: create the network with another --subnet`,
         );
       }
     }
@@ -86,7 +88,8 @@ export function refuseOwnLinkOptions(own: EndpointOptions): void {
   );
   if (surplus !== undefined) {
     throw new Error(
-      `option ${optionPrefix}${surplus} does not go with a tunnel that containers share: its configuration file says it`,
+      `option ${optionPrefix}${surplus} does not apply to a shared tunnel, whose configuration file sets this: ` +
+        'leave it out',
     );
   }
 }
@@ -132,12 +135,12 @@ export function unheeded(network: Network, configuration: WgQuickFile): string[]
     // The gateway’s address that containers ask is the IPv4 one.
     ...(network.isShared && !dns.some((server) => parseAddress(server)?.kind() === 'ipv4')
       ? [
-          'the configuration file names no IPv4 DNS server, so the network’s gateway answers no names: start containers ' +
-            'with --dns and a server that the tunnel reaches (compose: `dns:`), or add DNS to the file',
+          'the configuration file names no IPv4 DNS server, so the network’s gateway does not resolve names: add ' +
+            'DNS to the file, or start containers with --dns and a server behind the tunnel (compose: `dns:`)',
         ]
       : []),
     ...(!network.isOnePeer && !network.isShared && listenPort !== undefined
-      ? ['the driver ignores ListenPort of the configuration file: each container has a port of its own']
+      ? ['the driver ignores ListenPort of the configuration file: each container has its own port']
       : []),
   ];
 }

@@ -20,15 +20,15 @@ export function refuseForeignDns(
   });
   if (foreign !== undefined) {
     throw new Error(
-      `${optionPrefix}killswitch=strict: the DNS server ${foreign} is not among the allowed IPs, and would be asked ` +
-        'past the tunnel; name one that is with --dns (compose: `dns:`)',
+      `${optionPrefix}killswitch=strict: the DNS server ${foreign} is not among the allowed IPs, so queries to it ` +
+        `would leave past the tunnel; choose one that is, with --dns (compose: \`dns:\`)`,
     );
   }
   if (servers.length === 0) {
     throw new Error(
-      `${optionPrefix}killswitch=strict: no DNS servers are named, and the engine may ask those of the host past the ` +
-        'tunnel; start the container on this network with --dns (compose: `dns:`). The engine does not name them ' +
-        'for a network that is connected later, or is --internal',
+      `${optionPrefix}killswitch=strict: the container has no DNS servers of its own, and Docker may ask the ` +
+        `host’s, past the tunnel; start the container on this network with --dns (compose: \`dns:\`). Docker does ` +
+        'not tell the driver of them for a network that is connected later, or is --internal',
     );
   }
 }

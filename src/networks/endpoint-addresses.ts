@@ -81,7 +81,7 @@ export function refuseIpv6Of(
 ): void {
   if (!hasIpv6 && subnets.length > 0 && subnets.every(({ pool }) => pool.address.kind() === 'ipv6')) {
     throw new Error(
-      'this kernel has no IPv6, so a network with only IPv6 cannot work: boot this host without ipv6.disable=1',
+      'this kernel has no IPv6, so an IPv6-only network cannot work: boot this host without ipv6.disable=1',
     );
   }
   if (ipv6 !== undefined) {
@@ -111,8 +111,8 @@ function addressOf({ Interface }: CreateEndpointRequest, network: Network): Pref
   const isIpv6 = network.record.subnets.every(({ pool }) => parsePrefix(pool)?.address.kind() === 'ipv6');
   if (!isIpv6 && Interface?.AddressIPv6) {
     throw new Error(
-      'the driver gives the IPv6 address that goes with the IPv4 one: start the container without --ip6, and choose ' +
-        'the IPv4 address with --ip',
+      'the driver derives the IPv6 address from the IPv4 one: start the container without --ip6, and choose the ' +
+        'IPv4 address with --ip',
     );
   }
   const [field, family, text] = isIpv6

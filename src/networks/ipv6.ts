@@ -83,8 +83,8 @@ export function refuseOverlap(prefix: Prefix, outside: readonly Address[]): void
   const held = outside.find((address) => covers(prefix, hostPrefix(address)));
   if (held !== undefined) {
     throw new Error(
-      `option ${optionPrefix}ipv6: the prefix holds ${held.toString()}, an address outside of the tunnel; ` +
-        'choose a prefix that is used nowhere else',
+      `option ${optionPrefix}ipv6: the prefix contains ${held.toString()}, an address outside the tunnel; choose ` +
+        'a prefix that is used nowhere else',
     );
   }
 }

@@ -64,8 +64,8 @@ export function recordOf({ NetworkID, Options, IPv4Data, IPv6Data }: CreateNetwo
   if (hasIPv4 && (Options[EnableIPv6] === true || (IPv6Data ?? []).length > 0)) {
     throw new Error(
       `create the network without --ipv6 (compose: enable_ipv6) and with -o ${optionPrefix}ipv6=PREFIX, such as ` +
-        'fd12:3456:789a::/64: the driver then makes each container’s IPv6 address from its IPv4 address, so that the ' +
-        'hub knows which two belong together',
+        'fd12:3456:789a::/64: the driver then makes each container’s IPv6 address from its IPv4 address, so that ' +
+        'the hub knows both',
     );
   }
   return {
@@ -85,7 +85,8 @@ export function networkOf(record: NetworkRecord): Network {
   const options = decodeNetworkOptions(withPrefix(record.options));
   if (internal && options.allowedips !== undefined) {
     throw new Error(
-      `option ${optionPrefix}allowedips does not go with --internal, which allows the subnet alone; leave one out`,
+      `option ${optionPrefix}allowedips cannot be combined with --internal, which allows only the subnet: leave ` +
+        'one out',
     );
   }
   const isOnePeer =
@@ -105,7 +106,7 @@ export function networkOf(record: NetworkRecord): Network {
     return { record, networkId, internal, isOnePeer, isShared, options, subnets: [] };
   }
   if (record.subnets.length === 0) {
-    throw new Error('the network has no subnet, and a key is derived from an address: give --subnet');
+    throw new Error('the network has no subnet, but keys are derived from addresses: give --subnet');
   }
   const given = record.subnets.map(subnetOf);
   const { mtu, peer } = options;
@@ -118,7 +119,8 @@ export function networkOf(record: NetworkRecord): Network {
   }
   if (ipv6 !== undefined && given.some(({ pool }) => pool.address.kind() === 'ipv6')) {
     throw new Error(
-      `option ${optionPrefix}ipv6 does not go with --ipv4=false, where the engine gives IPv6 addresses; leave one out`,
+      `option ${optionPrefix}ipv6 cannot be combined with --ipv4=false, where Docker assigns IPv6 addresses: ` +
+        'leave one out',
     );
   }
   const subnets =
@@ -159,13 +161,14 @@ function refuseBesideConffile(
 ): void {
   if (internal) {
     throw new Error(
-      `option ${optionPrefix}conffile does not go with --internal, which allows the subnet alone: its peers’ ` +
-        'AllowedIPs say what is allowed; leave one out',
+      `option ${optionPrefix}conffile cannot be combined with --internal, which allows only the subnet, because ` +
+        'the file’s AllowedIPs say what is allowed: leave one out',
     );
   }
   if (ipv6 !== undefined && !isShared) {
     throw new Error(
-      `option ${optionPrefix}ipv6 does not go with ${optionPrefix}conffile, which knows nothing of it; leave one out`,
+      `option ${optionPrefix}ipv6 cannot be combined with ${optionPrefix}conffile, which sets the ` +
+        'container’s addresses: leave one out',
     );
   }
 }
@@ -177,15 +180,19 @@ function refuseExclude(
 ): void {
   const option = `option ${optionPrefix}exclude`;
   if (exclude.length > 0 && internal) {
-    throw new Error(`${option} does not go with --internal, which allows the subnet alone; leave one out`);
+    throw new Error(
+      `${option} cannot be combined with --internal, which allows only the subnet: leave one out`,
+    );
   }
   if (exclude.length > 0 && killswitch === 'off') {
     throw new Error(
-      `${option} does not go with ${optionPrefix}killswitch=off, which leaves routes to the engine; leave one out`,
+      `${option} cannot be combined with ${optionPrefix}killswitch=off, which leaves routes to Docker: leave one out`,
     );
   }
   if (subnets.some(({ pool }) => exclude.some((prefix) => covers(prefix, pool) || covers(pool, prefix)))) {
-    throw new Error(`${option}: expected prefixes beside the network’s subnet, which goes into the tunnel`);
+    throw new Error(
+      `${option}: expected prefixes outside the network’s subnet, which always goes through the tunnel`,
+    );
   }
 }
 
@@ -234,8 +241,8 @@ function subnetOf({ pool, gateway }: NetworkRecord['subnets'][number]): Subnet {
   const parsedGateway = parsePrefix(gateway);
   if (parsedPool === undefined || parsedPool.length === 0 || parsedGateway === undefined) {
     throw new Error(
-      'the network has no subnet and gateway, as with --ipam-driver null; a key is derived from an address, ' +
-        'and the gateway is the hub: create it with --subnet and the default --ipam-driver',
+      'the network has no subnet and gateway, as with --ipam-driver null, but keys are derived from addresses and ' +
+        'the gateway is the hub: create it with --subnet and the default --ipam-driver',
     );
   }
   if (parsedPool.address.kind() === 'ipv6' && !isUnicast(parsedPool)) {

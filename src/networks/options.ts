@@ -93,7 +93,8 @@ const schema = v.strictObject({
       parsed(
         parseHostPort,
         (text) =>
-          `expected host:port, such as vpn.example.org:51820, 192.0.2.1:51820 or [2001:db8::1]:51820; ${hostPortFault(text)}`,
+          'expected host:port, such as vpn.example.org:51820, 192.0.2.1:51820 or [2001:db8::1]:51820; ' +
+          `${hostPortFault(text)}`,
       ),
     ),
   ),
@@ -160,7 +161,7 @@ const schema = v.strictObject({
       v.string(),
       v.regex(
         /^[A-Za-z][A-Za-z0-9_-]{0,12}$/,
-        'expected at most 13 letters, digits, - and _, a letter first; the engine puts a number after them',
+        'expected a letter, then at most 12 letters, digits, - and _; Docker appends a number',
       ),
     ),
   ),
@@ -205,7 +206,8 @@ export function decodeNetworkOptions(options: Readonly<Record<string, unknown>>)
       refuseBoth(ours, name, 'hublink');
       if (ours[name] === undefined && ours.hublink === undefined) {
         throw new Error(
-          `option ${optionPrefix}${name} is missing: give it with \`-o ${optionPrefix}${name}=…\`, or name the hub’s link ` +
+          `option ${optionPrefix}${name} is missing: give it with \`-o ${optionPrefix}${name}=…\`, or name the ` +
+            'hub’s link ' +
             `on this host with \`-o ${optionPrefix}hublink=…\``,
         );
       }
@@ -214,7 +216,8 @@ export function decodeNetworkOptions(options: Readonly<Record<string, unknown>>)
     const surplus = notWithConffile.find((name) => ours[name] !== undefined);
     if (surplus !== undefined) {
       throw new Error(
-        `option ${optionPrefix}${surplus} does not go with ${optionPrefix}conffile, whose peers say it: leave one out`,
+        `option ${optionPrefix}${surplus} cannot be combined with ${optionPrefix}conffile, whose [Peer] sets it: ` +
+          'leave one out',
       );
     }
   }
@@ -226,7 +229,7 @@ export function decodeNetworkOptions(options: Readonly<Record<string, unknown>>)
   const aSeed = seed ?? seedfile;
   if (aSeed === undefined && rest.conffile === undefined) {
     throw new Error(
-      `option ${optionPrefix}seed is missing: give it, or ${optionPrefix}seedfile; expected one of the two`,
+      `option ${optionPrefix}seed is missing: give it, or ${optionPrefix}seedfile with the name of a file that holds it`,
     );
   }
   refuseBoth(ours, 'seed', 'seedfile');
@@ -254,7 +257,9 @@ export function decodeEndpointOptions(options: Readonly<Record<string, unknown>>
   const ours = Object.fromEntries(ourOptions(options));
   for (const name of Object.keys(ours)) {
     if (Object.hasOwn(schema.entries, name) && !Object.hasOwn(endpointSchema.entries, name)) {
-      throw new Error(`option ${optionPrefix}${name} is the network’s: give it to \`docker network create\``);
+      throw new Error(
+        `option ${optionPrefix}${name} applies to a whole network: give it to \`docker network create\``,
+      );
     }
   }
   refuseUnknown(ours, Object.keys(endpointSchema.entries));
@@ -273,7 +278,7 @@ function refuseUnknown(ours: Readonly<Record<string, unknown>>, names: readonly 
 function refuseBoth(ours: Readonly<Record<string, unknown>>, one: string, other: string): void {
   if (ours[one] !== undefined && ours[other] !== undefined) {
     throw new Error(
-      `option ${optionPrefix}${one} was given beside ${optionPrefix}${other}; expected one of the two`,
+      `options ${optionPrefix}${one} and ${optionPrefix}${other} were both given; expected one of the two`,
     );
   }
 }
@@ -287,7 +292,7 @@ export function ourOptions(options: Readonly<Record<string, unknown>>): [name: s
     .filter(([name]) => name.toLowerCase().startsWith(optionPrefix))
     .map(([name, value]) => {
       if (name !== name.toLowerCase()) {
-        throw new Error(`option ${name}: expected its name in lower case`);
+        throw new Error(`option ${name}: expected the name in lower case`);
       }
       return [name.slice(optionPrefix.length), value];
     });

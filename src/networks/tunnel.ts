@@ -197,7 +197,7 @@ function derivationAddress(addresses: readonly Prefix[]): Address {
     (a, b) => Number(a.address.kind() === 'ipv6') - Number(b.address.kind() === 'ipv6'),
   );
   if (first === undefined) {
-    throw new Error('a key is derived from an address, and there is none');
+    throw new Error('expected an address to derive a key from, got none');
   }
   return first.address;
 }

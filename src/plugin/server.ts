@@ -148,7 +148,7 @@ export async function serveRoutes(
       return;
     }
     const [status, Err] = isLate
-      ? ['408 Request Timeout', 'the request took too long to come']
+      ? ['408 Request Timeout', 'the request took too long to arrive']
       : ['400 Bad Request', 'malformed HTTP request'];
     const body = JSON.stringify({ Err });
     connection.end(

@@ -35,9 +35,7 @@ export async function claimSocket(path: string): Promise<void> {
     case 'ECONNREFUSED':
       // Linux refuses a connection to a file or folder with the same words.
       if (!(await lstat(path)).isSocket()) {
-        throw new Error(
-          `socket ${path}: something else than a socket is there; remove it, or choose another --socket`,
-        );
+        throw new Error(`socket ${path}: this is not a socket; remove it, or choose another --socket`);
       }
       await unlink(path);
   }

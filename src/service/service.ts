@@ -77,7 +77,7 @@ async function installedText(name: string): Promise<string | undefined> {
     return undefined;
   });
   if (text?.startsWith(unitMark) === false) {
-    throw new Error(`${path} was not written by wgdriver: move it away first`);
+    throw new Error(`${path} was not written by wgdriver: move it elsewhere first`);
   }
   return text;
 }

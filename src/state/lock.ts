@@ -44,7 +44,7 @@ export async function lockState(folder: string): Promise<() => Promise<void>> {
     if (await isHeld(join(folder, other))) {
       await release();
       throw new Error(
-        `state folder ${folder}: another process keeps its state there; stop that one, or choose another --state-dir`,
+        `state folder ${folder}: another process is using it; stop that process, or choose another --state-dir`,
       );
     }
     await unlink(join(folder, other)).catch(() => {});

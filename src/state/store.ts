@@ -295,8 +295,8 @@ function refuseNewer(folder: string, kind: RecordKind, files: readonly StateFile
     if (version > currentVersion(kind)) {
       throw new StateError(
         'newer',
-        `state folder ${folder}: written by a newer wgdriver, which has version ${version} of ${kind} records where ` +
-          `this one has ${currentVersion(kind)}; start the newer one, or choose another --state-dir`,
+        `state folder ${folder}: written by a newer wgdriver (version ${version} of ${kind} records; this one ` +
+          `knows ${currentVersion(kind)}): start the newer one, or choose another --state-dir`,
       );
     }
   }
@@ -317,7 +317,7 @@ async function decodeFiles<Decoded>(
       records.push(decodeFile(id, content));
     } catch (error) {
       const cause = error instanceof Error ? error.message : String(error);
-      log.error('a state file cannot be read and is set aside', { cause, file: await setAside(path) });
+      log.error('a state file cannot be read and was set aside', { cause, file: await setAside(path) });
     }
   }
   return records;

@@ -26,9 +26,9 @@ export function base64Fault(text: string): string {
     return 'it is URL-safe base64: write + for each - and / for each _';
   }
   if (/^[A-Za-z0-9+/]+=+[A-Za-z0-9+/]/.test(text)) {
-    return 'it goes on after an =, which only its end has';
+    return 'it continues after an =, which may only be at the end';
   }
   return /^[A-Za-z0-9+/]+=*$/.test(text)
     ? 'it is cut short, or the = at its end is missing'
-    : 'it contains characters that base64 does not have';
+    : 'it contains characters that are not base64';
 }

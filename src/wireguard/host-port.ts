@@ -28,11 +28,11 @@ export function hostPortFault(text: string): string {
     return text.includes('\r') ? 'it contains a carriage return' : 'it contains white space';
   }
   if (text.includes('://')) {
-    return 'it is a URL: leave out the scheme';
+    return 'it is a URL: leave out everything but host and port';
   }
   const isBracketed = text.startsWith('[');
   if (!isBracketed && text.split(':').length > 2) {
-    return 'an IPv6 address belongs in brackets, and the port after them';
+    return 'an IPv6 address needs brackets, with the port after them';
   }
   const { host, rest = '' } =
     /^(?:\[(?<inside>[^\]]*)\]|(?<host>[^:]*))(?<rest>.*)$/.exec(text)?.groups ?? {};
@@ -44,7 +44,7 @@ export function hostPortFault(text: string): string {
     return 'the host is missing';
   }
   if (name.includes('%')) {
-    return 'an address with a zone id (%) cannot be a hub’s';
+    return 'an address with a zone id (%) cannot be used for a hub';
   }
   if (!/^:./.test(rest)) {
     return rest === '' || rest === ':' ? 'the port is missing' : 'expected a colon after the bracket';

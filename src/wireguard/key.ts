@@ -65,15 +65,15 @@ export function parsePublicKey(text: string): PublicKey | undefined {
 /** What is wrong with a text that is no key. It quotes nothing of the text, which may be a secret. */
 export function keyFault(text: string): string {
   if (/^[0-9a-f]{64}$/i.test(text)) {
-    return 'it is hexadecimal, and a key is written in base64';
+    return 'it is hexadecimal, but a key is written in base64';
   }
   const bytes = decodeBase64(text);
   if (bytes === undefined || bytes.length === 0) {
     return base64Fault(text);
   }
   return bytes.length === WG_KEY_LEN
-    ? 'no key ends in its last two characters: one of them is mistyped'
-    : `it has ${bytes.length} bytes, and a key has ${WG_KEY_LEN}`;
+    ? 'a key cannot end in its last two characters: one of them is mistyped'
+    : `it has ${bytes.length} bytes, but a key has ${WG_KEY_LEN}`;
 }
 
 function keyBytes(text: string): Uint8Array | undefined {

@@ -357,7 +357,7 @@ test('--output of networkd and JSON does not overwrite what somebody has changed
 test('--keep of a file that cannot be read, and with a format that has another way', async () => {
   await writeFile(output, '[Interface]\nJc = 4\n');
   const { stderr, status } = await config('192.168.5.0/29', '--keep', output);
-  assert.match(stderr, /^wgdriver: .*wg0\.conf: line 2: Jc is a key of AmneziaWG/);
+  assert.match(stderr, /^wgdriver: .*wg0\.conf: line 2: Jc is a setting of AmneziaWG/);
   assert.equal(status, 1);
   const networkd = await config('192.168.5.0/29', '--format', 'networkd', '--keep', output);
   assert.match(

@@ -98,10 +98,7 @@ test('serve makes the key, follows the file, keeps what runs when it is wrong, a
     (await hub('status', ...linkOptions)).stdout,
     /^wg0: UDP port 51820, public key .{44}\nnetwork app: 0 of 20 peers/,
   );
-  assert.match(
-    (await hub('down', ...linkOptions)).stderr,
-    /another process keeps its state there; stop that one/,
-  );
+  assert.match((await hub('down', ...linkOptions)).stderr, /another process is using it; stop that process/);
   assert.equal(peers(), 20);
   const second = await hub('serve', ...linkOptions);
   assert.equal(second.status, 1);

@@ -255,7 +255,7 @@ test('a second service on the same state says so, and after a kill of the first 
   socket = join(folder, 'other.sock');
   const next = await listen();
   const cause =
-    /state folder .*: another process keeps its state there; stop that one, or choose another --state-dir/;
+    /state folder .*: another process is using it; stop that process, or choose another --state-dir/;
   await next.line(cause);
   assert.match(await next.errOf('DeleteNetwork', { NetworkID: 'other' }), cause);
   await service.end('SIGKILL');
@@ -415,7 +415,7 @@ test('a file in the socket’s place stays', { skip }, async () => {
   await writeFile(socket, 'precious');
   const { status, stderr } = await wgdriver(['serve', '--socket', socket, '--state-dir', state]);
   assert.equal(status, 1);
-  assert.match(stderr, /something else than a socket is there/);
+  assert.match(stderr, /this is not a socket/);
   assert((await stat(socket)).isFile());
 });
 
@@ -452,7 +452,7 @@ test('the log as JSON: each line an object with what the text has', { skip }, as
   assert.equal(levelOf(/^network created$/), 'info');
   assert.equal(levelOf(/^NetworkDriver\.CreateNetwork$/), 'debug');
   assert.equal(levelOf(/^NetworkDriver\.Join failed: Join\.EndpointID: expected a value/), 'warn');
-  assert.equal(levelOf(/^the seed shows in `docker network inspect`/), 'warn');
+  assert.equal(levelOf(/^`docker network inspect` shows the seed/), 'warn');
   assert.equal(levelOf(/^stopping$/), 'info');
   assert(!service.lines.join('').includes(articleOptions.seed));
 });
@@ -539,7 +539,7 @@ test('a state file that cannot be read is set aside, and the rest is served', { 
   const second = await serve();
   assert(
     second.lines.some((line) =>
-      /state file cannot be read and is set aside .*bad\.json\.unreadable/.test(line),
+      /state file cannot be read and was set aside .*bad\.json\.unreadable/.test(line),
     ),
   );
   assert(!second.lines.join('\n').includes(seedText.slice(0, 8)));

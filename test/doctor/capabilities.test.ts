@@ -32,7 +32,7 @@ function container(more: Partial<SurveyedContainer>): SurveyedContainer {
 }
 
 const admin = 'NET_ADMIN, and may read its private key and undo its kill switch';
-const raw = 'NET_RAW beside another network, and may send past its kill switch by AF_XDP';
+const raw = 'NET_RAW and another network, and may send past its kill switch with AF_XDP';
 
 for (const [title, more, cause] of [
   ['without NET_RAW', {}, undefined],

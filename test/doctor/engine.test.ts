@@ -146,8 +146,8 @@ test('engine: its version', () => {
   }
   assert.equal(judgeEngine('/run/d.sock', { ...survey, versionText: 'dev' }).status, 'warn');
   for (const [kind, cause] of [
-    ['isRootless', /is rootless: links of this host do not reach/],
-    ['isDesktop', /is Docker Desktop’s: /],
+    ['isRootless', /is rootless, and its containers are out of reach/],
+    ['isDesktop', /is Docker Desktop’s, and/],
   ] as const) {
     const finding = judgeEngine('/run/d.sock', { ...survey, versionText: '28.5.2', [kind]: true });
     assert.equal(finding.status, 'fail');
@@ -157,9 +157,9 @@ test('engine: its version', () => {
 
 test('engine and plugin: why nobody answers', () => {
   for (const [code, status, cause] of [
-    ['ENOENT', 'fail', '/run/s.sock is not there'],
+    ['ENOENT', 'fail', '/run/s.sock does not exist'],
     ['ECONNREFUSED', 'fail', 'nobody answers on /run/s.sock'],
-    ['EACCES', 'skip', /^\/run\/s\.sock is for root/],
+    ['EACCES', 'skip', /^only root .*may use \/run\/s\.sock/],
     ['ETIMEDOUT', 'fail', /no answer in 10 s/],
   ] as const) {
     const error = new RequestError('GET /version', code === 'ETIMEDOUT' ? 'no answer in 10 s' : code, code);
@@ -220,17 +220,17 @@ test('plugin: what Plugin.Activate answers', async (t) => {
   );
   const unprotected = judgePlugin(protector.socketPath, probed);
   assert.equal(unprotected.status, 'fail');
-  assert.match(unprotected.cause, /may leave in clear: one, bbbbbbbbbbbb$/);
+  assert.match(unprotected.cause, /may leave unencrypted: one, bbbbbbbbbbbb$/);
 
   const unavailable = await serveUnix(t, (_, response) =>
     response.writeHead(503).end('{"Err":"wgdriver cannot start"}'),
   );
   const given = judgePlugin(unavailable.socketPath, await probePlugin(unavailable.socketPath));
   assert.equal(given.status, 'fail');
-  assert.match(`${given.cause} ${given.fix}`, /systemd has given up .*reset-failed/);
+  assert.match(`${given.cause} ${given.fix}`, /systemd has stopped trying .*reset-failed/);
 
   const { status, cause } = judgePlugin('/nowhere/p.sock', await probePlugin('/nowhere/p.sock'));
-  assert.deepEqual([status, cause], ['fail', '/nowhere/p.sock is not there']);
+  assert.deepEqual([status, cause], ['fail', '/nowhere/p.sock does not exist']);
 });
 
 function network(name: string, more: Partial<Network> = {}): Network {
@@ -278,7 +278,7 @@ test('seeds: files that others can read, where they are', async (t) => {
   const open = await probeSecretFiles(survey, folder);
   assert.deepEqual(open, [join(folder, 'open.conf')]);
   const { status, cause, fix } = judgeSeeds(survey, open);
-  assert.deepEqual([status, cause], ['warn', `others than root can read ${open[0]}`]);
+  assert.deepEqual([status, cause], ['warn', `users other than root can read ${open[0]}`]);
   assert.equal(fix, `\`chmod 600 ${open[0]}\``);
 });
 
@@ -399,7 +399,7 @@ test('dns', () => {
   assert.equal(judgeDns(engine(27, [])).status, 'pass');
   assert.equal(judgeDns(engine(28, ['9.9.9.9'])).status, 'pass');
   const { status, cause } = judgeDns(engine(28, ['9.9.9.9'], []));
-  assert.deepEqual([status, cause], ['warn', 'DNS is asked past the tunnel, from the host: c1']);
+  assert.deepEqual([status, cause], ['warn', 'DNS queries leave from the host, past the tunnel: c1']);
 });
 
 test('containers share a tunnel on a network with a file, a subnet and no seed', () => {

@@ -35,7 +35,7 @@ const cases: readonly [title: string, handshakes: ContainerHandshakes[], status:
     'one of several behind a file',
     [{ container: 'app', link: 'shared' }],
     'pass',
-    'on a shared tunnel, of which `wgdriver status` tells: app',
+    'on a shared tunnel, which `wgdriver status` shows: app',
   ],
   ['fresh ones', [ago('one', 12), ago('two', 150)], 'pass', 'last: one 12 s ago, two 3 min ago'],
   ['never', [ago('one', 12), never], 'warn', 'the hub does not answer: new never; last: one 12 s ago'],
@@ -96,11 +96,11 @@ test('handshakes: the host’s own VPN is named where the hub is silent, with th
   const fixOf = (fwmark: number) => judgeHandshakes([silent], { link: 'vpn0', fwmark }).fix ?? '';
   assert.match(
     fixOf(0xca6c),
-    /^packets to the hub leave by vpn0, a VPN of this host\..*-o io\.bestov\.wg\.fwmark=0xca6c$/,
+    /^packets to the hub leave by vpn0, a VPN on this host\..*-o io\.bestov\.wg\.fwmark=0xca6c$/,
   );
   assert.match(
     judgeHandshakes([silent], new Error('ip: SIGKILL')).fix ?? '',
-    /^compare the hub’s list .* A VPN of this host may be in the way, which could not be told: ip: SIGKILL$/,
+    /^check that the hub has the peer .* A VPN on this host may be in the way, which could not be checked: ip: SIGKILL$/,
   );
   assert.match(fixOf(0), /fwmark=MARK, a mark whose packets its rules leave out/);
 });

@@ -59,7 +59,7 @@ test('network namespaces', () => {
   assert.deepEqual(judgeNamespaces({ here, inside: links('lo'), moved }), {
     name: 'network-namespaces',
     status: 'pass',
-    cause: 'here there are lo, eth0; a new namespace has lo alone, and a link moves into it',
+    cause: 'this namespace has lo, eth0; a new one has lo alone, and a link moves into it',
   });
   assert.equal(judgeNamespaces({ here, inside: links('lo', 'tunl0'), moved }).status, 'warn');
   assert.equal(judgeNamespaces({ here, inside: links('lo'), moved: refused }).status, 'warn');

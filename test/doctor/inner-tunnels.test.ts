@@ -48,7 +48,7 @@ test('inner-tunnels: another one is refused', async () => {
   const found = await probe(container('plain'), container('openvpn'), container('gone'));
   const { status, cause } = judgeInnerTunnels(found);
   assert.equal(status, 'warn');
-  assert.match(cause, /refuses a tunnel that the container has itself: openvpn \(tun0\)$/);
+  assert.match(cause, /blocks a tunnel that runs inside the container: openvpn \(tun0\)$/);
 });
 
 test('inner-tunnels: without a kill switch nothing is refused; without rights nothing is said', async () => {

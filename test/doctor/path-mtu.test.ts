@@ -59,7 +59,7 @@ test('a container that is not there, does not run, is on no network of ours, or 
     }
     return findings.map(({ status, cause }) => `${status}: ${cause}`);
   };
-  await assert.rejects(examine('nobody'), /^Error: the engine has no container nobody/);
+  await assert.rejects(examine('nobody'), /^Error: Docker has no container nobody/);
   assert.deepEqual(await examine('stopped'), ['fail: stopped does not run']);
   assert.deepEqual(await examine('other'), ['fail: other is on no network of wireguard-plugin']);
   assert.deepEqual(await examine('bare'), ['fail: bare has no link']);

@@ -97,6 +97,6 @@ for (const { title, facts, statuses } of cases) {
 test('WireGuard: the cause is in the kernel’s and modprobe’s words', () => {
   const facts = { kernel: refuses, module: noModule, userspace: noTun, wg: true, hasNetlink: false };
   assert.match(judgeKernelWireGuard(facts).cause, /the kernel says: Error: Unknown device type\.$/);
-  assert.equal(judgeModule(facts).cause, 'not loadable: FATAL: Module wireguard not found');
+  assert.equal(judgeModule(facts).cause, 'it cannot be loaded: FATAL: Module wireguard not found');
   assert.equal(judgeUserspace(facts).cause, '/dev/net/tun: ENODEV');
 });

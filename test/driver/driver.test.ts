@@ -458,9 +458,7 @@ test('a network that a kill left, and the engine does not have, does not keep it
     assert.deepEqual(await create('n2'), {});
     assert.deepEqual([...new Set(asked)], ['n1']);
     assert.deepEqual((await host.traces()).networks, ['n2.json']);
-    assert(
-      host.lines.some(({ level, message }) => level === 'warn' && /network was forgotten/.test(message)),
-    );
+    assert(host.lines.some(({ level, message }) => level === 'warn' && /forgot a network/.test(message)));
   } finally {
     await host.close();
   }
@@ -474,7 +472,7 @@ test('a prefix that holds an address of this host is refused', async () => {
     return;
   }
   const ipv6 = formatPrefix(masked({ address: prefixOf(`${own.address}/128`).address, length: 64 }));
-  assertErr(await createNetwork({ options: { ...articleOptions, ipv6 } }), /ipv6: the prefix holds /);
+  assertErr(await createNetwork({ options: { ...articleOptions, ipv6 } }), /ipv6: the prefix contains /);
 });
 
 test('a prefix that holds an address of the hub’s name is warned of', async () => {
@@ -482,7 +480,7 @@ test('a prefix that holds an address of the hub’s name is warned of', async ()
   await createNetwork({ options: { ...articleOptions, peer: 'hub.example:51820', ipv6: 'fd12::/64' } });
   await until('it is', () =>
     driver.lines.some(
-      ({ level, message }) => level === 'warn' && /ipv6: the prefix holds fd12::9/.test(message),
+      ({ level, message }) => level === 'warn' && /ipv6: the prefix contains fd12::9/.test(message),
     ),
   );
 });
@@ -497,7 +495,7 @@ for (const name of [`${optionPrefix}seed`, 'IO.BESTOV.WG.SEED']) {
     });
     assertErr(
       answer,
-      /option io\.bestov\.wg\.seed(?: is the network’s: give it to `docker network create`|: expected its name)/i,
+      /option io\.bestov\.wg\.seed(?: applies to a whole network: give it to `docker network create`|: expected the name)/i,
     );
     assert(!JSON.stringify(answer).includes('MARKED'));
     assert.deepEqual((await driver.traces()).endpoints, []);
@@ -711,8 +709,8 @@ test('an endpoint of one network is not created in another', async () => {
     createEndpoint('e2', '192.168.5.2/24'),
     createEndpoint('e1', '192.168.5.2/24', 'other'),
   ]);
-  assertErr(answers[0], /^endpoint e2 is in network other already$/);
-  assertErr(answers[1], /^endpoint e1 is in network network already$/);
+  assertErr(answers[0], /^endpoint e2 already exists, in network other$/);
+  assertErr(answers[1], /^endpoint e1 already exists, in network network$/);
   assert.deepEqual((await driver.traces()).endpoints, ['e1.json', 'e2.json']);
 });
 
@@ -932,7 +930,7 @@ test('a host that cannot guard: the network is refused, with the way round', asy
   driver.guard.fail('probe', new Error('no nftables'));
   assertErr(
     await createNetwork(),
-    /^no nftables\. Or create the network with -o io\.bestov\.wg\.killswitch=off$/,
+    /^no nftables\. If traffic may leave unencrypted, create the network with -o io\.bestov\.wg\.killswitch=off$/,
   );
   assert.deepEqual(await driver.traces(), nothing);
 });
@@ -951,8 +949,8 @@ const dns = (...servers: string[]) => ({ 'com.docker.network.endpoint.dnsservers
 test('killswitch=strict: DNS servers in the tunnel are asked for', async () => {
   await createNetwork({ options: { ...articleOptions, killswitch: 'strict', allowedips: '10.0.0.0/8' } });
   for (const [options, expected] of [
-    [{}, /killswitch=strict: no DNS servers are named.* --dns/],
-    [dns(), /no DNS servers are named/],
+    [{}, /killswitch=strict: the container has no DNS servers.* --dns/],
+    [dns(), /the container has no DNS servers/],
     [dns('10.1.1.1', '9.9.9.9'), /killswitch=strict: the DNS server 9\.9\.9\.9 is not among the allowed IPs/],
     [dns('what'), /the DNS server what is not/],
   ] as const) {
@@ -964,7 +962,8 @@ test('killswitch=strict: DNS servers in the tunnel are asked for', async () => {
 
 test('without DNS servers there is a warning, once the engine’s namespace says that it would leak', async () => {
   await createNetwork();
-  const warnings = () => driver.lines.filter(({ message }) => message.startsWith('no DNS servers'));
+  const warnings = () =>
+    driver.lines.filter(({ message }) => message.startsWith('this container has no DNS servers'));
   await createEndpoint('e1', '192.168.5.2/24', undefined, dns('192.168.5.1'));
   await joinEndpoint('e1');
   assert.equal(warnings().length, 0);
@@ -987,7 +986,8 @@ test('containers that share a tunnel: the same warning, and killswitch=strict, w
   await createNetwork({ options: conffile });
   await createEndpoint('e1', '192.168.5.2/24', undefined, dns('192.168.5.1'));
   await joinEndpoint('e1');
-  const warnings = () => driver.lines.filter(({ message }) => message.startsWith('no DNS servers'));
+  const warnings = () =>
+    driver.lines.filter(({ message }) => message.startsWith('this container has no DNS servers'));
   assert.equal(warnings().length, 0);
   await createEndpoint('e2', '192.168.5.3/24');
   await joinEndpoint('e2');
@@ -1000,7 +1000,7 @@ test('containers that share a tunnel: the same warning, and killswitch=strict, w
   );
   await createNetwork({ id: 'n2', options: { ...conffile, killswitch: 'strict' } });
   for (const [options, expected] of [
-    [{}, /killswitch=strict: no DNS servers are named/],
+    [{}, /killswitch=strict: the container has no DNS servers/],
     [dns('192.168.5.1', '9.9.9.9'), /the DNS server 9\.9\.9\.9 is not among the allowed IPs/],
   ] as const) {
     assertErr(await createEndpoint('e3', '192.168.5.2/24', 'n2', options), expected);
@@ -1032,7 +1032,7 @@ test('an option that is neither ours nor Docker’s is refused when a network is
     ),
     {},
   );
-  assert(warnedOf(driver, 'option com.docker.network.bridge.name has no meaning'));
+  assert(warnedOf(driver, 'option com.docker.network.bridge.name has no effect'));
   await driver.call('NetworkDriver.CreateEndpoint', {
     NetworkID: 'network',
     EndpointID: 'e1',
@@ -1083,8 +1083,8 @@ test('of Docker’s options for one container those are warned of that are a net
     'com.docker.network.driver.mtu': '1300',
   });
   assert.deepEqual(answer, { Interface: {} });
-  assert(warnedOf(driver, 'option com.docker.network.driver.mtu has no meaning for one container'));
-  assert.equal(driver.lines.filter(({ message }) => message.includes('has no meaning')).length, 1);
+  assert(warnedOf(driver, 'option com.docker.network.driver.mtu has no effect on a single container'));
+  assert.equal(driver.lines.filter(({ message }) => message.includes('has no effect')).length, 1);
 });
 
 test('on a network of 0.1 a container starts with the unknown options that it was made with, and is warned of', async () => {
@@ -1123,7 +1123,7 @@ test('a subnet that no container can be in is refused; one that the engine may h
     assert.match((answer as { Err: string }).Err, /^subnet .*: no container can have a multicast, loopback/);
   }
   const warnings = () =>
-    driver.lines.filter(({ message }) => message.startsWith('if the engine chose subnet')).length;
+    driver.lines.filter(({ message }) => message.startsWith('if Docker chose subnet')).length;
   for (const [id, pool, count] of [
     ['given', '192.168.5.0/24', 0],
     ['chosen', '172.18.0.0/16', 1],

@@ -112,7 +112,7 @@ test('an address that another peer has refuses the Join, and leaves nothing', as
   await assert.rejects(
     lifecycle.join('network', 'e2', ''),
     new RegExp(
-      `hublink=wg-hub: peer ${laptop.replaceAll('+', '\\+')} of the link has 192\\.168\\.5\\.99/32 already`,
+      `hublink=wg-hub: peer ${laptop.replaceAll('+', '\\+')} of the link already has 192\\.168\\.5\\.99/32;`,
     ),
   );
   assert.deepEqual(hubPeers(), withLaptop());

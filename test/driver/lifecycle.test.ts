@@ -213,11 +213,11 @@ test('a file’s one key is refused to a second container, unless the first one 
   // Its Join comes next; or its engine was killed.
   await assert.rejects(
     create('p2'),
-    /for one container, and endpoint p1 has its key, with 10\.2\.0\.2: its container has not started yet\. If there is none/,
+    /for one container, and endpoint p1 already has its key, with 10\.2\.0\.2: its container has not started yet\. If there is no such container/,
   );
   await create('p1');
   await lifecycle.join('one-peer', 'p1', '');
-  const running = /endpoint p1 has its key, with 10\.2\.0\.2: remove or disconnect that container/;
+  const running = /endpoint p1 already has its key, with 10\.2\.0\.2: remove or disconnect that container/;
   await assert.rejects(create('p2'), running);
   links.take(linkName('p1'));
   await assert.rejects(create('p2'), running);
@@ -260,7 +260,7 @@ test('a container whose network’s file cannot be read, or whose namespace cann
   await writeFile(file, fileOfPeers, { mode: 0o600 });
   await lifecycle.protectAll();
   assert.deepEqual([asked, guard.guarded.size], [1, 0]);
-  assert.match(String(log.lines.at(-1)?.fields.cause), /\/sandbox is no network namespace to this driver/);
+  assert.match(String(log.lines.at(-1)?.fields.cause), /does not see a network namespace at .*\/sandbox/);
   isSeen = true;
   await lifecycle.protectAll();
   assert.deepEqual(guard.guarded.get('e1')?.prefixes, ['10.0.0.0/8']);

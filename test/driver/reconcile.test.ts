@@ -304,8 +304,8 @@ test('links that cannot be listed are a warning, and nothing is concluded from i
   await createAndJoin();
   links.fail('list', new Error('no netlink'));
   assert.deepEqual(await reconcileAfter(settleMs), [
-    'warn links could not be looked for: ',
-    'warn links could not be looked for: ',
+    'warn links could not be listed: ',
+    'warn links could not be listed: ',
   ]);
   expectKept();
 });

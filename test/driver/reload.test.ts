@@ -132,7 +132,7 @@ test('one network, by the beginning of its id; another word is refused', async (
     (await reload.reload(['ab'])).map(({ networkId }) => networkId),
     ['abc'],
   );
-  await assert.rejects(reload.reload(['ab', 'x']), /x is no network of this driver/);
+  await assert.rejects(reload.reload(['ab', 'x']), /this driver has no network x/);
 });
 
 test('a container’s own key file is read again, too', async () => {

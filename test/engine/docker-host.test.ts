@@ -24,7 +24,7 @@ test('DOCKER_HOST of a unix socket is followed, any other refused without what m
       ({ message }: Error) => {
         assert(
           message.startsWith(
-            `DOCKER_HOST has ${scheme}, and wgdriver asks an engine only over its unix socket`,
+            `DOCKER_HOST has ${scheme}, but wgdriver talks to Docker only over a unix socket`,
           ),
         );
         return !message.includes('hunter2') && message.includes('--docker-socket PATH');

@@ -461,6 +461,6 @@ test('a keeper that is not told to stay ends with who began it; the end of a nam
 test('a driver that takes what it starts along is refused', async () => {
   await assert.rejects(
     programGateways(mark, async () => true).probe(),
-    /what this driver starts ends with it, as in any container and managed plugin/,
+    /this driver runs in a container or as a managed plugin/,
   );
 });

@@ -213,7 +213,7 @@ test('a tunnel of the container’s own that stays closed is told of once', asyn
   links = [...links, { ...eth0, index: 5, name: 'tun1', kind: 'tun' }];
   change('anywhere');
   await until('the change is followed', () => done.length === 4);
-  assert.match(warnings().join(), /^a container has a tunnel of its own that carries nothing/);
+  assert.match(warnings().join(), /^a container has a tunnel of its own, which the kill switch blocks/);
 });
 
 test('another namespace under the same name is protected anew', async () => {
@@ -456,7 +456,7 @@ test('what cannot be done at once is an error, and later a line in the log', asy
   await makeNamespace();
   failure = new Error('no nftables');
   await assert.rejects(guard.protect(key, 'e1', scope), /no nftables/);
-  await assert.rejects(guard.probe(), /cannot keep traffic in the tunnel \(no nftables\); it takes nftables/);
+  await assert.rejects(guard.probe(), /cannot keep traffic in the tunnel \(no nftables\); it needs nftables/);
   failure = undefined;
   await guard.probe();
   await guard.protect(key, 'e1', scope);

@@ -98,7 +98,7 @@ test('a dump that ends with an error, or begins with one', async () => {
 
 test('no answer, lost data, and bytes that are none: each says what for', async () => {
   await assert.rejects(execute(fakeKernel([]), request), {
-    message: 'create link wgd1: the kernel has not answered',
+    message: 'create link wgd1: the kernel did not answer',
   });
   await assert.rejects(execute(fakeKernel([[{ type: NLMSG_OVERRUN }]]), request), {
     message: 'create link wgd1: ENOBUFS: data lost (NLMSG_OVERRUN)',

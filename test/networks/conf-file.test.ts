@@ -116,24 +116,27 @@ test('what is not done with a file has words', () => {
 test('the gateway of a shared tunnel answers no names if the file has no IPv4 DNS server: it has words too', () => {
   const words = (dns: string) => String(unheeded(shared(), readWgQuick(own(dns) + peer())));
   for (const dns of ['', 'DNS = fd00::1\n', 'DNS = corp.example\n']) {
-    assert.match(words(dns), /no IPv4 DNS server, so the network’s gateway answers no names: .* --dns/);
+    assert.match(words(dns), /no IPv4 DNS server, so the network’s gateway does not resolve names: .* --dns/);
   }
   assert.equal(words('DNS = fd00::1, 10.2.0.1\n'), '');
 });
 
 test('options that a file says instead, or knows nothing of', () => {
   for (const [options, message] of [
-    [{ peer: '192.0.2.1:1' }, /option io\.bestov\.wg\.peer does not go with io\.bestov\.wg\.conffile/],
-    [{ peerkey: peerKeyText }, /peerkey does not go with/],
-    [{ allowedips: '10.0.0.0/8' }, /allowedips does not go with/],
-    [{ presharedkey: 'derived' }, /presharedkey does not go with/],
-    [{ presharedkeyfile: 'app.psk' }, /presharedkeyfile does not go with/],
-    [{ ipv6: 'fd12::/64' }, /ipv6 does not go with io\.bestov\.wg\.conffile/],
-    [{ seedfile: 'app.seed' }, /seed was given beside/],
+    [{ peer: '192.0.2.1:1' }, /option io\.bestov\.wg\.peer cannot be combined with io\.bestov\.wg\.conffile/],
+    [{ peerkey: peerKeyText }, /peerkey cannot be combined with/],
+    [{ allowedips: '10.0.0.0/8' }, /allowedips cannot be combined with/],
+    [{ presharedkey: 'derived' }, /presharedkey cannot be combined with/],
+    [{ presharedkeyfile: 'app.psk' }, /presharedkeyfile cannot be combined with/],
+    [{ ipv6: 'fd12::/64' }, /ipv6 cannot be combined with io\.bestov\.wg\.conffile/],
+    [{ seedfile: 'app.seed' }, /seed and .*seedfile were both given/],
   ] as const) {
     assert.throws(() => derived(options), message);
   }
-  assert.throws(() => network({ internal: true, options: conffile }), /conffile does not go with --internal/);
+  assert.throws(
+    () => network({ internal: true, options: conffile }),
+    /conffile cannot be combined with --internal/,
+  );
   assert.throws(() => network({ subnets: [['0.0.0.0/0', '']] }), /--ipam-driver null/);
 });
 
@@ -195,12 +198,12 @@ test('files that containers cannot share', () => {
     [
       shared({ ipv6: 'fd12::/64' }),
       ipv4 + peer(),
-      /no IPv6 Address to send from: leave out io\.bestov\.wg\.ipv6/,
+      /no IPv6 Address, so the tunnel cannot carry IPv6: leave out io\.bestov\.wg\.ipv6/,
     ],
     [
       shared(),
       own('Address = 192.168.5.9/32\n') + peer(),
-      /192\.168\.5\.9 in it is an address of the network’s subnet/,
+      /its 192\.168\.5\.9 is also in the network’s subnet/,
     ],
     [shared(), own('DNS = 192.168.5.9\n') + peer(), /create the network with another --subnet/],
     // The LAN behind an OPNsense, as its own files have it, and one of its machines.
@@ -243,7 +246,7 @@ test('options of one endpoint', () => {
   );
   for (const [options, message] of [
     [{ mtu: 'MARKED' }, /option io\.bestov\.wg\.mtu: expected auto or an integer/],
-    [{ peer: 'MARKED' }, /option io\.bestov\.wg\.peer is the network’s/],
+    [{ peer: 'MARKED' }, /option io\.bestov\.wg\.peer applies to a whole network/],
     [{ color: 'MARKED' }, /unknown option io\.bestov\.wg\.color; there are privatekeyfile/],
   ] as const) {
     assert.throws(

@@ -35,7 +35,7 @@ test('what the engine must not give: no address, another subnet’s, the hub’s
 test('an IPv6 prefix that holds an address of this host, other than the hub’s, has two meanings', () => {
   const address = (text: string) => prefixOf(`${text}/128`).address;
   refuseIpv6Of(dual, [address('fd13::1'), address('fd12::c0a8:501')], true);
-  assert.throws(() => refuseIpv6Of(dual, [address('fd12::7')], true), /the prefix holds fd12::7/);
+  assert.throws(() => refuseIpv6Of(dual, [address('fd12::7')], true), /the prefix contains fd12::7/);
 });
 
 test('a network of IPv6 alone is none on a kernel without', () => {

@@ -55,6 +55,6 @@ test('a prefix that holds an address outside of the tunnel is refused', () => {
   refuseOverlap(prefix, [address('192.0.2.1'), address('2001:db8:0:1::1')]);
   assert.throws(
     () => refuseOverlap(prefix, [address('192.0.2.1'), address('2001:db8::7')]),
-    /^Error: option io\.bestov\.wg\.ipv6: the prefix holds 2001:db8::7, an address outside of the tunnel; choose/,
+    /^Error: option io\.bestov\.wg\.ipv6: the prefix contains 2001:db8::7, an address outside the tunnel; choose/,
   );
 });

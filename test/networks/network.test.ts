@@ -98,7 +98,7 @@ for (const [what, make, message] of [
   [
     'option ipv6 beside IPv6 of the engine',
     () => networkOf(recordOf(ipv6Request({ ipv6: 'fd12::/64' }))),
-    /ipv6 does not go with --ipv4=false/,
+    /ipv6 cannot be combined with --ipv4=false/,
   ],
   ['an MTU under 1280 with option ipv6', () => ipv6Network({ mtu: '1279' }), /mtu: expected at least 1280/],
   [
@@ -109,7 +109,7 @@ for (const [what, make, message] of [
   [
     'a prefix that holds the hub’s address',
     () => ipv6Network({ peer: '[fd12::9]:51820' }),
-    /ipv6: the prefix holds fd12::9, an address outside of the tunnel/,
+    /ipv6: the prefix contains fd12::9, an address outside the tunnel/,
   ],
   [
     'a link-local subnet',
@@ -150,7 +150,7 @@ for (const subnet of [
 
 test('--internal and allowedips contradict one another', () => {
   const options = { ...articleOptions, allowedips: '10.0.0.0/8' };
-  assert.throws(() => network({ internal: true, options }), /allowedips does not go with --internal/);
+  assert.throws(() => network({ internal: true, options }), /allowedips cannot be combined with --internal/);
 });
 
 test('options that are no object are none', () => {

@@ -160,7 +160,10 @@ test('an option that is missing is named', () => {
 });
 
 test('seed and seedfile do not go together', () => {
-  refused({ ...minimal, seedfile: '/run/seed' }, /option io\.bestov\.wg\.seed was given beside .*seedfile/);
+  refused(
+    { ...minimal, seedfile: '/run/seed' },
+    /options io\.bestov\.wg\.seed and .*seedfile were both given/,
+  );
 });
 
 test('additional and preshared key each come one way', () => {
@@ -171,7 +174,7 @@ test('additional and preshared key each come one way', () => {
     refused(
       { ...minimal, [one]: value, [other]: 'app.file' },
       new RegExp(
-        `option io\\.bestov\\.wg\\.${one} was given beside io\\.bestov\\.wg\\.${other}; expected one`,
+        `options io\\.bestov\\.wg\\.${one} and io\\.bestov\\.wg\\.${other} were both given; expected one`,
       ),
     );
     assert.doesNotThrow(() => decodeNetworkOptions(prefixed({ ...minimal, [one]: value })));
@@ -206,11 +209,11 @@ const faults: Readonly<Record<string, readonly [value: string, fault: RegExp][]>
     ['vpn.example.org:65536', /the port is not from 1 to 65535/],
     ['vpn.example.org:5182O', /the port is not a number/],
     [':51820', /the host is missing/],
-    ['udp://vpn.example.org:51820', /a URL: leave out the scheme/],
+    ['udp://vpn.example.org:51820', /a URL: leave out everything but/],
     ['192.0.2.1:51820\r', /a carriage return/],
     ['192.0.2.1: 51820', /white space/],
     ['192.0.2.256:51820', /neither an IPv4 address nor a host name/],
-    ['2001:db8::1:51820', /an IPv6 address belongs in brackets/],
+    ['2001:db8::1:51820', /an IPv6 address needs brackets/],
     ['[2001:db8::1]', /the port is missing/],
     ['[2001:db8::1', /closing bracket/],
     ['[2001:db8::1]51820', /a colon after the bracket/],
@@ -224,15 +227,15 @@ const faults: Readonly<Record<string, readonly [value: string, fault: RegExp][]>
     [` ${peerkey}`, /white space/],
     [peerkey.replaceAll('+', '-').replaceAll('/', '_'), /URL-safe base64: write \+ for each -/],
     [Buffer.from(peerkey, 'base64').toString('hex'), /hexadecimal/],
-    [Buffer.alloc(31).toString('base64'), /it has 31 bytes, and a key has 32/],
+    [Buffer.alloc(31).toString('base64'), /it has 31 bytes, but a key has 32/],
     [peerkey.replace('8=', '9='), /one of them is mistyped/],
-    ['hunter2!', /characters that base64 does not have/],
+    ['hunter2!', /characters that are not base64/],
   ],
   seed: [
-    ['hunter2!', /characters that base64 does not have; `wgdriver keys seed` makes a seed/],
+    ['hunter2!', /characters that are not base64; `wgdriver keys seed` makes a seed/],
     [' \n', /it is empty/],
   ],
-  additional: [['hunter2!', /characters that base64 does not have/]],
+  additional: [['hunter2!', /characters that are not base64/]],
 };
 
 for (const [name, cases] of Object.entries(faults)) {
@@ -289,7 +292,10 @@ test('the link’s name in the container, by Docker’s option or by ours, which
   assert.deepEqual(givenOptions({ ...prefixed({ ifprefix: 'tun' }), ...docker }), { ifprefix: 'tun' });
   assert.equal(decodeNetworkOptions(prefixed({ ...minimal, ifprefix: 'vpn' })).ifprefix, 'vpn');
   for (const value of ['', '0a', 'a/b', 'a b', 'a'.repeat(14), '..']) {
-    refused({ ...minimal, ifprefix: value }, /option io\.bestov\.wg\.ifprefix: expected at most 13 letters/);
+    refused(
+      { ...minimal, ifprefix: value },
+      /option io\.bestov\.wg\.ifprefix: expected a letter, then at most 12 letters/,
+    );
   }
 });
 
@@ -320,7 +326,7 @@ test('our options are found among others, and those with capitals refused', () =
   ]);
   for (const name of ['IO.BESTOV.WG.peer', 'io.bestov.wg.Seed']) {
     assert.throws(() => ourOptions({ [name]: marked }), {
-      message: `option ${name}: expected its name in lower case`,
+      message: `option ${name}: expected the name in lower case`,
     });
   }
 });

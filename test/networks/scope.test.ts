@@ -55,13 +55,13 @@ test('a configuration file that holds most of IPv4 and nothing of IPv6 closes IP
 test('exclude: not with --internal nor without the kill switch, and nothing of the subnet', () => {
   const excluding = (exclude: string, more: Readonly<Record<string, string>> = {}, internal = false) =>
     network({ options: { ...articleOptions, exclude, ...more }, internal });
-  assert.throws(() => excluding('10.0.0.0/8', {}, true), /exclude does not go with --internal/);
+  assert.throws(() => excluding('10.0.0.0/8', {}, true), /exclude cannot be combined with --internal/);
   assert.throws(
     () => excluding('10.0.0.0/8', { killswitch: 'off' }),
-    /exclude does not go with .*killswitch=off/,
+    /exclude cannot be combined with .*killswitch=off/,
   );
   for (const prefix of ['192.168.0.0/16', '192.168.5.128/25']) {
-    assert.throws(() => excluding(prefix), /exclude: expected prefixes beside the network’s subnet/);
+    assert.throws(() => excluding(prefix), /exclude: expected prefixes outside the network’s subnet/);
   }
   assert.throws(() => excluding('10.0.0.0'), /exclude.*expected CIDR prefixes/);
 });

@@ -95,7 +95,7 @@ for (const [what, bytes, limits] of [
     for (const client of slow) {
       const { status, body } = await client.answer();
       assert.equal(status, 408);
-      assert.deepEqual(body, { Err: 'the request took too long to come' });
+      assert.deepEqual(body, { Err: 'the request took too long to arrive' });
       await client.ended();
     }
     assert.deepEqual(await driver.call('Plugin.Activate'), activated);

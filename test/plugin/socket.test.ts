@@ -40,20 +40,20 @@ test('a socket that is answered on stays, and the error says so', async () => {
 
 test('a file that is no socket stays, and the error says so', async () => {
   await writeFile(path, 'precious');
-  await assert.rejects(claimSocket(path), /socket .*plugin\.sock: something else than a socket is there/);
+  await assert.rejects(claimSocket(path), /socket .*plugin\.sock: this is not a socket/);
   assert.equal(await readFile(path, 'utf8'), 'precious');
 });
 
 test('a folder stays, and the error says so', async () => {
   await mkdir(path);
-  await assert.rejects(claimSocket(path), /something else than a socket is there/);
+  await assert.rejects(claimSocket(path), /this is not a socket/);
   assert((await stat(path)).isDirectory());
 });
 
 test('a link to a file stays, and so does the file', async () => {
   await writeFile(join(folder, 'file'), 'precious');
   await symlink(join(folder, 'file'), path);
-  await assert.rejects(claimSocket(path), /something else than a socket is there/);
+  await assert.rejects(claimSocket(path), /this is not a socket/);
   assert.equal(await readFile(path, 'utf8'), 'precious');
 });
 

@@ -140,7 +140,7 @@ AllowedIPs = 0.0.0.0/0\nEndpoint = ${hub.endpoint}\n`,
     );
   assert.match(
     (await create('--subnet=10.77.0.0/24')).stderr,
-    /containers cannot share a tunnel here: .* managed plugin\. .*--ipam-driver null for one container/,
+    /containers cannot share a tunnel here: .* managed plugin, .*--ipam-driver null for one container/,
   );
   const { status, stderr } = await create('--ipam-driver=null');
   assert.equal(status, 0, stderr);

@@ -114,7 +114,7 @@ test('enable_ipv6 beside IPv4, in the dual-stack example: refused, with the opti
     );
     await assert.rejects(
       example.compose('up', '--no-start'),
-      /without --ipv6 \(compose: enable_ipv6\) and with -o io\.bestov\.wg\.ipv6=PREFIX.* so that the hub knows which two/s,
+      /without --ipv6 \(compose: enable_ipv6\) and with -o io\.bestov\.wg\.ipv6=PREFIX.* so that the hub knows both/s,
     );
   }));
 

@@ -115,7 +115,7 @@ test('the container is the peer of a provider’s file: its addresses, its peer,
     const second = await failureOf(() => host.startContainer('second', '--network=vpn'));
     assert.match(
       second,
-      new RegExp(`endpoint ${endpointId} has its key, with 10\\.64\\.0\\.7 and fd64::7: remove or`),
+      new RegExp(`endpoint ${endpointId} already has its key, with 10\\.64\\.0\\.7 and fd64::7: remove or`),
     );
 
     await host.engine.docker('restart', '--time=0', 'app');
@@ -131,7 +131,7 @@ test('the container is the peer of a provider’s file: its addresses, its peer,
     await writeFile(conffile, '[Interface]\nJc = 4\n', { mode: 0o600 });
     assert.match(
       await failureOf(() => host.engine.docker('restart', '--time=0', 'next')),
-      /configuration file .*provider\.conf: line 2: Jc is a key of AmneziaWG/,
+      /configuration file .*provider\.conf: line 2: Jc is a setting of AmneziaWG/,
     );
   });
 });
@@ -236,7 +236,10 @@ test('an endpoint with a key, keepalive and MTU of its own, by `docker network c
     assert.match(await host.enter('app', 'ip', 'link', 'show', 'dev', 'wg0'), /mtu 1300 /);
     await host.engine.docker('network', 'disconnect', 'wgnet', 'app');
     for (const [option, message] of [
-      ['seed=QUFB', /option io\.bestov\.wg\.seed is the network’s: give it to `docker network create`/],
+      [
+        'seed=QUFB',
+        /option io\.bestov\.wg\.seed applies to a whole network: give it to `docker network create`/,
+      ],
       ['mtu=x', /option io\.bestov\.wg\.mtu: expected auto or an integer from 576/],
       [
         'colour=red',
@@ -262,14 +265,14 @@ test('files that do not go with the network are refused at its creation, by name
   const subnet = ['--subnet=192.168.9.0/24'];
   const seed = [...subnet, '-o', `io.bestov.wg.seed=${article.seed}`];
   for (const [text, args, message] of [
-    ['', ['--ipam-driver=null'], /configuration file .*wrong\.conf: expected a \[Peer\], and there is none/],
+    ['', ['--ipam-driver=null'], /configuration file .*wrong\.conf: expected a \[Peer\], got none/],
+    [peer, ['--ipam-driver=null'], /expected a PrivateKey, because on a network with --ipam-driver null/],
     [
-      peer,
+      own + peer,
       ['--ipam-driver=null'],
-      /expected a PrivateKey, as the container of a network with --ipam-driver null/,
+      /expected an Address, because on a network with --ipam-driver null the container/,
     ],
-    [own + peer, ['--ipam-driver=null'], /expected an Address, which the container/],
-    [own + peer, subnet, /expected an Address, which the tunnel that containers share gets/],
+    [own + peer, subnet, /expected an Address, which the shared tunnel gets/],
     [peer, subnet, /it has no PrivateKey, so keys are derived: give io\.bestov\.wg\.seedfile/],
     [
       `${own}Address = 10.0.0.2\n${peer}`,
@@ -279,9 +282,9 @@ test('files that do not go with the network are refused at its creation, by name
     [
       peer,
       [...seed, '-o', 'io.bestov.wg.peer=192.0.2.1:51820'],
-      /peer does not go with io\.bestov\.wg\.conffile/,
+      /peer cannot be combined with io\.bestov\.wg\.conffile/,
     ],
-    [peer, [...seed, '--internal'], /conffile does not go with --internal/],
+    [peer, [...seed, '--internal'], /conffile cannot be combined with --internal/],
   ] as const) {
     const file = join(folder, 'wrong.conf');
     await writeFile(file, text, { mode: 0o600 });

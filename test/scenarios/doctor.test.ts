@@ -153,7 +153,7 @@ test('what a container can do by its capabilities: it is named, and a privileged
   const namesIn = (text: string) => text.split(': ')[1]?.split(', ').sort();
   assert.match(admins, /^NET_ADMIN, and may read its private key and undo its kill switch: /);
   assert.deepEqual(namesIn(admins), ['admin', ...having]);
-  assert.match(raw, /^NET_RAW beside another network/);
+  assert.match(raw, /^NET_RAW and another network/);
   assert.deepEqual(namesIn(raw), [...having, 'raw']);
 });
 

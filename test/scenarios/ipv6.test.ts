@@ -223,7 +223,7 @@ test('a host without any IPv6 address: both families in the tunnel, by the hubâ€
 test('a prefix that holds an address of this host is refused', { skip }, async () => {
   await assert.rejects(
     host.createNetwork('wgnet', { options: { ipv6: 'fd99::/64' } }),
-    /ipv6: the prefix holds fd99::1, an address outside of the tunnel/,
+    /ipv6: the prefix contains fd99::1, an address outside the tunnel/,
   );
 });
 

@@ -64,13 +64,13 @@ const refused: readonly [what: string, options: Record<string, string>, args: st
     'an IPv6 prefix that holds the hub’s outer address',
     { ipv6: 'fd12::/64', peer: '[fd12::9]:51820' },
     [],
-    /ipv6: the prefix holds fd12::9/,
+    /ipv6: the prefix contains fd12::9/,
   ],
   [
     'allowed IPs of an internal network',
     { allowedips: '10.0.0.0/8' },
     ['--internal'],
-    /does not go with --internal/,
+    /cannot be combined with --internal/,
   ],
 ];
 

@@ -290,7 +290,7 @@ scenario('without the provider nothing leaves, and when the namespace is lost ne
     console.log(`the driver ${driver}, containers ping ${Math.round(performance.now() - since)} ms later`);
     assert.match(
       host.driver.output(),
-      /a shared tunnel was lost; its containers have it again .*containers=2/,
+      /a shared tunnel was lost and has been restored for its containers .*containers=2/,
     );
   }
   await flow.stop();
@@ -360,7 +360,7 @@ scenario(
     };
     assert.match(
       await refusal('--subnet=10.64.0.0/24'),
-      /10\.64\.0\.7 in it is an address of the network’s subnet 10\.64\.0\.0\/24 too/,
+      /its 10\.64\.0\.7 is also in the network’s subnet 10\.64\.0\.0\/24/,
     );
     await createNetwork();
     assert.match(await refusal('--subnet=10.78.0.0/24'), /has the same PrivateKey/);
@@ -374,7 +374,7 @@ scenario(
       'vpn',
       'one',
     );
-    assert.match(stderr, /keepalive does not go with a tunnel that containers share/);
+    assert.match(stderr, /keepalive does not apply to a shared tunnel/);
 
     // A subnet that the way to the provider is in is none of what cannot be: that way is the host’s.
     await docker('network', 'rm', 'vpn');
@@ -403,7 +403,7 @@ scenario(
     const since = performance.now();
     await createNetwork();
     console.log(`created ${Math.round(performance.now() - since)} ms later`);
-    assert.match(host.driver.output(), /a network was forgotten .*network=f00000000000$/m);
+    assert.match(host.driver.output(), /forgot a network .*network=f00000000000$/m);
     await assert.rejects(access(fileOf(lost)));
     await startApp('one');
     await host.ping('one', far);

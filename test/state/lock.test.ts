@@ -15,7 +15,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(parent, { recursive: true }));
 
-const taken = /^Error: state folder .*: another process keeps its state there; stop that one, or choose/;
+const taken = /^Error: state folder .*: another process is using it; stop that process, or choose/;
 
 test('a folder is one process’s at a time', async () => {
   const release = await lockState(folder);

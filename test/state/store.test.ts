@@ -198,8 +198,8 @@ for (const [kind, path] of [
       name: 'StateError',
       reason: 'newer',
       message:
-        `state folder ${folder}: written by a newer wgdriver, which has version ${version} of ${kind} records ` +
-        `where this one has ${version - 1}; start the newer one, or choose another --state-dir`,
+        `state folder ${folder}: written by a newer wgdriver (version ${version} of ${kind} records; this one ` +
+        `knows ${version - 1}): start the newer one, or choose another --state-dir`,
     });
     assert.deepEqual(log.lines, []);
     assert.deepEqual(await readdir(folder, { recursive: true }), before);

@@ -149,7 +149,7 @@ test('0.1.0: what makes no sense is set aside where it was, and what a kill left
   assert.equal(store.endpoints().length, 5);
   assert.deepEqual(
     log.lines.map(({ message }) => message),
-    ['a state file cannot be read and is set aside'],
+    ['a state file cannot be read and was set aside'],
   );
   assert.match((await readdir(join(folder, 'endpoints'))).join(), /^torn\.json\.unreadable-\d+$/);
 });

@@ -56,8 +56,8 @@ test('what is wrong with a text is told exactly', () => {
     ['Zm 9v', /white space/],
     ['Zm-_', /URL-safe base64: write \+ for each - and \/ for each _/],
     ['Zg', /the = at its end is missing/],
-    ['Zg==Zg==', /goes on after an =/],
-    ['hunter2!', /characters that base64 does not have/],
+    ['Zg==Zg==', /continues after an =/],
+    ['hunter2!', /characters that are not base64/],
   ] as const) {
     assert.match(base64Fault(text), fault, text);
   }

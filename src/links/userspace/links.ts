@@ -146,8 +146,8 @@ async function programEnd(name: string): Promise<void> {
 /** wireguard-go watches a file for each link, and says nothing if it is not let: it is a daemon by then. */
 function endedAtOnce(program: string): string {
   return (
-    `${program} began and was gone at once; with many links, allow it more of what each takes one of ` +
-    '(sysctl fs.inotify.max_user_instances)'
+    `${program} exited at once; if this host has many links, raise fs.inotify.max_user_instances with sysctl, ` +
+    'because each link takes one instance'
   );
 }
 

@@ -40,8 +40,8 @@ export function keptOf(text: string, ours: Ours): Kept {
   const { peers, listenPort } = readWgQuick(lines.join('\n'));
   if (ours.listenPort !== undefined && listenPort !== undefined && listenPort !== ours.listenPort) {
     throw new Error(
-      `ListenPort is ${listenPort} in this file, and would be ${ours.listenPort} in the new one: ` +
-        `give --listen-port ${listenPort} to keep it, or --listen-port ${ours.listenPort} to change it`,
+      `ListenPort is ${listenPort} in this file but would be ${ours.listenPort} in the new one: give ` +
+        `--listen-port ${listenPort} to keep it, or --listen-port ${ours.listenPort} to change it`,
     );
   }
   const starts = sectionsOf(lines.join('\n')).map(({ line }) => commentAbove(lines, line - 1));
@@ -55,8 +55,8 @@ export function keptOf(text: string, ours: Ours): Kept {
       if (conflict.length > 0 && (isMarked || conflict.length < allowedIps.length)) {
         const except = new Set(conflict.map((prefix) => ours.peerAt(prefix)?.toString()));
         throw new Error(
-          `line ${line}: this [Peer] has ${conflict.map(formatPrefix).join(', ')}, and so would a container’s peer: ` +
-            `leave the container’s out with --except ${[...except].join(',')}, or remove it from this [Peer]`,
+          `line ${line}: this [Peer] has ${conflict.map(formatPrefix).join(', ')}, which a container’s peer would ` +
+            `have too: leave the container’s out with --except ${[...except].join(',')}, or remove it from this [Peer]`,
         );
       }
       return conflict.length > 0 ? [] : [{ text: others[index] ?? [], allowedIps }];

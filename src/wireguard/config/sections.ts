@@ -29,7 +29,7 @@ const byteOrderMark = '\ufeff';
 export function sectionsOf(text: string): Section[] {
   if (text.includes('\0')) {
     // A text in UTF-16, as old editors on Windows save it.
-    throw new Error('expected text in UTF-8, and there are zero bytes: save the file as UTF-8');
+    throw new Error('expected UTF-8 text, but the file contains zero bytes: save it as UTF-8');
   }
   const sections: { name: string; line: number; entries: Entry[]; text: string[] }[] = [];
   const lines = text.replace(byteOrderMark, '').split(/\r\n|\n|\r/);
@@ -52,7 +52,8 @@ export function sectionsOf(text: string): Section[] {
     const equals = content.indexOf('=');
     if (section === undefined || equals === -1) {
       throw new Error(
-        `line ${line}: expected ${section === undefined ? '[Interface] or [Peer] before anything else' : 'KEY = VALUE'}`,
+        `line ${line}: expected ` +
+          `${section === undefined ? '[Interface] or [Peer] before anything else' : 'KEY = VALUE'}`,
       );
     }
     const key = content.slice(0, equals).trim();

@@ -58,7 +58,9 @@ export function readWgQuick(text: string): WgQuickFile {
   const interfaces = sections.filter(({ name }) => name === 'interface');
   const [first, second] = interfaces;
   if (second !== undefined) {
-    throw new Error(`line ${second.line}: expected one [Interface], and line ${first?.line} has one already`);
+    throw new Error(
+      `line ${second.line}: expected only one [Interface], but line ${first?.line} already has one`,
+    );
   }
   const peers = sections.filter(({ name }) => name === 'peer').map(peerOf);
   refuseTwice(peers);
@@ -172,8 +174,8 @@ function refuseTwice(peers: readonly WgQuickPeer[]): void {
       const holder = holders.get(text) ?? peer;
       if (holder !== peer) {
         throw new Error(
-          `line ${peer.line}: this [Peer] has ${text} among its AllowedIPs, as the one in line ${holder.line} has; ` +
-            'expected each prefix at one peer',
+          `line ${peer.line}: this [Peer] has ${text} among its AllowedIPs, as the one in line ${holder.line} ` +
+            'does; expected each prefix in only one [Peer]',
         );
       }
       holders.set(text, peer);
@@ -184,7 +186,7 @@ function refuseTwice(peers: readonly WgQuickPeer[]): void {
 function once(single: Map<string, Entry>, entry: Entry): void {
   const earlier = single.get(entry.name);
   if (earlier !== undefined) {
-    throw new Error(`line ${entry.line}: ${spellingOf(entry)} stands in line ${earlier.line} already`);
+    throw new Error(`line ${entry.line}: ${spellingOf(entry)} is already set in line ${earlier.line}`);
   }
   single.set(entry.name, entry);
 }
@@ -193,13 +195,14 @@ function unknown(entry: Entry, section: string): Error {
   const name = entryName(entry);
   if (name !== undefined && amnezia.test(entry.name)) {
     return new Error(
-      `line ${entry.line}: ${name} is a key of AmneziaWG, which speaks another protocol; expected WireGuard’s keys alone`,
+      `line ${entry.line}: ${name} is a setting of AmneziaWG, which is another protocol; expected only ` +
+        'WireGuard’s settings',
     );
   }
   return new Error(
     name === undefined
-      ? `line ${entry.line}: expected KEY = VALUE, a key that WireGuard knows`
-      : `line ${entry.line}: ${name} is no key of WireGuard’s in ${section}`,
+      ? `line ${entry.line}: expected KEY = VALUE with a setting that WireGuard knows`
+      : `line ${entry.line}: ${name} is not a setting of WireGuard in ${section}`,
   );
 }
 

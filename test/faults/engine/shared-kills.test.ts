@@ -177,7 +177,7 @@ AllowedIPs = 0.0.0.0/0\nEndpoint = ${endpoint}\nPersistentKeepalive = 25\n`;
     );
     await until(
       'it has died of it, or healed',
-      () => driver.hasEnded || /have it again/.test(driver.output()),
+      () => driver.hasEnded || /has been restored/.test(driver.output()),
     );
     await driver.stop('SIGKILL');
     await startFaulty();

@@ -236,7 +236,7 @@ test('a program that is missing, that fails, and that makes no link', { skip }, 
     ],
     [folder, /^create link wgd1a2b3c: .* could not be started: EACCES$/],
     [failing, /^create link wgd1a2b3c: no tun for wgd1a2b3c: \[key\] \(.* exit status 3\)$/],
-    ['true', /^create link wgd1a2b3c: true began and was gone at once; .*max_user_instances/],
+    ['true', /^create link wgd1a2b3c: true exited at once; .*max_user_instances/],
   ] as const) {
     await assert.rejects(
       userspaceLinks(markOf('wireguard-plugin'), program).create(link),

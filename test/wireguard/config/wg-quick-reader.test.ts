@@ -69,13 +69,21 @@ const wrong: [what: string, text: string, message: string | RegExp][] = [
     '[Interface\n',
     /^line 1: expected \[Interface\] or \[Peer\] for a section/,
   ],
-  ['two interfaces', `${own}${peer}[interface]\n`, /^line 5: expected one \[Interface\], and line 1 has one/],
+  [
+    'two interfaces',
+    `${own}${peer}[interface]\n`,
+    /^line 5: expected only one \[Interface\], but line 1 already has one/,
+  ],
   ['a line without a value', `${own}PostUp\n`, /^line 3: expected KEY = VALUE$/],
-  ['a key on a line of its own', `[Interface]\n${psk}\n`, /^line 2: expected KEY = VALUE, a key that/],
+  [
+    'a key on a line of its own',
+    `[Interface]\n${psk}\n`,
+    /^line 2: expected KEY = VALUE with a setting that/,
+  ],
   [
     'a key broken over two lines',
     `[Interface]\nPrivateKey = ${psk.slice(0, 30)}\n${psk.slice(30)}\n`,
-    /^line 3: expected KEY = VALUE, a key that WireGuard knows$/,
+    /^line 3: expected KEY = VALUE with a setting that WireGuard knows$/,
   ],
   [
     'an empty key',
@@ -83,7 +91,7 @@ const wrong: [what: string, text: string, message: string | RegExp][] = [
     /^line 2: PrivateKey: expected a key of 32 bytes in base64/,
   ],
   ['a short key', `[Interface]\nPrivateKey = ${psk.slice(4)}`, /^line 2: PrivateKey: expected a key of 32/],
-  ['two keys', `${own}PrivateKey = ${psk}`, /^line 3: PrivateKey stands in line 2 already$/],
+  ['two keys', `${own}PrivateKey = ${psk}`, /^line 3: PrivateKey is already set in line 2$/],
   ['no public key', `${own}[Peer]\nAllowedIPs = ::/0\n`, /^line 3: this \[Peer\] has no PublicKey$/],
   ['a wrong public key', `[Peer]\nPublicKey = ${psk}=`, /^line 2: PublicKey: expected a key of 32 bytes/],
   [
@@ -99,7 +107,7 @@ const wrong: [what: string, text: string, message: string | RegExp][] = [
   [
     'the same prefix at two peers, spelt otherwise',
     `${peer}AllowedIPs = 10.1.2.3/8\n[Peer]\nPublicKey = ${secondPeerKey}\nAllowedIPs = 10.0.0.0/8\n`,
-    'line 4: this [Peer] has 10.0.0.0/8 among its AllowedIPs, as the one in line 1 has; expected each prefix at one peer',
+    'line 4: this [Peer] has 10.0.0.0/8 among its AllowedIPs, as the one in line 1 does; expected each prefix in only one [Peer]',
   ],
   [
     'an address without its length',
@@ -132,7 +140,7 @@ const wrong: [what: string, text: string, message: string | RegExp][] = [
     /^line 3: Endpoint: expected host:port/,
   ],
   ['an endpoint of port 0', `${peer}Endpoint = vpn.example.org:0\n`, /^line 3: Endpoint: expected host:port/],
-  ['two endpoints', `${peer}Endpoint = a:1\nEndpoint = b:1`, /^line 4: Endpoint stands in line 3 already$/],
+  ['two endpoints', `${peer}Endpoint = a:1\nEndpoint = b:1`, /^line 4: Endpoint is already set in line 3$/],
   [
     'a keepalive of words',
     `${peer}PersistentKeepalive = on`,
@@ -146,22 +154,26 @@ const wrong: [what: string, text: string, message: string | RegExp][] = [
   [
     'a key of the other section',
     `${own}Endpoint = a:1\n`,
-    'line 3: Endpoint is no key of WireGuard’s in [Interface]',
+    'line 3: Endpoint is not a setting of WireGuard in [Interface]',
   ],
-  ['a program for a peer', `${peer}PostUp = true\n`, 'line 3: PostUp is no key of WireGuard’s in [Peer]'],
+  [
+    'a program for a peer',
+    `${peer}PostUp = true\n`,
+    'line 3: PostUp is not a setting of WireGuard in [Peer]',
+  ],
   [
     'a foreign key',
     `${own}ObfsHost = example.org\n`,
-    'line 3: ObfsHost is no key of WireGuard’s in [Interface]',
+    'line 3: ObfsHost is not a setting of WireGuard in [Interface]',
   ],
   ...['Jc = 4', 'jmin = 40', 'S1 = 15', 'H4 = 4', 'I1 = <b 0xc2>', 'Itime = 60'].map(
     (line): [string, string, RegExp] => [
       `AmneziaWG’s ${line}`,
       `${own}${line}\n`,
-      new RegExp(`^line 3: ${line.split(' ')[0]} is a key of AmneziaWG, which speaks another protocol`),
+      new RegExp(`^line 3: ${line.split(' ')[0]} is a setting of AmneziaWG, which is another protocol`),
     ],
   ),
-  ['UTF-16', '\ufffd\ufffd[\0I\0n\0t\0', /^expected text in UTF-8, and there are zero bytes/],
+  ['UTF-16', '\ufffd\ufffd[\0I\0n\0t\0', /^expected UTF-8 text, but the file contains zero bytes/],
 ];
 
 for (const [what, text, message] of wrong) {
@@ -225,7 +237,7 @@ test('whatever is broken in a file, its error has one line and nothing of the se
         readWgQuick(text);
       } catch (error) {
         assert(error instanceof Error);
-        assert.match(error.message, /^(?:line \d+: |expected text in UTF-8).+$/);
+        assert.match(error.message, /^(?:line \d+: |expected UTF-8 text).+$/);
         for (const secret of secrets) {
           for (let at = 0; at + 8 <= secret.length; at += 1) {
             assert(!error.message.includes(secret.slice(at, at + 8)), error.message);
