@@ -43,11 +43,16 @@ async function main(args: string[]): Promise<number> {
   }
 }
 
-/** @throws UsageError if a subcommand had to follow, and something else does */
+/** @throws UsageError if a subcommand had to follow and something else does, or a misspelt one */
 async function refuseUnknown({ command, path, rest: [word] }: FoundCommand): Promise<void> {
   const names = Object.keys(await subCommandsOf(command));
   const isOption = word?.startsWith('-') === true;
-  if (command.run !== undefined || (isOption && ['--help', '-h', '--version'].includes(word))) {
+  const hint = word === undefined || isOption ? '' : didYouMean(word, names);
+  // A command that runs by itself takes words of its own, unless one looks like a subcommand: `keys sed`.
+  if (
+    (command.run !== undefined && hint === '') ||
+    (isOption && ['--help', '-h', '--version'].includes(word))
+  ) {
     return;
   }
   if (word === undefined) {
@@ -59,7 +64,7 @@ async function refuseUnknown({ command, path, rest: [word] }: FoundCommand): Pro
   throw new UsageError(
     isOption
       ? `expected a command before ${word}: one of ${names.join(', ')}`
-      : `unknown command ${word}${didYouMean(word, names) || `; expected one of ${names.join(', ')}`}`,
+      : `unknown command ${word}${hint || `; expected one of ${names.join(', ')}`}`,
   );
 }
 

@@ -12,6 +12,7 @@ for (const [line, message] of [
   ['service instal', 'unknown command instal; did you mean install?'],
   ['service install --nam=x', 'unknown option --nam; did you mean --name?'],
   ['--log-level debug', 'expected a command before --log-level: one of serve'],
+  ['keys sed', 'unknown command sed; did you mean seed?'],
   ['keys seed more', 'unexpected argument more'],
 ] as const) {
   test(`wgdriver ${line}: refused`, async () => {

@@ -36,7 +36,7 @@ export default strictCommand({
       type: 'string',
       valueHint: 'NAME',
       description:
-        'Docker network to take the keys, the hub and all else from; a Swarm’s manager knows its networks',
+        'Docker network to take the keys, the hub and all else from; in a Swarm, run this on a manager',
     },
     ...keyOptions,
     ...secretsOption,
