@@ -30,9 +30,13 @@ const labTimes = join(folder, 'lab-times');
 const chosen = await plan();
 if (chosen.some(([name]) => name === 'guests') && (await tiers.guests.obstacle()) === undefined) {
   // What guests boot is made beside the tiers before theirs; whoever comes too early waits for it.
-  spawn('setpriv', ['--pdeathsig', 'TERM', process.execPath, 'build/lab/prepare.ts'], {
-    stdio: ['ignore', 'inherit', 'inherit'],
-  }).unref();
+  spawn(
+    'setpriv',
+    ['--pdeathsig', 'TERM', process.execPath, 'build/lab/prepare.ts', ...(isFull ? [] : ['trixie'])],
+    {
+      stdio: ['ignore', 'inherit', 'inherit'],
+    },
+  ).unref();
 }
 const summary: string[] = [];
 const ensured = new Set<string>();
@@ -74,7 +78,7 @@ async function report(name: TierName, files: readonly string[]): Promise<void> {
 async function plan(): Promise<[TierName, string[]][]> {
   try {
     const hasGuests = !isFull && (await labObstacle()) === undefined;
-    return planTiers(words, { files: testFiles(), hasGuests });
+    return planTiers(words, { files: testFiles(), hasGuests, isFull });
   } catch (error) {
     const lines = tierNames.map((name) => `  ${name.padEnd(10)}${tiers[name].purpose}`);
     console.error(`npm test: ${(error as Error).message}. The tiers are:\n${lines.join('\n')}`);

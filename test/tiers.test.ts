@@ -18,10 +18,10 @@ const files = [
   'test/scenarios/refusals.test.ts',
   'test/scenarios/walkthrough.test.ts',
 ];
-const plan = (words: readonly string[], hasGuests = false) =>
-  Object.fromEntries(planTiers(words, { files, hasGuests }));
+const plan = (words: readonly string[], { hasGuests = false, isFull = true } = {}) =>
+  Object.fromEntries(planTiers(words, { files, hasGuests, isFull }));
 
-test('no word: every tier, with every file in one of them', () => {
+test('no word, in the full run: every tier, with every file in one of them', () => {
   assert.deepEqual(plan([]), {
     unit: ['test/driver/driver.test.ts', 'test/driver/queue.test.ts', 'test/log.test.ts'],
     system: ['test/commands/keys.test.ts', 'test/driver/uplinks.test.ts'],
@@ -46,10 +46,23 @@ test('several words: tiers, files and folders, in the order of the tiers, each f
 });
 
 test('where there are guests, the engine’s tier is what they do not run, the smoke scenarios, and whichever is named', () => {
-  assert.deepEqual(plan(['engine'], true), {
+  const hasGuests = true;
+  assert.deepEqual(plan(['engine'], { hasGuests }), {
     engine: ['test/scenarios/refusals.test.ts', 'test/scenarios/walkthrough.test.ts'],
   });
-  assert.deepEqual(plan(['test/scenarios/dns.test.ts'], true), { engine: ['test/scenarios/dns.test.ts'] });
+  assert.deepEqual(plan(['test/scenarios/dns.test.ts'], { hasGuests }), {
+    engine: ['test/scenarios/dns.test.ts'],
+  });
+});
+
+test('what takes minutes is for the full run, and for whoever names it', () => {
+  const isFull = false;
+  assert.deepEqual(plan(['faults', 'runtimes', 'test/guests/swarm.test.ts'], { isFull }), {
+    faults: ['test/faults/engine/kills.test.ts', 'test/faults/kills.test.ts'],
+    guests: ['test/guests/swarm.test.ts'],
+    runtimes: ['test/runtimes/deno.test.ts'],
+  });
+  assert.deepEqual(plan(['test/lab'], { isFull }), { guests: ['test/lab/lab.test.ts'] });
 });
 
 test('a word that is nothing of these: an error that names the tiers, and no test runs', () => {

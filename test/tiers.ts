@@ -108,6 +108,25 @@ const tierOfPath: Readonly<Record<string, TierName>> = {
   scenarios: 'engine',
 };
 
+/**
+ * What takes minutes, and something quicker says as well (docs/versions.md): for the full run, and for whoever names it.
+ */
+const onlyInFullRun: readonly string[] = [
+  'faults/rotation-guide.test.ts',
+  'guests/healing.test.ts',
+  'guests/kills.test.ts',
+  'guests/power-cuts.test.ts',
+  'guests/swarm.test.ts',
+  'guests/unready.test.ts',
+  'lab',
+  'runtimes/swarm-nodes.test.ts',
+];
+
+function isOnlyInFullRun(file: string): boolean {
+  const [, folder = ''] = file.split(sep);
+  return onlyInFullRun.includes(folder) || onlyInFullRun.includes(relative('test', file));
+}
+
 function tierOf(file: string): TierName {
   const [, folder = ''] = file.split(sep);
   return tierOfPath[folder] ?? tierOfPath[relative('test', file)] ?? 'unit';
@@ -130,18 +149,26 @@ function isGuests(file: string): boolean {
 /**
  * The files to run, by tier.
  * @param words tiers, files and folders; none for every tier
- * @param hasGuests whether guests run their scenarios, so that the tier `engine` need not; a scenario that is
+ * @param hasGuests whether guests run their scenarios, so that the tier `engine` need not; a file that is
  * named runs
  * @throws Error for a word that is none of them
  */
 export function planTiers(
   words: readonly string[],
-  { files, hasGuests }: { readonly files: readonly string[]; readonly hasGuests: boolean },
+  {
+    files,
+    hasGuests,
+    isFull,
+  }: { readonly files: readonly string[]; readonly hasGuests: boolean; readonly isFull: boolean },
 ): [name: TierName, files: string[]][] {
   const isWanted = (file: string, word: string) => {
     const tier = tierOf(file);
     if ((tierNames as readonly string[]).includes(word)) {
-      return word === tier && (tier !== 'engine' || !hasGuests || !isGuests(file));
+      return (
+        word === tier &&
+        (isFull || !isOnlyInFullRun(file)) &&
+        (tier !== 'engine' || !hasGuests || !isGuests(file))
+      );
     }
     const path = normalize(word);
     return file === path || file.startsWith(path.endsWith(sep) ? path : path + sep);

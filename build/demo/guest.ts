@@ -13,9 +13,7 @@ if (suite === undefined) {
 }
 
 async function demo(suite: Suite): Promise<void> {
-  console.log(
-    `A guest of ${suite} under QEMU's emulation, which is slow; its image, if it is not there yet, takes a minute.`,
-  );
+  console.log(`A guest of ${suite}. The first time its kernel and its image are made, which takes minutes.`);
   const lab = await openLab();
   try {
     const { status } = await lab.run({

@@ -6,3 +6,6 @@ export const smokeScenarios: readonly string[] = ['sockets', 'walkthrough'];
  * an older engine and of a userspace tunnel, which this machine runs several times as fast.
  */
 export const guestScenarios: readonly string[] = [...smokeScenarios, 'dns', 'hub-link', 'ipv6', 'leaks'];
+
+/** As `skip` of a test that takes long and says what a quicker one says as well (docs/versions.md). */
+export const inFullRun = process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run';

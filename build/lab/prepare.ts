@@ -1,6 +1,6 @@
 /**
- * node build/lab/prepare.ts: builds what guests boot and this machine has not kept, the kernel and an image of
- * each suite, so that it is there when tests want it.
+ * node build/lab/prepare.ts [SUITE…]: builds what guests boot and this machine has not kept, the kernel and an image of
+ * each suite, or of those that are named, so that it is there when tests want it.
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,11 +9,14 @@ import { installLab } from './host.ts';
 import { guestImage } from './image.ts';
 import { umlKernel } from './kernel.ts';
 import { locked } from './lock.ts';
-import { SUITES } from './packages.ts';
+import { SUITES, type Suite } from './packages.ts';
+
+const named = process.argv.slice(2) as Suite[];
+const suites = named.length === 0 ? SUITES : named;
 
 await mkdir(cacheFolder(), { recursive: true });
 await locked(join(cacheFolder(), 'install.lock'), installLab);
 const images = (async () => {
-  for (const suite of SUITES) await guestImage(suite);
+  for (const suite of suites) await guestImage(suite);
 })();
 await Promise.all([umlKernel().catch((error: Error) => console.error(`lab: ${error.message}`)), images]);

@@ -9,9 +9,8 @@ import { openLab } from '../../build/lab/index.ts';
 import { projectFiles, projectFolder, sourceFiles } from '../../build/lab/project.ts';
 
 const file = 'test/guests/inside/healing.test.ts';
-const skip = process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run';
 
-test('healing in the course of time, with the kernel’s WireGuard', { skip }, async () => {
+test('healing in the course of time, with the kernel’s WireGuard', async () => {
   const lab = await openLab();
   after(() => lab.close());
   const { status, output } = await lab.run({

@@ -5,8 +5,7 @@ import { openLab } from '../../build/lab/index.ts';
 import { failures, scenarioScript } from '../../build/lab/project.ts';
 import { faultFiles } from './fault-files.ts';
 
-const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
-const kills = Number(process.env.WGDRIVER_TEST_KILLS ?? (isFull ? 100 : 4));
+const kills = Number(process.env.WGDRIVER_TEST_KILLS ?? 100);
 
 const lab = await openLab();
 after(() => lab.close());

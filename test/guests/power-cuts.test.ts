@@ -6,8 +6,7 @@ import { type Guest, openLab } from '../../build/lab/index.ts';
 import { projectFolder } from '../../build/lab/project.ts';
 import { faultFiles } from './fault-files.ts';
 
-const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
-const cuts = Number(process.env.WGDRIVER_TEST_CUTS ?? (isFull ? 20 : 2));
+const cuts = Number(process.env.WGDRIVER_TEST_CUTS ?? 20);
 
 const socket = '/run/docker/plugins/wireguard-plugin.sock';
 

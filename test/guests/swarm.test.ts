@@ -1,27 +1,21 @@
 /**
- * A Swarm of a manager and two workers, and their hub, each a guest on one segment. For the full run alone: four emulated
- * machines take many minutes. test/runtimes/swarm-nodes.test.ts has the same with nodes in namespaces.
+ * A Swarm of a manager and two workers, and their hub, each a guest on one segment. For the full run. test/runtimes/swarm-nodes.test.ts has the same with nodes in namespaces.
  */
 import assert from 'node:assert/strict';
 import { resolve } from 'node:path';
-import { after, test } from 'node:test';
+import { after } from 'node:test';
 import { type ClusterNode, describeSwarm, type Scope } from '../../build/host/swarm.ts';
 import { type Guest, openLab, SUITES, type Suite } from '../../build/lab/index.ts';
 import { hostFiles, sh } from './guest-host.ts';
 import { createdPlugin, exampleHubFiles, pluginFunctions } from './managed-plugin.ts';
 
-const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
-const suites = isFull ? SUITES : [];
-
 /** Of the last node's clock. */
 const secondsBehind = 30;
 
-const lab = isFull ? await openLab({ places: 2 }) : undefined;
-after(() => lab?.close());
+const lab = await openLab({ places: 2 });
+after(() => lab.close());
 
-test('nodes that are machines', { skip: isFull ? false : 'four of them are for the full run' }, () => {});
-
-for (const suite of suites) {
+for (const suite of SUITES) {
   for (const scope of ['global', 'local'] as const) {
     describeSwarm(`three nodes on ${suite}, one of them with its clock behind`, scope, () =>
       openCluster(suite, scope),
@@ -30,7 +24,6 @@ for (const suite of suites) {
 }
 
 async function openCluster(suite: Suite, scope: Scope) {
-  assert(lab);
   const segment = lab.segment();
   const at = (address: string) => [{ segment, address: `${address}/24` }];
   const plugin = await createdPlugin();

@@ -8,9 +8,8 @@ import { test } from 'node:test';
 import { type Guest, openLab, SUITES } from '../../build/lab/index.ts';
 import { diagnosis, hostFiles, hubAddress, hubFiles, sh, startHubBeside } from './guest-host.ts';
 
-const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
 const { WGDRIVER_TEST_SUITES: named, WGDRIVER_TEST_KERNEL: kernelNamed } = process.env;
-const suites = isFull ? SUITES.filter((suite) => named?.split(',').includes(suite) ?? true) : [];
+const suites = SUITES.filter((suite) => named?.split(',').includes(suite) ?? true);
 const kernels = ([undefined, 'debian'] as const).filter(
   (kernel) => kernelNamed === undefined || kernelNamed === (kernel ?? 'lab'),
 );

@@ -2,9 +2,6 @@
 import { openLocalCluster } from '../../build/host/local-cluster.ts';
 import { describeSwarm } from '../../build/host/swarm.ts';
 
-const scopes =
-  process.env.WGDRIVER_TEST_FULL === undefined ? (['global'] as const) : (['global', 'local'] as const);
-
-for (const scope of scopes) {
+for (const scope of ['global', 'local'] as const) {
   describeSwarm('three nodes in namespaces', scope, () => openLocalCluster(scope, 3));
 }

@@ -6,6 +6,7 @@ import { attempt, run, sh, until } from '../../build/host/commands.ts';
 import { type ComposeProject, importExamplesImage, openComposeExample } from '../../build/host/compose.ts';
 import { hostForTests, pingUntilAnswered } from '../../build/host/host.ts';
 import { article, type Hub, withHub } from '../../build/host/hub.ts';
+import { inFullRun } from '../../build/host/scenarios.ts';
 
 const host = await hostForTests();
 await importExamplesImage(host.engine, host.tunnel);
@@ -118,23 +119,27 @@ test('enable_ipv6 beside IPv4, in the dual-stack example: refused, with the opti
     );
   }));
 
-test('the example seed-file: the hub’s file from the network, and no seed in inspection', () =>
-  withExample('seed-file', async (example) => {
-    const { compose, reach } = example;
-    const output = 'secrets/hub.conf';
-    await example.run('./setup.sh');
-    await compose('up', '--no-start');
-    const config = ['--network', 'wgnet', '--private-key-file', 'secrets/hub.key', '--format', 'setconf'];
-    await example.run('wgdriver', 'endpoint-config', ...config, '--output', output);
-    await compose('up', '-d');
-    await reach('app', hub);
-    assert.deepEqual(await example.dnsOf('app'), [hub]);
-    const seed = await run('cat', ['/etc/wgdriver/app.seed']);
-    assert(!(await host.engine.docker('network', 'inspect', 'wgnet')).includes(seed));
-    await run('rm', ['-r', '/etc/wgdriver']);
-  }));
+test(
+  'the example seed-file: the hub’s file from the network, and no seed in inspection',
+  { skip: inFullRun },
+  () =>
+    withExample('seed-file', async (example) => {
+      const { compose, reach } = example;
+      const output = 'secrets/hub.conf';
+      await example.run('./setup.sh');
+      await compose('up', '--no-start');
+      const config = ['--network', 'wgnet', '--private-key-file', 'secrets/hub.key', '--format', 'setconf'];
+      await example.run('wgdriver', 'endpoint-config', ...config, '--output', output);
+      await compose('up', '-d');
+      await reach('app', hub);
+      assert.deepEqual(await example.dnsOf('app'), [hub]);
+      const seed = await run('cat', ['/etc/wgdriver/app.seed']);
+      assert(!(await host.engine.docker('network', 'inspect', 'wgnet')).includes(seed));
+      await run('rm', ['-r', '/etc/wgdriver']);
+    }),
+);
 
-test('the example split-tunnel: the office by the tunnel, all else by the bridge', () =>
+test('the example split-tunnel: the office by the tunnel, all else by the bridge', { skip: inFullRun }, () =>
   withExample('split-tunnel', async (example) => {
     const { compose, exec, reach, cannotReach } = example;
     const office = '10.20.0.1';
@@ -152,27 +157,34 @@ test('the example split-tunnel: the office by the tunnel, all else by the bridge
     await compose('stop', 'hub');
     await cannotReach('app', office);
     await reach('app', hostOutside);
-  }));
+  }),
+);
 
-test('the example two-networks: each app has its own tunnel, and does not reach the other', () =>
-  withExample('two-networks', async (example) => {
-    const { compose, reach, cannotReach } = example;
-    await example.run('./setup.sh');
-    await compose('up', '-d');
-    await reach('app-blue', hub);
-    await reach('app-green', '192.168.6.1');
-    for (const [app, other] of [
-      ['app-blue', '192.168.6.2'],
-      ['app-green', '192.168.5.2'],
-    ] as const) {
-      assert.deepEqual(await links(example, app), ['lo', 'wg0']);
-      await cannotReach(app, other);
-      await cannotReach(app, hostOutside);
-    }
-    assert.deepEqual(await example.dnsOf('app-green'), ['192.168.6.1']);
-  }));
+test(
+  'the example two-networks: each app has its own tunnel, and does not reach the other',
+  { skip: inFullRun },
+  () =>
+    withExample('two-networks', async (example) => {
+      const { compose, reach, cannotReach } = example;
+      await example.run('./setup.sh');
+      await compose('up', '-d');
+      await reach('app-blue', hub);
+      await reach('app-green', '192.168.6.1');
+      for (const [app, other] of [
+        ['app-blue', '192.168.6.2'],
+        ['app-green', '192.168.5.2'],
+      ] as const) {
+        assert.deepEqual(await links(example, app), ['lo', 'wg0']);
+        await cannotReach(app, other);
+        await cannotReach(app, hostOutside);
+      }
+      assert.deepEqual(await example.dnsOf('app-green'), ['192.168.6.1']);
+    }),
+);
 
-test('the example remote-hub: what the app sends leaves the hub with the hub’s address', async () => {
+test('the example remote-hub: what the app sends leaves the hub with the hub’s address', {
+  skip: inFullRun,
+}, async () => {
   // The Internet, which knows of no tunnel: one machine with the hub between.
   const world = '203.0.113.9';
   await sh(

@@ -8,6 +8,7 @@ import { after, before, test } from 'node:test';
 import { sh } from '../../build/host/commands.ts';
 import { driverName, hostForTests } from '../../build/host/host.ts';
 import { article, type Hub, withHub } from '../../build/host/hub.ts';
+import { inFullRun } from '../../build/host/scenarios.ts';
 
 const host = await hostForTests();
 
@@ -173,7 +174,7 @@ Endpoint = ${provider.endpoint}
 });
 
 test('a file of 5,000 peers, as a large mesh has it, over 1 MB: the container reaches one of them', {
-  skip: process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run',
+  skip: inFullRun,
 }, async (t) => {
   await withHub(settings, async (provider) => {
     const keys = await newKeys();

@@ -4,10 +4,10 @@ import { test } from 'node:test';
 import { until } from '../../build/host/commands.ts';
 import { hostForTests } from '../../build/host/host.ts';
 import { article } from '../../build/host/hub.ts';
+import { inFullRun } from '../../build/host/scenarios.ts';
 
 const host = await hostForTests();
 
-const inFullRun = process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run';
 const isFrom28 = Number.parseInt(host.engine.version, 10) >= 28;
 
 const linksOf = async (container: string) =>
@@ -118,7 +118,7 @@ for (const [bridge, skip] of [
   });
 }
 
-// As the example seed-file of compose.test.ts has it too.
+// As the tutorial has it too.
 test('the seed may stay in a file on the host', { skip: inFullRun }, async () => {
   await writeFile('/run/seed', `${article.seed}\n`, { mode: 0o600 });
   await host.createNetwork('wgnet', { options: { seed: '', seedfile: '/run/seed' } });

@@ -5,6 +5,7 @@ import { startDriver, wgdriver } from '../../build/host/driver.ts';
 import { importTestImage, testImage } from '../../build/host/engine.ts';
 import { hostForTests } from '../../build/host/host.ts';
 import { article } from '../../build/host/hub.ts';
+import { inFullRun } from '../../build/host/scenarios.ts';
 
 const host = await hostForTests();
 
@@ -56,7 +57,7 @@ test('a seed that inspection shows is warned about, and not shown again', async 
 
 // several-networks.test.ts asks doctor that of each of its containers.
 test('a container whose default route is a bridge’s is warned about, as its own routes say', {
-  skip: process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run',
+  skip: inFullRun,
 }, async () => {
   await host.createNetwork('wgnet', { options: { killswitch: 'off' } });
   // By name, the first network with a gateway wins on engines up to 27; a priority does on later ones.
@@ -91,7 +92,7 @@ test('each container’s last handshake, and a warning for one whose hub does no
   assert.equal(status, 0);
 });
 
-test('a sharer that is left with lo when its container is started anew', async () => {
+test('a sharer that is left with lo when its container is started anew', { skip: inFullRun }, async () => {
   const { docker } = host.engine;
   await host.createNetwork('wgnet');
   await host.startContainer('one', '--network=wgnet');
@@ -103,7 +104,9 @@ test('a sharer that is left with lo when its container is started anew', async (
   assert.deepEqual([status, / (side \(of one\))$/.exec(cause)?.[1]], ['warn', 'side (of one)'], cause);
 });
 
-test('a container that did not start while the driver was away is named, with what to run', async () => {
+test('a container that did not start while the driver was away is named, with what to run', {
+  skip: inFullRun,
+}, async () => {
   const { docker } = host.engine;
   await host.createNetwork('wgnet');
   await host.startContainer('one', '--network=wgnet');

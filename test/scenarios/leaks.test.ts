@@ -11,6 +11,7 @@ import { run, until } from '../../build/host/commands.ts';
 import { startDriver } from '../../build/host/driver.ts';
 import { importTestImage, testImage } from '../../build/host/engine.ts';
 import { hostForTests } from '../../build/host/host.ts';
+import { inFullRun } from '../../build/host/scenarios.ts';
 import { attempts } from './attempts.ts';
 
 const host = await hostForTests();
@@ -209,7 +210,7 @@ const tunnels = [
     tunnel: 'on, with IPv6 in the tunnel',
     options: { ipv6: 'fd12:3456::/64' },
     // It doubles the time of the whole.
-    skip: process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run',
+    skip: inFullRun,
   },
 ] as const;
 

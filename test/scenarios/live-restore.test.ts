@@ -6,6 +6,7 @@ import { attempt, until } from '../../build/host/commands.ts';
 import { testImage } from '../../build/host/engine.ts';
 import { hostForTests } from '../../build/host/host.ts';
 import { article } from '../../build/host/hub.ts';
+import { inFullRun } from '../../build/host/scenarios.ts';
 
 const host = await hostForTests();
 const { docker } = host.engine;
@@ -60,7 +61,7 @@ test('with --live-restore a container keeps its tunnel over the end of the engin
 });
 
 test('an engine that has lost its networks gives the address of a container that runs away again: that one stays closed', {
-  skip: process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run',
+  skip: inFullRun,
 }, async () => {
   await host.createNetwork('wgnet');
   await docker('network', 'create', 'zbridge');

@@ -5,9 +5,9 @@ import { setTimeout } from 'node:timers/promises';
 import { attempt, run, until } from '../../build/host/commands.ts';
 import { pluginSocket, startDriver, wgdriver } from '../../build/host/driver.ts';
 import { hostForTests } from '../../build/host/host.ts';
+import { inFullRun } from '../../build/host/scenarios.ts';
 
 const host = await hostForTests();
-const inFullRun = process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run';
 
 test('tunnels stay up while the driver is away, and everything goes on when it is back', async () => {
   await host.createNetwork('wgnet');
@@ -116,7 +116,7 @@ async function withHubNamed(
 test(
   'restart=always and a hub’s name gone for 20 s: the container runs, also after the engine started again',
   {
-    skip: process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run',
+    skip: inFullRun,
   },
   () =>
     withHubNamed('leaving.invalid', async (nameHub) => {
@@ -156,7 +156,7 @@ test(
   'a hub that moves to another address of its name: the container is back when its name was looked up',
   {
     // Names are looked up every 30 s.
-    skip: process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run',
+    skip: inFullRun,
   },
   (t) =>
     withHubNamed('moving.invalid', async (nameHub) => {

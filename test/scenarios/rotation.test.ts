@@ -8,9 +8,9 @@ import { run, sh, until } from '../../build/host/commands.ts';
 import { startDaemon, untilReady } from '../../build/host/daemon.ts';
 import { wgdriver } from '../../build/host/driver.ts';
 import { hostForTests } from '../../build/host/host.ts';
+import { inFullRun } from '../../build/host/scenarios.ts';
 
 const host = await hostForTests();
-const inFullRun = process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run';
 const [oldSeed, newSeed] = ['b2xkb2xkb2xkb2xkb2xkb2xk', 'bmV3bmV3bmV3bmV3bmV3bmV3'];
 /** A busy machine alone takes a second now and then. */
 const mostMs = 3000;

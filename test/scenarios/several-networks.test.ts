@@ -6,6 +6,7 @@ import { startDriver, wgdriver } from '../../build/host/driver.ts';
 import { testImage } from '../../build/host/engine.ts';
 import { hostForTests } from '../../build/host/host.ts';
 import { article, withHub } from '../../build/host/hub.ts';
+import { inFullRun } from '../../build/host/scenarios.ts';
 
 const host = await hostForTests();
 
@@ -134,7 +135,7 @@ test('wgnet and a bridge, connected later, at the start, disconnected: who has t
   await host.ping('abridge', host.hub.address);
 });
 
-test('a bridge first and wgnet later, and wgnet taken away again', async () => {
+test('a bridge first and wgnet later, and wgnet taken away again', { skip: inFullRun }, async () => {
   await host.createNetwork('wgnet', off);
   const pair = ['abridge', 'zbridge'] as const;
   for (const name of pair) {
@@ -219,7 +220,7 @@ for (const killswitch of ['on', 'strict']) {
     ],
   ] as const) {
     test(`${what}, with killswitch=${killswitch}, beside a bridge with IPv6: what leaves by the bridge`, {
-      skip: killswitch === 'strict' && process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run',
+      skip: killswitch === 'strict' && inFullRun,
     }, async () => {
       await host.createNetwork('wgnet', { options: { ...options, killswitch } });
       await createBridge('zbridge6');
@@ -307,7 +308,7 @@ test('two networks of ours, a hub each: both are reached, the first by name has 
 });
 
 test('networks of two drivers, a hub each, beside a bridge: each closes what it does not know, and takes its own away', {
-  skip: process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run',
+  skip: inFullRun,
 }, async () => {
   const [subnet, address] = ['192.168.6.0/24', '192.168.6.1'];
   const settings = { tunnel: host.tunnel, name: 'second', hop: 2, address: `${address}/24` };

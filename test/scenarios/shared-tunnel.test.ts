@@ -11,6 +11,7 @@ import { startDriver, stateFolder, wgdriver } from '../../build/host/driver.ts';
 import { testImage } from '../../build/host/engine.ts';
 import { driverName, hostForTests, pingUntilAnswered } from '../../build/host/host.ts';
 import { article, type Hub, withHub } from '../../build/host/hub.ts';
+import { inFullRun } from '../../build/host/scenarios.ts';
 
 const host = await hostForTests();
 const { docker, tryDocker } = host.engine;
@@ -56,8 +57,6 @@ function scenario(name: string, play: () => Promise<void>, skip: false | string 
     }),
   );
 }
-
-const inFullRun = process.env.WGDRIVER_TEST_FULL === undefined && 'in the full run';
 
 /** The provider knows no other from then on. */
 async function newCustomer(allowedIps: string) {
@@ -385,6 +384,7 @@ scenario(
     await host.startContainer('two', '--network=vpn');
     await host.ping('two', far);
   },
+  inFullRun,
 );
 
 scenario(
@@ -416,4 +416,5 @@ scenario(
     );
     assert.match(stderr, /has the same PrivateKey/);
   },
+  inFullRun,
 );
