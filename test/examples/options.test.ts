@@ -18,7 +18,7 @@ const values: Readonly<Record<string, string>> = {
   SECRETS: '/etc/wgdriver',
 };
 /** Of a variable that setup.sh or the user sets. */
-const valueOf = (name: string, otherwise = '') =>
+const settingOf = (name: string, otherwise = '') =>
   name.endsWith('PUBLIC_KEY') ? `${'B'.repeat(42)}A=` : (values[name] ?? otherwise);
 
 const folder = 'compose-examples';
@@ -28,7 +28,7 @@ for (const example of (await readdir(folder, { withFileTypes: true })).filter((e
   test(`${example.name}: its networks have options that the driver knows and takes`, async () => {
     const text = (await readFile(join(folder, example.name, 'compose.yaml'), 'utf8')).replaceAll(
       /\$\{(\w+)(?::[?-]([^}]*))?\}/g,
-      (_, name: string, otherwise?: string) => valueOf(name, otherwise),
+      (_, name: string, otherwise?: string) => settingOf(name, otherwise),
     );
     const { networks = {} } = parse(text) as Compose;
     const ours = Object.values(networks).filter((network) => network?.driver?.startsWith('wireguard-plugin'));
