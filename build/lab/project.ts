@@ -14,6 +14,8 @@ export const projectFiles: GuestFiles = {
       'dist/wgdriver',
       'compose-examples',
       'docs/compose.md',
+      'docs/conf-file.md',
+      'docs/leaks.md',
       'docs/tutorial.md',
       'src/engine',
       'build/host',

@@ -7,7 +7,7 @@ import { attempt, run, sh } from '../../build/host/commands.ts';
 import { examplesImage, importExamplesImage } from '../../build/host/compose.ts';
 import { wgdriver } from '../../build/host/driver.ts';
 import { hostForTests } from '../../build/host/host.ts';
-import { withHub } from '../../build/host/hub.ts';
+import { article, withHub } from '../../build/host/hub.ts';
 import { inFullRun } from '../../build/host/scenarios.ts';
 
 const host = await hostForTests();
@@ -80,4 +80,41 @@ test('the page about Compose works as it is written, up to its hub', { skip: inF
   } finally {
     await rm(seed);
   }
+});
+
+test('the page about a provider’s file works as it is written, up to its provider', {
+  skip: inFullRun,
+}, async () => {
+  const [one = '', several = ''] = blocksOf(await readFile('docs/conf-file.md', 'utf8'), 'sh');
+  const settings = { tunnel: host.tunnel, name: 'provider', hop: 3, address: '10.64.0.1/24' };
+  await withHub(settings, async (provider) => {
+    const privateKey = await sh('wg genkey');
+    const publicKey = await sh('echo "$1" | wg pubkey', privateKey);
+    await provider.configure(`--seed=${article.seed}`, '--peers=1', '10.64.0.0/24');
+    await provider.exec('wg', 'set', 'wg-provider', 'peer', publicKey, 'allowed-ips', '10.64.0.7/32');
+    const conffile = [
+      `[Interface]\nPrivateKey = ${privateKey}\nAddress = 10.64.0.7/32\nDNS = 10.64.0.1`,
+      `[Peer]\nPublicKey = ${provider.publicKey}\nAllowedIPs = 0.0.0.0/0\nEndpoint = ${provider.endpoint}\n`,
+    ];
+    await runCommands(
+      `${one.replace('DNS_OF_THE_FILE', '10.64.0.1').replace('wget -qO- https://example.org', 'ping -c 3 10.64.0.1')}
+       docker network rm vpn
+       ${several}
+       docker exec one ping -c 3 10.64.0.1
+       docker rm -f one two; docker network rm vpn; rm /etc/wgdriver/provider.conf`,
+      { 'provider.conf': conffile.join('\n') },
+    );
+  });
+});
+
+test('a published port as docs/leaks.md has it', { skip: inFullRun }, async () => {
+  const [, published = ''] = (await readFile('docs/leaks.md', 'utf8')).split('## Published ports');
+  await host.createNetwork('wgnet');
+  const page = 'mkdir /tmp/www; echo hello >/tmp/www/index.html; exec httpd -f -p 80 -h /tmp/www';
+  await runCommands(
+    `${blocksOf(published, 'sh')[0]?.replace('nginx:alpine', `alpine sh -c '${page}'`)}
+     said=$(busybox wget -qO- http://127.0.0.1:8080/) || { sleep 2; said=$(busybox wget -qO- http://127.0.0.1:8080/); }
+     docker rm -f web; docker network rm front wgnet
+     [ "$said" = hello ]`,
+  );
 });
