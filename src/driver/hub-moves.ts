@@ -99,13 +99,12 @@ export function createHubMoves({
   }
 
   async function followName(host: string): Promise<void> {
-    // A link that was made since the last of these has the answer that its Join had.
-    const known = hubNames.answer(host);
     const addresses = await hubNames.lookUp(host);
     if (addresses === undefined) {
       return;
     }
-    const [old, ...olds] = followed.get(host) ?? known;
+    // Links that were made before the first of these have the answers that their Joins had.
+    const [old, ...olds] = followed.get(host) ?? hubNames.firstAnswer(host);
     followed.set(host, addresses);
     const [address, ...others] = addresses;
     // DNS rotates the order of several addresses, so another first one means nothing.
@@ -113,13 +112,15 @@ export function createHubMoves({
     if (!isOne || sameAddress(old, address)) {
       return;
     }
-    log.info('a hub has moved', { host, address: address.toString() });
-    await forEachPeer(usersOfNames().get(host) ?? [], host, (endpoint, peer) =>
+    const count = await forEachPeer(usersOfNames().get(host) ?? [], host, (endpoint, peer) =>
       endpoint !== undefined && sameAddress(endpoint.address, old) ? { address, port: peer.port } : undefined,
     );
+    if (count > 0) {
+      log.info('a hub has moved', { host, address: address.toString(), links: count });
+    }
   }
 
-  /** Gives new endpoints to the peers that have a host name. */
+  /** Gives new endpoints to the peers that have a host name. @returns how many links were changed */
   async function forEachPeer(
     states: readonly EndpointState[],
     host: string,
@@ -127,7 +128,8 @@ export function createHubMoves({
       endpoint: PeerEndpoint | undefined,
       asked: { readonly port: number },
     ) => PeerEndpoint | undefined,
-  ): Promise<void> {
+  ): Promise<number> {
+    let count = 0;
     const peersAt = oncePerKey((networkId: string) =>
       followedLinks.peersOf(networkId).filter(({ endpoint }) => endpoint?.host === host),
     );
@@ -142,10 +144,12 @@ export function createHubMoves({
             return peer === undefined || endpoint === undefined ? [] : prompted(peer, endpoint);
           });
           if (changes.length > 0 && (await lifecycle.changeLink(state, { peers: changes }))) {
+            count += 1;
             log.info('a link has a new endpoint', { ...fieldsOf(state), host });
           }
         }),
       ),
     );
+    return count;
   }
 }

@@ -18,6 +18,8 @@ export interface HubNames {
   preferred(host: string): Address | undefined;
   /** The addresses of the last look-up that had any. */
   answer(host: string): readonly Address[];
+  /** The same of the first one. */
+  firstAnswer(host: string): readonly Address[];
   /** Has the last look-up of a name had no answer? */
   isFailing(host: string): boolean;
   /** A hub has answered at this address of its name. */
@@ -51,6 +53,7 @@ export const lookUpsAtOnce = quickAtOnce + slowAtOnce;
 const maxNames = 10_000;
 
 interface Known {
+  readonly first: readonly Address[];
   /** Of the last look-up that had an answer. */
   readonly addresses: readonly Address[];
   readonly working?: Address | undefined;
@@ -94,12 +97,13 @@ export function createHubNames({
 
     preferred,
     answer,
+    firstAnswer: (host) => known.get(host)?.first ?? answer(host),
     isFailing: (host) => failing.has(host),
 
     worked(host, address) {
-      const addresses = known.get(host)?.addresses;
-      if (addresses !== undefined) {
-        remember(host, { addresses, working: address });
+      const before = known.get(host);
+      if (before !== undefined) {
+        remember(host, { ...before, working: address });
       }
     },
 
@@ -156,7 +160,7 @@ export function createHubNames({
     }
     unresolved.delete(host);
     failing.delete(host);
-    remember(host, { addresses, working: known.get(host)?.working });
+    remember(host, { first: addresses, ...known.get(host), addresses });
     return addresses;
   }
 

@@ -10,7 +10,7 @@ import { setTimeout } from 'node:timers/promises';
 import { createDriver, type WireGuardDriver } from '../../src/driver/driver.ts';
 import type { EndpointState } from '../../src/driver/endpoint-states.ts';
 import { createFollow } from '../../src/driver/hub-following.ts';
-import { createHubNames } from '../../src/driver/hub-names.ts';
+import { createHubNames, type HubNames } from '../../src/driver/hub-names.ts';
 import type { Place } from '../../src/links/links.ts';
 import { openStore } from '../../src/state/store.ts';
 import { type Address, parseAddress } from '../../src/wireguard/address.ts';
@@ -38,6 +38,7 @@ let names: Map<string, string[]>;
 let asked: string[];
 let hubKey: string;
 let driver: WireGuardDriver;
+let hubNames: HubNames;
 let log: ReturnType<typeof recordedLog>;
 /** How far the driver's clocks are ahead. */
 let aheadMs: number;
@@ -76,18 +77,19 @@ async function startHub(): Promise<void> {
 /** Also as after a kill: what is in memory is gone. */
 async function start(): Promise<void> {
   log = recordedLog();
+  hubNames = createHubNames({
+    async resolve(host) {
+      asked.push(host);
+      return (names.get(host) ?? []).map((text) => parseAddress(text) ?? assert.fail(text));
+    },
+    log,
+  });
   driver = createDriver({
     store: await openStore(join(folder, 'state'), log),
     links: driverLinks(),
     guard: recordingGuard(),
     gateways: recordingGateways(),
-    hubNames: createHubNames({
-      async resolve(host) {
-        asked.push(host);
-        return (names.get(host) ?? []).map((text) => parseAddress(text) ?? assert.fail(text));
-      },
-      log,
-    }),
+    hubNames,
     log,
     now: () => performance.now() + aheadMs,
     unixNow: () => Date.now() + unixAheadMs,
@@ -183,6 +185,18 @@ test('a hub that moves right after a container has started is followed by the ne
   names.set('hub.example', ['127.0.0.1']);
   await startContainer();
   names.set('hub.example', ['127.0.0.2']);
+  await driver.follow.followNames();
+  assert.equal(shown('endpoints'), '127.0.0.2:51820');
+});
+
+test('another container that starts before that look-up, with the new address, keeps it from nobody', {
+  skip,
+}, async () => {
+  names.set('hub.example', ['127.0.0.1']);
+  await startContainer();
+  names.set('hub.example', ['127.0.0.2']);
+  // What its Join does.
+  await hubNames.addressOf('hub.example');
   await driver.follow.followNames();
   assert.equal(shown('endpoints'), '127.0.0.2:51820');
 });
