@@ -210,8 +210,9 @@ async function commonFiles(name: string): Promise<Record<string, PackageFile>> {
 
 /** What lintian(1) is to pass over in a package, each with its reason. */
 async function overrides(name: string): Promise<string> {
-  const text = await readFile('build/release/debian/overrides', 'utf8');
-  return text.replaceAll('@PACKAGE@', name);
+  const files = name === 'wgdriver-bin' ? ['overrides', 'overrides-bin'] : ['overrides'];
+  const texts = await Promise.all(files.map((file) => readFile(`build/release/debian/${file}`, 'utf8')));
+  return texts.join('').replaceAll('@PACKAGE@', name);
 }
 
 /** What `npx wgdriver` runs. */

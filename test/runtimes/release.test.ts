@@ -1,4 +1,4 @@
-/** What `npm run release` makes of the bundle: the executables' packages are made in the same way. */
+/** What `npm run release` makes: of the bundle, and in the full run of the executable for x64. */
 import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { after, test } from 'node:test';
@@ -9,8 +9,9 @@ const sourceDate = { SOURCE_DATE_EPOCH: '1790000000' };
 
 const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { version: string };
 const deb = `dist/release/wgdriver_${version}_all.deb`;
+const parts = isFull ? ['bundle', 'amd64'] : ['bundle'];
 
-await attempt(process.execPath, ['build/run.mjs', 'release', 'bundle'], sourceDate).then(
+await attempt(process.execPath, ['build/run.mjs', 'release', ...parts], sourceDate).then(
   ({ status, stderr }) => assert.equal(status, 0, stderr),
 );
 
@@ -75,7 +76,7 @@ test('another folder makes the same bytes', async () => {
      mkdir -p "$1/test/runtimes"
      cp -al test/runtimes/node_modules test/runtimes/package-lock.json "$1/test/runtimes"
      cp -a build src package.json package-lock.json tsconfig.json README.md LICENSE CHANGELOG.md "$1"
-     SOURCE_DATE_EPOCH=${sourceDate.SOURCE_DATE_EPOCH} node "$1/build/run.mjs" release bundle`,
+     SOURCE_DATE_EPOCH=${sourceDate.SOURCE_DATE_EPOCH} node "$1/build/run.mjs" release ${parts.join(' ')}`,
     folder,
   );
   assert.equal(
@@ -86,8 +87,9 @@ test('another folder makes the same bytes', async () => {
 
 test('lintian has nothing to say', { skip: !isFull && 'in the full run' }, async () => {
   await sh(
-    'build/debian-packages.sh lintian=lintian; lintian --allow-root --fail-on=error,warning "$1"',
+    'build/debian-packages.sh lintian=lintian; lintian --allow-root --fail-on=error,warning "$@"',
     deb,
+    `dist/release/wgdriver-bin_${version}_amd64.deb`,
   );
 });
 
