@@ -2,37 +2,69 @@
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { after, test } from 'node:test';
+import { bundleOfFirstRelease } from '../../build/first-release.ts';
 import { sh as onHost } from '../../build/host/commands.ts';
-import { wgdriver } from '../../build/host/driver.ts';
-import { openLab } from '../../build/lab/index.ts';
+import { openLab, type Suite } from '../../build/lab/index.ts';
 import { hubAddress, hubFiles, sh, startHubBeside } from './guest-host.ts';
 
-const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
-const suites = isFull ? (['trixie'] as const) : [];
+/** Script: a container that shares a tunnel, whose key is the provider's, with whoever joins it. */
+const startSharer = `
+  ip netns exec hub wg set wg-hub peer $(wg pubkey </etc/wgdriver/provider.key) allowed-ips 10.64.0.7/32
+  ip -n hub route add 10.64.0.7/32 dev wg-hub
+  cat >/etc/wgdriver/provider.conf <<END
+[Interface]
+PrivateKey = $(cat /etc/wgdriver/provider.key)
+Address = 10.64.0.7/32
+[Peer]
+PublicKey = $(ip netns exec hub wg show wg-hub public-key)
+AllowedIPs = 0.0.0.0/0
+Endpoint = 10.99.0.2:51820
+END
+  chmod 600 /etc/wgdriver/provider.conf
+  docker network create -d wireguard-plugin --subnet 10.77.0.0/24 -o io.bestov.wg.conffile=provider.conf vpn
+  docker run -d --name app --network vpn --stop-signal KILL wgdriver-test sleep 100000
+  ping_from app ${hubAddress}
+`;
 
-const lab = isFull ? await openLab() : undefined;
+/** Script: the number of processes that hold shared tunnels. */
+// Processes end while they are looked at, which grep(1) calls an error.
+const keepers = `{ grep -lszE '^WGDRIVER_PURPOSE=shared tunnel' /proc/[0-9]*/environ || :; } | wc -l`;
+
+const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
+
+/** Bookworm's Node.js is too old for the bundle. */
+const cases: readonly (readonly [name: 'wgdriver' | 'wgdriver-bin', suite: Suite])[] = [
+  ['wgdriver', 'trixie'],
+];
+const firstRelease = isFull ? bundleOfFirstRelease() : undefined;
+const lab = firstRelease === undefined ? undefined : await openLab({ isLong: true });
 after(() => lab?.close());
 
-test('the Debian package in guests', { skip: isFull ? false : 'in the full run' }, () => {});
+/** Built in a folder of its own: other tests make and read dist/release meanwhile. */
+const folder = lab && (await builtPackages());
 
-/** Builds the package in a folder of its own: other tests make and read dist/release meanwhile. */
-async function builtPackage(folder: string): Promise<string> {
+async function builtPackages(): Promise<string> {
+  const made = await mkdtemp('dist/packaged-');
+  after(() => rm(made, { recursive: true }));
   await onHost(
     `cp -al node_modules "$1"
      mkdir -p "$1/test/runtimes"
-     cp -al test/runtimes/node_modules test/runtimes/package-lock.json "$1/test/runtimes"
+     cp -al test/runtimes/node_modules test/runtimes/package-lock.json test/runtimes/package.json "$1/test/runtimes"
      cp -a build src package.json package-lock.json tsconfig.json README.md LICENSE CHANGELOG.md "$1"
-     SOURCE_DATE_EPOCH=1790000000 node "$1/build/run.mjs" release bundle >/dev/null`,
-    folder,
+     SOURCE_DATE_EPOCH=1790000000 node "$1/build/run.mjs" release bundle amd64 >/dev/null`,
+    made,
   );
-  return onHost('echo "$1"/dist/release/wgdriver_*_all.deb', folder);
+  return made;
 }
 
-for (const suite of suites) {
-  test(`the package on ${suite}, while a container pings`, async (t) => {
-    assert(lab);
-    const folder = await mkdtemp('dist/packaged-');
-    after(() => rm(folder, { recursive: true }));
+test('the Debian packages in guests', {
+  skip: lab ? false : 'in the full run, of a clone that has 0.1.0',
+}, () => {});
+
+for (const [name, suite] of lab ? cases : []) {
+  test(`${name} on ${suite}, while a container pings`, async (t) => {
+    assert(lab && firstRelease && folder);
+    const isBundle = name === 'wgdriver';
     const guest = await lab.boot({
       suite,
       cpus: 1,
@@ -42,13 +74,13 @@ for (const suite of suites) {
         ...(await hubFiles()),
         // In the place of Debian's package, which the disk has not.
         '/usr/bin/node': process.execPath,
-        '/usr/local/bin/wgdriver': wgdriver,
-        '/root/wgdriver.deb': await builtPackage(folder),
+        '/usr/local/bin/wgdriver': firstRelease,
+        '/root/wgdriver.deb': await onHost(`echo "$1"/dist/release/${name}_*_[!r]*.deb`, folder),
       },
     });
-    const install = (file: string) => `dpkg --force-depends --install ${file}`;
+    const install = (file: string) => `dpkg ${isBundle ? '--force-depends' : ''} --install ${file}`;
 
-    await t.test('installed over `wgdriver service install`: it takes the place of those units', async () => {
+    await t.test('installed over 0.1.0, it takes the place of `wgdriver service install`', async () => {
       await sh(
         guest,
         `${startHubBeside} import_image
@@ -58,10 +90,10 @@ for (const suite of suites) {
          setsid nsenter --target $(docker inspect -f '{{.State.Pid}}' one) --net \\
            ping -i 0.5 ${hubAddress} </dev/null >/root/pings 2>&1 &
          echo $! >/root/ping.pid
-         systemctl show -P MainPID docker >/root/docker.pid
-         rm /usr/local/bin/wgdriver; hash -r`,
+         systemctl show -P MainPID docker >/root/docker.pid`,
       );
       await sh(guest, install('/root/wgdriver.deb'));
+      await sh(guest, `rm /usr/local/bin/wgdriver${isBundle ? '' : ' /usr/bin/node'}`);
       assert.match(await sh(guest, 'systemctl show -P ExecStart wgdriver'), /\/usr\/bin\/wgdriver serve /);
       assert.equal(
         await sh(
@@ -80,7 +112,8 @@ for (const suite of suites) {
         guest,
         `dpkg-deb --raw-extract /root/wgdriver.deb /root/next
          sed -i 's/^Version: .*/Version: 99.0/' /root/next/DEBIAN/control
-         dpkg-deb --build /root/next /root/next.deb >/dev/null
+         dpkg-deb -Znone --build /root/next /root/next.deb >/dev/null
+         rm -r /root/next
          start_container three & starting=$!
          ${install('/root/next.deb')}
          wait $starting
@@ -90,7 +123,15 @@ for (const suite of suites) {
     });
 
     await t.test('removed: tunnels and state stay', async () => {
-      await sh(guest, `dpkg --remove wgdriver; ping_from one ${hubAddress}; ping_from three ${hubAddress}`);
+      await sh(
+        guest,
+        `(umask 077; wg genkey >/etc/wgdriver/provider.key)
+${startSharer}`,
+      );
+      await sh(
+        guest,
+        `dpkg --remove ${name}; ping_from one ${hubAddress}; ping_from three ${hubAddress}; ping_from app ${hubAddress}`,
+      );
       assert.equal(
         await sh(
           guest,
@@ -101,6 +142,20 @@ for (const suite of suites) {
       );
       assert.match(await sh(guest, 'ls /var/lib/wgdriver/networks'), /\.json$/);
     });
+
+    await t.test(
+      'purged: state goes and what holds shared tunnels ends, while seeds and keys stay',
+      async () => {
+        assert.equal(await sh(guest, keepers), '1');
+        assert.match(await sh(guest, `dpkg --purge ${name}`), /\/etc\/wgdriver holds seeds or keys/);
+        assert.equal(await sh(guest, keepers), '0');
+        assert.equal(
+          await sh(guest, 'ls -d /var/lib/wgdriver 2>/dev/null || :; ls /etc/wgdriver'),
+          'provider.conf\nprovider.key',
+        );
+        await sh(guest, `ping_from one ${hubAddress}`);
+      },
+    );
 
     await t.test('through all of it Docker was not restarted, and the container lost no ping', async () => {
       const pings = await sh(
@@ -115,6 +170,11 @@ for (const suite of suites) {
       t.diagnostic(pings);
       // The last one may have been under way.
       assert(Number(sent) > 10 && Number(received) >= Number(sent) - 1, pings);
+    });
+
+    await t.test('purged with WGDRIVER_PURGE_SECRETS=yes: seeds and keys go, too', async () => {
+      await sh(guest, `${install('/root/wgdriver.deb')}; WGDRIVER_PURGE_SECRETS=yes dpkg --purge ${name}`);
+      assert.equal(await sh(guest, 'ls -d /var/lib/wgdriver /etc/wgdriver 2>/dev/null || :'), '');
     });
     await guest.powerOff({ hard: true });
   });
