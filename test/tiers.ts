@@ -114,7 +114,9 @@ const tierOfPath: Readonly<Record<string, TierName>> = {
 const onlyInFullRun: readonly string[] = [
   'faults/rotation-guide.test.ts',
   'guests/healing.test.ts',
+  'guests/hub.test.ts',
   'guests/kills.test.ts',
+  'guests/package.test.ts',
   'guests/power-cuts.test.ts',
   'guests/swarm.test.ts',
   'guests/unready.test.ts',

@@ -12,10 +12,9 @@ import { tunnelIpv6 } from '../../build/host/hub.ts';
 import { type Guest, openLab } from '../../build/lab/index.ts';
 import { hostFiles, hubAddress, sh } from './guest-host.ts';
 
-const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
 const suite = 'trixie';
-const lab = isFull ? await openLab({ places: 2, isLong: true }) : undefined;
-after(() => lab?.close());
+const lab = await openLab({ places: 2, isLong: true });
+after(() => lab.close());
 
 const subnet = '192.168.5.0/24';
 const peerCount = 30;
@@ -91,10 +90,7 @@ function expectNoneAnew(before: ReadonlyMap<string, number>, now: ReadonlyMap<st
   }
 }
 
-test('a hub and two Docker hosts', {
-  skip: isFull ? false : 'three machines are for the full run',
-}, async (t) => {
-  assert(lab);
+test('a hub and two Docker hosts', async (t) => {
   let failed = false;
   /** Each builds on those before it. */
   const part = (name: string, act: () => Promise<void>) =>

@@ -30,13 +30,11 @@ END
 // Processes end while they are looked at, which grep(1) calls an error.
 const keepers = `{ grep -lszE '^WGDRIVER_PURPOSE=shared tunnel' /proc/[0-9]*/environ || :; } | wc -l`;
 
-const isFull = process.env.WGDRIVER_TEST_FULL !== undefined;
-
 /** Bookworm's Node.js is too old for the bundle. */
 const cases: readonly (readonly [name: 'wgdriver' | 'wgdriver-bin', suite: Suite])[] = [
   ['wgdriver', 'trixie'],
 ];
-const firstRelease = isFull ? bundleOfFirstRelease() : undefined;
+const firstRelease = bundleOfFirstRelease();
 const lab = firstRelease === undefined ? undefined : await openLab({ isLong: true });
 after(() => lab?.close());
 
@@ -58,7 +56,7 @@ async function builtPackages(): Promise<string> {
 }
 
 test('the Debian packages in guests', {
-  skip: lab ? false : 'in the full run, of a clone that has 0.1.0',
+  skip: lab ? false : 'it takes a clone that has 0.1.0',
 }, () => {});
 
 for (const [name, suite] of lab ? cases : []) {
