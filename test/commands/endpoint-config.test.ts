@@ -312,7 +312,10 @@ test('a ListenPort that somebody has changed is neither kept nor changed in sile
   for (const option of ['--keep', '--output']) {
     const { status, stderr } = await config('192.168.5.0/29', option, output);
     assert.equal(status, 1);
-    assert.match(stderr, /wg0\.conf: ListenPort is 4500 in this file, .* give --listen-port 4500 to keep it/);
+    assert.match(
+      stderr,
+      /wg0\.conf: ListenPort is 4500 in this file but .* give --listen-port 4500 to keep it/,
+    );
   }
   const kept = await config('192.168.5.0/29', '--keep', output, '--listen-port', '4500');
   assert.equal(kept.stdout, before);

@@ -74,7 +74,7 @@ test('names are the engine’s', async (t) => {
 
 test('a network that is none of the driver’s, and a driver that is away', async () => {
   const unknown = await reload('web');
-  assert.deepEqual([unknown.status, unknown.stderr], [1, 'wgdriver: web is no network of this driver\n']);
+  assert.deepEqual([unknown.status, unknown.stderr], [1, 'wgdriver: this driver has no network web\n']);
   const away = await wgdriver(['reload', '--socket', '/nowhere', '--docker-socket', '/nowhere']);
   assert.match(away.stderr, /^wgdriver: the driver does not answer on \/nowhere .*ENOENT/);
 });
