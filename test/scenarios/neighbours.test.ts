@@ -218,7 +218,7 @@ const kinds: Readonly<Record<string, Kind>> = {
     },
     isRouted: true,
     obstacle: async () =>
-      Number.parseInt(host.engine.version, 10) === 20
+      Number.parseInt(host.engine.version, 10) < 28
         ? 'this engine sets its default route beside ours, and starts no container'
         : ipvlan.obstacle?.(),
   },
