@@ -8,6 +8,14 @@ export async function endpointFiles(state: string): Promise<string[]> {
   return (await Promise.all(folders)).flat().sort();
 }
 
+/** Those of them that no container has joined. */
+export async function unjoinedEndpointFiles(state: string): Promise<string[]> {
+  const boots = await readdir(join(state, 'boots')).catch(() => []);
+  const joins = boots.map((boot) => readdir(join(state, 'boots', boot, 'joined')).catch(() => []));
+  const joined = (await Promise.all(joins)).flat();
+  return (await endpointFiles(state)).filter((name) => !joined.includes(name));
+}
+
 /** Makes the state of a driver that does not run what 0.1.0 would have written of the same networks, endpoints and Joins. */
 export async function asWrittenBy010(state: string): Promise<void> {
   const boots = join(state, 'boots');
