@@ -6,7 +6,7 @@ import type { HubNames } from './hub-names.ts';
 /** Makes a tunnel a device, with the addresses that its peers’ names have now. `fields` tell whose it is in the log. */
 export type Resolve = (fields: Fields, tunnel: Tunnel) => Promise<Device>;
 
-/** A peer whose host does not resolve gets no endpoint: its link is closed until it does (hub-following.ts). */
+/** A peer whose host does not resolve gets no endpoint: its link is closed until it does (hub-moves.ts). */
 export function createResolve(hubNames: Pick<HubNames, 'addressOf'>, log: Log): Resolve {
   return async (fields, tunnel) => {
     const hosts = new Set(tunnel.peers.flatMap(({ endpoint: peer }) => peer?.host ?? []));

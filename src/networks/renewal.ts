@@ -14,7 +14,7 @@ const promptingKeepalive = 25;
  * What makes a running link the one that its network asks for now: keys, preshared keys, keepalives, peers, mark, port
  * and MTU, with a handshake at once where the old sessions are of no use. An endpoint stays where WireGuard has found it.
  * @param moved peers that may have another endpoint in the files than the link was last given
- * @param mtu that it is to have; one that is computed follows the way to the hub by itself (driver/hub-following.ts)
+ * @param mtu that it is to have; one that is computed follows the way to the hub by itself (driver/hub-watch.ts)
  * @returns undefined if there is nothing to do
  */
 export function renewalOf(
