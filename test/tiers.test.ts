@@ -14,7 +14,7 @@ const files = [
   'test/lab/lab.test.ts',
   'test/log.test.ts',
   'test/runtimes/deno.test.ts',
-  'test/scenarios/dns.test.ts',
+  'test/scenarios/hub-link.test.ts',
   'test/scenarios/refusals.test.ts',
   'test/scenarios/walkthrough.test.ts',
 ];
@@ -27,7 +27,7 @@ test('no word, in the full run: every tier, with every file in one of them', () 
     system: ['test/commands/keys.test.ts', 'test/driver/uplinks.test.ts'],
     faults: ['test/faults/engine/kills.test.ts', 'test/faults/kills.test.ts'],
     engine: [
-      'test/scenarios/dns.test.ts',
+      'test/scenarios/hub-link.test.ts',
       'test/scenarios/refusals.test.ts',
       'test/scenarios/walkthrough.test.ts',
     ],
@@ -50,8 +50,8 @@ test('where there are guests, the engine’s tier is what they do not run, the s
   assert.deepEqual(plan(['engine'], { hasGuests }), {
     engine: ['test/scenarios/refusals.test.ts', 'test/scenarios/walkthrough.test.ts'],
   });
-  assert.deepEqual(plan(['test/scenarios/dns.test.ts'], { hasGuests }), {
-    engine: ['test/scenarios/dns.test.ts'],
+  assert.deepEqual(plan(['test/scenarios/hub-link.test.ts'], { hasGuests }), {
+    engine: ['test/scenarios/hub-link.test.ts'],
   });
 });
 

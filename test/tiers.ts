@@ -118,6 +118,7 @@ const onlyInFullRun: readonly string[] = [
   'guests/kills.test.ts',
   'guests/package.test.ts',
   'guests/power-cuts.test.ts',
+  'guests/power.test.ts',
   'guests/swarm.test.ts',
   'guests/unready.test.ts',
   'lab',
