@@ -108,7 +108,7 @@ export async function sh(guest: Guest, script: string, timeoutSeconds = 240): Pr
 
 /** What `wgdriver doctor` finds of one check, on a guest. */
 export async function diagnosis(guest: Guest, name: string): Promise<{ status: string; cause: string }> {
-  const { checks } = JSON.parse(await sh(guest, 'wgdriver doctor --json')) as {
+  const { checks } = JSON.parse(await sh(guest, 'wgdriver doctor --json || [ $? = 1 ]')) as {
     checks: { name: string; status: string; cause: string }[];
   };
   const check = checks.find((candidate) => candidate.name === name);
