@@ -5,10 +5,10 @@ import { run, sh } from './commands.ts';
 import { wgdriver } from './driver.ts';
 import type { Tunnel } from './tunnel.ts';
 
-/** The article's worked example. */
 /** What IPv6 addresses are made of, where a network has them, and the hub's. */
 export const tunnelIpv6 = { prefix: 'fd12:3456::/64', hub: 'fd12:3456::c0a8:501' } as const;
 
+/** The article's worked example. */
 export const article = {
   seed: 'dGVzdHNlZWQK',
   additional: 'dGVzdGFkZGl0aW9uYWwK',
@@ -30,6 +30,8 @@ export interface Hub {
   configure(...args: readonly string[]): Promise<void>;
   /** The same by `wg syncconf`, which leaves the peers alone that stay as they are. */
   sync(...args: readonly string[]): Promise<void>;
+  /** Its peers are afterwards what they were: files that run in one process have one hub. */
+  keepingPeers(use: () => Promise<void>): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -98,6 +100,15 @@ export async function startHub({
     exec,
     configure: (...args) => applyConfig('setconf', args),
     sync: (...args) => applyConfig('syncconf', args),
+    async keepingPeers(use) {
+      const kept = join(folder, 'kept');
+      await exec('sh', '-euc', 'umask 077; wg showconf "$1" >"$2"', 'sh', device, kept);
+      try {
+        await use();
+      } finally {
+        await exec('wg', 'syncconf', device, kept);
+      }
+    },
     async close() {
       await exec('ip', 'link', 'delete', 'dev', device);
       await run('ip', ['netns', 'delete', name]);

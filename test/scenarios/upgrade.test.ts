@@ -61,20 +61,13 @@ test('from 0.1.0 over running containers: they keep their tunnels, and come and 
   await host.startContainer('one', '--network=wgnet');
   await host.ping('one', host.hub.address);
   // With its IPv6 addresses besides, IPv6 passes too.
-  const peersOf = (...more: string[]) =>
-    host.hub.sync(
-      `--seed=${article.seed}`,
-      `--additional=${article.additional}`,
-      '--peers=20',
-      ...more,
-      article.subnet,
-    );
-  await host.hub.exec('ip', 'address', 'replace', `${tunnelIpv6.hub}/120`, 'dev', 'wg-hub');
-  await peersOf(`--ipv6=${tunnelIpv6.prefix}`);
-  await host.ping('one', tunnelIpv6.hub);
-  await host.hub.exec('ip', 'address', 'delete', `${tunnelIpv6.hub}/120`, 'dev', 'wg-hub');
-  // Files that run in one process have one hub.
-  await peersOf();
+  await host.hub.keepingPeers(async () => {
+    const scheme = [`--seed=${article.seed}`, `--additional=${article.additional}`];
+    await host.hub.sync(...scheme, '--peers=20', `--ipv6=${tunnelIpv6.prefix}`, article.subnet);
+    await host.hub.exec('ip', 'address', 'replace', `${tunnelIpv6.hub}/120`, 'dev', 'wg-hub');
+    await host.ping('one', tunnelIpv6.hub);
+    await host.hub.exec('ip', 'address', 'delete', `${tunnelIpv6.hub}/120`, 'dev', 'wg-hub');
+  });
   await host.clear();
   await expectNoTraceSince(before);
   assert.doesNotMatch(host.driver.output(), / (?:error|warn) .*(?:state|stale|unfinished)/);
