@@ -1,6 +1,6 @@
 import type { Links } from '../links/links.ts';
 import type { Log } from '../log.ts';
-import { type Address, parseAddress, sameAddress } from '../wireguard/address.ts';
+import { parseAddress, sameAddress } from '../wireguard/address.ts';
 import type { PeerEndpoint } from '../wireguard/device.ts';
 import { byPublicKey } from '../wireguard/status.ts';
 import type { EndpointState } from './endpoint-states.ts';
@@ -37,8 +37,6 @@ export function createHubMoves({
 }: HubMovesDependencies): HubMoves {
   /** A look at hundreds of links may take seconds, and a hub that has moved does not wait behind it. */
   const limited = limitLinks();
-  /** The answers that links have followed. */
-  const followed = new Map<string, readonly Address[]>();
   /** Names that links without an endpoint wait for, beside those that were looked up in vain for a Join. */
   const awaited = new Set<string>();
   const filling = new Set<string>();
@@ -57,9 +55,7 @@ export function createHubMoves({
     },
 
     async followNames() {
-      const users = usersOfNames();
-      keepOnly(followed, users);
-      await Promise.all([...users.keys()].map((host) => followName(host)));
+      await Promise.all([...usersOfNames().keys()].map((host) => followName(host)));
     },
 
     awaitName: (host) => void awaited.add(host),
@@ -103,17 +99,16 @@ export function createHubMoves({
     if (addresses === undefined) {
       return;
     }
-    // Links that were made before the first of these have the answers that their Joins had.
-    const [old, ...olds] = followed.get(host) ?? hubNames.firstAnswer(host);
-    followed.set(host, addresses);
-    const [address, ...others] = addresses;
     // DNS rotates the order of several addresses, so another first one means nothing.
-    const isOne = old !== undefined && olds.length === 0 && address !== undefined && others.length === 0;
-    if (!isOne || sameAddress(old, address)) {
+    const earlier = hubNames.takeEarlier(host);
+    const [address] = addresses;
+    if (earlier.length === 0 || address === undefined) {
       return;
     }
     const count = await forEachPeer(usersOfNames().get(host) ?? [], host, (endpoint, peer) =>
-      endpoint !== undefined && sameAddress(endpoint.address, old) ? { address, port: peer.port } : undefined,
+      earlier.some((old) => endpoint !== undefined && sameAddress(endpoint.address, old))
+        ? { address, port: peer.port }
+        : undefined,
     );
     if (count > 0) {
       log.info('a hub has moved', { host, address: address.toString(), links: count });

@@ -18,8 +18,11 @@ export interface HubNames {
   preferred(host: string): Address | undefined;
   /** The addresses of the last look-up that had any. */
   answer(host: string): readonly Address[];
-  /** The same of the first one. */
-  firstAnswer(host: string): readonly Address[];
+  /**
+   * The addresses that this name had alone, one after the other, before it had the one that it has now, since this was
+   * last asked: links may still have any of them.
+   */
+  takeEarlier(host: string): readonly Address[];
   /** Has the last look-up of a name had no answer? */
   isFailing(host: string): boolean;
   /** A hub has answered at this address of its name. */
@@ -49,13 +52,17 @@ const quickAtOnce = 8;
 const slowAtOnce = 4;
 export const lookUpsAtOnce = quickAtOnce + slowAtOnce;
 
+/** A name whose address changes at each look-up is no reason to keep them all. */
+const maxEarlier = 10;
+
 /** Names come from networks, and few networks have one of their own. */
 const maxNames = 10_000;
 
 interface Known {
-  readonly first: readonly Address[];
   /** Of the last look-up that had an answer. */
   readonly addresses: readonly Address[];
+  /** Addresses that were the whole answer, the newest last. */
+  readonly alone: readonly Address[];
   readonly working?: Address | undefined;
 }
 
@@ -97,7 +104,19 @@ export function createHubNames({
 
     preferred,
     answer,
-    firstAnswer: (host) => known.get(host)?.first ?? answer(host),
+
+    takeEarlier(host) {
+      const before = known.get(host);
+      if (before === undefined) {
+        return [];
+      }
+      const { alone, addresses } = before;
+      const [address] = addresses;
+      const present = addresses.length === 1 && address !== undefined ? [address] : [];
+      remember(host, { ...before, alone: present });
+      return present.length === 0 ? [] : without(alone, present);
+    },
+
     isFailing: (host) => failing.has(host),
 
     worked(host, address) {
@@ -160,7 +179,10 @@ export function createHubNames({
     }
     unresolved.delete(host);
     failing.delete(host);
-    remember(host, { first: addresses, ...known.get(host), addresses });
+    const before = known.get(host);
+    const earlier = before?.alone ?? [];
+    const alone = addresses.length === 1 ? [...without(earlier, addresses), ...addresses] : earlier;
+    remember(host, { ...before, addresses, alone: alone.slice(-maxEarlier) });
     return addresses;
   }
 
@@ -169,6 +191,10 @@ export function createHubNames({
     known.set(host, what);
     dropOldest(known);
   }
+}
+
+function without(addresses: readonly Address[], others: readonly Address[]): readonly Address[] {
+  return addresses.filter((address) => !others.some((other) => sameAddress(address, other)));
 }
 
 /** Waits for a promise, and no longer than a time. */

@@ -201,6 +201,19 @@ test('another container that starts before that look-up, with the new address, k
   assert.equal(shown('endpoints'), '127.0.0.2:51820');
 });
 
+test('of addresses that the name had before, each is left: by a container that started after others had gone', {
+  skip,
+}, async () => {
+  names.set('hub.example', ['127.0.0.1']);
+  // What the Join of the one before did.
+  await hubNames.addressOf('hub.example');
+  names.set('hub.example', ['127.0.0.2']);
+  await startContainer();
+  names.set('hub.example', ['127.0.0.3']);
+  await driver.follow.followNames();
+  assert.equal(shown('endpoints'), '127.0.0.3:51820');
+});
+
 test('rotating DNS and a hub that roamed are left alone', { skip }, async () => {
   names.set('hub.example', ['127.0.0.1', '127.0.0.2']);
   await startContainer();
