@@ -164,7 +164,7 @@ async function ownersOf(name: string): Promise<string[]> {
       : 'move that file away';
     lines.push(
       file.endsWith('.netdev')
-        ? `systemd-networkd makes it at each boot from ${file}: ${withoutIt}.`
+        ? `systemd-networkd makes it at each boot, and ends its sessions at each restart, from ${file}: ${withoutIt}.`
         : `systemd-networkd gives it addresses from ${file}: once the hub runs, ${withoutIt}, and run ` +
             '`systemctl restart systemd-networkd; systemctl reload wgdriver-hub`. ' +
             'The first takes the addresses away, the second brings them back.',

@@ -6,7 +6,13 @@ import type { PeerChange } from '../wireguard/change.ts';
 import type { PeerEndpoint } from '../wireguard/device.ts';
 import { type PrivateKey, type PublicKey, publicKeyOf } from '../wireguard/key.ts';
 import type { Mark } from '../wireguard/link-alias.ts';
-import { byPublicKey, type DeviceStatus, type LinkStatus, rejectAfterMs } from '../wireguard/status.ts';
+import {
+  byPublicKey,
+  type DeviceStatus,
+  type LinkStatus,
+  type PeerStatus,
+  rejectAfterMs,
+} from '../wireguard/status.ts';
 import type { HubConfig } from './config.ts';
 import type { Firewall } from './docker-user.ts';
 import { switchOnForwarding } from './forwarding.ts';
@@ -158,7 +164,13 @@ export function createHub(dependencies: HubDependencies): Hub {
     status: LinkStatus,
     withPresharedKeys: boolean,
   ): Promise<number> {
-    const present = byPublicKey(status.peers);
+    // Somebody has set them up anew, as systemd-networkd does: their sessions are gone, and perhaps all else.
+    const isReset = ({ publicKey, endpoint }: PeerStatus) =>
+      endpoint === undefined && state.endpoints.has(publicKey);
+    const areReset = status.peers.some(isReset);
+    const present = byPublicKey(
+      status.peers.map((peer) => (isReset(peer) ? { ...peer, allowedIps: [] } : peer)),
+    );
     const publicKey = publicKeyOf(privateKey);
     const { port: listenPort, mtu } = config;
     if (status.publicKey !== publicKey || status.listenPort !== listenPort || status.mtu !== mtu) {
@@ -171,8 +183,10 @@ export function createHub(dependencies: HubDependencies): Hub {
     let count = 0;
     const woken: PeerChange[] = [];
     let chunk: PeerChange[] = [];
-    for (const peer of peerChanges(allPeers(sources), present, state.moved, withPresharedKeys)) {
-      const endpoint = present.has(peer.publicKey) ? undefined : state.endpoints.get(peer.publicKey);
+    const all = allPeers(sources);
+    for (const peer of peerChanges(all, present, state.moved, withPresharedKeys || areReset)) {
+      const isAway = present.get(peer.publicKey)?.endpoint === undefined && !peer.remove;
+      const endpoint = isAway ? state.endpoints.get(peer.publicKey) : undefined;
       if (endpoint !== undefined) {
         woken.push({ ...peer, endpoint });
       } else {
@@ -191,7 +205,7 @@ export function createHub(dependencies: HubDependencies): Hub {
   }
 
   /**
-   * Opens handshakes with peers that are new on the link and whose endpoints are known of old. Peers that only send
+   * Opens handshakes with peers whose endpoints the link does not know and this hub does. Peers that only send
    * keepalives would find out after minutes that this end has forgotten their sessions.
    */
   async function wake(config: HubConfig, peers: readonly PeerChange[]): Promise<void> {

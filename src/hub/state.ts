@@ -33,13 +33,16 @@ export async function openHubState(folder: string): Promise<HubState> {
     endpoints,
     moved,
     async saveEndpoints(current) {
-      const lines = [...current].map(([key, endpoint]) => `${key} ${formatEndpoint(endpoint)}\n`);
+      const text = linesFor(current);
+      if (text === linesFor(endpoints)) {
+        return;
+      }
       endpoints.clear();
       for (const [key, endpoint] of current) {
         endpoints.set(key, endpoint);
       }
       // Not worth a wait for the disk: after a power cut the ones of before will do, or none.
-      await writeFileAtomic(endpointsFile, lines.join(''), { mode: 0o600, fsync: false });
+      await writeFileAtomic(endpointsFile, text, { mode: 0o600, fsync: false });
     },
     async addMoved(keys) {
       const file = await open(movedFile, 'a', 0o600);
@@ -69,6 +72,10 @@ export async function openHubState(folder: string): Promise<HubState> {
       }
     },
   };
+}
+
+function linesFor(endpoints: ReadonlyMap<PublicKey, PeerEndpoint>): string {
+  return [...endpoints].map(([key, endpoint]) => `${key} ${formatEndpoint(endpoint)}\n`).join('');
 }
 
 async function linesOf(file: string): Promise<string[]> {

@@ -12,8 +12,8 @@ const filesMs = 2000;
 const rotationMs = 200;
 /** The same after one that failed, as all do that come soon after. */
 const rotationAgainMs = 5000;
-/** From each look at the link to the next, and at most a hundredth of the time for it. */
-const repairMs = 60_000;
+/** From each look at the link to the next, as nobody tells of peers that go; at most a hundredth of the time for it. */
+const repairMs = 10_000;
 const mostOfTime = 0.01;
 
 export interface Watching {

@@ -260,6 +260,38 @@ test('a link that is made anew opens the handshakes itself, towards the endpoint
   assert(quiet.pings('192.168.5.1'));
 });
 
+test('peers that another program sets up again, as systemd-networkd does, are mended and woken', {
+  skip,
+}, async () => {
+  const quiet = ends[2] ?? assert.fail();
+  const ofQuiet = () => dump().find(([, , , ips]) => ips?.startsWith('192.168.5.4/')) ?? [];
+  const hasShaken = () => Number(ofQuiet()[4]) > 0;
+  sh(`cd $1; wg genpsk >quiet.psk; wg genpsk >stale.psk`, folder);
+  quiet.exec('wg', 'set', `wg${quiet.name}`, 'peer', hubKey, 'preshared-key', join(folder, 'quiet.psk'));
+  const withClient = `${base}\nclients:\n  quiet: { address: 192.168.5.4, presharedkeyfile: quiet.psk }`;
+  await hub.load(configOf(withClient));
+  sh('wg set wg0 peer $1 remove', ofQuiet()[0] ?? '');
+  await hub.repair();
+  await until('a handshake by the preshared key', hasShaken);
+  await hub.repair();
+  const before = ofQuiet();
+  // Its file has one of the peers, and an older preshared key.
+  writeFileSync(
+    join(folder, 'networkd.conf'),
+    `[Interface]\nListenPort = 51820\nPrivateKey = ${readFileSync(join(folder, 'wg0.key'), 'utf8')}\n` +
+      `[Peer]\nPublicKey = ${before[0]}\nAllowedIPs = ${before[3]}\n` +
+      `PresharedKey = ${readFileSync(join(folder, 'stale.psk'), 'utf8')}`,
+  );
+  sh('wg setconf wg0 $1', join(folder, 'networkd.conf'));
+  assert.equal(dump().length, 1);
+  await hub.repair();
+  assert.equal(dump().length, 20);
+  await until('a handshake with it', hasShaken, 15_000);
+  assert.deepEqual(ofQuiet().slice(0, 4), before.slice(0, 4));
+  assert(dump().every(([, , , , , , , keepalive]) => keepalive === 'off'));
+  await hub.load(configOf(base));
+});
+
 test('two epochs: an address goes to its new key at the handshake, and never back', { skip }, async () => {
   const [old, fresh] = (['old', 'new'] as const).map((epoch) => publicKeyOf(keyOf(epoch, '192.168.5.2'))) as [
     PublicKey,

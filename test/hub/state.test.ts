@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -23,6 +23,9 @@ test('what has moved and where peers were is there again, as 0.1 wrote it, too',
   await state.saveEndpoints(new Map([[two, parseEndpoint('192.0.2.1:4500') ?? assert.fail()]]));
   await state.addMoved([two]);
   const again = await openHubState(folder);
+  const written = statSync(join(folder, 'endpoints'));
+  await again.saveEndpoints(new Map(again.endpoints));
+  assert.equal(statSync(join(folder, 'endpoints')).ino, written.ino);
   assert.deepEqual([...again.moved], [one, two]);
   assert.equal(again.endpoints.get(two)?.port, 4500);
   await again.keepMoved(new Set([two]));
