@@ -1,9 +1,12 @@
 import { stripVTControlCharacters } from 'node:util';
-import { type CommandDef, renderUsage, runCommand } from 'citty';
+import { runCommand } from 'citty';
 import packageJson from '../package.json' with { type: 'json' };
 import { UsageError } from './commands/command.ts';
+import { helpText } from './commands/help.ts';
+import { referenceOf } from './commands/reference.ts';
 import { type FoundCommand, findCommand, subCommandsOf } from './commands/root.ts';
-import { hasColours } from './commands/terminal.ts';
+import { columnsOf, hasColours } from './commands/terminal.ts';
+import { writeFault } from './file-fault.ts';
 import { didYouMean } from './nearest.ts';
 
 /** sysexits.h has 64 for this; shells and most programs have 2. */
@@ -15,7 +18,7 @@ async function main(args: string[]): Promise<number> {
   // `wgdriver keys … | head -1` ends our output, not our work.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') {
-      process.stderr.write(`wgdriver: cannot write to stdout: ${error.code}\n`);
+      process.stderr.write(`wgdriver: cannot write to stdout: ${writeFault(error)}\n`);
     }
     process.exit(error.code === 'EPIPE' ? 0 : 1);
   });
@@ -75,9 +78,6 @@ function wantsHelp(rest: readonly string[]): boolean {
 }
 
 async function usage({ command, path }: FoundCommand): Promise<string> {
-  const parent: CommandDef | undefined =
-    path.length > 1 ? { meta: { name: path.slice(0, -1).join(' ') } } : undefined;
-  const text = await renderUsage(command, parent);
-  // citty colours its text wherever it goes.
+  const text = helpText(await referenceOf(command, path), columnsOf(process.stdout) ?? 80);
   return hasColours(process.stdout) ? text : stripVTControlCharacters(text);
 }

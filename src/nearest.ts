@@ -1,12 +1,13 @@
-/** The candidate that a misspelt word was probably meant to be, if one is near enough. */
+/** The candidate that a misspelt or shortened word was probably meant to be, in any case of letters. */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
   // Two slips in a long word; in a short one they could make any other word.
   const most = word.length > 4 ? 2 : 1;
+  const lower = word.toLowerCase();
   const [best] = candidates
-    .map((candidate) => ({ candidate, distance: distanceOf(word, candidate) }))
+    .map((candidate) => ({ candidate, distance: distanceOf(lower, candidate) }))
     .filter(({ distance }) => distance <= most)
     .sort((a, b) => a.distance - b.distance);
-  return best?.candidate;
+  return best?.candidate ?? candidates.find((candidate) => word.length > 2 && candidate.startsWith(lower));
 }
 
 /** `; did you mean keys?`, or nothing. */

@@ -23,10 +23,10 @@ for (const [line, message] of [
 }
 
 for (const [line, words] of [
-  ['--help', /USAGE wgdriver serve\|/],
-  ['service install --help', /\(wgdriver service install\).*--name=<NAME>/s],
-  ['keys --help', /COMMANDS\s+seed /],
-  ['keys seed -h', /\(wgdriver keys seed\)/],
+  ['--help', /USAGE\n {2}wgdriver COMMAND\n\nCOMMANDS\n {2}serve /],
+  ['service install --help', /USAGE\n {2}wgdriver service install \[OPTIONS\].*--name=NAME/s],
+  ['keys --help', /COMMANDS\n {2}seed /],
+  ['keys seed -h', /USAGE\n {2}wgdriver keys seed\n/],
 ] as const) {
   test(`wgdriver ${line}: help`, async () => {
     const { status, stdout } = await wgdriver(line.split(' '));
@@ -35,26 +35,77 @@ for (const [line, words] of [
   });
 }
 
-test('output that cannot be written fails loudly', () => {
-  const { status, stderr } = spawnSync(
-    'sh',
-    ['-c', '"$0" "$1" keys seed >/dev/full', process.execPath, bundle],
-    {
-      encoding: 'utf8',
-    },
+const seed = '--seed dGVzdHNlZWQgdGhhdCBpcyBsb25nIGVub3VnaA==';
+const client = `client-config ${seed} --hub-key SBxETZYfRMTEFZDfeFD79rEjMNdIp9Pxz0jJ7pLkJUk= --endpoint hub:1 192.168.5.9`;
+
+for (const line of [
+  '--help',
+  'keys seed',
+  `keys ${seed} --format json 192.168.5.0/24`,
+  `endpoint-config ${seed} 192.168.5.0/24`,
+  client,
+  `${client} --qr`,
+  'doctor --docker-socket /nowhere/docker.sock',
+]) {
+  test(`output that cannot be written fails loudly: wgdriver ${line}`, () => {
+    const { status, stderr } = spawnSync(
+      'sh',
+      ['-c', '"$@" >/dev/full', 'sh', process.execPath, bundle, ...line.split(' ')],
+      { encoding: 'utf8' },
+    );
+    assert.match(stderr, /^wgdriver: cannot write to stdout: no space is left \(ENOSPC\)\n$/m);
+    assert.equal(status, 1);
+  });
+}
+
+for (const [line, message] of [
+  [`endpoint-config ${seed} --output /dev/full 192.168.5.0/24`, '/dev/full: no space is left (ENOSPC)'],
+  [`${client} --output /nowhere/x.conf`, '/nowhere/x.conf: its folder does not exist (ENOENT)'],
+  [`${client} --output /dev`, '/dev: it is a folder (EISDIR)'],
+] as const) {
+  test(`a file that cannot be written: wgdriver ${line}`, async () => {
+    const { status, stderr } = await wgdriver(line.split(' '));
+    assert.ok(stderr.includes(`wgdriver: cannot write ${message}\n`), stderr);
+    assert.equal(status, 1);
+  });
+}
+
+test('a hub’s file to keep that is not there', async () => {
+  const { status, stderr } = await wgdriver(
+    `endpoint-config ${seed} --keep /nowhere/wg0.conf 192.168.5.0/24`.split(' '),
   );
-  assert.deepEqual([status, stderr], [1, 'wgdriver: cannot write to stdout: ENOSPC\n']);
+  assert.match(stderr, /^wgdriver: \/nowhere\/wg0\.conf: there is no such file \(ENOENT\)\n$/m);
+  assert.equal(status, 1);
+});
+
+test('the help of every command fits 80 columns where no terminal tells its width', async () => {
+  const refuseWider = async (words: readonly string[]): Promise<void> => {
+    const { stdout } = await wgdriver([...words, '--help']);
+    assert.deepEqual(
+      stdout.split('\n').filter((line) => line.length > 80),
+      [],
+    );
+    for (const [, name = ''] of stdout.matchAll(/^ {2}([a-z][a-z-]*) {2}/gm)) {
+      await refuseWider([...words, name]);
+    }
+  };
+  await refuseWider([]);
 });
 
 test(
-  'help is coloured on a terminal, but not where NO_COLOR is set, nor on one that is dumb',
+  'help is as wide as the terminal and coloured, but not where NO_COLOR is set, nor on one that is dumb',
   await whyNoPrograms('script'),
   () => {
-    // script(1) gives it a terminal.
+    // script(1) gives it a terminal, as wide as is said.
     const helpWith = (more: NodeJS.ProcessEnv) =>
       spawnSync(
         'script',
-        ['--quiet', '--command', '"$WGDRIVER_NODE" "$WGDRIVER_BUNDLE" keys --help', '/dev/null'],
+        [
+          '--quiet',
+          '--command',
+          'stty columns 60; "$WGDRIVER_NODE" "$WGDRIVER_BUNDLE" keys --help',
+          '/dev/null',
+        ],
         {
           encoding: 'utf8',
           input: '',
@@ -76,6 +127,8 @@ test(
       const text = helpWith(more);
       assert.match(text, /--seed-file/);
       assert(!text.includes('\u001b'), text);
+      const width = Math.max(...text.split('\r\n').map((line) => line.length));
+      assert(width > 50 && width <= 60, text);
     }
   },
 );

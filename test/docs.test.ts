@@ -28,10 +28,9 @@ async function optionsBelow(
   words: readonly string[],
 ): Promise<(readonly [command: string, options: readonly string[]])[]> {
   const help = await run(wgdriver, [...words, '--help']);
-  const [own = '', commands = ''] = help.split(/^COMMANDS$/m);
-  const below = namesIn(commands, /^ +(?<name>[a-z-]+) {4}\S/gm);
+  const below = namesIn(help, /^ {2}(?<name>[a-z][a-z-]*) {2}/gm);
   const nested = await Promise.all(below.map((name) => optionsBelow([...words, name])));
-  const options = namesIn(own, /^ *--(?<name>[a-z0-9-]+)/gm);
+  const options = namesIn(help, /^ {2}--(?!help|version)(?<name>[a-z0-9-]+)/gm);
   const isCommand = words.length > 0 && (below.length === 0 || options.length > 0);
   return [...(isCommand ? [[words.join(' '), options] as const] : []), ...nested.flat()];
 }

@@ -1,5 +1,9 @@
 /** Completions of commands and options for three shells. Pure: text in, shell code out. */
-import { type ArgumentReference, type CommandReference, withSubCommands } from './reference.ts';
+import {
+  type ArgumentReference,
+  type CommandReference,
+  withSubCommands,
+} from '../../src/commands/reference.ts';
 
 /** Options whose values are files, by what stands for their value in help. */
 const fileHints = ['FILE', 'FOLDER', 'SOCKET', 'PATH'];

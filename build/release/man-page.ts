@@ -1,5 +1,5 @@
 /** Manual pages of section 1 (man(7)), one for each command. Pure: text in, roff out. */
-import type { ArgumentReference, CommandReference } from './reference.ts';
+import type { ArgumentReference, CommandReference } from '../../src/commands/reference.ts';
 
 /** Where a page's own command cannot say it all. */
 const footer = ['.SH EXIT STATUS', '0 on success, 1 if the work failed, 2 if the arguments were wrong.'];

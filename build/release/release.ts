@@ -11,12 +11,12 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import packageJson from '../../package.json' with { type: 'json' };
+import { referenceOf, withSubCommands } from '../../src/commands/reference.ts';
 import { root } from '../../src/commands/root.ts';
 import { defaultHubFile } from '../../src/hub/files.ts';
 import { bashCompletion, fishCompletion, zshCompletion } from './completions.ts';
 import { debianChangelog, maintainer, type PackageFile, writeDebianPackage } from './debian-package.ts';
 import { manPage, manPageName } from './man-page.ts';
-import { referenceOf, withSubCommands } from './reference.ts';
 import { releaseNotes } from './release-notes.ts';
 import { billOfMaterials } from './sbom.ts';
 

@@ -1,5 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { fileFault } from '../file-fault.ts';
 import { derivePresharedKey, type KeyScheme } from '../keys/derivation.ts';
 import { privateKeyIn, readPrivateKeyFile } from '../keys/key-files.ts';
 import { type KeyPair, keyPairsOf, workersFor } from '../keys/key-pairs.ts';
@@ -259,8 +260,17 @@ function warningsOf(
 
 /** @throws Error that names the file, and the line in it */
 async function keptOfFile(path: string, ours: Parameters<typeof keptOf>[1]): Promise<Kept> {
-  const text = path === '-' ? await readStdin('the hub’s file') : await readFile(path, 'utf8');
+  const text = path === '-' ? await readStdin('the hub’s file') : await readText(path);
   return about(path === '-' ? 'stdin' : path, () => keptOf(text, ours));
+}
+
+/** @throws Error that names the file */
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    throw new Error(`${path}: ${fileFault(error)}`);
+  }
 }
 
 /** What goes wrong is of a file. */
@@ -302,7 +312,7 @@ async function refuseToLoseLines(
     for await (const part of text) {
       header += part;
     }
-    const present = await readFile(path, 'utf8');
+    const present = await readText(path);
     const [first, ...more] = about(path, () => lostLines(present, header, peerAt));
     if (first !== undefined) {
       throw new Error(

@@ -2,6 +2,7 @@ import { createWriteStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import writeFileAtomic from 'write-file-atomic';
+import { writeFault } from '../file-fault.ts';
 
 /** Writes to stdout, at the pace of who reads it. A reader that leaves ends the process (cli.ts). */
 export async function print(pieces: AsyncIterable<string>): Promise<void> {
@@ -11,12 +12,21 @@ export async function print(pieces: AsyncIterable<string>): Promise<void> {
 /**
  * Makes or replaces a file, in one step when all is written: where that fails, the old one stays. A device or a pipe
  * that is there, such as /dev/null or /dev/stdout, is written into.
+ * @throws Error that names the file
  */
-export async function replaceFile(
-  path: string,
-  content: AsyncIterable<string> | string | Uint8Array,
-  mode: number,
-): Promise<void> {
+export async function replaceFile(path: string, content: Content, mode: number): Promise<void> {
+  try {
+    await put(path, content, mode);
+  } catch (error) {
+    // What makes the content may fail as well.
+    const isFault = (error as NodeJS.ErrnoException).code !== undefined;
+    throw isFault ? new Error(`cannot write ${path}: ${writeFault(error)}`) : error;
+  }
+}
+
+type Content = AsyncIterable<string> | string | Uint8Array;
+
+async function put(path: string, content: Content, mode: number): Promise<void> {
   const chunks = () =>
     typeof content === 'string' || content instanceof Uint8Array ? [content] : inBlocks(content);
   const present = await stat(path).catch((error: NodeJS.ErrnoException) => {

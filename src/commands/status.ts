@@ -10,7 +10,7 @@ import { strictCommand, UsageError } from './command.ts';
 import { engineOption, engineSocketOf } from './host-options.ts';
 import { type NamedStatus, named } from './named-status.ts';
 import { pluginOptions, runningPluginSocketOf } from './plugin-options.ts';
-import { hasColours, obeysControls } from './terminal.ts';
+import { columnsOf, hasColours, obeysControls } from './terminal.ts';
 
 const watchMs = 2000;
 
@@ -39,12 +39,12 @@ export default strictCommand({
       if (args.json) {
         process.stdout.write(`${JSON.stringify(endpoints, null, 2)}\n`);
       } else {
-        const { isTTY, columns, rows } = process.stdout;
-        const lines = tableOf(endpoints, Date.now(), isTTY ? columns : Number.POSITIVE_INFINITY);
-        const shown = args.watch ? lines.slice(0, rows - 1) : lines;
+        const { stdout } = process;
+        const lines = tableOf(endpoints, Date.now(), columnsOf(stdout) ?? Number.POSITIVE_INFINITY);
+        const shown = args.watch && stdout.rows > 0 ? lines.slice(0, stdout.rows - 1) : lines;
         // Cursor home, and erase what is below.
-        const cleared = args.watch && obeysControls(process.stdout) ? '\x1b[H\x1b[J' : '';
-        process.stdout.write(`${cleared}${shown.join('\n')}\n`);
+        const cleared = args.watch && obeysControls(stdout) ? '\x1b[H\x1b[J' : '';
+        stdout.write(`${cleared}${shown.join('\n')}\n`);
       }
       if (!args.watch) {
         process.exitCode = endpoints.every(({ health }) => isFine(health)) ? 0 : 1;
@@ -158,7 +158,7 @@ const titles = [
 ];
 const healthColumn = titles.indexOf('HEALTH');
 
-/** The widest column is the last, and is cut where the terminal ends. */
+/** A line that is wider than the terminal is cut, and ends in … to say so; the widest column is the last. */
 export function tableOf(endpoints: readonly NamedStatus[], unixNow: number, columns: number): string[] {
   if (endpoints.length === 0) {
     return ['No running container is on a network of this driver.'];
@@ -166,8 +166,9 @@ export function tableOf(endpoints: readonly NamedStatus[], unixNow: number, colu
   const rows = [titles, ...endpoints.map((endpoint) => cellsOf(endpoint, unixNow))];
   const widths = titles.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   return rows.map((row, index) => {
-    const line = row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ');
-    const cut = line.trimEnd().slice(0, columns);
+    const padded = row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ');
+    const line = padded.trimEnd();
+    const cut = line.length > columns ? `${line.slice(0, columns - 1)}…` : line;
     const health = endpoints[index - 1]?.health;
     const at = widths.slice(0, healthColumn).reduce((sum, width) => sum + width + 2, 0);
     return health === undefined ? cut : coloured(cut, at, health);

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { fileFault } from '../file-fault.ts';
 import { derivePresharedKey, type KeyScheme } from '../keys/derivation.ts';
 import { readAdditionalFile, readPresharedKeyFile } from '../keys/key-files.ts';
 import { keyPairsOf, workersFor } from '../keys/key-pairs.ts';
@@ -304,7 +305,7 @@ async function readPublicKeysFile(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    throw new Error(`file of public keys ${file}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
+    throw new Error(`file of public keys ${file}: ${fileFault(error)}`);
   }
 }
 

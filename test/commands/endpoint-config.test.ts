@@ -776,7 +776,11 @@ const wrong: [what: string, args: string[], message: RegExp][] = [
     ['10.0.0.0/24', '--format', 'yaml'],
     /option --format: expected one of wg-quick, setconf, networkd, json/,
   ],
-  ['an unknown option', ['10.0.0.0/24', '--private-key', marked], /unknown option --private-key$/],
+  [
+    'an unknown option',
+    ['10.0.0.0/24', '--private-key', marked],
+    /unknown option --private-key; did you mean --private-key-file\?$/,
+  ],
 ];
 
 for (const [what, args, message] of wrong) {

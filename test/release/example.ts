@@ -1,4 +1,4 @@
-import type { ArgumentReference, CommandReference } from '../../build/release/reference.ts';
+import type { ArgumentReference, CommandReference } from '../../src/commands/reference.ts';
 
 const seedFile: ArgumentReference = {
   name: 'seed-file',

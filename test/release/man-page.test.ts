@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { manPage, manPageName } from '../../build/release/man-page.ts';
-import type { CommandReference } from '../../build/release/reference.ts';
+import type { CommandReference } from '../../src/commands/reference.ts';
 import { example } from './example.ts';
 
 test('a page is named as it is called', () => {

@@ -1,6 +1,6 @@
-/** What every command takes, as data: man pages and completions are made from it, as `--help` is. */
+/** What every command takes, as data: help, man pages and completions are made from it. */
 import type { ArgsDef, CommandDef, CommandMeta } from 'citty';
-import { subCommandsOf } from '../../src/commands/root.ts';
+import { subCommandsOf } from './root.ts';
 
 export interface CommandReference {
   /** From `wgdriver` on. */
