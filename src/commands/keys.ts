@@ -7,6 +7,7 @@ import { encodeBase64 } from '../wireguard/base64.ts';
 import { oneOf, strictCommand, UsageError, usage } from './command.ts';
 import { keyOptions, keySchemeOf } from './key-options.ts';
 import { print } from './output.ts';
+import { withProgress } from './progress.ts';
 
 const formats = ['table', 'raw', 'json'] as const;
 type Format = (typeof formats)[number];
@@ -87,11 +88,10 @@ async function* rowsOf(
   secrets: Secrets,
 ): AsyncGenerator<Row> {
   const count = ranges.reduce((sum, range) => sum + Number(countOf(range)), 0);
-  for await (const { address, publicKey, privateKey } of keyPairsOf(
-    scheme,
-    allOf(ranges),
-    workersFor(count),
-  )) {
+  const pairs = keyPairsOf(scheme, allOf(ranges), workersFor(count));
+  // On a terminal the keys themselves show how far it is.
+  const shown = process.stdout.isTTY ? pairs : withProgress(pairs, count);
+  for await (const { address, publicKey, privateKey } of shown) {
     yield {
       address: address.toString(),
       publicKey,
