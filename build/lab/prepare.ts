@@ -9,10 +9,17 @@ import { installLab } from './host.ts';
 import { guestImage } from './image.ts';
 import { umlKernel } from './kernel.ts';
 import { locked } from './lock.ts';
-import { SUITES, type Suite } from './packages.ts';
+import { SUITES } from './packages.ts';
 
-const named = process.argv.slice(2) as Suite[];
-const suites = named.length === 0 ? SUITES : named;
+const named = process.argv.slice(2);
+const unknown = named.filter((word) => !SUITES.some((suite) => suite === word));
+if (unknown.length > 0) {
+  console.error(
+    `usage: node build/lab/prepare.ts [${SUITES.join('|')}]…; there is no ${unknown.join(' or ')}`,
+  );
+  process.exit(2);
+}
+const suites = SUITES.filter((suite) => named.length === 0 || named.includes(suite));
 
 await mkdir(cacheFolder(), { recursive: true });
 await locked(join(cacheFolder(), 'install.lock'), installLab);
