@@ -4,6 +4,8 @@
  * in a guest, the kernel's.
  */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +13,11 @@ import { test } from 'node:test';
 import { attempt, run, sh, until } from '../../build/host/commands.ts';
 import { startArticleHub } from '../../build/host/hub.ts';
 import { findTunnel } from '../../build/host/tunnel.ts';
+import { defaultAdditional, defaultDerivation, derivePrivateKey } from '../../src/keys/derivation.ts';
+import { parseAddress } from '../../src/wireguard/address.ts';
+import { publicKeyOf } from '../../src/wireguard/key.ts';
 import { linkName } from '../../src/wireguard/link-name.ts';
+import { Secret } from '../../src/wireguard/secret.ts';
 import { faultyService, success } from '../support/faults/service.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
 import { addForeignLink, shownLinks } from '../support/namespace-links.ts';
@@ -34,6 +40,7 @@ const calls = [
   'Leave',
   'DeleteEndpoint',
   'DeleteNetwork',
+  'Reload',
 ] as const;
 type Call = (typeof calls)[number];
 
@@ -65,21 +72,38 @@ test(`${kills} kills: nothing of a broken call is left, and nothing else is touc
     };
     return { ...request, Options: { 'com.docker.network.generic': { ...options, ...generic } } };
   };
-  const endpoint = (EndpointID: string) => ({ NetworkID: 'net', EndpointID });
+  /** One whose hub is a link of this namespace, and whose only container gets new keys. */
+  const turning = createNetworkRequest({
+    id: 'turning',
+    subnets: [['192.168.6.0/24', '192.168.6.1/24']],
+    options: {
+      hublink: 'wg-turning',
+      seedfile: join(folder, 'turning.seed'),
+      presharedkey: 'derived',
+      killswitch: 'off',
+    },
+  });
+  const endpoint = (EndpointID: string) => ({
+    NetworkID: EndpointID === 'turned' ? 'turning' : 'net',
+    EndpointID,
+  });
+  const addresses: Readonly<Record<string, string>> = { steady: '192.168.5.2/24', turned: '192.168.6.2/24' };
   /** All victims have the same address, and so the same key. */
   const bodies: Readonly<Record<Call, (id: string) => object>> = {
-    CreateNetwork: network,
+    CreateNetwork: (id) => (id === 'turning' ? turning : network(id)),
     CreateEndpoint: (id) => ({
       ...endpoint(id),
-      Interface: { Address: id === 'steady' ? '192.168.5.2/24' : '192.168.5.3/24' },
+      Interface: { Address: addresses[id] ?? '192.168.5.3/24' },
       Options: {},
     }),
     Join: (id) => ({ ...endpoint(id), SandboxKey: sandboxOf(id), Options: {} }),
     Leave: endpoint,
     DeleteEndpoint: endpoint,
     DeleteNetwork: (id) => ({ NetworkID: id }),
+    Reload: () => ({ Networks: [] }),
   };
-  const call = (method: Call, id: string) => service.call(`NetworkDriver.${method}`, bodies[method](id));
+  const pathOf = (method: Call) => `${method === 'Reload' ? 'Plugin' : 'NetworkDriver'}.${method}`;
+  const call = (method: Call, id: string) => service.call(pathOf(method), bodies[method](id));
   const succeed = async (method: Call, id: string) => success(await call(method, id));
 
   /** What the engine does with a link: into the container, and out again. */
@@ -108,6 +132,9 @@ test(`${kills} kills: nothing of a broken call is left, and nothing else is touc
     if (method === 'DeleteEndpoint') {
       await moveOut(id);
     }
+    if (method === 'Reload') {
+      await writeSeed();
+    }
   }
 
   /** What engine and user do about a call that broke off, or was refused for that. */
@@ -115,6 +142,9 @@ test(`${kills} kills: nothing of a broken call is left, and nothing else is touc
     if (method === 'CreateNetwork' || method === 'DeleteNetwork') {
       // A user tries again; a network that the engine never had is of a new id then, and this one stays.
       await succeed('DeleteNetwork', id);
+      return;
+    }
+    if (method === 'Reload') {
       return;
     }
     if (method === 'Leave') {
@@ -132,6 +162,19 @@ test(`${kills} kills: nothing of a broken call is left, and nothing else is touc
     }
   }
 
+  let turnedKey = '';
+  /** Another seed for the network whose keys turn. */
+  async function writeSeed(): Promise<void> {
+    const bytes = randomBytes(32);
+    await writeFile(join(folder, 'turning.seed'), bytes.toString('base64'));
+    const scheme = {
+      seed: new Secret(bytes),
+      additional: Buffer.from(defaultAdditional, 'base64'),
+      derivation: defaultDerivation,
+    };
+    turnedKey = publicKeyOf(derivePrivateKey(scheme, parseAddress('192.168.6.2') ?? assert.fail()));
+  }
+
   const linksNow = () =>
     shownLinks()
       .map(({ ifname, ifalias }) => `${ifname} ${ifalias}`)
@@ -140,35 +183,64 @@ test(`${kills} kills: nothing of a broken call is left, and nothing else is touc
     (await readdir(service.state, { recursive: true })).filter((name) => name.endsWith('.json')).sort();
   const tunnelsNow = async () => (await attempt('pgrep', ['-xc', 'wireguard-go'])).stdout.trim();
 
-  // A network and a container that are there all the time.
-  await service.start();
-  await succeed('CreateNetwork', 'net');
-  await succeed('CreateEndpoint', 'steady');
-  await succeed('Join', 'steady');
-  await moveIn('steady');
-  await sh('ip -n steady address add 192.168.5.2/24 dev wg0; ip -n steady link set wg0 up');
-  const ping = () => run('ip', ['netns', 'exec', 'steady', 'ping', '-c', '1', '-W', '2', hub.address]);
-  await until('the container pings', () =>
-    ping().then(
-      () => true,
-      () => false,
-    ),
+  // Two networks, each with a container, that are there all the time.
+  await sh(
+    `sh -euc "$2" sh wg-turning; (umask 077; wg genkey >"$1/turning.key")
+     wg set wg-turning private-key "$1/turning.key" listen-port 51822
+     ip address add 192.168.6.1/24 dev wg-turning; ip link set wg-turning up`,
+    folder,
+    tunnel.create,
   );
+  await writeSeed();
+  await service.start();
+  for (const [network, container] of [
+    ['net', 'steady'],
+    ['turning', 'turned'],
+  ] as const) {
+    await succeed('CreateNetwork', network);
+    await succeed('CreateEndpoint', container);
+    await succeed('Join', container);
+    await moveIn(container);
+    await sh(
+      'ip -n $1 address add $2 dev wg0; ip -n $1 link set wg0 up',
+      container,
+      addresses[container] ?? '',
+    );
+  }
+  const ping = (container: string, address: string) =>
+    run('ip', ['netns', 'exec', container, 'ping', '-c', '1', '-W', '2', address]);
+  const untilPings = (container: string, address: string) =>
+    until(`${container} pings`, () =>
+      ping(container, address).then(
+        () => true,
+        () => false,
+      ),
+    );
+  await untilPings('steady', hub.address);
   // Links of others: one with nothing to tell by, one of another driver, and one with a name as ours have.
   for (const name of ['tun0', 'wgdother', linkName('somebody’s')]) {
     await (isUserspace ? addForeignLink(name) : run('ip', ['link', 'add', name, 'type', 'wireguard']));
   }
   await sh('ip link set dev wgdother alias wgdriver:another:steady');
-  const sound = { links: linksNow(), state: await stateNow(), tunnels: await tunnelsNow() };
+  const hubNow = () => run('wg', ['show', 'wg-turning', 'allowed-ips']);
+  const found = { links: linksNow(), state: await stateNow(), tunnels: await tunnelsNow() };
 
   async function expectSound(): Promise<void> {
     let now = {};
+    const sound = { ...found, hub: `${turnedKey}\t192.168.6.2/32` };
     const isSound = async () => {
-      now = { links: linksNow(), state: await stateNow(), tunnels: await tunnelsNow() };
+      now = {
+        links: linksNow(),
+        state: await stateNow(),
+        tunnels: await tunnelsNow(),
+        hub: await hubNow(),
+      };
       return JSON.stringify(now) === JSON.stringify(sound);
     };
     await until('all is as it was', isSound, 20_000).catch(() => assert.deepEqual(now, sound));
-    await ping();
+    await ping('steady', hub.address);
+    // Its link follows its hub's, which was looked at above.
+    await untilPings('turned', '192.168.6.1');
   }
 
   let victims = 0;
@@ -179,16 +251,21 @@ test(`${kills} kills: nothing of a broken call is left, and nothing else is touc
     await prepare(method, id);
     await service.arm('kill', step);
     const answer = await call(method, id).catch(() => undefined);
+    let isBegun = false;
     // It may have died with the answer on its way.
     const hasDied = answer === undefined || (step > 0 && step <= (await service.steps()));
     if (hasDied) {
       await service.ended();
       await service.disarm();
+      // What was begun it has to complete by itself.
+      isBegun = existsSync(join(service.state, 'reload'));
       await service.start();
     }
-    if (answer === undefined) {
+    if (method === 'Reload' && hasDied && !isBegun) {
+      await succeed('Reload', id);
+    } else if (answer === undefined && method !== 'Reload') {
       // The engine's retry, whose body is gone.
-      const { body } = await service.call(`NetworkDriver.${method}`);
+      const { body } = await service.call(pathOf(method));
       assert.match(JSON.stringify(body), /Err.*got nothing/);
     }
     await service.disarm();
