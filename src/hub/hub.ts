@@ -56,8 +56,11 @@ export interface HubDependencies {
 export interface Hub {
   /** Makes everything as a configuration says. @throws Error that says why; then what can be left as it was is */
   load(config: HubConfig): Promise<void>;
-  /** Sets right what has gone wrong since, and remembers where the peers are. @throws Error */
-  repair(): Promise<void>;
+  /**
+   * Sets right what has gone wrong since, of the link and its peers alone or of all that it needs, and remembers where the
+   * peers are. @throws Error
+   */
+  repair(what: 'peers' | 'everything'): Promise<void>;
   /** Gives addresses to newer keys that have shaken hands. @returns whether there are any left to watch */
   advanceRotation(): Promise<boolean>;
 }
@@ -263,7 +266,7 @@ export function createHub(dependencies: HubDependencies): Hub {
     return rotations.length > 0;
   }
 
-  async function repair(): Promise<void> {
+  async function repair(what: 'peers' | 'everything'): Promise<void> {
     if (applied === undefined) {
       return;
     }
@@ -274,7 +277,9 @@ export function createHub(dependencies: HubDependencies): Hub {
       log.warn('the link was made anew by somebody: set up again', { link: config.interface });
       applied = { ...applied, index };
     }
-    await ensureHost(config);
+    if (isNew || what === 'everything') {
+      await ensureHost(config);
+    }
     const status = await read(config);
     const changes = await applyAll(config, sources, privateKey, status, isNew);
     if (changes > 0) {
@@ -317,7 +322,7 @@ export function createHub(dependencies: HubDependencies): Hub {
 
   return {
     load: (config) => inTurn(() => load(config)),
-    repair: () => inTurn(repair),
+    repair: (what) => inTurn(() => repair(what)),
     advanceRotation: () => inTurn(advanceRotation),
   };
 }

@@ -12,8 +12,11 @@ const filesMs = 2000;
 const rotationMs = 200;
 /** The same after one that failed, as all do that come soon after. */
 const rotationAgainMs = 5000;
-/** From each look at the link to the next, as nobody tells of peers that go; at most a hundredth of the time for it. */
-const repairMs = 10_000;
+/** From each look at the link's peers to the next, as there is no event for one that goes. */
+const peersMs = 5000;
+/** From each look at everything to the next: some of it takes programs. */
+const repairMs = 60_000;
+/** Looks take no more of the time, however many peers there are. */
 const mostOfTime = 0.01;
 
 export interface Watching {
@@ -45,14 +48,15 @@ export async function watchHub({ hub, file, log, stop, onLoaded, onReload }: Wat
   await load();
   let pending = seen;
   let isRotating = await hub.advanceRotation();
-  let rotationCause: string | undefined;
+  let [rotationCause, repairCause]: (string | undefined)[] = [];
   await onLoaded();
-  let nextRotation = performance.now() + rotationMs;
-  let [nextFiles, nextRepair] = [performance.now() + filesMs, performance.now() + repairMs];
+  const loaded = performance.now();
+  let [nextFiles, nextRotation] = [loaded + filesMs, loaded + rotationMs];
+  let [nextPeers, nextRepair] = [loaded + peersMs, loaded + repairMs];
 
   while (!stop.aborted) {
     if (!isAsked) {
-      await wait(Math.min(nextFiles, nextRepair, isRotating ? nextRotation : nextFiles));
+      await wait(Math.min(nextFiles, nextPeers, isRotating ? nextRotation : nextFiles));
     }
     if (stop.aborted) {
       break;
@@ -75,16 +79,16 @@ export async function watchHub({ hub, file, log, stop, onLoaded, onReload }: Wat
         pending = seen;
       }
     }
-    if (performance.now() >= nextRepair) {
+    if (performance.now() >= nextPeers) {
       const started = performance.now();
-      await hub.repair().catch((error: Error) => {
-        log.error('the hub is not as it should be', { cause: error.message });
-      });
-      const took = performance.now() - started;
-      nextRepair = performance.now() + Math.max(repairMs, took / mostOfTime);
+      const isWhole = started >= nextRepair;
+      await repair(isWhole ? 'everything' : 'peers');
+      const ended = performance.now();
+      nextPeers = ended + Math.max(peersMs, (ended - started) / mostOfTime);
+      nextRepair = isWhole ? ended + repairMs : nextRepair;
     }
   }
-  await hub.repair().catch((error: Error) => {
+  await hub.repair('everything').catch((error: Error) => {
     log.warn('could not remember where the peers are', { cause: error.message });
   });
 
@@ -114,6 +118,19 @@ export async function watchHub({ hub, file, log, stop, onLoaded, onReload }: Wat
       }
       isRotating = true;
       nextRotation = performance.now() + rotationAgainMs;
+    }
+  }
+
+  async function repair(what: 'peers' | 'everything'): Promise<void> {
+    try {
+      await hub.repair(what);
+      repairCause = undefined;
+    } catch (error) {
+      const { message: cause } = error as Error;
+      if (cause !== repairCause) {
+        repairCause = cause;
+        log.error('the hub is not as it should be', { cause });
+      }
     }
   }
 

@@ -159,7 +159,7 @@ test('what somebody takes away, by hand or with a kill in the middle, comes back
     'wg set wg0 peer $1 remove; ip address delete 192.168.5.1/24 dev wg0; nft delete table inet wgdriver-hub-wg0',
     key,
   );
-  await hub.repair();
+  await hub.repair('everything');
   assert.equal(dump().length, 20);
   sh('wg set wg0 peer $1 remove', key);
   await (await newHub()).load(configOf(base));
@@ -223,7 +223,7 @@ test('Docker’s drop policy: told of with the rules that mend it, or kept open 
     assert.deepEqual(obstaclesOf(configOf(base), await readFirewalls('wg0', [])), []);
     // The same rules, and the hub adds none twice.
     await hub.load(configOf(`${base}\nfirewall: docker-user`));
-    await hub.repair();
+    await hub.repair('everything');
     assert.equal(sh('iptables -S DOCKER-USER').match(/wgdriver-hub-wg0/g)?.length, 2);
     await hub.load(configOf(base));
     assert.equal(sh('iptables -S'), own);
@@ -245,7 +245,7 @@ test('a link that is made anew opens the handshakes itself, towards the endpoint
     'a handshake',
     () => Number(dump().find(([, , , ips]) => ips?.startsWith('192.168.5.4/'))?.[4]) > 0,
   );
-  await hub.repair();
+  await hub.repair('everything');
   sh('ip link delete wg0');
   const again = await newHub();
   await again.load(configOf(base));
@@ -271,9 +271,9 @@ test('peers that another program sets up again, as systemd-networkd does, are me
   const withClient = `${base}\nclients:\n  quiet: { address: 192.168.5.4, presharedkeyfile: quiet.psk }`;
   await hub.load(configOf(withClient));
   sh('wg set wg0 peer $1 remove', ofQuiet()[0] ?? '');
-  await hub.repair();
+  await hub.repair('peers');
   await until('a handshake by the preshared key', hasShaken);
-  await hub.repair();
+  await hub.repair('peers');
   const before = ofQuiet();
   // Its file has one of the peers, and an older preshared key.
   writeFileSync(
@@ -284,7 +284,7 @@ test('peers that another program sets up again, as systemd-networkd does, are me
   );
   sh('wg setconf wg0 $1', join(folder, 'networkd.conf'));
   assert.equal(dump().length, 1);
-  await hub.repair();
+  await hub.repair('peers');
   assert.equal(dump().length, 20);
   await until('a handshake with it', hasShaken, 15_000);
   assert.deepEqual(ofQuiet().slice(0, 4), before.slice(0, 4));

@@ -15,6 +15,7 @@ after(() => rmSync(folder, { recursive: true }));
 interface Kept {
   readonly ports: readonly number[];
   readonly follows: readonly number[];
+  readonly repairs: readonly string[];
   readonly log: ReturnType<typeof recordedLog>;
   readonly reload: () => void;
   stop(): Promise<void>;
@@ -27,6 +28,7 @@ async function keep(
 ): Promise<Kept> {
   const ports: number[] = [];
   const follows: number[] = [];
+  const repairs: string[] = [];
   const log = recordedLog();
   const stop = new AbortController();
   let reload = () => {};
@@ -38,7 +40,9 @@ async function keep(
           ports.push(config.port);
           onLoad(config, ports.length);
         },
-        repair: async () => {},
+        repair: async (what) => {
+          repairs.push(what);
+        },
         advanceRotation: async () => {
           follows.push(performance.now());
           return onFollow();
@@ -57,6 +61,7 @@ async function keep(
   return {
     ports,
     follows,
+    repairs,
     log,
     reload: () => reload(),
     async stop() {
@@ -86,7 +91,7 @@ test('what is saved while the file is being loaded is loaded as well', async () 
 
 test('a file that is wrong is told of once, and loaded when it is right', async () => {
   writeFileSync(file, 'port: 1\n');
-  const { ports, log, reload, stop } = await keep();
+  const { ports, repairs, log, reload, stop } = await keep();
   writeFileSync(file, 'prot: 2\n');
   reload();
   await until(() => log.lines.length > 0);
@@ -99,6 +104,8 @@ test('a file that is wrong is told of once, and loaded when it is right', async 
   await until(() => ports.length > 1);
   await stop();
   assert.deepEqual(ports, [1, 3]);
+  // There was time for a look at the peers, and at its end it looks at everything.
+  assert.deepEqual([repairs[0], repairs.at(-1)], ['peers', 'everything']);
 });
 
 test('a rotation that cannot be followed is told of once, and not tried five times a second', async () => {
