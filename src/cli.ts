@@ -66,7 +66,7 @@ async function refuseUnknown({ command, path, rest: [word] }: FoundCommand): Pro
   }
   throw new UsageError(
     isOption
-      ? `expected a command before ${word}: one of ${names.join(', ')}`
+      ? `expected a command before ${word}${didYouMean(word, ['--help', '--version']) || `: one of ${names.join(', ')}`}`
       : `unknown command ${word}${hint || `; expected one of ${names.join(', ')}`}`,
   );
 }

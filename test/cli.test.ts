@@ -12,6 +12,8 @@ for (const [line, message] of [
   ['service instal', 'unknown command instal; did you mean install?'],
   ['service install --nam=x', 'unknown option --nam; did you mean --name?'],
   ['--log-level debug', 'expected a command before --log-level: one of serve'],
+  ['--hepl', 'expected a command before --hepl; did you mean --help?'],
+  ['doctor --hepl', 'unknown option --hepl; did you mean --help?'],
   ['keys sed', 'unknown command sed; did you mean seed?'],
   ['keys seed more', 'unexpected argument more'],
 ] as const) {

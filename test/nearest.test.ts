@@ -8,6 +8,7 @@ for (const [word, expected] of [
   ['key', 'keys'],
   ['keyss', 'keys'],
   ['sevre', 'serve'],
+  ['kyes', 'keys'],
   ['serice', 'service'],
   ['endpoint-confg', 'endpoint-config'],
   ['docotr', 'doctor'],

@@ -63,7 +63,7 @@ function refuseUnknown(options: Readonly<Record<string, unknown>>, declared: Arg
   for (const [name, value] of Object.entries(options)) {
     const type = declared[names.get(name) ?? '']?.type;
     if (type === undefined) {
-      const hint = didYouMean(name, Object.keys(declared));
+      const hint = didYouMean(name, [...Object.keys(declared), 'help']);
       throw new UsageError(
         `unknown option ${name.length === 1 ? '-' : '--'}${name}${hint.replace('mean ', 'mean --')}`,
       );
