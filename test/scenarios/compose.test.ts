@@ -4,6 +4,8 @@ import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { attempt, run, sh, until } from '../../build/host/commands.ts';
 import { type ComposeProject, importExamplesImage, openComposeExample } from '../../build/host/compose.ts';
+import { startDaemon, untilReady } from '../../build/host/daemon.ts';
+import { wgdriver } from '../../build/host/driver.ts';
 import { hostForTests, pingUntilAnswered } from '../../build/host/host.ts';
 import { article, type Hub, withHub } from '../../build/host/hub.ts';
 import { inFullRun } from '../../build/host/scenarios.ts';
@@ -221,8 +223,29 @@ test('the example remote-hub: what the app sends leaves the hub with the hub’s
       assert.match(await exec('app', 'ip', 'route'), /^default via 192\.168\.5\.1 dev wg0/m);
       assert.deepEqual(await example.dnsOf('app'), ['9.9.9.9']);
 
-      await onHub('wg-quick down ./wg0.conf');
+      await onHub('wg-quick down ./wg0.conf; iptables -t nat -F POSTROUTING');
       await cannotReach('app', '10.98.0.1');
+
+      // The same by `wgdriver hub`, with the key that it had.
+      const readme = await readFile('compose-examples/remote-hub/README.md', 'utf8');
+      const [, yaml = ''] = /```yaml\n([\s\S]*?)```/.exec(readme) ?? [];
+      await writeFile(join(there, 'hub.yaml'), yaml);
+      await cp(join(example.folder, 'secrets/seed'), join(there, 'app.seed'));
+      await cp(join(there, 'hub.key'), join(there, 'wg0.key'));
+      const options = `--config ${there}/hub.yaml --state-dir ${there}/state`;
+      assert.match(
+        await onHub(`${wgdriver} hub check --config ${there}/hub.yaml`),
+        /no firewall .* blocks it/,
+      );
+      const words = ['netns', 'exec', 'remote', wgdriver, 'hub', 'serve', ...options.split(' ')];
+      const serve = startDaemon('ip', words);
+      try {
+        await untilReady(serve, 'the hub serves', () => serve.output().includes(' serving '));
+        await reach('app', world);
+      } finally {
+        await serve.stop();
+        await onHub(`${wgdriver} hub down ${options}`);
+      }
     });
   } finally {
     await sh('ip netns delete remote; ip netns delete world');
