@@ -18,7 +18,7 @@ import { hostForTests } from '../../build/host/host.ts';
 import { article, tunnelIpv6 } from '../../build/host/hub.ts';
 
 const host = await hostForTests();
-const { docker } = host.engine;
+const { docker, tryDocker } = host.engine;
 
 /** Sends by UDP, IPv4 and IPv6, again and again, whatever comes of it; without modules, which the image has not. */
 const sender = `socket A, 2, 2, 0 or die; socket B, 10, 2, 0 or die;
@@ -170,6 +170,12 @@ async function createOnWire(driver: string, more: readonly string[]): Promise<vo
 async function createOverlay(): Promise<void> {
   await docker('swarm', 'init', '--advertise-addr=10.99.0.1');
   await docker('network', 'create', '--driver=overlay', '--attachable', '--subnet=172.30.1.0/24', 'beside');
+  // The engine gives up on the first container after 20 s, while it still sets up what it needs for any.
+  await until(
+    'a container comes up on the overlay',
+    async () => (await tryDocker('run', '--rm', '--network=beside', testImage, 'true')).status === 0,
+    120_000,
+  );
 }
 
 interface Kind {
@@ -355,7 +361,7 @@ opt staticroutes 198.19.0.0/16 0.0.0.0\nlease_file ${configuration}.leases\npidf
         await until(
           'the swarm is left',
           async () => {
-            const { status, stderr } = await host.engine.tryDocker('swarm', 'leave', '--force');
+            const { status, stderr } = await tryDocker('swarm', 'leave', '--force');
             return status === 0 || stderr.includes('not part of a swarm');
           },
           120_000,
