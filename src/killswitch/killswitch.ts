@@ -60,7 +60,7 @@ export interface GuardTimes {
 const closeTimeoutMs = 5000;
 /** A driver that starts brings all containers up to date, and other calls wait meanwhile. */
 const updatesAtOnce = 4;
-const defaultTimes: GuardTimes = { releaseMs: defaultReleaseMs, retryMs: 5000, arrivalMs: 60_000 };
+const defaultTimes: GuardTimes = { releaseMs: defaultReleaseMs, retryMs: 5000, arrivalMs: 300_000 };
 
 export function createGuard(
   namespaces: Namespaces,

@@ -40,7 +40,7 @@ export interface SandboxDependencies {
 
 /**
  * `up`: it was found in place in the namespace, or put there. `coming`: that is under way, or the namespace is to come, for
- * at most a minute. `down`: it could not be brought up to date; it is tried again and again.
+ * at most five minutes. `down`: it could not be brought up to date; it is tried again and again.
  */
 export type ProtectionState = 'up' | 'coming' | 'down';
 
