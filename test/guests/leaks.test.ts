@@ -53,7 +53,7 @@ async function observe(suite: Suite): Promise<void> {
 
 /** From the diagnostics of the scenario, `# on; network connected; UDP; TCP`. */
 function observationsIn(tap: string): Observation[] {
-  return [...tap.matchAll(/^# (on|off|on, with IPv6[^;]*); ([^;\n]+); (.*)$/gm)].map(
+  return [...tap.matchAll(/^# (on|off|on, [^;]+); ([^;\n]+); (.*)$/gm)].map(
     ([, killswitch = '', phase = '', seen = '']) => ({
       killswitch,
       phase,

@@ -8,9 +8,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type Capture, startCapture } from '../../build/host/capture.ts';
 import { run, until } from '../../build/host/commands.ts';
-import { startDriver } from '../../build/host/driver.ts';
+import { startDriver, wgdriver } from '../../build/host/driver.ts';
 import { importTestImage, testImage } from '../../build/host/engine.ts';
-import { hostForTests } from '../../build/host/host.ts';
+import { hostForTests, type NetworkSettings } from '../../build/host/host.ts';
+import { article } from '../../build/host/hub.ts';
 import { inFullRun } from '../../build/host/scenarios.ts';
 import { attempts } from './attempts.ts';
 
@@ -80,11 +81,8 @@ async function seenIn(t: TestContext, killswitch: string, phase: Phase, expected
   return seen();
 }
 
-async function createNetworks(
-  killswitch: string,
-  more: Readonly<Record<string, string>> = {},
-): Promise<void> {
-  await host.createNetwork('wgnet', { options: { killswitch, ...more } });
+async function createNetworks(killswitch: string, settings: NetworkSettings = {}): Promise<void> {
+  await host.createNetwork('wgnet', { ...settings, options: { killswitch, ...settings.options } });
   // By its name and its two families it has the default routes of the engine's choice.
   await docker('network', 'create', '--ipv6', '--subnet=172.30.1.0/24', '--subnet=fd00:30:1::/64', 'abridge');
   await docker('network', 'create', '--ipv6', '--subnet=172.30.3.0/24', '--subnet=fd00:30:3::/64', 'zbridge');
@@ -204,24 +202,55 @@ const explained = [
   / lo +(In|Out) /,
 ];
 
-const tunnels = [
-  { tunnel: 'on', options: {}, skip: false },
+interface TestedTunnel {
+  readonly tunnel: string;
+  /** @param endpoint of the hub */
+  readonly settings: (endpoint: string) => NetworkSettings | Promise<NetworkSettings>;
+  readonly skip: false | string;
+}
+
+const tunnels: readonly TestedTunnel[] = [
+  { tunnel: 'on', settings: (peer) => ({ options: { peer } }), skip: false },
+  // Each takes as long as the first.
   {
     tunnel: 'on, with IPv6 in the tunnel',
-    options: { ipv6: 'fd12:3456::/64' },
-    // It doubles the time of the whole.
+    settings: (peer) => ({ options: { peer, ipv6: 'fd12:3456::/64' } }),
     skip: inFullRun,
   },
-] as const;
+  { tunnel: 'on, in a shared tunnel', settings: sharedTunnel, skip: inFullRun },
+];
 
-for (const { tunnel, options, skip } of tunnels) {
-  test(`with killswitch=${tunnel}: nothing leaves in clear, whatever happens`, { skip }, (t) =>
-    expectNothingSeen(t, tunnel, options),
+/** The hub as a provider: a peer that it knows is the customer. */
+async function sharedTunnel(endpoint: string): Promise<NetworkSettings> {
+  const conffile = join(folder, 'provider.conf');
+  const scheme = [`--seed=${article.seed}`, `--additional=${article.additional}`];
+  const key = await run(wgdriver, ['keys', '--private', ...scheme, article.firstAddress]);
+  await writeFile(
+    conffile,
+    `[Interface]
+PrivateKey = ${key}
+Address = ${article.firstAddress}/32
+[Peer]
+PublicKey = ${host.hub.publicKey}
+AllowedIPs = 0.0.0.0/0, ::/0
+Endpoint = ${endpoint}
+`,
+    { mode: 0o600 },
+  );
+  return {
+    subnet: '10.77.0.0/24',
+    options: { conffile, peer: '', peerkey: '', seed: '', additional: '' },
+  };
+}
+
+for (const { tunnel, settings, skip } of tunnels) {
+  test(`with killswitch=${tunnel}: nothing leaves in clear, whatever happens`, { skip }, async (t) =>
+    expectNothingSeen(t, tunnel, await settings(host.hub.endpoint)),
   );
 }
 
-async function expectNothingSeen(t: TestContext, tunnel: string, options: Readonly<Record<string, string>>) {
-  await createNetworks('on', options);
+async function expectNothingSeen(t: TestContext, tunnel: string, settings: NetworkSettings) {
+  await createNetworks('on', settings);
   const before = capture.lines().length;
   for (const phase of phases) {
     const tolerated = phase.tolerated ?? [];
@@ -247,9 +276,9 @@ async function expectNothingSeen(t: TestContext, tunnel: string, options: Readon
   await host.engine.start();
 }
 
-for (const { tunnel, options, skip } of tunnels) {
+for (const { tunnel, settings, skip } of tunnels) {
   test(`with killswitch=${tunnel} and a hub that was never there`, { skip }, async (t) => {
-    await createNetworks('on', { ...options, peer: '10.99.0.77:51820' });
+    await createNetworks('on', await settings('10.99.0.77:51820'));
     const seen = await seenIn(t, tunnel, { ...start, name: 'hub never there' });
     assert.deepEqual(
       seen.filter((attempt) => !frames.includes(attempt)),
