@@ -19,7 +19,7 @@ const shared = [
  * - `networks` decodes what the engine says of a network, and so takes the messages and Docker's own labels from `plugin`.
  * - A record of `state` is a network, so `state` knows `networks`.
  * - A hub makes the keys and the addresses that the drivers' networks make: `networks` and `keys`; it reads and changes
- *   its link as they do: `links`.
+ *   its link as they do: `links`. What it has begun it marks over a kill as they do: `state/marker.ts`.
  * - `service` runs systemctl.
  * - `engine` shows of our options what is no secret, by their names.
  */
@@ -41,7 +41,7 @@ const arrows = {
   networks: ['plugin/api.ts', 'plugin/netlabel.ts', 'keys', 'wireguard'],
   state: ['networks', 'wireguard'],
   gateway: ['programs', 'wireguard'],
-  hub: ['networks', 'keys', 'links', 'netlink', 'programs', 'wireguard'],
+  hub: ['networks', 'keys', 'links', 'netlink', 'programs', 'state/marker.ts', 'wireguard'],
   keys: ['wireguard'],
   wireguard: [],
   links: ['netlink', 'programs', 'wireguard'],

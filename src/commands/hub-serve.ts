@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { dockerUserFirewall } from '../hub/docker-user.ts';
 import { ensurePrivateKey, readHubConfig } from '../hub/files.ts';
 import { createHub, hubOwner } from '../hub/hub.ts';
@@ -6,6 +7,7 @@ import { watchHub } from '../hub/watch.ts';
 import { backends, selectLinks } from '../links/select.ts';
 import { notifyReady } from '../service/notify.ts';
 import { lockState } from '../state/lock.ts';
+import { createMarker } from '../state/marker.ts';
 import { markOf } from '../wireguard/link-alias.ts';
 import { oneOf, strictCommand } from './command.ts';
 import { becomeDaemon, stopSignal } from './daemon.ts';
@@ -43,6 +45,7 @@ export default strictCommand({
         host: hubHost(),
         firewall: dockerUserFirewall(),
         state: await openHubState(stateFolder),
+        making: createMarker(join(stateFolder, 'making')),
         log,
         readPrivateKey: ensurePrivateKey,
       });

@@ -1,6 +1,7 @@
 import { createLimit } from '../concurrency.ts';
 import type { Links } from '../links/links.ts';
 import { type Log, msSince } from '../log.ts';
+import type { Marker } from '../state/marker.ts';
 import { formatPrefix, type Prefix } from '../wireguard/address.ts';
 import type { PeerChange } from '../wireguard/change.ts';
 import type { PeerEndpoint } from '../wireguard/device.ts';
@@ -47,6 +48,8 @@ export interface HubDependencies {
   readonly host: HubHost;
   readonly firewall: Firewall;
   readonly state: HubState;
+  /** So that a link that a kill has left without its mark is known as this hub's. */
+  readonly making: Marker;
   readonly log: Log;
   /** Reads the private key, which is made if it is missing. */
   readonly readPrivateKey: (file: string) => Promise<PrivateKey>;
@@ -74,7 +77,7 @@ interface Applied {
 }
 
 export function createHub(dependencies: HubDependencies): Hub {
-  const { links, mark, host, firewall, state, log, readPrivateKey } = dependencies;
+  const { links, mark, host, firewall, state, making, log, readPrivateKey } = dependencies;
   let applied: Applied | undefined;
   let rotations: readonly Rotation[] = [];
   const inTurn = createLimit(1);
@@ -107,10 +110,16 @@ export function createHub(dependencies: HubDependencies): Hub {
   /** Makes the link, or takes over the one that is there and is ours. @returns its index */
   async function ensureLink(config: HubConfig, privateKey: PrivateKey): Promise<number> {
     const { interface: name, mtu, port } = config;
-    const found = await host.link(name);
+    let found = await host.link(name);
+    if (found !== undefined && mark.read(found.alias) !== name && (await isUnfinished(name))) {
+      await links.deleteUnfinished(name);
+      found = await host.link(name);
+    }
     if (found === undefined) {
+      await making.begin([name]);
       await links.create({ name, mtu, endpointId: name });
       await links.change(placeOf(config), { privateKey, listenPort: port });
+      await making.end();
       log.info('link made', { link: name, port, publicKey: publicKeyOf(privateKey) });
     } else if (mark.read(found.alias) !== name) {
       throw new Error(
@@ -122,6 +131,12 @@ export function createHub(dependencies: HubDependencies): Hub {
       throw new Error(`link ${name} went away as soon as it was made`);
     }
     return link.index;
+  }
+
+  /** Is it a link that a kill has left between its making and its mark? Then it has no key yet. */
+  async function isUnfinished(name: string): Promise<boolean> {
+    const begun = await making.unfinished();
+    return begun?.[0] === name && (await links.read({ name }))?.publicKey === undefined;
   }
 
   async function ensureHost(config: HubConfig): Promise<void> {

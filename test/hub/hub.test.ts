@@ -18,12 +18,21 @@ import { derivePrivateKey } from '../../src/keys/derivation.ts';
 import { netlinkLinks } from '../../src/links/netlink/links.ts';
 import { netlinkObstacle } from '../../src/links/netlink/probe.ts';
 import { userspaceLinks } from '../../src/links/userspace/links.ts';
+import { createMarker } from '../../src/state/marker.ts';
 import { parseAddress } from '../../src/wireguard/address.ts';
 import { type PrivateKey, type PublicKey, publicKeyOf } from '../../src/wireguard/key.ts';
 import { markOf } from '../../src/wireguard/link-alias.ts';
 import { Secret } from '../../src/wireguard/secret.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
-import { backend, type FarEnd, hubPrograms, sh, startFarEnd, until } from '../support/hub-namespaces.ts';
+import {
+  backend,
+  type FarEnd,
+  hubPrograms,
+  makeLink,
+  sh,
+  startFarEnd,
+  until,
+} from '../support/hub-namespaces.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 
 const { skip } = await enterFreshNamespace(...hubPrograms);
@@ -66,6 +75,7 @@ async function newHub(): Promise<Hub> {
     host: hosts[turn++ % hosts.length]?.() ?? assert.fail(),
     firewall: dockerUserFirewall(),
     state: await openHubState(join(folder, 'state')),
+    making: createMarker(join(folder, 'making')),
     log,
     readPrivateKey: ensurePrivateKey,
   });
@@ -102,6 +112,22 @@ test('a link of somebody else is not touched', { skip }, async () => {
   sh('ip tuntap add dev wg0 mode tun');
   await assert.rejects(hub.load(configOf(base)), /link wg0 is there and not this hub’s: .*hub adopt wg0/);
   sh('ip link delete wg0');
+});
+
+test('one that a kill has left without mark and key is this hub’s own, and made again', {
+  skip,
+}, async () => {
+  sh(makeLink, 'wg0');
+  await assert.rejects(hub.load(configOf(base)), /link wg0 is there and not this hub’s/);
+  await createMarker(join(folder, 'making')).begin(['wg0']);
+  // Somebody else has set it up since.
+  sh('wg set wg0 private-key $1', join(folder, 'wg0.key'));
+  await assert.rejects(hub.load(configOf(base)), /link wg0 is there and not this hub’s/);
+  sh('ip link delete wg0');
+  sh(makeLink, 'wg0');
+  await hub.load(configOf(base));
+  sh('ip link delete wg0');
+  hub = await newHub();
 });
 
 test('a hub that serves a network: reached, and from one container to the other, by both families', {
