@@ -17,6 +17,9 @@ const lab = await openLab({ places: 2, isLong: true });
 after(() => lab.close());
 
 const subnet = '192.168.5.0/24';
+/** Of the network with preshared keys. */
+const pskSubnet = '192.168.7.0/24';
+/** Of each of the two. */
 const peerCount = 30;
 /** Of a rotation: less than WireGuard's next try of a handshake. The second that is promised, the bench judges. */
 const mostLostSeconds = 5;
@@ -136,7 +139,10 @@ test('a hub and two Docker hosts', async (t) => {
   const [atHub, atOne, atTwo] = [() => hub, () => one, () => two];
 
   let seedFiles = ['app.seed'];
+  let hasPsk = false;
   let more = '';
+  const secrets = () =>
+    `    seedfiles: [${seedFiles}]\n    additionalfile: app.additional\n    peers: ${peerCount}`;
   /** Writes the hub's file, which it loads within seconds. */
   const writeHub = () =>
     on(
@@ -146,15 +152,15 @@ networks:
   app:
     subnet: ${subnet}
     ipv6: ${tunnelIpv6.prefix}
-    seedfiles: [${seedFiles}]
-    additionalfile: app.additional
-    peers: ${peerCount}
+${secrets()}
+${hasPsk ? `  psk:\n    subnet: ${pskSubnet}\n    presharedkey: derived\n${secrets()}` : ''}
 masquerade: true
 ${more}
 END
        mv /etc/wgdriver/hub.new /etc/wgdriver/hub.yaml`,
     );
   const reload = 'systemctl reload wgdriver-hub';
+  const countPsks = "wg show wg0 preshared-keys | grep -cv '(none)$'";
   const ipv6Of = (last: number) =>
     `${tunnelIpv6.prefix.replace('/64', '')}c0a8:5${last.toString(16).padStart(2, '0')}`;
   const containers = [
@@ -163,6 +169,13 @@ END
     [atTwo, 'c20', 20],
     [atTwo, 'c21', 21],
   ] as const;
+  const pskContainers = [
+    [atOne, 'p10', 10],
+    [atTwo, 'p20', 20],
+  ] as const;
+  const startOn = (network: string, name: string, address: string) =>
+    `docker run -d --name ${name} --network ${network} --ip ${address} --stop-signal KILL ${testImage} sleep 100000
+     ping_from ${name} ${address.replace(/\d+$/, '1')}`;
   const toHub: readonly Path[] = [
     [atOne, 'c10', hubAddress],
     [atTwo, 'c20', hubAddress],
@@ -173,6 +186,7 @@ END
     [atOne, 'c11', '192.168.5.20'],
     [atOne, 'c11', tunnelIpv6.hub],
     [atTwo, 'c21', ipv6Of(10)],
+    [atOne, 'p10', '192.168.7.20'],
   ];
 
   await part('made by 0.1.0’s files, it is adopted without a session dropped', async () => {
@@ -248,6 +262,22 @@ END
     await on(one, 'ping_from c10 203.0.113.2; ping_from c10 2001:db8::2');
   });
 
+  await part('a second network, with preshared keys', async () => {
+    hasPsk = true;
+    await writeHub();
+    await on(hub, `${reload}; until [ $(wg show wg0 peers | wc -l) = ${2 * peerCount} ]; do sleep 0.1; done`);
+    await onHosts(
+      `docker network create -d wireguard-plugin --subnet ${pskSubnet} -o io.bestov.wg.peer=10.77.0.1:51820 \\
+         -o io.bestov.wg.peerkey=${await on(hub, 'wg show wg0 public-key')} -o io.bestov.wg.seedfile=app.seed \\
+         -o io.bestov.wg.additionalfile=app.additional -o io.bestov.wg.presharedkey=derived \\
+         -o io.bestov.wg.keepalive=25 psk`,
+    );
+    for (const [guest, name, last] of pskContainers) {
+      await on(guest(), startOn('psk', name, `192.168.7.${last}`));
+    }
+    assert.equal(await on(hub, countPsks), `${peerCount}`);
+  });
+
   await part('killed, stopped, started, upgraded, given nonsense: tunnels stay up', async () => {
     const before = await received(hub, 'wg0');
     const lost = await lostWhile(everywhere, () =>
@@ -275,7 +305,7 @@ END
 
   /** Killed as soon as the first container has its new key. */
   const reloadKilled = `
-    sandbox=$(docker inspect -f '{{.NetworkSettings.SandboxKey}}' $(docker ps -q | head -n 1))
+    sandbox=$(docker inspect -f '{{.NetworkSettings.SandboxKey}}' $(docker ps -q | tail -n 1))
     key() { nsenter --net=$sandbox wg show wg0 public-key; }
     before=$(key)
     wgdriver reload & reloading=$!
@@ -311,8 +341,9 @@ END
           hub,
           `${reload}
            ${victim === 'the hub as it loads' ? `sleep 0.1; ${killHub}; sleep 1; until_active wgdriver-hub` : ''}
-           until_says 'the hub knows all new keys' wgdriver hub status
-           [ $(wg show wg0 peers | wc -l) = ${2 * peerCount} ]
+           until [ $(wg show wg0 peers | wc -l) = ${4 * peerCount} ]; do sleep 0.1; done
+           [ "$(wgdriver hub status | grep -c 'the hub knows all new keys')" = 2 ]
+           [ "$(${countPsks})" = ${2 * peerCount} ]
            ${victim === 'the hub as the hosts reload' ? killHub : ''}`,
         );
         await onHosts(
@@ -321,7 +352,8 @@ END
         );
         await on(
           hub,
-          `until_says 'rotation: 4 addresses have moved to the new key, 0 active ones' wgdriver hub status`,
+          `until_says 'rotation: 4 addresses have moved to the new key, 0 active ones' wgdriver hub status
+           until_says 'rotation: 2 addresses have moved to the new key, 0 active ones' wgdriver hub status`,
         );
         // The old one's end.
         if (secret === 'seed') {
@@ -330,7 +362,10 @@ END
         } else {
           await on(hub, 'sed -i 2d /etc/wgdriver/app.additional');
         }
-        await on(hub, `${reload}; until [ $(wg show wg0 peers | wc -l) = ${peerCount} ]; do sleep 0.1; done`);
+        await on(
+          hub,
+          `${reload}; until [ $(wg show wg0 peers | wc -l) = ${2 * peerCount} ]; do sleep 0.1; done`,
+        );
       });
       t.diagnostic(`rotation of the ${secret}, ${victim} killed: seconds lost ${lost}`);
       const most = victim.startsWith('the hub') ? mostLostWithoutHub : mostLostSeconds;
@@ -348,7 +383,7 @@ END
       await on(
         hub,
         `until_active wgdriver-hub
-         until [ $(wg show wg0 latest-handshakes | grep -cv '\\<0$') = ${containers.length} ]; do sleep 0.1; done
+         until [ $(wg show wg0 latest-handshakes | grep -cv '\\<0$') = ${containers.length + pskContainers.length} ]; do sleep 0.1; done
          read now rest </proc/uptime
          echo $(systemctl show -P ActiveEnterTimestampMonotonic wgdriver-hub) $now`,
       )
@@ -359,7 +394,13 @@ END
       `handshakes with all containers ${(reached - served / 1e6).toFixed(1)} s after the hub served`,
     );
     assert(reached - served / 1e6 < 15);
-    await on(hub, containers.map(([, , last]) => `ping -c 1 -W 5 192.168.5.${last}`).join('\n'));
+    await on(
+      hub,
+      [
+        ...containers.map(([, , last]) => `ping -c 1 -W 5 192.168.5.${last}`),
+        ...pskContainers.map(([, , last]) => `ping -c 1 -W 5 192.168.7.${last}`),
+      ].join('\n'),
+    );
     // Docker made its rules anew.
     await on(one, `ping_from c11 192.168.5.20; ping_from c11 ${ipv6Of(21)}`);
   });
@@ -408,10 +449,7 @@ END
          -o io.bestov.wg.peerkey=${key} -o io.bestov.wg.seedfile=app.seed \\
          -o io.bestov.wg.additionalfile=app.additional networkd`,
       );
-      const start = (name: string, last: number) =>
-        `docker run -d --name ${name} --network networkd --ip 192.168.6.${last} --stop-signal KILL ${testImage} sleep 100000
-       ping_from ${name} 192.168.6.1`;
-      await on(one, start('n2', 2));
+      await on(one, startOn('networkd', 'n2', '192.168.6.2'));
       const before = await received(hub, 'wg1');
       const paths: readonly Path[] = [[atOne, 'n2', '192.168.6.1']];
       const lost = await lostWhile(paths, async () => {
@@ -421,7 +459,7 @@ END
          wgdriver endpoint-config ${keys} --peers 2 --format setconf --output /root/wg1.peers 192.168.6.0/24
          wg addconf wg1 /root/wg1.peers`,
         );
-        await on(two, start('n3', 3));
+        await on(two, startOn('networkd', 'n3', '192.168.6.3'));
         await on(
           hub,
           `cat >/etc/wgdriver/networkd.yaml <<END
@@ -434,7 +472,10 @@ firewall: docker-user
 END`,
         );
         const adopted = await on(hub, 'wgdriver hub adopt --config /etc/wgdriver/networkd.yaml wg1');
-        assert.match(adopted, /at each boot from \/etc\/systemd\/network\/wg1\.netdev: move that file away/);
+        assert.match(
+          adopted,
+          /at each restart, from \/etc\/systemd\/network\/wg1\.netdev: move that file away/,
+        );
         assert.match(
           adopted,
           /addresses from \/etc\/systemd\/network\/wg1\.network: once the hub runs, move/,
@@ -442,12 +483,29 @@ END`,
         await on(
           hub,
           `systemd-run --unit hub1 wgdriver hub serve --config /etc/wgdriver/networkd.yaml
-         until_says ' serving ' journalctl -u hub1
-         mv /etc/systemd/network/wg1.netdev /root; systemctl restart systemd-networkd; sleep 2`,
+         until_says ' serving ' journalctl -u hub1`,
         );
       });
       t.diagnostic(`systemd-networkd, a peer more and the adoption: seconds lost ${lost}`);
       assert.deepEqual(lost, [0]);
+      expectNoneAnew(before, await received(hub, 'wg1'));
+      // Without the wait the hub would not know yet where the containers are.
+      const lostSessions = await lostWhile(paths, () =>
+        on(
+          hub,
+          `until [ -s /var/lib/wgdriver-hub/wg1/endpoints ]; do sleep 0.1; done
+           systemctl restart systemd-networkd
+           until_says 'opened handshakes with peers of before' journalctl -u hub1`,
+        ),
+      );
+      t.diagnostic(`systemd-networkd with its .netdev: seconds lost ${lostSessions}`);
+      assert(Math.max(...lostSessions) < 20, `${lostSessions}`);
+      const mended = await received(hub, 'wg1');
+      const lostFile = await lostWhile(paths, () =>
+        on(hub, 'mv /etc/systemd/network/wg1.netdev /root; systemctl restart systemd-networkd; sleep 2'),
+      );
+      t.diagnostic(`systemd-networkd without its .netdev: seconds lost ${lostFile}`);
+      assert.deepEqual(lostFile, [0]);
       const lostAddress = await lostWhile(paths, () =>
         on(
           hub,
@@ -458,7 +516,7 @@ END`,
       );
       t.diagnostic(`systemd-networkd without its .network: seconds lost ${lostAddress}`);
       assert(Math.max(...lostAddress) < 10, `${lostAddress}`);
-      expectNoneAnew(before, await received(hub, 'wg1'));
+      expectNoneAnew(mended, await received(hub, 'wg1'));
       await on(one, 'ping_from n2 192.168.6.3');
     },
   );
