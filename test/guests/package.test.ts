@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { after, test } from 'node:test';
 import { bundleOfFirstRelease } from '../../build/first-release.ts';
 import { sh as onHost } from '../../build/host/commands.ts';
-import { openLab, type Suite } from '../../build/lab/index.ts';
+import { type Guest, openLab, type Suite } from '../../build/lab/index.ts';
 import { hubAddress, hubFiles, sh, startHubBeside } from './guest-host.ts';
 
 /** Script: a container that shares a tunnel, whose key is the provider's, with whoever joins it. */
@@ -35,6 +35,30 @@ const cases: readonly (readonly [name: 'wgdriver' | 'wgdriver-bin', suite: Suite
   ['wgdriver', 'trixie'],
   ['wgdriver-bin', 'bookworm'],
 ];
+
+/** Script function: `pings_from NAME` has a container ping the hub until `lossless` asks how that went. */
+const pingsFrom = `
+  pings_from() {
+    setsid nsenter --target $(docker inspect -f '{{.State.Pid}}' $1) --net \\
+      ping -i 0.5 ${hubAddress} </dev/null >/root/$1.pings 2>&1 &
+    echo $! >/root/$1.ping
+  }
+`;
+
+/** @returns what ping(8) says at its end */
+async function lossless(guest: Guest, container: string): Promise<string> {
+  const pings = await sh(
+    guest,
+    `kill -INT $(cat /root/${container}.ping)
+     until grep ' received' /root/${container}.pings; do sleep 0.1; done`,
+  );
+  const { sent, received } =
+    /(?<sent>\d+) packets transmitted, (?<received>\d+) received/.exec(pings)?.groups ?? assert.fail(pings);
+  // The last one may have been under way.
+  assert(Number(sent) > 10 && Number(received) >= Number(sent) - 1, pings);
+  return `${container}: ${pings}`;
+}
+
 const firstRelease = bundleOfFirstRelease();
 const lab = firstRelease === undefined ? undefined : await openLab({ isLong: true });
 after(() => lab?.close());
@@ -82,13 +106,11 @@ for (const [name, suite] of lab ? cases : []) {
     await t.test('installed over 0.1.0, it takes the place of `wgdriver service install`', async () => {
       await sh(
         guest,
-        `${startHubBeside} import_image
+        `${startHubBeside} import_image ${pingsFrom}
          wgdriver service install
          create_network wgnet 10.99.0.2:51820 $(ip netns exec hub wg show wg-hub public-key)
          start_container one; ping_from one ${hubAddress}
-         setsid nsenter --target $(docker inspect -f '{{.State.Pid}}' one) --net \\
-           ping -i 0.5 ${hubAddress} </dev/null >/root/pings 2>&1 &
-         echo $! >/root/ping.pid
+         pings_from one
          systemctl show -P MainPID docker >/root/docker.pid`,
       );
       await sh(guest, install('/root/wgdriver.deb'));
@@ -106,7 +128,12 @@ for (const [name, suite] of lab ? cases : []) {
       await sh(guest, `start_container two; ping_from two ${hubAddress}`);
     });
 
-    await t.test('upgraded while a container starts', async () => {
+    await t.test('upgraded while a container starts and another one has a share of a tunnel', async () => {
+      await sh(
+        guest,
+        `(umask 077; wg genkey >/etc/wgdriver/provider.key)
+         ${startSharer} ${pingsFrom} pings_from app`,
+      );
       await sh(
         guest,
         `dpkg-deb --raw-extract /root/wgdriver.deb /root/next
@@ -122,15 +149,8 @@ for (const [name, suite] of lab ? cases : []) {
     });
 
     await t.test('removed: tunnels and state stay', async () => {
-      await sh(
-        guest,
-        `(umask 077; wg genkey >/etc/wgdriver/provider.key)
-${startSharer}`,
-      );
-      await sh(
-        guest,
-        `dpkg --remove ${name}; ping_from one ${hubAddress}; ping_from three ${hubAddress}; ping_from app ${hubAddress}`,
-      );
+      await sh(guest, `dpkg --remove ${name}; ping_from one ${hubAddress}; ping_from three ${hubAddress}`);
+      t.diagnostic(await lossless(guest, 'app'));
       assert.equal(
         await sh(
           guest,
@@ -157,18 +177,8 @@ ${startSharer}`,
     );
 
     await t.test('through all of it Docker was not restarted, and the container lost no ping', async () => {
-      const pings = await sh(
-        guest,
-        `[ "$(systemctl show -P MainPID docker)" = "$(cat /root/docker.pid)" ]
-         kill -INT $(cat /root/ping.pid)
-         until grep ' received' /root/pings; do sleep 0.1; done`,
-      );
-      const { sent, received } =
-        /(?<sent>\d+) packets transmitted, (?<received>\d+) received/.exec(pings)?.groups ??
-        assert.fail(pings);
-      t.diagnostic(pings);
-      // The last one may have been under way.
-      assert(Number(sent) > 10 && Number(received) >= Number(sent) - 1, pings);
+      await sh(guest, '[ "$(systemctl show -P MainPID docker)" = "$(cat /root/docker.pid)" ]');
+      t.diagnostic(await lossless(guest, 'one'));
     });
 
     await t.test('purged with WGDRIVER_PURGE_SECRETS=yes: seeds and keys go, too', async () => {
