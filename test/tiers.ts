@@ -120,6 +120,7 @@ const onlyInFullRun: readonly string[] = [
   'guests/power-cuts.test.ts',
   'guests/power.test.ts',
   'guests/swarm.test.ts',
+  'guests/ufw.test.ts',
   'guests/unready.test.ts',
   'lab',
   'runtimes/swarm-nodes.test.ts',

@@ -69,15 +69,7 @@ export async function fetchPackage(
   pattern: string,
   folder: string,
 ): Promise<string> {
-  const sources = join(folder, 'sources.list');
-  await writeFile(sources, (await Promise.all(suites.map(source))).join(''));
-  const options = await privateLists(folder, [
-    `Dir::Etc::sourcelist=${sources}`,
-    'Dir::Etc::sourceparts=-',
-    // A testing suite's Release file can be past its date on a mirror.
-    'Acquire::Check-Valid-Until=false',
-  ]);
-  await command(['apt-get', ...options, 'update']);
+  const options = await updatedLists(suites, folder);
   const fetch = (what: string) =>
     command(['env', '--chdir', folder, 'apt-get', ...options, 'download', what]);
   try {
@@ -92,6 +84,42 @@ export async function fetchPackage(
   const file = (await readdir(folder)).find((entry) => entry.endsWith('.deb'));
   if (file === undefined) throw new Error(`apt-get download ${name}: no file`);
   return join(folder, file);
+}
+
+/**
+ * Fetches packages of `suite` into `folder`, with all that they depend on and a machine has not. @returns their files
+ * @param status the machine's /var/lib/dpkg/status
+ */
+export async function fetchWithDependencies(
+  suite: string,
+  packages: readonly string[],
+  status: string,
+  folder: string,
+): Promise<string[]> {
+  const options = await updatedLists([suite], folder, [`Dir::State::status=${status}`]);
+  const install = ['install', '-y', '--no-install-recommends', '--download-only'];
+  await command(['apt-get', ...options, ...install, ...packages]);
+  const archives = join(folder, 'cache/archives');
+  return (await readdir(archives)).flatMap((file) => (file.endsWith('.deb') ? join(archives, file) : []));
+}
+
+/** Fetches the lists of `suites` into `folder`. @returns options for apt's programs that use them and no others */
+async function updatedLists(
+  suites: readonly string[],
+  folder: string,
+  settings: readonly string[] = [],
+): Promise<string[]> {
+  const sources = join(folder, 'sources.list');
+  await writeFile(sources, (await Promise.all(suites.map(source))).join(''));
+  const options = await privateLists(folder, [
+    ...settings,
+    `Dir::Etc::sourcelist=${sources}`,
+    'Dir::Etc::sourceparts=-',
+    // A testing suite's Release file can be past its date on a mirror.
+    'Acquire::Check-Valid-Until=false',
+  ]);
+  await command(['apt-get', ...options, 'update']);
+  return options;
 }
 
 /** A line of sources.list for `suite`, from where this machine takes Debian's archive. */

@@ -1,3 +1,4 @@
+export { packageFiles } from './debs.ts';
 export type { Disk } from './disk.ts';
 export { HostError, JobTimeout, LabError } from './errors.ts';
 export type { ExecOptions, ExecResult, Guest, GuestOptions, Kernel, Network } from './guest.ts';
