@@ -499,7 +499,8 @@ END`,
         ),
       );
       t.diagnostic(`systemd-networkd with its .netdev: seconds lost ${lostSessions}`);
-      assert(Math.max(...lostSessions) < 20, `${lostSessions}`);
+      // By themselves containers begin anew after 15 s.
+      assert(Math.max(...lostSessions) < 12, `${lostSessions}`);
       const mended = await received(hub, 'wg1');
       const lostFile = await lostWhile(paths, () =>
         on(hub, 'mv /etc/systemd/network/wg1.netdev /root; systemctl restart systemd-networkd; sleep 2'),
