@@ -113,6 +113,7 @@ const tierOfPath: Readonly<Record<string, TierName>> = {
  */
 const onlyInFullRun: readonly string[] = [
   'faults/rotation-guide.test.ts',
+  'guests/firewalls.test.ts',
   'guests/healing.test.ts',
   'guests/hub.test.ts',
   'guests/kills.test.ts',
@@ -120,7 +121,6 @@ const onlyInFullRun: readonly string[] = [
   'guests/power-cuts.test.ts',
   'guests/power.test.ts',
   'guests/swarm.test.ts',
-  'guests/ufw.test.ts',
   'guests/unready.test.ts',
   'lab',
   'runtimes/swarm-nodes.test.ts',

@@ -1,13 +1,13 @@
 /**
- * A hub beside a real ufw: what `wgdriver hub check` prints is what makes the hub work, no command of it too many. The hub, two
- * peers and somebody outside are in one guest, each in a network namespace.
+ * The firewalls that a hub may share its machine with: what `wgdriver hub check` prints is what makes the hub work, no
+ * command of it too many. The hub, two peers and somebody outside are in one guest, each in a network namespace.
  */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { openLab, packageFiles } from '../../build/lab/index.ts';
 import { hostFiles, sh } from './guest-host.ts';
 
-/** The one whose disk has Python, which ufw is written in. */
+/** The one whose disk has Python, which both firewalls are written in. */
 const suite = 'bookworm';
 const lab = await openLab({ isLong: true });
 after(() => lab.close());
@@ -48,18 +48,26 @@ in6 beyond fd12::c0a8:503
 END
   }
 `;
+/** Script: it is active before it has its rules. */
+const startFirewalld = 'systemctl start firewalld; until firewall-cmd --state; do sleep 0.2; done';
 const everything = 'hub4 hub6 in4 in6 out4 out6 peer4 peer6';
 
-/** How a command of ufw is taken back. */
-const undoing = (command: string) => command.replace(/^ufw (route )?/, 'ufw $1delete ');
+/** How the command of a firewall is taken back; undefined for one that changes nothing by itself. */
+function undoing(command: string): string | undefined {
+  return command.startsWith('ufw')
+    ? command.replace(/^ufw (route )?/, 'ufw $1delete ')
+    : /--add-(?:interface|port|rich-rule)/.test(command)
+      ? `${command.replace('--add-', '--remove-')}; firewall-cmd --reload`
+      : undefined;
+}
 
-test('a hub beside ufw', async (t) => {
+test('a hub beside other firewalls', async (t) => {
   const guest = await lab.boot({
     suite,
     hostname: 'hub',
     init: 'systemd',
     engine: true,
-    files: { ...hostFiles, ...(await packageFiles(suite, ['ufw'])) },
+    files: { ...hostFiles, ...(await packageFiles(suite, ['ufw', 'firewalld'])) },
   });
   const on = (script: string) => sh(guest, functions + script);
   const open = () => on('show_open');
@@ -69,10 +77,30 @@ test('a hub beside ufw', async (t) => {
     assert.equal(status, commands.length === 0 ? 0 : 1, output);
     return { output, commands };
   };
+  /** What is printed opens everything, and nothing of it could be left out. */
+  const expectExact = async (commands: readonly string[]) => {
+    await on(commands.join('\n'));
+    assert.equal(await open(), everything);
+    assert.match((await check()).output, /no firewall on this host blocks it/);
+    for (const command of commands) {
+      const undo = undoing(command);
+      if (undo !== undefined) {
+        await on(undo);
+        assert.notEqual(await open(), everything, undo);
+        const again = await check();
+        assert(again.commands.includes(command), `${undo}: ${again.output}`);
+        await on(again.commands.join('\n'));
+        assert.equal(await open(), everything, again.output);
+      }
+    }
+  };
+
   await on(
     `systemctl disable --now docker docker.socket
      iptables -P FORWARD ACCEPT; iptables -F; iptables -X; iptables -t nat -F; iptables -t nat -X
+     systemctl mask firewalld
      DEBIAN_FRONTEND=noninteractive dpkg --install /root/debs/*.deb
+     systemctl unmask firewalld
      ip netns add beyond
      ip link add beyond type veth peer name eth0 netns beyond
      ip address add 203.0.113.1/24 dev beyond; ip address add 2001:db8::1/64 dev beyond nodad
@@ -102,25 +130,30 @@ END
   assert.equal(await open(), everything);
   assert.deepEqual((await check()).commands, []);
 
-  await on('ufw --force enable');
-  assert.equal(await open(), '');
-  const { commands } = await check();
-  t.diagnostic(commands.join('; '));
-  await on(commands.join('\n'));
-  assert.equal(await open(), everything);
-  assert.match((await check()).output, /no firewall on this host blocks it/);
-  // Nothing of it could be left out.
-  for (const command of commands) {
-    await on(undoing(command));
-    assert.notEqual(await open(), everything, command);
-    const again = await check();
-    assert(again.commands.includes(command), again.output);
-    await on(again.commands.join('\n'));
-    assert.equal(await open(), everything, again.output);
-  }
-  await on('ufw reload');
-  assert.equal(await open(), everything);
-  await on('ufw --force reset; ufw disable');
-  assert.equal(await open(), everything);
+  await t.test('ufw', async () => {
+    await on('ufw --force enable');
+    assert.equal(await open(), '');
+    const { commands } = await check();
+    t.diagnostic(commands.join('; '));
+    assert(commands.every((command) => command.startsWith('ufw ')));
+    await expectExact(commands);
+    await on('ufw reload');
+    assert.equal(await open(), everything);
+    await on('ufw --force reset; ufw disable');
+    assert.equal(await open(), everything);
+  });
+
+  await t.test('firewalld', async () => {
+    await on(startFirewalld);
+    assert.equal(await open(), '');
+    const { commands } = await check();
+    t.diagnostic(commands.join('; '));
+    assert(commands.every((command) => command.startsWith('firewall-cmd ')));
+    await expectExact(commands);
+    await on(`systemctl stop firewalld; ${startFirewalld}`);
+    assert.equal(await open(), everything);
+    await on('systemctl stop firewalld');
+    assert.equal(await open(), everything);
+  });
   await guest.powerOff({ hard: true });
 });
