@@ -114,6 +114,7 @@ const tierOfPath: Readonly<Record<string, TierName>> = {
 const onlyInFullRun: readonly string[] = [
   'faults/rotation-guide.test.ts',
   'guests/firewalls.test.ts',
+  'guests/guides.test.ts',
   'guests/healing.test.ts',
   'guests/hub.test.ts',
   'guests/kills.test.ts',

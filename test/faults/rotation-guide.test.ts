@@ -12,13 +12,7 @@ import { startDaemon, untilReady } from '../../build/host/daemon.ts';
 import { startDriver, wgdriver } from '../../build/host/driver.ts';
 import { call, startNamespace } from '../../build/host/namespaces.ts';
 import { findTunnel } from '../../build/host/tunnel.ts';
-
-/** A page's blocks of commands, in their order, without the indentation of the list that they stand in. */
-function commandsOf(page: string): string[] {
-  return [...page.matchAll(/^( *)```sh\n([\s\S]*?)^ *```$/gm)].map(([, indentation = '', text = '']) =>
-    text.replaceAll(new RegExp(`^${indentation}`, 'gm'), ''),
-  );
-}
+import { blocksOf } from '../support/page-blocks.ts';
 
 /** scp(1) to the hub, whose folder is here, and from it; this is the only Docker host, and has its files. */
 const scp = (hubFolder: string) => `#!/bin/sh
@@ -29,8 +23,8 @@ case $2 in root@HOST:*) ;; *) cp "$(at "$1")" "$(at "$2")" ;; esac
 test('the rotation guide works as it is written, for a new seed and for a new additional', async () => {
   const guide = (await readFile('docs/hub.md', 'utf8')).split('## Rotating keys')[1] ?? '';
   const [ofSeed = '', ofAdditional = ''] = guide.split('### ').slice(1, 3);
-  const [copySeed, loadBoth, copyToHosts, ofHost, loadNew] = commandsOf(ofSeed);
-  const [newAdditional, ofHostAdditional, lastAdditional] = commandsOf(ofAdditional);
+  const [copySeed, loadBoth, copyToHosts, ofHost, loadNew] = blocksOf(ofSeed, 'sh');
+  const [newAdditional, ofHostAdditional, lastAdditional] = blocksOf(ofAdditional, 'sh');
   const [, oldLine, bothLine] = /replace the line `(.+?)` in `.+?` by `(.+?)`/.exec(ofSeed) ?? [];
   const [, newLine] = /Write `(seedfile: .+?)` in the\s+place of `seedfiles`/.exec(ofSeed) ?? [];
   assert(oldLine && bothLine && newLine && loadNew && lastAdditional, guide);

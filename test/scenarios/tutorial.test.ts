@@ -9,17 +9,11 @@ import { wgdriver } from '../../build/host/driver.ts';
 import { hostForTests } from '../../build/host/host.ts';
 import { article, withHub } from '../../build/host/hub.ts';
 import { inFullRun } from '../../build/host/scenarios.ts';
+import { blocksOf } from '../support/page-blocks.ts';
 
 const host = await hostForTests();
 await importExamplesImage(host.engine, host.tunnel);
 const image = 'alpine';
-
-/** The blocks of a language, in their order, without the indentation of the list that they stand in. */
-function blocksOf(page: string, language: string): string[] {
-  return [...page.matchAll(new RegExp(`^( *)\`\`\`${language}\n([\\s\\S]*?)^ *\`\`\`$`, 'gm'))].map(
-    ([, indentation = '', text = '']) => text.replaceAll(new RegExp(`^${indentation}`, 'gm'), ''),
-  );
-}
 
 /** Runs commands in a folder of their own with `wgdriver` among the programs. */
 async function runCommands(commands: string, files: Readonly<Record<string, string>> = {}): Promise<void> {
