@@ -22,7 +22,7 @@ export default strictCommand({
     const key = await findPrivateKey(config.privatekeyfile);
     const count = [...allPeers(sources)].length;
     const lines = [
-      `${file}: ${config.networks.length} networks, ${config.clients.length} clients, ${count} peers`,
+      `${file}: networks: ${config.networks.length}, clients: ${config.clients.length}, peers: ${count}`,
       ...(key === undefined ? [`${config.privatekeyfile}: will be made by \`wgdriver hub serve\``] : []),
     ];
     const link = await hubHost().link(config.interface);

@@ -85,7 +85,10 @@ test('serve makes the key, follows the file, keeps what runs when it is wrong, a
   skip,
 }, async () => {
   writeFileSync(file, base);
-  assert.match((await hub('check', ...options)).stdout, /1 networks, 0 clients, 20 peers[\s\S]*no firewall/);
+  assert.match(
+    (await hub('check', ...options)).stdout,
+    /networks: 1, clients: 0, peers: 20\b[\s\S]*no firewall/,
+  );
   // An uplink that is not there yet does not keep it from the rest.
   writeFileSync(file, `${base}masquerade: true\nuplinks: [ppp0]\n`);
   assert.match((await hub('check', ...options)).stdout, /^uplink ppp0 is not there: /m);
