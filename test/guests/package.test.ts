@@ -33,6 +33,7 @@ const keepers = `{ grep -lszE '^WGDRIVER_PURPOSE=shared tunnel' /proc/[0-9]*/env
 /** Bookworm's Node.js is too old for the bundle. */
 const cases: readonly (readonly [name: 'wgdriver' | 'wgdriver-bin', suite: Suite])[] = [
   ['wgdriver', 'trixie'],
+  ['wgdriver', 'forky'],
   ['wgdriver-bin', 'bookworm'],
 ];
 
