@@ -48,7 +48,7 @@ try {
   for (const suite of suites) {
     const { status, output } = await lab.run({
       suite,
-      ...(['drivers', 'steady', 'shared'].includes(name) && { memoryMegabytes: 8192 }),
+      ...(['drivers', 'hub', 'steady', 'shared'].includes(name) && { memoryMegabytes: 8192 }),
       files: { ...projectFiles, ...sourceFiles, ...(old && { [oldFile]: old }) },
       // By netlink, as the executable does it.
       script: `cd ${projectFolder} && WGDRIVER_TEST_BACKEND=netlink ${bundle} node build/bench/${name}.ts ${counts.join(' ')}`,
