@@ -62,7 +62,13 @@ const seconds = async (task: () => Promise<unknown>) => {
 
 /** A link of its own with the peers, and away again. */
 async function bySetconf(): Promise<number> {
-  await sh(`${create}; ip link set "$1" up`, 'wg-many');
+  // As the hub has it, else each peer takes a thread of the kernel. It is refused where there is no peer yet.
+  await sh(
+    `${create}; ip link set "$1" up; wg set "$1" peer "$2"
+     [ ! -e "/sys/class/net/$1/threaded" ] || echo 0 >"/sys/class/net/$1/threaded"`,
+    'wg-many',
+    peers[0]?.key ?? '',
+  );
   const took = await seconds(() => run('wg', ['setconf', 'wg-many', setconf]));
   await sh('ip link delete wg-many');
   return took;

@@ -31,6 +31,7 @@ import {
 import { hubAddresses, hubRoutes, hubTable } from './rules.ts';
 import { allPeers, peerAt, readSources, type Sources, touchedAddresses } from './sources.ts';
 import type { HubState } from './state.ts';
+import { limitThreads } from './threads.ts';
 
 /** Peers that are changed in one go: what is made for them does not grow with the hub. */
 const chunkSize = 4096;
@@ -80,6 +81,9 @@ export function createHub(dependencies: HubDependencies): Hub {
   const { links, mark, host, firewall, state, making, log, readPrivateKey } = dependencies;
   let applied: Applied | undefined;
   let rotations: readonly Rotation[] = [];
+  /** That the link is to have, by their addresses. */
+  let peerCount = 0;
+  let threadsCause: string | undefined;
   const inTurn = createLimit(1);
 
   async function load(config: HubConfig): Promise<void> {
@@ -93,6 +97,10 @@ export function createHub(dependencies: HubDependencies): Hub {
     // All that can be wrong with it, before anything is touched.
     const privateKey = await readPrivateKey(config.privatekeyfile);
     const sources = await readSources(config, applied?.sources);
+    peerCount = [sources.clients, ...sources.networks.values()].reduce(
+      (sum, { peers }) => sum + peers.size,
+      0,
+    );
     const index = await ensureLink(config, privateKey);
     await ensureHost(config);
     const changes =
@@ -103,6 +111,7 @@ export function createHub(dependencies: HubDependencies): Hub {
       !isRotating(sources)
         ? await applyTouched(config, applied.sources, sources)
         : await applyAll(config, sources, privateKey, await read(config), true);
+    await shareThreads(config);
     applied = { config, sources, privateKey, index };
     log.info('hub loaded', { link: config.interface, changes, ms: msSince(started) });
   }
@@ -320,6 +329,22 @@ export function createHub(dependencies: HubDependencies): Hub {
   async function change(config: HubConfig, peers: readonly PeerChange[]): Promise<void> {
     if (peers.length > 0) {
       await links.change(placeOf(config), { peers });
+      // Before more of them come; and not before the first, when the kernel refuses.
+      await shareThreads(config);
+    }
+  }
+
+  async function shareThreads({ interface: link }: HubConfig): Promise<void> {
+    try {
+      if (await limitThreads(link, peerCount)) {
+        log.info('peers share threads', { link, peers: peerCount });
+      }
+    } catch (error) {
+      const { message: cause } = error as Error;
+      if (cause !== threadsCause) {
+        log.warn('each peer takes a thread of the kernel', { link, peers: peerCount, cause });
+      }
+      threadsCause = cause;
     }
   }
 
