@@ -111,8 +111,7 @@ export function createHubNames({
         return [];
       }
       const { alone, addresses } = before;
-      const [address] = addresses;
-      const present = addresses.length === 1 && address !== undefined ? [address] : [];
+      const present = addresses.length === 1 ? addresses : [];
       remember(host, { ...before, alone: present });
       return present.length === 0 ? [] : without(alone, present);
     },

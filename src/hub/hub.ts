@@ -210,8 +210,8 @@ export function createHub(dependencies: HubDependencies): Hub {
     let count = 0;
     const woken: PeerChange[] = [];
     let chunk: PeerChange[] = [];
-    const all = allPeers(sources);
-    for (const peer of peerChanges(all, present, state.moved, withPresharedKeys || areReset)) {
+    const wanted = allPeers(sources);
+    for (const peer of peerChanges(wanted, present, state.moved, withPresharedKeys || areReset)) {
       const isAway = present.get(peer.publicKey)?.endpoint === undefined && !peer.remove;
       const endpoint = isAway ? state.endpoints.get(peer.publicKey) : undefined;
       if (endpoint !== undefined) {
