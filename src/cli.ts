@@ -25,7 +25,9 @@ async function main(args: string[]): Promise<number> {
   // A log that cannot be written, on a full disk or with its reader gone, must not end the driver.
   process.stderr.on('error', () => {});
   try {
-    const found = await findCommand(args);
+    // `wgdriver help keys`, as of git and docker.
+    const words = args[0] === 'help' ? [...args.slice(1), '--help'] : args;
+    const found = await findCommand(words);
     await refuseUnknown(found);
     if (args.length === 0 || wantsHelp(found.rest)) {
       process.stdout.write(`${await usage(found)}\n`);
@@ -50,7 +52,8 @@ async function main(args: string[]): Promise<number> {
 async function refuseUnknown({ command, path, rest: [word] }: FoundCommand): Promise<void> {
   const names = Object.keys(await subCommandsOf(command));
   const isOption = word?.startsWith('-') === true;
-  const hint = word === undefined || isOption ? '' : didYouMean(word, names);
+  const known = path.length === 1 ? [...names, '--version'] : names;
+  const hint = word === undefined || isOption ? '' : didYouMean(word, known);
   // A command that runs by itself takes words of its own, unless one looks like a subcommand: `keys sed`.
   if (
     (command.run !== undefined && hint === '') ||

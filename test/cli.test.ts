@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
+import { stripVTControlCharacters } from 'node:util';
 import { whyNoPrograms } from './support/fresh-namespace.ts';
 import { bundle, wgdriver } from './support/wgdriver.ts';
 
@@ -14,6 +15,8 @@ for (const [line, message] of [
   ['--log-level debug', 'expected a command before --log-level: one of serve'],
   ['--hepl', 'expected a command before --hepl; did you mean --help?'],
   ['doctor --hepl', 'unknown option --hepl; did you mean --help?'],
+  ['version', 'unknown command version; did you mean --version?'],
+  ['help bogus', 'unknown command bogus; expected one of serve, keys'],
   ['keys sed', 'unknown command sed; did you mean seed?'],
   ['keys seed more', 'unexpected argument more'],
 ] as const) {
@@ -28,6 +31,9 @@ for (const [line, words] of [
   ['--help', /USAGE\n {2}wgdriver COMMAND\n\nCOMMANDS\n {2}serve /],
   ['service install --help', /USAGE\n {2}wgdriver service install \[OPTIONS\].*--name=NAME/s],
   ['keys --help', /COMMANDS\n {2}seed /],
+  ['help', /USAGE\n {2}wgdriver COMMAND\n/],
+  ['help service', /USAGE\n {2}wgdriver service COMMAND\n/],
+  ['help service install', /USAGE\n {2}wgdriver service install \[OPTIONS\]/],
   ['keys seed -h', /USAGE\n {2}wgdriver keys seed\n/],
 ] as const) {
   test(`wgdriver ${line}: help`, async () => {
@@ -98,32 +104,7 @@ test(
   'help is as wide as the terminal and coloured, but not where NO_COLOR is set, nor on one that is dumb',
   await whyNoPrograms('script'),
   () => {
-    // script(1) gives it a terminal, as wide as is said.
-    const helpWith = (more: NodeJS.ProcessEnv) =>
-      spawnSync(
-        'script',
-        [
-          '--quiet',
-          '--command',
-          'stty columns 60; "$WGDRIVER_NODE" "$WGDRIVER_BUNDLE" keys --help',
-          '/dev/null',
-        ],
-        {
-          encoding: 'utf8',
-          input: '',
-          env: {
-            ...process.env,
-            NO_COLOR: '',
-            TERM: 'xterm',
-            // citty has no colours there.
-            CI: undefined,
-            TEST: undefined,
-            WGDRIVER_NODE: process.execPath,
-            WGDRIVER_BUNDLE: bundle,
-            ...more,
-          },
-        },
-      ).stdout;
+    const helpWith = (more: NodeJS.ProcessEnv) => onTerminal('keys --help', 60, more);
     assert(helpWith({}).includes('\u001b['));
     for (const more of [{ NO_COLOR: '1' }, { TERM: 'dumb' }]) {
       const text = helpWith(more);
@@ -134,3 +115,39 @@ test(
     }
   },
 );
+
+test(
+  'what doctor finds is as wide as the terminal, and a line each on a pipe',
+  await whyNoPrograms('script'),
+  async () => {
+    const line = 'doctor --docker-socket /nowhere/docker.sock --socket /nowhere/wgdriver.sock';
+    const text = stripVTControlCharacters(onTerminal(line, 60)).trimEnd();
+    assert.match(text, /^fail {2}engine .*\r\n {27}exist\r\n {27}fix: /m);
+    assert.deepEqual(
+      text.split('\r\n').filter((each) => each.length > 60 && each.slice(27).includes(' ')),
+      [],
+    );
+    const { stdout } = await wgdriver(line.split(' '));
+    assert.match(stdout, /^fail {2}engine .* does not exist\n {27}fix: .*\n\S/m);
+  },
+);
+
+/** What a command prints on a terminal of that width, which script(1) gives it. */
+function onTerminal(line: string, columns: number, more: NodeJS.ProcessEnv = {}): string {
+  const command = `stty columns ${columns}; "$WGDRIVER_NODE" "$WGDRIVER_BUNDLE" ${line}`;
+  return spawnSync('script', ['--quiet', '--command', command, '/dev/null'], {
+    encoding: 'utf8',
+    input: '',
+    env: {
+      ...process.env,
+      NO_COLOR: '',
+      TERM: 'xterm',
+      // citty has no colours there.
+      CI: undefined,
+      TEST: undefined,
+      WGDRIVER_NODE: process.execPath,
+      WGDRIVER_BUNDLE: bundle,
+      ...more,
+    },
+  }).stdout;
+}

@@ -51,7 +51,7 @@ test('docs/options.md has every option of networks and endpoints once', () => {
     } catch (error) {
       message = (error as Error).message;
     }
-    const names = /; there are (.*)$/.exec(message)?.[1]?.split(', ');
+    const names = /; expected one of (.*)$/.exec(message)?.[1]?.split(', ');
     assert.deepEqual(namesIn(text, /^\| `io\.bestov\.wg\.(?<name>[a-z0-9]+)` /gm), names?.sort());
   }
 });

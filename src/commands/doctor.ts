@@ -8,7 +8,8 @@ import { parseAddress } from '../wireguard/address.ts';
 import { strictCommand, UsageError } from './command.ts';
 import { engineOption, engineSocketOf } from './host-options.ts';
 import { pluginOptions, pluginSocketOf } from './plugin-options.ts';
-import { hasColours } from './terminal.ts';
+import { columnsOf, hasColours } from './terminal.ts';
+import { wrapped } from './wrapped.ts';
 
 export default strictCommand({
   meta: {
@@ -79,8 +80,12 @@ const nameWidth = 19;
 const styles = { pass: 'green', warn: 'yellow', fail: 'red', skip: 'gray' } as const;
 
 function lineOf({ status, name, cause, fix }: Finding): string {
-  const line = `${coloured(status)}  ${name.padEnd(nameWidth)}  ${cause}\n`;
-  return fix === undefined ? line : `${line}${' '.repeat(nameWidth + 8)}fix: ${fix}\n`;
+  const indentation = nameWidth + 8;
+  const columns = (columnsOf(process.stdout) ?? Number.POSITIVE_INFINITY) - indentation;
+  const lines = [cause, ...(fix === undefined ? [] : [`fix: ${fix}`])].flatMap((text) =>
+    wrapped(text, columns),
+  );
+  return `${coloured(status)}  ${name.padEnd(nameWidth)}  ${lines.join(`\n${' '.repeat(indentation)}`)}\n`;
 }
 
 function summary(findings: readonly Finding[]): string {

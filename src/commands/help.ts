@@ -1,6 +1,7 @@
 /** What `--help` prints. Pure: text in, text out. */
 import { styleText } from 'node:util';
 import type { ArgumentReference, CommandReference } from './reference.ts';
+import { wrapped } from './wrapped.ts';
 
 /** Where descriptions begin, as in the help of GNU's programs; one whose term is too long begins in the next line. */
 const descriptionColumn = 30;
@@ -65,20 +66,6 @@ function entry(term: string, description: string, columns: number): string[] {
   return space < 2
     ? [head, ...[first, ...more].map(indented)]
     : [head + ' '.repeat(space) + first, ...more.map(indented)];
-}
-
-/** Lines of at most so many characters, where no word is longer. */
-function wrapped(text: string, columns: number): string[] {
-  const lines: string[] = [];
-  for (const word of text.split(' ')) {
-    const longer = `${lines.at(-1)} ${word}`;
-    if (lines.length > 0 && longer.length <= columns) {
-      lines[lines.length - 1] = longer;
-    } else {
-      lines.push(word);
-    }
-  }
-  return lines;
 }
 
 function heading(title: string): string {

@@ -8,7 +8,7 @@ import {
   derivationNames,
 } from '../keys/derivation.ts';
 import { parseSeed, seedExpectation } from '../keys/seed.ts';
-import { didYouMean, nearest } from '../nearest.ts';
+import { nearest } from '../nearest.ts';
 import { ContainerIfacePrefix, DriverMTU } from '../plugin/netlabel.ts';
 import { masked, type Prefix, parsePrefix } from '../wireguard/address.ts';
 import { base64Fault, decodeBase64 } from '../wireguard/base64.ts';
@@ -269,8 +269,11 @@ export function decodeEndpointOptions(options: Readonly<Record<string, unknown>>
 function refuseUnknown(ours: Readonly<Record<string, unknown>>, names: readonly string[]): void {
   const unknown = Object.keys(ours).find((name) => !names.includes(name));
   if (unknown !== undefined) {
+    const own = nearest(unknown, names);
     throw new Error(
-      `unknown option ${optionPrefix}${unknown}${didYouMean(unknown, names) || `; there are ${names.join(', ')}`}`,
+      `unknown option ${optionPrefix}${unknown}; ${
+        own === undefined ? `expected one of ${names.join(', ')}` : `did you mean ${optionPrefix}${own}?`
+      }`,
     );
   }
 }

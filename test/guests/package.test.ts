@@ -35,6 +35,8 @@ const cases: readonly (readonly [name: 'wgdriver' | 'wgdriver-bin', suite: Suite
   ['wgdriver', 'trixie'],
   ['wgdriver', 'forky'],
   ['wgdriver-bin', 'bookworm'],
+  ['wgdriver-bin', 'trixie'],
+  ['wgdriver-bin', 'forky'],
 ];
 
 /** Script function: `pings_from NAME` has a container ping the hub until `lossless` asks how that went. */

@@ -247,7 +247,7 @@ test('options of one endpoint', () => {
   for (const [options, message] of [
     [{ mtu: 'MARKED' }, /option io\.bestov\.wg\.mtu: expected auto or an integer/],
     [{ peer: 'MARKED' }, /option io\.bestov\.wg\.peer applies to a whole network/],
-    [{ color: 'MARKED' }, /unknown option io\.bestov\.wg\.color; there are privatekeyfile/],
+    [{ color: 'MARKED' }, /unknown option io\.bestov\.wg\.color; expected one of privatekeyfile/],
   ] as const) {
     assert.throws(
       () => decodeEndpointOptions(prefixed(options)),

@@ -305,7 +305,10 @@ test('an unknown option is named, with the nearest that there is', () => {
     ['killswich', 'killswitch'],
     ['seed.file', 'seedfile'],
   ] as const) {
-    refused({ ...minimal, [name]: marked }, new RegExp(`unknown option .*${name}; did you mean ${meant}\\?`));
+    refused(
+      { ...minimal, [name]: marked },
+      new RegExp(`unknown option .*${name}; did you mean io\\.bestov\\.wg\\.${meant}\\?`),
+    );
   }
 });
 
@@ -314,7 +317,7 @@ test('an unknown option is named, and so are those that there are', () => {
     refused(
       { ...minimal, [name]: marked },
       new RegExp(
-        `unknown option ${escaped(optionPrefix + name)}; there are peer, peerkey, hublink, seed, seedfile, `,
+        `unknown option ${escaped(optionPrefix + name)}; expected one of peer, peerkey, hublink, seed, seedfile, `,
       ),
     );
   }

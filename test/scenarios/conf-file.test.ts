@@ -244,7 +244,7 @@ test('an endpoint with a key, keepalive and MTU of its own, by `docker network c
       ['mtu=x', /option io\.bestov\.wg\.mtu: expected auto or an integer from 576/],
       [
         'colour=red',
-        /unknown option io\.bestov\.wg\.colour; there are privatekeyfile, presharedkeyfile, keepalive/,
+        /unknown option io\.bestov\.wg\.colour; expected one of privatekeyfile, presharedkeyfile, keepalive/,
       ],
     ] as const) {
       assert.match(await failureOf(() => connect(option)), message);
