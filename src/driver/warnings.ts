@@ -24,9 +24,12 @@ export async function networkWarnings(
   }
   const chosen = network.subnets.find(looksChosen);
   if (chosen !== undefined) {
+    const changes = network.isShared
+      ? 'the gateway that containers ask for names then has another address'
+      : 'containers then get other addresses and other keys';
     warnings.push(
       `if Docker chose subnet ${formatPrefix(chosen.pool)}, it may choose another when the network is created ` +
-        'again, and containers then get other addresses and other keys: create the network with --subnet',
+        `again, and ${changes}: create the network with --subnet`,
     );
   }
   if (options.seed instanceof Secret) {

@@ -1,5 +1,6 @@
 import { covers, formatPrefix, hostPrefix, type Prefix, parseAddress } from '../wireguard/address.ts';
 import type { WgQuickFile } from '../wireguard/config/wg-quick-reader.ts';
+import { publicKeyOf } from '../wireguard/key.ts';
 import { type Network, refuseSmallMtu } from './network.ts';
 import { type EndpointOptions, optionPrefix } from './options.ts';
 
@@ -12,6 +13,17 @@ export function refuseUnfit(network: Network, configuration: WgQuickFile): void 
   };
   if (peers.length === 0) {
     refuse('expected a [Peer], got none');
+  }
+  if (peers.every(({ allowedIps }) => allowedIps.length === 0)) {
+    refuse('no [Peer] has AllowedIPs, so nothing would go through the tunnel: 0.0.0.0/0, ::/0 is everything');
+  }
+  // WireGuard drops such a peer in silence.
+  const itself = privateKey && peers.find(({ publicKey }) => publicKey === publicKeyOf(privateKey));
+  if (itself !== undefined) {
+    refuse(
+      `the PublicKey of the peer in line ${itself.line} belongs to the file’s own PrivateKey: expected the key of ` +
+        'the other side',
+    );
   }
   const [subject, bytes] =
     options.mtu === undefined
@@ -115,7 +127,7 @@ export function containerAddresses({ addresses }: WgQuickFile): Prefix[] {
 
 /** What of a configuration file is not done, in words for the log. */
 export function unheeded(network: Network, configuration: WgQuickFile): string[] {
-  const { ignored, addresses, dns, searchDomains, listenPort } = configuration;
+  const { ignored, addresses, dns, searchDomains, listenPort, peers } = configuration;
   const given = network.isShared ? addresses : network.isOnePeer ? containerAddresses(configuration) : [];
   const notGiven = addresses.filter((address) => !given.includes(address)).map(formatPrefix);
   return [
@@ -130,6 +142,12 @@ export function unheeded(network: Network, configuration: WgQuickFile): string[]
       ? [
           `no container gets the search domains of the configuration file (${searchDomains.join(', ')}): start ` +
             'containers with --dns-search (compose: `dns_search:`)',
+        ]
+      : []),
+    ...(peers.every(({ endpoint }) => endpoint === undefined)
+      ? [
+          'no peer of the configuration file has an Endpoint, so nothing passes until the other side begins: expected ' +
+            'Endpoint = HOST:PORT unless it does',
         ]
       : []),
     // The gateway’s address that containers ask is the IPv4 one.

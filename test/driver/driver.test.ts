@@ -372,7 +372,7 @@ const onePeer = (id = 'network', options: Readonly<Record<string, unknown>> = {}
 const writeConffile = ({ folder }: ServedDriver, ...lines: string[]) =>
   writeFile(
     join(folder, 'app.conf'),
-    `[Interface]\nPrivateKey = ${articlePrivateKey}\n${lines.join('\n')}
+    `[Interface]\nPrivateKey = KPGLBti04NrpSWcdjDVRXQm0HHtsd9CTf8IbMNEb91c=\n${lines.join('\n')}
 [Peer]\nPublicKey = ${peerKeyText}\nEndpoint = 192.0.2.1:51820\nAllowedIPs = 0.0.0.0/0\n`,
     { mode: 0o600 },
   );

@@ -200,7 +200,7 @@ test('a driver that starts reads a network’s file once for all its containers'
 test('a file’s one key is refused to a second container, unless the first one is gone', async () => {
   await writeFile(
     join(folder, 'app.conf'),
-    `[Interface]\nPrivateKey = IJftaHjgELSRD3PXllSPn3EpiVmrEjQupVynwcfu8FE=\nAddress = 10.2.0.2/32
+    `[Interface]\nPrivateKey = KPGLBti04NrpSWcdjDVRXQm0HHtsd9CTf8IbMNEb91c=\nAddress = 10.2.0.2/32
 [Peer]\nPublicKey = ${articleOptions.peerkey}\nAllowedIPs = 10.0.0.0/8\n`,
     { mode: 0o600 },
   );
@@ -310,7 +310,7 @@ for (const [what, lines, options] of [
   ['a container', '', { seed: articleOptions.seed, additional: articleOptions.additional }],
   [
     'the first of a shared tunnel',
-    'PrivateKey = IJftaHjgELSRD3PXllSPn3EpiVmrEjQupVynwcfu8FE=\nAddress = 10.2.0.2/32\n',
+    'PrivateKey = KPGLBti04NrpSWcdjDVRXQm0HHtsd9CTf8IbMNEb91c=\nAddress = 10.2.0.2/32\n',
     {},
   ],
 ] as const) {

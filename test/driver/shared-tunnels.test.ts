@@ -22,7 +22,7 @@ const shared = network({ options: { conffile: 'app.conf' } });
 const link = linkName(sharedIdOf('network'));
 const [firstKey, secondKey] = [
   'OD0JlvJhFEG9g2hSLJ3qYKccX2nZRefM8ha8p7T1U1I=',
-  'IJftaHjgELSRD3PXllSPn3EpiVmrEjQupVynwcfu8FE=',
+  'KPGLBti04NrpSWcdjDVRXQm0HHtsd9CTf8IbMNEb91c=',
 ];
 
 let folder: string;

@@ -9,6 +9,7 @@ import { scopeOf } from '../../src/networks/scope.ts';
 import { resolved, sharedTunnelOf, tunnelOf } from '../../src/networks/tunnel.ts';
 import { formatPrefix, prefixOf } from '../../src/wireguard/address.ts';
 import { readWgQuick } from '../../src/wireguard/config/wg-quick-reader.ts';
+import { publicKeyOf } from '../../src/wireguard/key.ts';
 import { articleOptions, network, peerKeyText } from '../support/networks.ts';
 
 const privateKey = 'OD0JlvJhFEG9g2hSLJ3qYKccX2nZRefM8ha8p7T1U1I=';
@@ -108,6 +109,10 @@ test('what is not done with a file has words', () => {
   assert.match(port ?? '', /ignores ListenPort of the configuration file/);
   assert.deepEqual(unheeded(onePeer(), readWgQuick(own() + peer())), []);
   assert.match(
+    String(unheeded(onePeer(), readWgQuick(own() + peer().replace(/Endpoint.*\n/, '')))),
+    /no peer of the configuration file has an Endpoint, so nothing passes until the other side begins/,
+  );
+  assert.match(
     String(unheeded(onePeer(), readWgQuick(own('DNS = 10.2.0.1, corp.example, lan\n') + peer()))),
     /search domains of the configuration file \(corp\.example, lan\): .* --dns-search/,
   );
@@ -189,9 +194,32 @@ test('containers of a shared tunnel go by its gateway, and IPv6 by a route to th
   assert.deepEqual(scope.via?.map(String), ['192.168.5.1', gateway6]);
 });
 
+const refused = (made: Network, text: string) => () => refuseUnfit(made, readWgQuick(text));
+
+test('files that no network can be of, whatever its kind', () => {
+  const ownKey = publicKeyOf(readWgQuick(own()).privateKey ?? assert.fail());
+  for (const made of [onePeer(), shared()]) {
+    for (const [text, message] of [
+      [own(), /expected a \[Peer\], got none/],
+      [
+        own() + peer().replace(/AllowedIPs.*\n/, ''),
+        /no \[Peer\] has AllowedIPs, so nothing would go through/,
+      ],
+      [
+        own() + peer().replace(peerKeyText, ownKey),
+        /the PublicKey of the peer in line 4 belongs to the file’s own PrivateKey: expected the key of the other/,
+      ],
+    ] as const) {
+      assert.throws(refused(made, text), message);
+    }
+    // Of two, one may have none: its prefixes come later.
+    const another = `[Peer]\nPublicKey = ${ownKey.replace(/^./, 'A')}\n`;
+    assert.doesNotThrow(refused(made, own() + peer() + another));
+  }
+});
+
 test('files that containers cannot share', () => {
   const ipv4 = own().replace(', fd00::2/128', '');
-  const refused = (made: Network, text: string) => () => refuseUnfit(made, readWgQuick(text));
   for (const [made, text, message] of [
     [shared(), peer(), /it has no PrivateKey, so keys are derived: give io\.bestov\.wg\.seedfile/],
     [shared(), `[Interface]\nPrivateKey = ${privateKey}\n${peer()}`, /expected an Address/],
