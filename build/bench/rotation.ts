@@ -81,7 +81,7 @@ for (let i = 0; i < count; i += 1) {
 }
 
 await writeHub('new.seed, old.seed');
-await until('the second epoch', () => serve.output().includes('two epochs'), 120_000);
+await until('the second epoch', () => serve.output().includes('a key rotation is under way'), 120_000);
 await sleep(5000);
 taken();
 await sleep(restMs);

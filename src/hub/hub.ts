@@ -90,8 +90,8 @@ export function createHub(dependencies: HubDependencies): Hub {
     const started = performance.now();
     if (applied !== undefined && applied.config.interface !== config.interface) {
       throw new Error(
-        `interface: ${config.interface} in place of ${applied.config.interface} takes a stop, ` +
-          '`wgdriver hub down` with the old file, and a start',
+        `interface cannot change from ${applied.config.interface} to ${config.interface} while the hub runs: stop ` +
+          'it, run `wgdriver hub down` with the old file, and start it again',
       );
     }
     // All that can be wrong with it, before anything is touched.
@@ -132,12 +132,12 @@ export function createHub(dependencies: HubDependencies): Hub {
       log.info('link made', { link: name, port, publicKey: publicKeyOf(privateKey) });
     } else if (mark.read(found.alias) !== name) {
       throw new Error(
-        `link ${name} is there and not this hub’s: \`wgdriver hub adopt ${name}\` takes it over with its sessions`,
+        `link ${name} exists and is not this hub’s: \`wgdriver hub adopt ${name}\` takes it over and keeps its sessions`,
       );
     }
     const link = found ?? (await host.link(name));
     if (link === undefined) {
-      throw new Error(`link ${name} went away as soon as it was made`);
+      throw new Error(`link ${name} disappeared right after it was made`);
     }
     return link.index;
   }
@@ -252,7 +252,7 @@ export function createHub(dependencies: HubDependencies): Hub {
       );
     }
     if (peers.length > 0) {
-      log.info('opened handshakes with peers of before', { peers: peers.length });
+      log.info('opened handshakes with the peers of the last run', { peers: peers.length });
     }
   }
 
@@ -267,7 +267,7 @@ export function createHub(dependencies: HubDependencies): Hub {
     await state.keepMoved(moved);
     rotations = rotationsOf(rotating, present, state.moved);
     if (rotations.length > 0) {
-      log.info('two epochs', { peers: rotating.length, onOldKeys: rotations.length });
+      log.info('a key rotation is under way', { peers: rotating.length, onOldKeys: rotations.length });
     }
   }
 
@@ -298,7 +298,7 @@ export function createHub(dependencies: HubDependencies): Hub {
     const index = await ensureLink(config, privateKey);
     const isNew = index !== applied.index;
     if (isNew) {
-      log.warn('the link was made anew by somebody: set up again', { link: config.interface });
+      log.warn('another program made the link anew: it is set up again', { link: config.interface });
       applied = { ...applied, index };
     }
     if (isNew || what === 'everything') {
@@ -307,7 +307,7 @@ export function createHub(dependencies: HubDependencies): Hub {
     const status = await read(config);
     const changes = await applyAll(config, sources, privateKey, status, isNew);
     if (changes > 0) {
-      log.warn('peers were not as they should be', { link: config.interface, changes });
+      log.warn('peers differed from the hub’s file: they are restored', { link: config.interface, changes });
     }
     await rememberEndpoints(status);
   }
@@ -337,12 +337,16 @@ export function createHub(dependencies: HubDependencies): Hub {
   async function shareThreads({ interface: link }: HubConfig): Promise<void> {
     try {
       if (await limitThreads(link, peerCount)) {
-        log.info('peers share threads', { link, peers: peerCount });
+        log.info('the link’s peers share kernel threads', { link, peers: peerCount });
       }
     } catch (error) {
       const { message: cause } = error as Error;
       if (cause !== threadsCause) {
-        log.warn('each peer takes a thread of the kernel', { link, peers: peerCount, cause });
+        log.warn('the link’s peers cannot share kernel threads: each takes one', {
+          link,
+          peers: peerCount,
+          cause,
+        });
       }
       threadsCause = cause;
     }

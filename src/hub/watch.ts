@@ -73,7 +73,7 @@ export async function watchHub({ hub, file, log, stop, onLoaded, onReload }: Wat
       if (isAsked || isChanged) {
         isAsked = false;
         await load().catch((error: Error) => {
-          log.error('not loaded: what runs stays as it is', { cause: error.message });
+          log.error('the file was not loaded, and the hub goes on as it was', { cause: error.message });
         });
         await advance();
         pending = seen;
@@ -89,7 +89,7 @@ export async function watchHub({ hub, file, log, stop, onLoaded, onReload }: Wat
     }
   }
   await hub.repair('everything').catch((error: Error) => {
-    log.warn('could not remember where the peers are', { cause: error.message });
+    log.warn('the peers’ endpoints could not be saved', { cause: error.message });
   });
 
   /** Looks at each file before it is read: what is saved meanwhile is seen as a change the next time. */
@@ -114,7 +114,7 @@ export async function watchHub({ hub, file, log, stop, onLoaded, onReload }: Wat
       const { message: cause } = error as Error;
       if (cause !== rotationCause) {
         rotationCause = cause;
-        log.error('could not follow the rotation', { cause });
+        log.error('the key rotation could not be followed; trying again', { cause });
       }
       isRotating = true;
       nextRotation = performance.now() + rotationAgainMs;
@@ -129,7 +129,7 @@ export async function watchHub({ hub, file, log, stop, onLoaded, onReload }: Wat
       const { message: cause } = error as Error;
       if (cause !== repairCause) {
         repairCause = cause;
-        log.error('the hub is not as it should be', { cause });
+        log.error('the hub’s link or rules could not be restored; trying again', { cause });
       }
     }
   }

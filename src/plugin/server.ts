@@ -103,7 +103,7 @@ export async function serveRoutes(
       const idle = [...unservedConnections, ...servedConnections].find(
         (candidate) => !calling.has(candidate),
       );
-      log.warn('too many connections: one without a call is ended', { connections: limits.connections });
+      log.warn('too many connections: an idle one is closed', { connections: limits.connections });
       (idle ?? connection).destroy();
     }
     unservedConnections.add(connection);

@@ -110,7 +110,7 @@ test('serve makes the key, follows the file, keeps what runs when it is wrong, a
   writeFileSync(file, `${base}clients:\n  pc: { address: 192.168.5.99 }\n`);
   await until('the change of the file', () => peers() === 21);
   writeFileSync(file, `${base}clients:\n  pc: { adress: 192.168.5.99 }\n`);
-  await until('the refusal', () => /not loaded: what runs stays/.test(log));
+  await until('the refusal', () => /the file was not loaded/.test(log));
   assert.match(log, /hub\.yaml:4: clients\.pc\.adress: unknown setting/);
   assert.equal(peers(), 21);
   writeFileSync(file, base);

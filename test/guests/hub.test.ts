@@ -291,7 +291,7 @@ END
          cp /etc/wgdriver/hub.yaml /root/good.yaml
          echo 'nonsense: 1' >>/etc/wgdriver/hub.yaml
          ${reload}
-         until_says 'not loaded: what runs stays as it is' journalctl -u wgdriver-hub -n 20
+         until_says 'the file was not loaded, and the hub goes on as it was' journalctl -u wgdriver-hub -n 20
          cp /root/good.yaml /etc/wgdriver/hub.yaml; ${reload}`,
       ),
     );
@@ -495,7 +495,7 @@ END`,
           hub,
           `until [ -s /var/lib/wgdriver-hub/wg1/endpoints ]; do sleep 0.1; done
            systemctl restart systemd-networkd
-           until_says 'opened handshakes with peers of before' journalctl -u hub1`,
+           until_says 'opened handshakes with the peers of the last run' journalctl -u hub1`,
         ),
       );
       t.diagnostic(`systemd-networkd with its .netdev: seconds lost ${lostSessions}`);

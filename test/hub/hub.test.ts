@@ -110,7 +110,7 @@ after(() => {
 
 test('a link of somebody else is not touched', { skip }, async () => {
   sh('ip tuntap add dev wg0 mode tun');
-  await assert.rejects(hub.load(configOf(base)), /link wg0 is there and not this hub’s: .*hub adopt wg0/);
+  await assert.rejects(hub.load(configOf(base)), /link wg0 exists and is not this hub’s: .*hub adopt wg0/);
   sh('ip link delete wg0');
 });
 
@@ -118,11 +118,11 @@ test('one that a kill has left without mark and key is this hub’s own, and mad
   skip,
 }, async () => {
   sh(makeLink, 'wg0');
-  await assert.rejects(hub.load(configOf(base)), /link wg0 is there and not this hub’s/);
+  await assert.rejects(hub.load(configOf(base)), /link wg0 exists and is not this hub’s/);
   await createMarker(join(folder, 'making')).begin(['wg0']);
   // Somebody else has set it up since.
   sh('wg set wg0 private-key $1', join(folder, 'wg0.key'));
-  await assert.rejects(hub.load(configOf(base)), /link wg0 is there and not this hub’s/);
+  await assert.rejects(hub.load(configOf(base)), /link wg0 exists and is not this hub’s/);
   sh('ip link delete wg0');
   sh(makeLink, 'wg0');
   await hub.load(configOf(base));
@@ -367,7 +367,10 @@ test('a wrong file changes nothing', { skip }, async () => {
     hub.load(configOf(base.replace('old.seed', 'none.seed'))),
     /none\.seed: there is no such file \(ENOENT\)/,
   );
-  await assert.rejects(hub.load(configOf(`interface: wg9\n${base}`)), /interface: wg9 in place of wg0/);
+  await assert.rejects(
+    hub.load(configOf(`interface: wg9\n${base}`)),
+    /interface cannot change from wg0 to wg9/,
+  );
   assert.equal(shown(), before);
   assert.equal(placeOf(configOf(base)).name, 'wg0');
 });

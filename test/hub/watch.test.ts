@@ -98,7 +98,7 @@ test('a file that is wrong is told of once, and loaded when it is right', async 
   await sleep(5000);
   assert.deepEqual(
     log.lines.map(({ message }) => message),
-    ['not loaded: what runs stays as it is'],
+    ['the file was not loaded, and the hub goes on as it was'],
   );
   writeFileSync(file, 'port: 3\n');
   await until(() => ports.length > 1);
