@@ -29,7 +29,9 @@ export default strictCommand({
     if (link !== undefined && markOf(hubOwner).read(link.alias) === undefined) {
       process.exitCode = 1;
       lines.push(
-        `link ${config.interface} was not made by this hub: \`wgdriver hub adopt ${config.interface}\` takes it over`,
+        link.kind === 'wireguard' || link.kind === 'tun'
+          ? `link ${config.interface} was not made by this hub: \`wgdriver hub adopt ${config.interface}\` takes it over`
+          : `link ${config.interface} is not a WireGuard link: give the hub another name under \`interface\``,
       );
     }
     for (const uplink of config.uplinks ?? []) {
@@ -56,14 +58,18 @@ export default strictCommand({
 
 /** What stands in the way, and the commands that change it; none if nothing does. */
 async function firewallLines(config: HubConfig): Promise<string[]> {
-  return (
-    obstaclesOf(config, await readFirewalls(config.interface, await hubHost().uplinks()))
+  const firewalls = await readFirewalls(config.interface, await hubHost().uplinks());
+  return [
+    ...(firewalls.firewalld === 'starting'
+      ? ['firewalld is starting, so nobody can tell yet what it blocks: run `wgdriver hub check` again']
+      : []),
+    ...obstaclesOf(config, firewalls)
       // What the hub keeps in place by itself is in nobody's way.
       .filter(({ what }) => config.firewall !== 'docker-user' || !what.startsWith('Docker'))
       .flatMap(({ what, commands, instead }) => [
         `${what}; to let it through:`,
         ...commands.map((command) => `  ${command}`),
         ...(instead === undefined ? [] : [`  (${instead})`]),
-      ])
-  );
+      ]),
+  ];
 }

@@ -209,6 +209,9 @@ const networkSchema = v.pipe(
     const { seedfile, seedfiles, publickeysfile, additional, additionalfile, ...rest } = dataset.value;
     const isElsewhere = (gateway: Address) => !rest.subnet.some((own) => covers(own, hostPrefix(gateway)));
     const elsewhere = rest.gateway?.find(isElsewhere);
+    const ambiguous = rest.subnet.find(
+      (own) => (rest.gateway ?? []).filter((gateway) => covers(own, hostPrefix(gateway))).length > 1,
+    );
     if ([seedfile, seedfiles, publickeysfile].filter((source) => source !== undefined).length !== 1) {
       addIssue({ message: 'expected one of seedfile, seedfiles and publickeysfile' });
     } else if (publickeysfile !== undefined && (additional ?? additionalfile) !== undefined) {
@@ -221,6 +224,8 @@ const networkSchema = v.pipe(
       addIssue({ message: 'expected one of presharedkey and presharedkeyfile, got both' });
     } else if (elsewhere !== undefined) {
       addIssue({ message: `gateway ${elsewhere.toString()} is not in the network’s subnet` });
+    } else if (ambiguous !== undefined) {
+      addIssue({ message: `subnet ${formatPrefix(ambiguous)} has more than one gateway` });
     } else if (rest.ipv6 !== undefined && !rest.subnet.some(({ address }) => address.kind() === 'ipv4')) {
       addIssue({ message: 'ipv6 is the prefix of IPv4 addresses, and subnet has none' });
     }
@@ -257,12 +262,14 @@ const policySchema = v.strictObject(
   'expected containers, clients or outside',
 );
 
+const expectedSettings = 'expected settings: interface, networks …';
 const schema = v.strictObject(
   {
     interface: v.optional(
       v.pipe(
         v.string('expected the name of the interface'),
-        v.regex(/^[A-Za-z0-9_=+.-]{1,15}$/, 'expected 1 to 15 letters, digits and _=+.-'),
+        // The kernel takes the two names of folders for no link.
+        v.regex(/^(?!\.\.?$)[A-Za-z0-9_=+.-]{1,15}$/, 'expected 1 to 15 letters, digits and _=+.-'),
       ),
       'wg0',
     ),
@@ -280,7 +287,7 @@ const schema = v.strictObject(
     allow: v.optional(policySchema, {}),
     firewall: v.optional(v.picklist(firewalls, `expected one of ${firewalls.join(', ')}`), 'none'),
   },
-  'expected settings: interface, networks …',
+  expectedSettings,
 );
 
 /** hub.yaml is wrong: each line says where and what was expected, never what a secret's place held. */
@@ -297,13 +304,22 @@ export function decodeHubConfig(text: string, file: string): HubConfig {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const fail = (messages: readonly { readonly line: number; readonly message: string }[]): never => {
-    throw new HubConfigError(messages.map(({ line, message }) => `${file}:${line}: ${message}`).join('\n'));
+    throw new HubConfigError(messages.map(({ line, message }) => `${file}:${line}: ${message}`).join('; '));
   };
   if (document.errors.length > 0) {
-    fail(document.errors.map(({ pos, message }) => ({ line: lines.linePos(pos[0]).line, message })));
+    fail(
+      document.errors.map(({ code, pos, message }) => ({
+        line: lines.linePos(pos[0]).line,
+        message: code === 'MULTIPLE_DOCS' ? 'expected one document, but a second one begins here' : message,
+      })),
+    );
+  }
+  // Also what is empty: a file that was cut off would take every peer away.
+  if (!isMap(document.contents)) {
+    fail([{ line: 1, message: expectedSettings }]);
   }
   const at = (keys: readonly unknown[]) => lineOf(document, lines, keys);
-  const result = v.safeParse(schema, document.toJS() ?? {});
+  const result = v.safeParse(schema, plainValueOf(document, fail));
   if (!result.success) {
     return fail(
       result.issues.map((issue) => {
@@ -319,6 +335,18 @@ export function decodeHubConfig(text: string, file: string): HubConfig {
     message: `${keys.join('.')}: ${message}`,
   }));
   return mistakes.length === 0 ? config : fail(mistakes);
+}
+
+function plainValueOf(
+  document: Document,
+  fail: (messages: { line: number; message: string }[]) => never,
+): unknown {
+  try {
+    return document.toJS();
+  } catch (error) {
+    // Aliases that stand for more than anybody writes.
+    return fail([{ line: 1, message: (error as Error).message }]);
+  }
 }
 
 function expectation(issue: v.BaseIssue<unknown>): string {
@@ -447,6 +475,24 @@ function contradictions({ networks, clients }: HubConfig): Mistake[] {
         message: `${gateway.toString()} is no host’s address of ${formatPrefix(subnet)}`,
       })),
   );
+  const elsewhere = networks.flatMap(({ name, subnets, peers, except }) => {
+    const isOutside = ({ first, last }: AddressRange) =>
+      !subnets.some(({ subnet }) => [first, last].every((end) => covers(subnet, hostPrefix(end))));
+    return Object.entries({ peers: Array.isArray(peers) ? peers : [], except }).flatMap(([setting, ranges]) =>
+      (ranges as readonly AddressRange[]).filter(isOutside).map(({ first }) => ({
+        keys: ['networks', name, setting],
+        message: `${first.toString()} is not in the network’s subnet, or not all of the range`,
+      })),
+    );
+  });
+  const nameOfKey = new Map<string, string>();
+  const sharedKeys = clients.flatMap(({ name, publickey = '' }) => {
+    const other = nameOfKey.get(publickey);
+    nameOfKey.set(publickey, name);
+    return publickey === '' || other === undefined
+      ? []
+      : [{ keys: ['clients', name, 'publickey'], message: `is also client ${other}’s: each needs its own` }];
+  });
   const owners = new Map<string, string>(
     networks.flatMap(({ name, subnets, ipv6 }) =>
       subnets
@@ -501,7 +547,7 @@ function contradictions({ networks, clients }: HubConfig): Mistake[] {
       keys: ['clients', name],
       message: `needs a publickey: ${addresses[0]?.toString()} is in no network that could derive one`,
     }));
-  return [...overlaps, ...gateways, ...doubles, ...misplaced, ...keyless];
+  return [...overlaps, ...gateways, ...elsewhere, ...sharedKeys, ...doubles, ...misplaced, ...keyless];
 }
 
 function isHost({ address, length }: Prefix): boolean {

@@ -1,23 +1,21 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, open, readFile, stat } from 'node:fs/promises';
+import { chmod, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { fileFault } from '../file-fault.ts';
 import { readPrivateKeyFile } from '../keys/key-files.ts';
+import { readSecretFile } from '../keys/secret-file.ts';
 import { encodeBase64 } from '../wireguard/base64.ts';
 import { clamp, type PrivateKey, parsePrivateKey } from '../wireguard/key.ts';
 import { decodeHubConfig, type HubConfig } from './config.ts';
 
 export const defaultHubFile = '/etc/wgdriver/hub.yaml';
 
+/** Tens of thousands of clients. */
+const maxConfigBytes = 2 ** 24;
+
 /** Reads and decodes hub.yaml. @throws HubConfigError; Error if it cannot be read */
 export async function readHubConfig(file: string): Promise<HubConfig> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (error) {
-    throw new Error(`hub’s file ${file}: ${fileFault(error)}`);
-  }
-  return decodeHubConfig(text, file);
+  return decodeHubConfig(await readSecretFile('hub’s file', file, { maxBytes: maxConfigBytes }), file);
 }
 
 /** The hub's private key; undefined if there is none. @throws Error that names the file, never what was in it */

@@ -11,8 +11,8 @@ export interface SeenFirewalls {
   readonly iptables: Readonly<Record<Family, string | undefined>>;
   /** The base chains of nftables. */
   readonly chains: readonly SeenChain[];
-  /** Undefined where firewalld does not run. */
-  readonly firewalld: SeenFirewalld | undefined;
+  /** Undefined where firewalld does not run; `starting` where it does and does not answer yet. */
+  readonly firewalld: SeenFirewalld | 'starting' | undefined;
 }
 
 export interface SeenFirewalld {
@@ -56,7 +56,7 @@ export function obstaclesOf(config: HubConfig, { iptables, chains, firewalld }: 
   const { interface: link, port } = config;
   const obstacles: Obstacle[] = [];
   const families = [...new Set(hubAddresses(config).map(({ address }) => address.kind()))];
-  if (firewalld !== undefined) {
+  if (typeof firewalld === 'object') {
     obstacles.push(...firewalldObstacles(config, firewalld));
   }
   for (const family of families) {

@@ -24,16 +24,20 @@ const listing = v.object({
  * @param uplinks the links that have a default route
  */
 export async function readFirewalls(link: string, uplinks: readonly string[]): Promise<SeenFirewalls> {
-  const [ipv4, ipv6, chains, state] = await Promise.all([
+  const [ipv4, ipv6, chains, state, unitState] = await Promise.all([
     output('iptables', '--wait', '-S'),
     output('ip6tables', '--wait', '-S'),
     output('nft', '--json', 'list', 'chains'),
     output('firewall-cmd', '--state'),
+    output('systemctl', 'show', '--property=ActiveState', '--value', 'firewalld'),
   ]);
+  // Whoever asks for its state before it answers hears that it does not run.
+  const isStarting = ['activating', 'active', 'reloading'].includes(unitState?.trim() ?? '');
   return {
     iptables: { ipv4, ipv6 },
     chains: chains === undefined ? [] : baseChains(chains),
-    firewalld: state?.trim() === 'running' ? await readFirewalld(link, uplinks) : undefined,
+    firewalld:
+      state?.trim() === 'running' ? await readFirewalld(link, uplinks) : isStarting ? 'starting' : undefined,
   };
 }
 

@@ -1,17 +1,19 @@
 import { type Address, parseAddress } from '../wireguard/address.ts';
-import { parsePresharedKey, parsePublicKey } from '../wireguard/key.ts';
+import { type PublicKey, parsePresharedKey, parsePublicKey } from '../wireguard/key.ts';
 import type { WantedKey } from './peers.ts';
 
 /**
  * Parses a file of public keys, so that a hub needs no seed: `ADDRESS PUBLICKEY [PRESHAREDKEY]` a line, as
  * `wgdriver keys --format table` prints them. Several lines of one address are its keys, the newest first.
- * @throws Error with the number of the line, without what is on it
+ * @throws Error with the number of the line, without what is on it; of none at all, too: a file that was cut off would
+ * take every peer away
  */
 export function parsePublicKeys(
   text: string,
   file: string,
 ): Map<string, { address: Address; keys: WantedKey[] }> {
   const byAddress = new Map<string, { address: Address; keys: WantedKey[] }>();
+  const lineOfKey = new Map<PublicKey, number>();
   for (const [index, line] of text.split('\n').entries()) {
     const words = line.trim().split(/\s+/);
     const [first = '', second = '', third, ...rest] = words;
@@ -32,6 +34,12 @@ export function parsePublicKeys(
         `${file}:${index + 1}: expected an address, its public key and perhaps its preshared key`,
       );
     }
+    const earlier = lineOfKey.get(publicKey);
+    if (earlier !== undefined) {
+      // WireGuard tells its peers apart by their keys.
+      throw new Error(`${file}:${index + 1}: this public key is already in line ${earlier}`);
+    }
+    lineOfKey.set(publicKey, index + 1);
     const key = presharedKey === undefined ? { publicKey } : { publicKey, presharedKey };
     const name = address.toString();
     const known = byAddress.get(name);
@@ -40,6 +48,9 @@ export function parsePublicKeys(
     } else {
       known.keys.push(key);
     }
+  }
+  if (byAddress.size === 0) {
+    throw new Error(`file of public keys ${file}: expected lines of ADDRESS PUBLICKEY, got none`);
   }
   return byAddress;
 }

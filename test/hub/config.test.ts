@@ -101,6 +101,15 @@ for (const [name, text, expected] of [
   ['not YAML', 'interface: [wg0\n', /hub\.yaml:2: /],
   ['a name twice', 'port: 1\nport: 2\n', /hub\.yaml:2: Map keys must be unique/],
   ['no settings at all', 'wg0\n', /hub\.yaml:1: expected settings: interface, networks …/],
+  ['a file that was cut off', '# the hub\n', /hub\.yaml:1: expected settings: interface, networks …/],
+  ['a list', '- wg0\n', /hub\.yaml:1: expected settings: interface, networks …/],
+  ['two documents', 'port: 1\n---\nport: 2\n', /hub\.yaml:2: expected one document, but a second one/],
+  [
+    'aliases of aliases',
+    `a: &a [${'x, '.repeat(99)}]\nb: &b [${'*a, '.repeat(99)}]\nc: [${'*b, '.repeat(99)}]\n`,
+    /hub\.yaml:1: Excessive alias count/,
+  ],
+  ['the name of a folder', 'interface: ".."\n', /hub\.yaml:1: interface: expected 1 to 15 letters/],
   ['an unknown setting', 'port: 1\nprot: 2\n', /hub\.yaml:2: prot: unknown setting/],
   ['a port out of range', 'port: 65536\n', /hub\.yaml:1: port: expected an integer from 1 to 65535/],
   ['a port that is text', 'port: "51820"\n', /port: expected an integer from 1 to 65535/],
@@ -140,6 +149,21 @@ for (const [name, text, expected] of [
     /:4: networks\.app\.gateway: 192\.168\.5\.255 is no host’s address/,
   ],
   [
+    'two gateways of one subnet',
+    `networks:\n  app: { ${network}, gateway: [192.168.5.1, 192.168.5.2] }\n`,
+    /:2: networks\.app: subnet 192\.168\.5\.0\/24 has more than one gateway/,
+  ],
+  [
+    'an exception that is a slip',
+    `networks:\n  app:\n    { ${network},\n      except: 192.168.6.7 }\n`,
+    /:4: networks\.app\.except: 192\.168\.6\.7 is not in the network’s subnet/,
+  ],
+  [
+    'peers that reach beyond',
+    `networks:\n  app: { ${network}, peers: [192.168.5.7-192.168.6.7] }\n`,
+    /:2: networks\.app\.peers: 192\.168\.5\.7 is not in the network’s subnet, or not all of the range/,
+  ],
+  [
     'subnets that overlap',
     `networks:\n  app: { ${network} }\n  two: { subnet: 192.168.0.0/16, seedfile: b }\n`,
     /:3: networks\.two: 192\.168\.0\.0\/16 overlaps 192\.168\.5\.0\/24 of network app/,
@@ -158,6 +182,11 @@ for (const [name, text, expected] of [
     'two clients of one address',
     `networks:\n  app: { ${network} }\nclients:\n  pc: { address: 192.168.5.7 }\n  tv: { address: 192.168.5.7 }\n`,
     /:5: clients\.tv\.address: 192\.168\.5\.7 belongs to client pc/,
+  ],
+  [
+    'two clients of one key',
+    `clients:\n  pc: { address: 10.0.0.7, publickey: ${key} }\n  tv: { address: 10.0.0.8, publickey: ${key} }\n`,
+    /:3: clients\.tv\.publickey: is also client pc’s: each needs its own/,
   ],
   [
     'a prefix behind two clients',

@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writ
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { ensurePrivateKey, findPrivateKey } from '../../src/hub/files.ts';
+import { ensurePrivateKey, findPrivateKey, readHubConfig } from '../../src/hub/files.ts';
 import { publicKeyOf } from '../../src/wireguard/key.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
 
@@ -55,4 +55,15 @@ test('no key: the file is named, and what is in it is not', async () => {
     assert.match(message, /private key file .*wg0\.key: expected 32 bytes in base64/);
     return !message.includes('c2VjcmV0');
   });
+});
+
+test('a hub’s file that is none: the file is named, and a pipe is not waited for', async () => {
+  const pipe = join(folder, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  await assert.rejects(
+    readHubConfig(pipe),
+    /hub’s file .*pipe: expected a regular file, got a pipe or device/,
+  );
+  await assert.rejects(readHubConfig(folder), /hub’s file .*: expected a regular file, got a directory/);
+  await assert.rejects(readHubConfig(join(folder, 'none')), /hub’s file .*none: there is no such file/);
 });

@@ -4,7 +4,7 @@ import { decodeHubConfig } from '../../src/hub/config.ts';
 import { hubAddresses, hubRoutes, hubTable, hubTableName } from '../../src/hub/rules.ts';
 import { formatPrefix } from '../../src/wireguard/address.ts';
 
-const key = '+Pm8wi17cOoQ/QvaBq/WLcslAcgX1cCkrJA5dG57nU8=';
+const keyOf = (n: number) => Buffer.alloc(32, n).toString('base64');
 const networks = `
 networks:
   app: { subnet: [192.168.5.0/24, 192.168.6.0/24], ipv6: 'fd12:3456::/64', seedfile: a }
@@ -29,9 +29,9 @@ test('a client that is in no network, and what is behind one, have routes', () =
   const config = decodeHubConfig(
     `${networks}
 clients:
-  inside: { address: 192.168.5.200, publickey: ${key} }
-  outside: { address: [10.8.0.2, 'fd99::2'], publickey: ${key} }
-  router: { address: 192.168.5.201, publickey: ${key}, allowedips: [10.7.0.0/16, 10.8.0.0/16] }`,
+  inside: { address: 192.168.5.200, publickey: ${keyOf(1)} }
+  outside: { address: [10.8.0.2, 'fd99::2'], publickey: ${keyOf(2)} }
+  router: { address: 192.168.5.201, publickey: ${keyOf(3)}, allowedips: [10.7.0.0/16, 10.8.0.0/16] }`,
     'hub.yaml',
   );
   assert.deepEqual(hubRoutes(config).map(formatPrefix), [
@@ -53,7 +53,7 @@ test('unless told otherwise peers reach all, and nobody else reaches them', () =
 test('containers apart, clients to some subnets, some others in', () => {
   const rules = rulesOf(
     `${networks}
-clients: { laptop: { address: 192.168.5.200, publickey: ${key} } }
+clients: { laptop: { address: 192.168.5.200, publickey: ${keyOf(1)} } }
 allow: { containers: false, clients: [192.168.5.0/24, 10.0.0.0/8], outside: [172.16.0.0/12] }`,
     'forward',
   );

@@ -108,6 +108,9 @@ test('a file of public keys instead of a seed', async () => {
   for (const [line, expected] of [
     [`192.168.5.2 ${firstKey.slice(1)}`, /keys:2: expected an address, its public key/],
     [`192.168.9.2 ${firstKey}`, /network app: 192\.168\.9\.2 is in none of its subnets/],
+    [`192.168.5.2 ${firstKey}\n192.168.5.3 ${firstKey}`, /keys:3: this public key is already in line 2/],
+    // Cut off, it would take every peer away.
+    ['', /file of public keys .*keys: expected lines of ADDRESS PUBLICKEY, got none/],
   ] as const) {
     write('keys', `\n${line}\n`);
     await assert.rejects(read(text), ({ message }: Error) => {
