@@ -56,9 +56,9 @@ export function resultsPage(runs: readonly ScenarioRun[]): string {
   return [
     '# Scenarios with the kernel’s WireGuard',
     '',
-    'Each scenario of test/scenarios/ but leaks.test.ts, of which [docs/leaks.md](leaks.md) tells, in Debian guests, as',
-    '`npm run test:full` ran it: the day on which it passed. What an engine or a suite does not have is told by the reason.',
-    'A suite’s own kernel runs under QEMU’s emulation, 7.3 as User-Mode Linux.',
+    'The day on which each scenario of test/scenarios/ last passed in a Debian guest (`npm run test:full`). leaks.test.ts has',
+    '[a page of its own](leaks.md). Where an engine or a suite lacks something, the table gives the reason instead. A suite’s own',
+    'kernel runs under QEMU’s emulation, 7.3 as User-Mode Linux.',
     ...drivers.flatMap((driver) => [
       '',
       `## ${driver}`,
