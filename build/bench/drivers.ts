@@ -34,7 +34,7 @@ const gateway = parseAddress('10.9.0.1') ?? fail();
 
 const trafficRounds = Math.ceil(runRounds / 3);
 
-let about = `Kernel ${release()}, ${cpus().length} processor(s), Node ${process.version}, ${rounds} rounds`;
+let about = `Kernel ${release()}, ${cpus().length === 1 ? 'one processor' : `${cpus().length} processors`}, Node ${process.version}, ${rounds} rounds`;
 const measured: Measured = {};
 let lastAddress = 1;
 
@@ -288,9 +288,10 @@ async function measureTraffic(host: Host): Promise<void> {
       for (const streams of [1, 8]) {
         const plain = await throughput(host, onPlainLink, streams);
         const ours = await throughput(host, ['docker', 'exec', 'one'], streams);
-        noteOf(`iperf3, ${streams} streams, plain WireGuard, Mbit/s`, plain);
-        noteOf(`iperf3, ${streams} streams, killswitch=${killswitch}, Mbit/s`, ours);
-        noteOf(`iperf3, ${streams} streams, killswitch=${killswitch} / plain, pair by pair`, ours / plain);
+        const what = `iperf3, ${streams === 1 ? '1 stream' : `${streams} streams`}`;
+        noteOf(`${what}, plain WireGuard, Mbit/s`, plain);
+        noteOf(`${what}, killswitch=${killswitch}, Mbit/s`, ours);
+        noteOf(`${what}, killswitch=${killswitch} / plain, pair by pair`, ours / plain);
       }
     }
   }

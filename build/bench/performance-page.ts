@@ -65,7 +65,14 @@ export function writePerformancePage(about: string, measured: Measured, notes: s
   }
   const rows = Object.entries(measured).map(([what, all]) => {
     const { median, low, high } = spreadOf(all);
-    return [what, String(all.length), median.toFixed(1), `${low.toFixed(1)} to ${high.toFixed(1)}`];
+    // Of ratios the first digit says nothing.
+    const digits = what.includes(' / ') ? 2 : 1;
+    return [
+      what,
+      String(all.length),
+      median.toFixed(digits),
+      `${low.toFixed(digits)} to ${high.toFixed(digits)}`,
+    ];
   });
   const page = `# What it costs, target by target
 
@@ -100,8 +107,8 @@ function barsOf({ of: [before, after] }: Picture, measured: Measured): Bar[] {
 
 const rowHeight = 30;
 const width = 720;
-const labelWidth = 200;
-const barWidth = 420;
+const labelWidth = 220;
+const barWidth = 400;
 
 /** Bars of medians, with a line for the middle half. Text and lines are readable on light and on dark. */
 function svgOf({ title, alt, unit }: Picture, bars: readonly Bar[]): string {
