@@ -111,7 +111,7 @@ export default strictCommand({
       comment: `wgdriver client-config ${address.toString()}`,
       privateKey,
       addresses: [own, ...ipv6Counterparts(known?.ipv6, own)],
-      dns: everyValue('dns', rawArgs),
+      dns: everyValue('dns', rawArgs).map(dnsArgument),
       ...(mtu !== undefined && { mtu }),
       hub: {
         publicKey: hubKey,
@@ -135,6 +135,13 @@ function addressArgument(text: string | undefined): Address {
     throw new UsageError('expected the client’s address as an argument, such as 192.168.5.9');
   }
   return address;
+}
+
+function dnsArgument(text: string): string {
+  if (parseAddress(text) === undefined && !/^[\w.-]+$/.test(text)) {
+    throw new UsageError('option --dns: expected addresses of servers and search domains');
+  }
+  return text;
 }
 
 function hubKeyArgument(text: string | undefined): PublicKey {

@@ -153,6 +153,7 @@ export default strictCommand({
     if (subnets.length === 0) {
       throw new UsageError('no subnet: expected a prefix, such as 192.168.5.0/24, or --network');
     }
+    refuseOverlap(subnets.map(({ subnet }) => subnet));
     const ipv6 = args.ipv6 === undefined ? known?.ipv6 : ipv6Argument(args.ipv6);
     const ownAddresses = hubAddresses(subnets, everyValue('address', rawArgs));
     const addresses = [
@@ -169,12 +170,15 @@ export default strictCommand({
       everyValue('peers', rawArgs),
       [
         ...ownAddresses.map(({ address }) => alone(address)),
-        ...everyValue('except', rawArgs).map((text) => usage(() => parseRange(text, prefixes))),
+        ...everyValue('except', rawArgs).map((text) => rangeArgument('except', text, prefixes)),
       ],
       known?.subnets.flatMap(({ auxiliaryAddresses }) => [...auxiliaryAddresses.values()]) ?? [],
     );
     const names = prefixes.map(formatPrefix).join(' ');
     const count = usage(() => countSelected(selection, names));
+    if (count === 0) {
+      throw new UsageError(`${names}: no address is left that could get a peer`);
+    }
     const keyFile = args['private-key-file'];
     const privateKey = keyFile === undefined ? undefined : await privateKeyOf(keyFile);
     if (privateKey && known?.hubKey && publicKeyOf(privateKey) !== known.hubKey) {
@@ -194,7 +198,7 @@ export default strictCommand({
       });
     const keep = args.keep === undefined ? undefined : await kept(args.keep);
     const hubKeyFile =
-      args['hub-key-file'] ??
+      hubKeyFileOf(args['hub-key-file']) ??
       (format === 'json' && keyFile && keyFile !== '-' ? resolve(keyFile) : undefined);
     const hub: Omit<HubFile, 'peers'> = {
       comment: `wgdriver endpoint-config ${names}, ${count} peers`,
@@ -396,17 +400,52 @@ function hubAddresses(
     }
     return address;
   });
-  return subnets.map(({ subnet, gateway }) => ({
-    address: asked.find((address) => isHostOf(subnet, address)) ?? gateway ?? hostsOf(subnet).first,
-    length: subnet.length,
-  }));
+  return subnets.map(({ subnet, gateway }) => {
+    const [address, second] = asked.filter((each) => isHostOf(subnet, each));
+    if (second !== undefined) {
+      throw new UsageError(`option --address: expected one for ${formatPrefix(subnet)}, got two`);
+    }
+    return { address: address ?? gateway ?? hostsOf(subnet).first, length: subnet.length };
+  });
+}
+
+/** @throws UsageError where an address would be of two subnets */
+function refuseOverlap(subnets: readonly Prefix[]): void {
+  for (const [index, subnet] of subnets.entries()) {
+    const other = subnets.slice(0, index).find((each) => covers(each, subnet) || covers(subnet, each));
+    if (other !== undefined) {
+      throw new UsageError(`${formatPrefix(subnet)} overlaps ${formatPrefix(other)}: expected subnets apart`);
+    }
+  }
 }
 
 function interfaceNameOf(text: string): string {
-  if (!/^[A-Za-z0-9_=+.-]{1,15}$/.test(text)) {
+  if (!/^(?!\.\.?$)[A-Za-z0-9_=+.-]{1,15}$/.test(text)) {
     throw new UsageError('option --interface: expected 1 to 15 letters, digits and _=+.-');
   }
   return text;
+}
+
+/** wg-quick gives it to a shell. */
+function hubKeyFileOf(text: string | undefined): string | undefined {
+  if (text !== undefined && !/^\/[\w@%+=:,./-]+$/.test(text)) {
+    throw new UsageError(
+      'option --hub-key-file: expected an absolute path on the hub, of letters, digits and _@%+=:,./-',
+    );
+  }
+  return text;
+}
+
+/** A range of which each end can be a container's address. */
+function rangeArgument(option: string, text: string, subnets: readonly Prefix[]): AddressRange {
+  const range = usage(() => parseRange(text, subnets));
+  for (const end of [range.first, range.last]) {
+    if (!subnets.some((subnet) => isHostOf(subnet, end))) {
+      const names = subnets.map(formatPrefix).join(' or ');
+      throw new UsageError(`option --${option}: ${end.toString()} is not the address of a host in ${names}`);
+    }
+  }
+  return range;
 }
 
 /**
@@ -436,13 +475,7 @@ function selectionOf(
     return { ranges: [range], without: all };
   }
   const ranges =
-    texts.length === 0 ? subnets.map(hostsOf) : texts.map((text) => usage(() => parseRange(text, subnets)));
-  for (const end of texts.length === 0 ? [] : ranges.flatMap((range) => [range.first, range.last])) {
-    if (!subnets.some((subnet) => isHostOf(subnet, end))) {
-      const names = subnets.map(formatPrefix).join(' or ');
-      throw new UsageError(`option --peers: ${end.toString()} is not the address of a host in ${names}`);
-    }
-  }
+    texts.length === 0 ? subnets.map(hostsOf) : texts.map((text) => rangeArgument('peers', text, subnets));
   const isAsked = (address: Address) =>
     texts.some((text) => {
       const asked = parseAddress(text);

@@ -29,7 +29,7 @@ export function parseRange(text: string, subnets: readonly Prefix[] = []): Addre
   const range = singleAddress(text) ?? fromPrefix(text, subnets) ?? fromTo(text);
   if (range === undefined) {
     throw new Error(
-      `${text}: expected an address, a prefix (192.168.5.0/24) or a range (192.168.5.2-192.168.5.9)`,
+      `${text || 'an empty word'}: expected an address, a prefix (192.168.5.0/24) or a range (192.168.5.2-192.168.5.9)`,
     );
   }
   if (countOf(range) > maxAddresses) {

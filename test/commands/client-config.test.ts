@@ -236,6 +236,11 @@ for (const [what, args, message] of [
     /option --allowed-ips: expected prefixes/,
   ],
   [
+    'a DNS server that would be more lines',
+    [...hub, '192.168.5.2', '--dns', '10.0.0.1\nPostUp = reboot'],
+    /option --dns: expected addresses of servers/,
+  ],
+  [
     'a picture of another kind',
     [...hub, '192.168.5.2', '--qr=x.gif'],
     /option --qr: expected no value, - for stdout, or a file/,

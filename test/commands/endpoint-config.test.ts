@@ -755,6 +755,29 @@ const wrong: [what: string, args: string[], message: RegExp][] = [
     ['10.0.0.0/24', '--peers', '10.0.0.250-10.0.1.5'],
     /option --peers: 10\.0\.1\.5 is not the address of a host in 10\.0\.0\.0\/24/,
   ],
+  [
+    'an exception outside',
+    ['10.0.0.0/24', '--except', '10.0.1.7'],
+    /option --except: 10\.0\.1\.7 is not the address of a host in 10\.0\.0\.0\/24/,
+  ],
+  ['nothing but exceptions', ['10.0.0.0/24', '--except', '10.0.0.0/24'], /no address is left that could get/],
+  [
+    'subnets that overlap',
+    ['10.0.0.0/24', '10.0.0.0/25'],
+    /10\.0\.0\.0\/25 overlaps 10\.0\.0\.0\/24: expected/,
+  ],
+  [
+    'two addresses of the hub',
+    ['10.0.0.0/24', '--address', '10.0.0.1', '--address', '10.0.0.2'],
+    /option --address: expected one for 10\.0\.0\.0\/24, got two/,
+  ],
+  ...['hub.key', '/root/hub.key;reboot', '/root/my key', '/root/key\nPostUp=reboot'].map(
+    (path): (typeof wrong)[number] => [
+      `a path that a shell would take apart, ${JSON.stringify(path)}`,
+      ['10.0.0.0/24', '--hub-key-file', path],
+      /option --hub-key-file: expected an absolute path on the hub/,
+    ],
+  ),
   ['peers that are none', ['10.0.0.0/24', '--peers', 'some'], /some: expected an address, a prefix/],
   [
     'an interface’s name too long',
