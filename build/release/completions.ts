@@ -14,9 +14,13 @@ export function bashCompletion(root: CommandReference): string {
     const words = [...command.subCommands.map(nameOf), ...command.options.map(({ name }) => `--${name}`)];
     return `    '${command.path.join(' ')}') words='${[...words, '--help'].join(' ')}' ;;`;
   });
-  const values = optionsWithWords(root).map(
-    ([name, words]) =>
-      `    --${name}) COMPREPLY=($(compgen -W '${words.join(' ')}' -- "$current")); return ;;`,
+  const values = withSubCommands(root).flatMap(({ path, options }) =>
+    options
+      .filter(({ words }) => words.length > 0)
+      .map(
+        ({ name, words }) =>
+          `    '${path.join(' ')} --${name}') COMPREPLY=($(compgen -W '${words.join(' ')}' -- "$current")); return ;;`,
+      ),
   );
   const names = withSubCommands(root).map(({ path }) => `'${path.join(' ')}'`);
   return `# Completion of wgdriver for bash, made by its build.
@@ -30,8 +34,10 @@ _wgdriver() {
     ${names.slice(1).join(' | ')}) command="$command $word" ;;
     esac
   done
-  case "$previous" in
+  case "$command $previous" in
 ${values.join('\n')}
+  esac
+  case "$previous" in
     ${fileOptions(root)
       .map((name) => `--${name}`)
       .join(' | ')}) COMPREPLY=($(compgen -f -- "$current")); return ;;
@@ -123,18 +129,6 @@ function nameOf({ path }: CommandReference): string {
 
 function functionName({ path }: CommandReference): string {
   return `_${path.join('_').replaceAll('-', '_')}`;
-}
-
-/** The few words that an option takes, by its name, which means the same in every command. */
-function optionsWithWords(root: CommandReference): [name: string, words: readonly string[]][] {
-  const found = withSubCommands(root).flatMap(({ options }) =>
-    options.filter(({ words }) => words.length > 0).map(({ name, words }) => [name, words] as const),
-  );
-  const byName = new Map<string, readonly string[]>();
-  for (const [name, words] of found) {
-    byName.set(name, [...new Set([...(byName.get(name) ?? []), ...words])]);
-  }
-  return [...byName];
 }
 
 function fileOptions(root: CommandReference): string[] {

@@ -13,11 +13,15 @@ export function manPageName({ path }: CommandReference): string {
 export function manPage(command: CommandReference, version: string, date: string): string {
   const { path, description, positionals, options, subCommands } = command;
   const name = manPageName(command);
-  const synopsis = [
-    `.B ${escaped(path.join(' '))}`,
+  const called = `.B ${escaped(path.join(' '))}`;
+  const ownArguments = [
     ...(options.length === 0 ? [] : ['[\\fIOPTIONS\\fR]']),
     ...positionals.map((argument) => (argument.isRequired ? operand(argument) : `[${operand(argument)}]`)),
-    ...(subCommands.length === 0 ? [] : ['\\fICOMMAND\\fR']),
+  ];
+  const synopsis = [
+    ...(subCommands.length > 0 && ownArguments.length === 0 ? [] : [called, ...ownArguments]),
+    ...(subCommands.length > 0 && ownArguments.length > 0 ? ['.br'] : []),
+    ...(subCommands.length > 0 ? [called, '\\fICOMMAND\\fR'] : []),
   ];
   const parent = path.length > 1 ? [path.slice(0, -1).join('-')] : [];
   const related = [...parent, ...subCommands.map(manPageName)];
@@ -29,7 +33,11 @@ export function manPage(command: CommandReference, version: string, date: string
     ...synopsis,
     ...section('COMMANDS', subCommands.flatMap(subCommandLines)),
     ...section('ARGUMENTS', positionals.flatMap(argumentLines)),
-    ...section('OPTIONS', [...options.flatMap(optionLines), '.TP', '\\fB\\-\\-help\\fR', 'Print help.']),
+    ...section('OPTIONS', [
+      ...options.flatMap(optionLines),
+      ...['.TP', '\\fB\\-\\-help\\fR', 'Print help.'],
+      ...(command.version === undefined ? [] : ['.TP', '\\fB\\-\\-version\\fR', 'Print the version.']),
+    ]),
     ...footer,
     ...section('SEE ALSO', related.length === 0 ? [] : [related.map(reference).join(',\n')]),
     '',
@@ -58,8 +66,8 @@ function optionLines({ name, value, description, ...option }: ArgumentReference)
   ];
 }
 
-function operand({ name, value }: ArgumentReference): string {
-  return `\\fI${escaped(name.toUpperCase())}\\fR${value === '…' ? '...' : ''}`;
+function operand({ value = '' }: ArgumentReference): string {
+  return `\\fI${escaped(value)}\\fR`;
 }
 
 function reference(name: string): string {

@@ -126,7 +126,7 @@ export default strictCommand({
     subnets: {
       type: 'positional',
       required: false,
-      valueHint: 'PREFIX…',
+      valueHint: 'SUBNET…',
       description:
         'The network’s subnets, such as 192.168.5.0/24 (Default with --network: all of its subnets)',
     },

@@ -45,9 +45,8 @@ export function helpText(command: CommandReference, columns: number): string {
   ].join('\n');
 }
 
-function operand({ name, value, isRequired }: ArgumentReference): string {
-  const words = `${name.toUpperCase()}${value?.endsWith('…') ? '…' : ''}`;
-  return isRequired ? words : `[${words}]`;
+function operand({ value = '', isRequired }: ArgumentReference): string {
+  return isRequired ? value : `[${value}]`;
 }
 
 function optionTerm({ name, value }: ArgumentReference): string {

@@ -47,7 +47,7 @@ export default strictCommand({
     addresses: {
       type: 'positional',
       required: false,
-      valueHint: '…',
+      valueHint: 'ADDRESS…',
       description: 'Addresses to derive keys for',
     },
   },

@@ -15,7 +15,7 @@ export interface CommandReference {
 export interface ArgumentReference {
   readonly name: string;
   readonly description: string;
-  /** What stands for its value in help; undefined for a switch. */
+  /** What stands for it, or for its value, in help; undefined for a switch. */
   readonly value: string | undefined;
   /** The only words it takes, if they are few. */
   readonly words: readonly string[];
@@ -61,7 +61,8 @@ function argumentReference(name: string, definition: ArgsDef[string]): ArgumentR
     name,
     description: definition.description ?? '',
     value: isSwitch ? undefined : hint,
-    words: !isSwitch && hint.includes('|') ? hint.split('|') : [],
+    // In capitals stands what the user puts there.
+    words: !isSwitch && hint.includes('|') && hint === hint.toLowerCase() ? hint.split('|') : [],
     default: definition.default === undefined || isSwitch ? undefined : String(definition.default),
     isRequired: definition.required ?? definition.type === 'positional',
   };

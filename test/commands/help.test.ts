@@ -42,14 +42,14 @@ test('the page of a command that takes arguments, or another command, on a narro
     `Derive the keys of addresses
 
 USAGE
-  wgdriver keys [OPTIONS] [ADDRESSES…]
+  wgdriver keys [OPTIONS] [ADDRESS…]
   wgdriver keys COMMAND
 
 COMMANDS
   seed                        Make a new seed
 
 ARGUMENTS
-  [ADDRESSES…]                Whose keys
+  [ADDRESS…]                  Whose keys
 
 OPTIONS
   --derivation=sha3-256|keccak-256

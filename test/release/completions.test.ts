@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { bashCompletion, fishCompletion, zshCompletion } from '../../build/release/completions.ts';
+import { referenceOf } from '../../src/commands/reference.ts';
 import { example } from './example.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'wgdriver-completions-'));
@@ -29,6 +30,7 @@ const completions = [
   ['wgdriver keys --f', ['--format']],
   ['wgdriver keys --format r', ['raw']],
   ['wgdriver doctor --p', ['--private']],
+  ['wgdriver doctor --format ', ['text', 'svg']],
 ] as const;
 
 test('bash', { skip: missing('bash') }, () => {
@@ -47,6 +49,18 @@ test('bash takes an option and its value apart at the equals sign', { skip: miss
   const file = fileOf('bash', bashCompletion(example));
   const script = `. "$1"; COMP_WORDS=(wgdriver keys --format = j); COMP_CWORD=4; _wgdriver; echo "\${COMPREPLY[@]}"`;
   assert.equal(spawnSync('bash', ['-c', script, 'bash', file], { encoding: 'utf8' }).stdout, 'json\n');
+});
+
+test('only words that can be typed as they stand', async () => {
+  const args = {
+    metrics: { type: 'string', valueHint: 'ADDRESS:PORT|unix:PATH' },
+    scope: { type: 'string', valueHint: 'local|global' },
+  } as const;
+  const { options } = await referenceOf({ args });
+  assert.deepEqual(
+    options.map(({ words }) => words),
+    [[], ['local', 'global']],
+  );
 });
 
 test('fish', { skip: missing('fish') }, () => {

@@ -30,7 +30,7 @@ const isPrivate: ArgumentReference = {
 const addresses: ArgumentReference = {
   name: 'addresses',
   description: 'Whose keys',
-  value: '…',
+  value: 'ADDRESS…',
   words: [],
   default: undefined,
   isRequired: false,
@@ -54,6 +54,11 @@ export const example: CommandReference = {
       options: [seedFile, format, isPrivate],
       subCommands: [{ ...nothing, path: ['wgdriver', 'keys', 'seed'], description: 'Make a new seed' }],
     },
-    { ...nothing, path: ['wgdriver', 'doctor'], description: 'Look at this host', options: [isPrivate] },
+    {
+      ...nothing,
+      path: ['wgdriver', 'doctor'],
+      description: 'Look at this host',
+      options: [isPrivate, { ...format, value: 'text|svg', words: ['text', 'svg'] }],
+    },
   ],
 };

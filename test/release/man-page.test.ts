@@ -18,6 +18,14 @@ test('a page has every section that it has something for, in the order of man-pa
   assert.match(page, /^\.TH WGDRIVER-KEYS 1 2026-11-26 "wgdriver 1\.2\.3" "wgdriver manual"$/m);
 });
 
+test('a command that others are below is called in two ways', () => {
+  const page = manPage(example.subCommands[0] as CommandReference, '1.2.3', '2026-11-26');
+  assert.match(
+    page,
+    /\n\.B wgdriver keys\n.*\n\[\\fIADDRESS\.\.\.\\fR\]\n\.br\n\.B wgdriver keys\n\\fICOMMAND/,
+  );
+});
+
 test('what roff takes for itself is escaped', () => {
   const page = manPage({ ...example, description: ".dot and 'quote\n\\back-slash" }, '1', '2026-11-26');
   assert.match(page, /\\&\.dot and 'quote\n\\eback\\-slash/);
