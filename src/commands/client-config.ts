@@ -14,8 +14,8 @@ import {
   sameAddress,
 } from '../wireguard/address.ts';
 import { clientConfig } from '../wireguard/config/client.ts';
-import { type HostPort, parseHostPort } from '../wireguard/host-port.ts';
-import { type PublicKey, parsePublicKey, publicKeyOf } from '../wireguard/key.ts';
+import { type HostPort, hostPortFault, parseHostPort } from '../wireguard/host-port.ts';
+import { keyFault, type PublicKey, parsePublicKey, publicKeyOf } from '../wireguard/key.ts';
 import { everyValue, strictCommand, UsageError, wholeNumber } from './command.ts';
 import { askForNetwork, type KnownNetwork } from './engine-network.ts';
 import { engineOption, secretsOption } from './host-options.ts';
@@ -145,10 +145,15 @@ function dnsArgument(text: string): string {
 }
 
 function hubKeyArgument(text: string | undefined): PublicKey {
-  const key = parsePublicKey(text ?? '');
-  if (key === undefined) {
+  if (text === undefined) {
     throw new UsageError(
       'expected --network, or --hub-key with the hub’s public key, as `wg pubkey` prints it',
+    );
+  }
+  const key = parsePublicKey(text);
+  if (key === undefined) {
+    throw new UsageError(
+      `option --hub-key: expected a public key, 32 bytes in base64, as \`wg pubkey\` prints it; ${keyFault(text)}`,
     );
   }
   return key;
@@ -157,7 +162,11 @@ function hubKeyArgument(text: string | undefined): PublicKey {
 function endpointOf(text: string | undefined, ofNetwork: HostPort | undefined): HostPort {
   const endpoint = text === undefined ? ofNetwork : parseHostPort(text);
   if (endpoint === undefined) {
-    throw new UsageError('option --endpoint: expected host:port, such as vpn.example.org:51820');
+    throw new UsageError(
+      text === undefined
+        ? 'expected --network, or --endpoint with host:port, such as vpn.example.org:51820'
+        : `option --endpoint: expected host:port, such as vpn.example.org:51820; ${hostPortFault(text)}`,
+    );
   }
   return endpoint;
 }

@@ -28,7 +28,11 @@ export function base64Fault(text: string): string {
   if (/^[A-Za-z0-9+/]+=+[A-Za-z0-9+/]/.test(text)) {
     return 'it continues after an =, which may only be at the end';
   }
-  return /^[A-Za-z0-9+/]+=*$/.test(text)
-    ? 'it is cut short, or the = at its end is missing'
-    : 'it contains characters that are not base64';
+  const end = /^[A-Za-z0-9+/]+(?==*$)/.exec(text)?.[0].length;
+  if (end === undefined) {
+    return 'it contains characters that are not base64';
+  }
+  return end % 4 !== 1 && text.length > Math.ceil(end / 4) * 4
+    ? 'it has too many = at its end'
+    : 'it is cut short, or the = at its end is missing';
 }

@@ -224,11 +224,16 @@ for (const [what, args, message] of [
   ['no address', hub, /expected the client’s address as an argument/],
   ['an address that is none', [...hub, '192.168.5'], /expected the client’s address/],
   ['no hub', ['192.168.5.2'], /expected --network, or --hub-key/],
-  ['no endpoint', ['192.168.5.2', '--hub-key', hubKey], /option --endpoint: expected host:port/],
+  ['no endpoint', ['192.168.5.2', '--hub-key', hubKey], /expected --network, or --endpoint with host:port/],
   [
     'an endpoint that is none',
     [...hub, '192.168.5.2', '--endpoint', 'x'],
-    /option --endpoint: expected host:port/,
+    /option --endpoint: expected host:port, .*; the port is missing/,
+  ],
+  [
+    'a hub’s key that is none',
+    [...hub, '192.168.5.2', '--hub-key', `${hubKey}=`],
+    /option --hub-key: expected a public key, .*; it has too many = at its end/,
   ],
   [
     'prefixes that are none',

@@ -56,6 +56,11 @@ test('what is wrong with a text is told exactly', () => {
     ['Zm 9v', /white space/],
     ['Zm-_', /URL-safe base64: write \+ for each - and \/ for each _/],
     ['Zg', /the = at its end is missing/],
+    ['Zg=', /the = at its end is missing/],
+    ['Zm9vY', /cut short/],
+    ['Zm9vY===', /cut short/],
+    ['Zg===', /too many =/],
+    ['Zm9v=', /too many =/],
     ['Zg==Zg==', /continues after an =/],
     ['hunter2!', /characters that are not base64/],
   ] as const) {
