@@ -1,4 +1,3 @@
-import { readU16, u16 } from './bytes.ts';
 import { malformed, NetlinkError } from './error.ts';
 
 // linux/netlink.h
@@ -30,10 +29,14 @@ export function encodeAttributes(attributes: readonly Attribute[]): Uint8Array {
       const text = `expected at most ${longestValue} bytes, got ${value.length}`;
       throw new NetlinkError('encode', 'nlattr', { text });
     }
-    bytes.set(u16(NLA_HDRLEN + value.length), offset);
-    bytes.set(u16(type), offset + 2);
+    const length = NLA_HDRLEN + value.length;
+    // Byte by byte: a hub has a million of them, and a copy of two bytes costs ten times what they do.
+    bytes[offset] = length;
+    bytes[offset + 1] = length >>> 8;
+    bytes[offset + 2] = type;
+    bytes[offset + 3] = type >>> 8;
     bytes.set(value, offset + NLA_HDRLEN);
-    offset += NLA_ALIGN(NLA_HDRLEN + value.length);
+    offset += NLA_ALIGN(length);
   }
   return bytes;
 }
@@ -47,16 +50,9 @@ export function encodedLength({ value }: Attribute): number {
 export function decodeAttributes(bytes: Uint8Array): Attribute[] {
   const attributes: Attribute[] = [];
   for (let offset = 0; offset < bytes.length; ) {
-    const rest = bytes.length - offset;
-    if (rest < NLA_HDRLEN) {
-      throw malformed('nlattr', `expected ${NLA_HDRLEN} bytes, got ${rest}`);
-    }
-    const length = readU16(bytes, offset);
-    if (length < NLA_HDRLEN || length > rest) {
-      throw malformed('nlattr', `expected a length from ${NLA_HDRLEN} to ${rest}, got ${length}`);
-    }
+    const length = lengthAt(bytes, offset);
     attributes.push({
-      type: readU16(bytes, offset + 2) & NLA_TYPE_MASK,
+      type: typeAt(bytes, offset),
       value: bytes.subarray(offset + NLA_HDRLEN, offset + length),
     });
     offset += NLA_ALIGN(length);
@@ -66,10 +62,14 @@ export function decodeAttributes(bytes: Uint8Array): Attribute[] {
 
 /** The attributes by type, for reading; the last of a type counts, as in the kernel's nla_parse. */
 export class AttributeTable {
-  readonly #values: ReadonlyMap<number, Uint8Array>;
+  readonly #bytes: Uint8Array;
 
+  /** @throws NetlinkError if they are cut off */
   constructor(bytes: Uint8Array) {
-    this.#values = new Map(decodeAttributes(bytes).map(({ type, value }) => [type, value]));
+    for (let offset = 0; offset < bytes.length; ) {
+      offset += NLA_ALIGN(lengthAt(bytes, offset));
+    }
+    this.#bytes = bytes;
   }
 
   /**
@@ -81,13 +81,48 @@ export class AttributeTable {
     read: (value: Uint8Array) => Value,
     length?: number,
   ): Value | undefined {
-    const [[name, type] = ['', -1]] = Object.entries(attribute);
-    const value = this.#values.get(type);
-    if (value !== undefined && length !== undefined && value.length !== length) {
-      throw malformed(name, `expected ${length} bytes, got ${value.length}`);
+    for (const name in attribute) {
+      const value = this.#find(attribute[name]);
+      if (value !== undefined && length !== undefined && value.length !== length) {
+        throw malformed(name, `expected ${length} bytes, got ${value.length}`);
+      }
+      return value && read(value);
     }
-    return value && read(value);
+    return undefined;
   }
+
+  /** By a walk: there are few, and a map of them for each of thousands of peers costs more. */
+  #find(type: number | undefined): Uint8Array | undefined {
+    const bytes = this.#bytes;
+    let found = -1;
+    for (let offset = 0; offset < bytes.length; offset += NLA_ALIGN(lengthAt(bytes, offset))) {
+      found = typeAt(bytes, offset) === type ? offset : found;
+    }
+    return found === -1 ? undefined : bytes.subarray(found + NLA_HDRLEN, found + lengthAt(bytes, found));
+  }
+}
+
+/** The nla_len of the attribute there. @throws NetlinkError if it, or what it says, is cut off */
+function lengthAt(bytes: Uint8Array, offset: number): number {
+  const rest = bytes.length - offset;
+  if (rest < NLA_HDRLEN) {
+    throw malformed('nlattr', `expected ${NLA_HDRLEN} bytes, got ${rest}`);
+  }
+  const length = u16At(bytes, offset);
+  if (length < NLA_HDRLEN || length > rest) {
+    throw malformed('nlattr', `expected a length from ${NLA_HDRLEN} to ${rest}, got ${length}`);
+  }
+  return length;
+}
+
+/** The nla_type of the attribute there, without its flags. */
+function typeAt(bytes: Uint8Array, offset: number): number {
+  return u16At(bytes, offset + 2) & NLA_TYPE_MASK;
+}
+
+/** Without a view of the bytes, of which each would take one of its own. */
+function u16At(bytes: Uint8Array, offset: number): number {
+  return (bytes[offset] ?? 0) | ((bytes[offset + 1] ?? 0) << 8);
 }
 
 function NLA_ALIGN(length: number): number {
