@@ -2,6 +2,9 @@ import { type Address, parseAddress } from '../wireguard/address.ts';
 import { type PublicKey, parsePresharedKey, parsePublicKey } from '../wireguard/key.ts';
 import type { WantedKey } from './peers.ts';
 
+/** A line's first three words, and what comes after them. */
+const wordsOf = /^\s*(\S+)(?:\s+(\S+)(?:\s+(\S+)(?:\s+(\S))?)?)?/;
+
 /**
  * Parses a file of public keys, so that a hub needs no seed: `ADDRESS PUBLICKEY [PRESHAREDKEY]` a line, as
  * `wgdriver keys --format table` prints them. Several lines of one address are its keys, the newest first.
@@ -14,9 +17,10 @@ export function parsePublicKeys(
 ): Map<string, { address: Address; keys: WantedKey[] }> {
   const byAddress = new Map<string, { address: Address; keys: WantedKey[] }>();
   const lineOfKey = new Map<PublicKey, number>();
-  for (const [index, line] of text.split('\n').entries()) {
-    const words = line.trim().split(/\s+/);
-    const [first = '', second = '', third, ...rest] = words;
+  let index = -1;
+  for (const line of text.split('\n')) {
+    index += 1;
+    const [, first = '', second = '', third, rest] = wordsOf.exec(line) ?? [];
     // The head of the table that `wgdriver keys` prints.
     if (first === '' || first.startsWith('#') || (index === 0 && first === 'ADDRESS')) {
       continue;
@@ -28,7 +32,7 @@ export function parsePublicKeys(
       address === undefined ||
       publicKey === undefined ||
       (third !== undefined && presharedKey === undefined) ||
-      rest.length > 0
+      rest !== undefined
     ) {
       throw new Error(
         `${file}:${index + 1}: expected an address, its public key and perhaps its preshared key`,
@@ -41,7 +45,8 @@ export function parsePublicKeys(
     }
     lineOfKey.set(publicKey, index + 1);
     const key = presharedKey === undefined ? { publicKey } : { publicKey, presharedKey };
-    const name = address.toString();
+    // The text of an IPv4 address is its only one.
+    const name = address.kind() === 'ipv4' ? first : address.toString();
     const known = byAddress.get(name);
     if (known === undefined) {
       byAddress.set(name, { address, keys: [key] });

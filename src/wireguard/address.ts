@@ -26,8 +26,9 @@ export function parseAddress(text: string): Address | undefined {
   if (text.includes(':')) {
     return !text.includes('%') && ipaddr.IPv6.isValid(text) ? ipaddr.IPv6.parse(text) : undefined;
   }
-  const octets = ipv4Text.exec(text)?.slice(1).map(Number);
-  return octets?.every((octet) => octet <= 0xff) ? new ipaddr.IPv4(octets) : undefined;
+  const [, a, b, c, d] = ipv4Text.exec(text) ?? [];
+  const octets = [Number(a), Number(b), Number(c), Number(d)];
+  return octets.every((octet) => octet <= 0xff) ? new ipaddr.IPv4(octets) : undefined;
 }
 
 /** The library parses it twice, which a hub's file of 65,000 addresses shows. */
