@@ -65,8 +65,8 @@ export interface Hub {
    * peers are. @throws Error
    */
   repair(what: 'peers' | 'everything'): Promise<void>;
-  /** Gives addresses to newer keys that have shaken hands. @returns whether there are any left to watch */
-  advanceRotation(): Promise<boolean>;
+  /** Gives addresses to newer keys that have shaken hands. @returns how many, and how many are left to watch */
+  advanceRotation(): Promise<{ readonly moved: number; readonly left: number }>;
 }
 
 interface Applied {
@@ -210,6 +210,8 @@ export function createHub(dependencies: HubDependencies): Hub {
     let count = 0;
     const woken: PeerChange[] = [];
     let chunk: PeerChange[] = [];
+    // The first alone: only a link that has a peer can be told that they share threads, and the others had better.
+    let size = 1;
     const wanted = allPeers(sources);
     for (const peer of peerChanges(wanted, present, state.moved, withPresharedKeys || areReset)) {
       const isAway = present.get(peer.publicKey)?.endpoint === undefined && !peer.remove;
@@ -220,9 +222,10 @@ export function createHub(dependencies: HubDependencies): Hub {
         chunk.push(peer);
       }
       count += 1;
-      if (chunk.length === chunkSize) {
+      if (chunk.length === size) {
         await change(config, chunk);
         chunk = [];
+        size = chunkSize;
       }
     }
     await change(config, chunk);
@@ -271,9 +274,9 @@ export function createHub(dependencies: HubDependencies): Hub {
     }
   }
 
-  async function advanceRotation(): Promise<boolean> {
+  async function advanceRotation(): Promise<{ moved: number; left: number }> {
     if (applied === undefined || rotations.length === 0) {
-      return false;
+      return { moved: 0, left: 0 };
     }
     const { config } = applied;
     const moves = movesOf(rotations, byPublicKey((await readDevice(config)).peers));
@@ -287,7 +290,7 @@ export function createHub(dependencies: HubDependencies): Hub {
       });
       log.info('addresses moved to newer keys', { moved: moves.length, onOldKeys: rotations.length });
     }
-    return rotations.length > 0;
+    return { moved: moves.length, left: rotations.length };
   }
 
   async function repair(what: 'peers' | 'everything'): Promise<void> {

@@ -46,14 +46,18 @@ export async function openHubState(folder: string): Promise<HubState> {
     },
     async addMoved(keys) {
       const file = await open(movedFile, 'a', 0o600);
+      let isNew: boolean;
       try {
+        isNew = (await file.stat()).size === 0;
         // A power cut may have left half a line at the end.
         await file.write(`\n${keys.map((key) => `${key}\n`).join('')}`);
         await file.datasync();
       } finally {
         await file.close();
       }
-      await syncFolder(folder);
+      if (isNew) {
+        await syncFolder(folder);
+      }
       for (const key of keys) {
         moved.add(key);
       }

@@ -10,6 +10,10 @@ import { filesOf } from './sources.ts';
 const filesMs = 2000;
 /** There is no event for a handshake: from each look for one to the next, while a key is being rotated. */
 const rotationMs = 200;
+/** The same while addresses move, one after the other: what a host sends from its handshake until then is lost. */
+const movingMs = 20;
+/** How long after one has moved others may be expected to. */
+const movingForMs = 2000;
 /** The same after one that failed, as all do that come soon after. */
 const rotationAgainMs = 5000;
 /** From each look at the link's peers to the next, as there is no event for one that goes. */
@@ -47,7 +51,8 @@ export async function watchHub({ hub, file, log, stop, onLoaded, onReload }: Wat
   let seen = '';
   await load();
   let pending = seen;
-  let isRotating = await hub.advanceRotation();
+  let isRotating = (await hub.advanceRotation()).left > 0;
+  let lastMove = Number.NEGATIVE_INFINITY;
   let [rotationCause, repairCause]: (string | undefined)[] = [];
   await onLoaded();
   const loaded = performance.now();
@@ -107,9 +112,15 @@ export async function watchHub({ hub, file, log, stop, onLoaded, onReload }: Wat
 
   async function advance(): Promise<void> {
     try {
-      isRotating = await hub.advanceRotation();
+      const started = performance.now();
+      const { moved, left } = await hub.advanceRotation();
+      const ended = performance.now();
+      isRotating = left > 0;
       rotationCause = undefined;
-      nextRotation = performance.now() + rotationMs;
+      lastMove = moved > 0 ? ended : lastMove;
+      const isMoving = ended - lastMove < movingForMs;
+      nextRotation =
+        ended + (isMoving ? Math.min(rotationMs, Math.max(movingMs, ended - started)) : rotationMs);
     } catch (error) {
       const { message: cause } = error as Error;
       if (cause !== rotationCause) {

@@ -24,7 +24,7 @@ interface Kept {
 /** A hub that only notes what it is told. */
 async function keep(
   onLoad: (config: HubConfig, count: number) => void = () => {},
-  onFollow: () => boolean = () => false,
+  onFollow: (count: number) => { moved: number; left: number } = () => ({ moved: 0, left: 0 }),
 ): Promise<Kept> {
   const ports: number[] = [];
   const follows: number[] = [];
@@ -45,7 +45,7 @@ async function keep(
         },
         advanceRotation: async () => {
           follows.push(performance.now());
-          return onFollow();
+          return onFollow(follows.length);
         },
       },
       file,
@@ -115,7 +115,7 @@ test('a rotation that cannot be followed is told of once, and not tried five tim
     if (isBroken) {
       throw new Error('link wg0 is gone');
     }
-    return true;
+    return { moved: 0, left: 1 };
   });
   await until(() => follows.length > 3);
   isBroken = true;
@@ -125,6 +125,24 @@ test('a rotation that cannot be followed is told of once, and not tried five tim
   await stop();
   assert(follows.length - length <= 1, `${follows.length - length} times`);
   assert.equal(log.lines.length, 1);
+});
+
+test('where an address has moved, others are looked for at shorter intervals, and not for ever', async () => {
+  writeFileSync(file, 'port: 1\n');
+  const { follows, stop } = await keep(undefined, (count) => ({ moved: count === 5 ? 1 : 0, left: 1 }));
+  await until(() => follows.length > 5 && performance.now() - (follows[4] ?? 0) > 4500);
+  await stop();
+  const intervals = follows.slice(1).map((time, index) => time - (follows[index] ?? 0));
+  const fast = intervals.filter((ms) => ms < 150);
+  assert(
+    intervals.slice(0, 4).every((ms) => ms >= 150),
+    `before: ${intervals.slice(0, 4)}`,
+  );
+  assert(fast.length > 10, `${fast.length} short ones`);
+  assert(
+    intervals.slice(-3).every((ms) => ms >= 150),
+    `at the end: ${intervals.slice(-3)}`,
+  );
 });
 
 test('a file that cannot be loaded at the start is an error', async () => {
