@@ -66,6 +66,20 @@ test('ARCHITECTURE.md and its picture have every room of src/', () => {
   assert.deepEqual(namesIn(picture, /<text class="name"[^>]*>(?<name>[a-z]+)\/<\/text>/g), rooms);
 });
 
+test('docs/messages.md has every warning and error of the logs, and no other', () => {
+  const sources = globSync('src/**/*.ts').map(read).join('\n');
+  const texts = [...sources.matchAll(/\blog\.(?:warn|error)\(\s*(?<text>'[^']+'(?:\s*\+\s*'[^']+')*),/g)].map(
+    ({ groups }) => [...(groups?.text ?? '').matchAll(/'([^']+)'/g)].map(([, part]) => part).join(''),
+  );
+  const rows = read('docs/messages.md')
+    .split('\n')
+    .map((line) => /^\| (?<messages>`[A-Za-z].*?) \| /.exec(line)?.groups?.messages ?? '');
+  const documented = rows
+    .flatMap((row) => [...row.matchAll(/`([^`]+)`/g)].map(([, text = '']) => text))
+    .filter((text) => text.includes(' '));
+  assert.deepEqual([...documented].sort(), [...new Set(texts)].sort());
+});
+
 test('every link in the documentation leads to a file, and to a heading in it', () => {
   const pages = globSync(['*.md', 'docs/*.md', 'compose-examples/{README.md,*/README.md}']);
   const dead = pages.flatMap((page) =>
