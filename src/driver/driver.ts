@@ -172,6 +172,15 @@ export function createDriver({
     onFailure: () => onFailure?.('healing'),
   });
 
+  const reload = createReload({
+    lifecycle,
+    networks: () => store.networks(),
+    links,
+    hubLinks,
+    hubNames,
+    log,
+    ...(reloadMarker && { marker: reloadMarker }),
+  });
   const withNetworkKey = createNetworkKeys({ store, secretsFolder, forgetIfLost });
 
   /**
@@ -191,22 +200,21 @@ export function createDriver({
     },
     protectMissed: lifecycle.protectAll,
     healSharedTunnels: createSharedHealing({ lifecycle, log, onFailure: () => onFailure?.('healing') }),
-    reload: createReload({
-      lifecycle,
-      networks: () => store.networks(),
-      links,
-      hubLinks,
-      hubNames,
-      log,
-      ...(reloadMarker && { marker: reloadMarker }),
-    }),
+    reload,
     networks: store.networks,
     forgetNetwork,
     close: lifecycle.close,
-    checkHubLinks: () =>
-      hubLinks.check({ endpoints: lifecycle.endpoints, networks: store.networks }, (options, own) =>
-        readSecrets(options, secretsFolder, own),
-      ),
+    async checkHubLinks() {
+      const changed = await hubLinks.check(
+        { endpoints: lifecycle.endpoints, networks: store.networks },
+        (options, own) => readSecrets(options, secretsFolder, own),
+      );
+      if (changed.length > 0) {
+        await reload.reload(changed).catch((error: Error) => {
+          log.warn('containers could not follow their hub’s link', { cause: error.message });
+        });
+      }
+    },
 
     checkIpv6: createLostIpv6Check({ lifecycle, guard, log, told: toldOfLostIpv6, now }),
 

@@ -52,8 +52,9 @@ export interface HubLinks {
   /**
    * Brings the peers in line with the containers: there are no events for what somebody else does to a link, or for one that
    * was made anew. Does not reject.
+   * @returns networks whose hub has another key or port than at the check before, so that their containers do not reach it
    */
-  check(users: HubLinkUsers, secretsOf: SecretsOf): Promise<void>;
+  check(users: HubLinkUsers, secretsOf: SecretsOf): Promise<readonly string[]>;
 }
 
 /** The networks and containers that a hub's link has peers for. */
@@ -84,6 +85,8 @@ export function createHubLinks({
   const known = new Map<string, HubPeer>();
   /** Endpoints that went since the last check began. */
   const removed = new Set<string>();
+  /** Key and port of each link, as they were last seen. */
+  const seen = new Map<string, string>();
   /** What went wrong in this check and in the one before. */
   let complaints: Map<string, string> = new Map();
   let complaintsBefore: Map<string, string> = new Map();
@@ -107,7 +110,7 @@ export function createHubLinks({
       );
       if (missing !== undefined) {
         throw new Error(
-          `${option(hublink)}: the network’s gateway ${missing.gateway.address.toString()} is not an address of the link; create the network with an address of the link as --gateway, or add this address to the link`,
+          `${option(hublink)}: the network’s gateway ${missing.gateway.address.toString()} is not an address of the link; create the network with an address of the link as --gateway, or add this address to the link and bring it up`,
         );
       }
       return { ...network, options: { ...network.options, peer: { host: '127.0.0.1', port }, peerkey } };
@@ -161,7 +164,7 @@ export function createHubLinks({
       complaints = new Map();
       removed.clear();
       if (networks.length === 0) {
-        return;
+        return [];
       }
       // Their files are read once for each network, and only if they are wanted.
       const ofNetwork = oncePerKey(({ options }: Network) => secretsOf(options));
@@ -187,10 +190,19 @@ export function createHubLinks({
           }
         });
       }
+      const changed: string[] = [];
       for (const link of new Set(networks.map(({ options }) => options.hublink ?? ''))) {
         const own = networks.filter(({ options }) => options.hublink === link);
-        await attempt(link, () => checkLink(link, own, ofNetwork));
+        await attempt(link, async () => {
+          const hub = await hubOf(link);
+          await checkLink(link, hub, own, ofNetwork);
+          if (isOther(link, hub)) {
+            log.warn('the hub’s link has another key or port', { link });
+            changed.push(...own.map(({ networkId }) => networkId));
+          }
+        });
       }
+      return changed;
     },
   };
 
@@ -205,13 +217,28 @@ export function createHubLinks({
   async function hubOf(link: string): Promise<LinkStatus> {
     const status = await links.read({ name: link });
     if (status === undefined) {
-      throw new Error(`${option(link)}: there is no such link on this host; make it first`);
+      throw new Error(`${option(link)}: this host has no WireGuard link of that name; make it first`);
     }
     return status;
   }
 
-  async function checkLink(link: string, networks: readonly Network[], ofNetwork: OfNetwork): Promise<void> {
-    const { peers } = await hubOf(link);
+  function isOther(link: string, { publicKey, listenPort }: LinkStatus): boolean {
+    // One that is being made has neither yet.
+    if (publicKey === undefined || listenPort === 0) {
+      return false;
+    }
+    const before = seen.get(link);
+    const now = `${publicKey} ${listenPort}`;
+    seen.set(link, now);
+    return before !== undefined && before !== now;
+  }
+
+  async function checkLink(
+    link: string,
+    { peers }: LinkStatus,
+    networks: readonly Network[],
+    ofNetwork: OfNetwork,
+  ): Promise<void> {
     const wantedNow = () => [...known.values()].filter((own) => own.link === link).map(({ peer }) => peer);
     const keysBefore = new Set(wantedNow().map(({ publicKey }) => publicKey));
     const left: PublicKey[] = [];

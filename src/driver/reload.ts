@@ -112,7 +112,10 @@ export function createReload({
       if (secrets.configuration !== undefined) {
         refuseUnfit(network, secrets.configuration);
       }
-      const moved = lifecycle.movedPeers(networkId);
+      const { hublink, peerkey } = network.options;
+      // A hub on this host is at the port that its link has now.
+      const moved =
+        hublink !== undefined && peerkey !== undefined ? new Set([peerkey]) : lifecycle.movedPeers(networkId);
       const states = lifecycle
         .tunnels()
         .filter(

@@ -152,6 +152,24 @@ test('one of ours that somebody brought back goes, and nobody else’s', async (
   assert.deepEqual(hubPeers(), withLaptop(second, `${broad.publicKey} 10.0.0.0/8`));
 });
 
+test('a link with another key or port is told of once, and one that is being made is none', async () => {
+  await lifecycle.join('network', 'e1', '');
+  assert.deepEqual([await check(), await check()], [[], []]);
+  await links.deleteRecorded('wg-hub');
+  assert.deepEqual(await check(), []);
+  await links.create({ name: 'wg-hub', mtu: 1420, endpointId: '' });
+  assert.deepEqual(await check(), []);
+  const privateKey = new PrivateKey(clamp(randomBytes(32)));
+  for (const device of [
+    { privateKey: hubKey, listenPort: 4501, peers: [] },
+    { privateKey, listenPort: 4501, peers: [] },
+  ]) {
+    await links.configure('wg-hub', device);
+    assert.deepEqual([await check(), await check()], [['network'], []]);
+  }
+  assert.deepEqual(hubPeers(), [`${firstKey} 192.168.5.2/32`]);
+});
+
 test('one of another host with the same seed stays, where it was reached and before', async () => {
   const other = { publicKey: firstKey as PublicKey, allowedIps: [prefixOf('192.168.5.2/32')] };
   for (const reached of [{}, reachedAt('192.0.2.7')]) {
@@ -256,7 +274,7 @@ test('what is wrong with one container is told once, however many others are wel
 
 test('a link that is missing, has no key, or not the network’s gateway', async () => {
   const make = (more: object) => hubLinks.completed(network({ options: { ...options, ...more } }));
-  await assert.rejects(make({ hublink: 'wg9' }), /hublink=wg9: there is no such link on this host/);
+  await assert.rejects(make({ hublink: 'wg9' }), /hublink=wg9: this host has no WireGuard link of that name/);
   await links.create({ name: 'wg8', mtu: 1420, endpointId: '' });
   await assert.rejects(make({ hublink: 'wg8' }), /hublink=wg8/);
   hubLinks = createHubLinks({ links, store, log, hasIpv6: true, addressesOf: () => [] });

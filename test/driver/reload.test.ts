@@ -205,6 +205,30 @@ test('with hublink the driver does both ends, also right after a start', async (
   );
 });
 
+test('a hub’s link on this host that is made anew with another key or port: a reload brings the containers to it', async () => {
+  const makeHub = (privateKey: PrivateKey, listenPort: number) =>
+    links
+      .create({ name: 'wg-hub', mtu: 1420, endpointId: '' })
+      .then(() => links.configure('wg-hub', { privateKey, listenPort, peers: [] }));
+  const { peer: _, peerkey: __, ...rest } = options;
+  await makeHub(hubKey, 4500);
+  await lifecycle.createNetwork(network({ options: { ...rest, hublink: 'wg-hub' } }));
+  await run('e1', '192.168.5.2/24');
+  for (const [privateKey, port] of [
+    [hubKey, 4501],
+    [newKey(), 4502],
+  ] as const) {
+    await links.deleteRecorded('wg-hub');
+    await makeHub(privateKey, port);
+    await reload.reload([]);
+    const peers = links.taken.get(linkName('e1'))?.device?.peers ?? [];
+    assert.deepEqual(
+      peers.map(({ publicKey, endpoint }) => [publicKey, endpoint?.port]),
+      [[publicKeyOf(privateKey), port]],
+    );
+  }
+});
+
 test('MTU and FwMark of a configuration file, and what is there without them', async () => {
   const write = (lines: string) =>
     writeFile(

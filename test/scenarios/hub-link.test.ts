@@ -34,7 +34,7 @@ test('a hub that is a link of this host: the containers’ peers come and go, an
     const options = { peer: '', peerkey: '', hublink: link };
     await assert.rejects(
       host.createNetwork('wgnet', { options: { ...options, hublink: 'wg-none' } }),
-      /hublink=wg-none: there is no such link on this host/,
+      /hublink=wg-none: this host has no WireGuard link of that name/,
     );
     await host.createNetwork('wgnet', { options });
     await host.startContainer('one', '--network=wgnet');
