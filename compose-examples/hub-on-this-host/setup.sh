@@ -28,7 +28,7 @@ allow() {
 allow -i $link
 allow -o $link -m conntrack --ctstate RELATED,ESTABLISHED
 
-# The driver keeps the containers' peers on the link. The phone's is yours, and its key comes of a seed of its own.
+# The driver keeps the containers' peers on the link. The phone's is yours, and its key comes from a seed of its own.
 wgdriver client-config --seed-file secrets/phone.seed --hub-key "$(wg pubkey <secrets/hub.key)" --endpoint "$1:51820" \
   --allowed-ips 192.168.5.0/24 --output secrets/phone.conf 192.168.5.9
 wg set $link peer "$(sed -n 's/^PrivateKey = //p' secrets/phone.conf | wg pubkey)" allowed-ips 192.168.5.9/32

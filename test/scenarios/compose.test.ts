@@ -208,9 +208,15 @@ test('the example remote-hub: what the app sends leaves the hub with the hub’s
       const { compose, exec, reach, cannotReach } = example;
       const there = join(example.folder, 'there');
       const onHub = (script: string) =>
-        run('ip', ['netns', 'exec', 'remote', 'sh', '-euc', `cd "$1"; ${script}`, 'sh', there]);
+        run('ip', [
+          ...['netns', 'exec', 'remote', 'sh', '-euc'],
+          `mount --bind "$1" /etc/wireguard; cd "$1"; ${script}`,
+          ...['sh', there],
+        ]);
       await mkdir(there);
-      const hubKey = await onHub('umask 077; wg genkey >hub.key; wg pubkey <hub.key');
+      const hubKey = await onHub(
+        'umask 077; wg genkey >/etc/wireguard/wg0.key; wg pubkey </etc/wireguard/wg0.key',
+      );
       await example.run('./setup.sh', '10.98.0.2:51820', hubKey);
       await cp(join(example.folder, 'secrets/wg0.conf'), join(there, 'wg0.conf'));
       await cp(join(example.folder, 'hub.sh'), join(there, 'hub.sh'));
@@ -231,7 +237,6 @@ test('the example remote-hub: what the app sends leaves the hub with the hub’s
       const [, yaml = ''] = /```yaml\n([\s\S]*?)```/.exec(readme) ?? [];
       await writeFile(join(there, 'hub.yaml'), yaml);
       await cp(join(example.folder, 'secrets/seed'), join(there, 'app.seed'));
-      await cp(join(there, 'hub.key'), join(there, 'wg0.key'));
       const options = `--config ${there}/hub.yaml --state-dir ${there}/state`;
       assert.match(
         await onHub(`${wgdriver} hub check --config ${there}/hub.yaml`),
