@@ -48,10 +48,14 @@ export async function until(
   timeoutMs = 30_000,
 ): Promise<void> {
   const deadline = performance.now() + timeoutMs;
-  while (!(await isSo())) {
-    if (performance.now() > deadline) {
+  for (;;) {
+    const asked = performance.now();
+    if (await isSo()) return;
+    const now = performance.now();
+    if (now > deadline) {
       throw new Error(`waited ${timeoutMs / 1000} s in vain: ${what}`);
     }
-    await sleep(50);
+    // To ask may start programs, and what is waited for needs the processor too.
+    await sleep(Math.max(50, now - asked));
   }
 }

@@ -2,7 +2,7 @@ import { after, afterEach } from 'node:test';
 import { run } from './commands.ts';
 import type { Daemon } from './daemon.ts';
 import { startDriver } from './driver.ts';
-import { type Engine, importTestImage, startEngine, testImage } from './engine.ts';
+import { askEngine, type Engine, importTestImage, startEngine, testImage } from './engine.ts';
 import { article, type Hub, startArticleHub } from './hub.ts';
 import { expectNoTraceSince, takeTraces } from './traces.ts';
 import { findTunnel, type Tunnel } from './tunnel.ts';
@@ -135,12 +135,14 @@ export async function startHost(...engineArgs: readonly string[]): Promise<Host>
     },
 
     async clear() {
-      const containers = (await engine.docker('ps', '-aq')).split('\n').filter(Boolean);
+      const containers = ((await askEngine('GET', '/containers/json?all=1')) as { Id: string }[]).map(
+        ({ Id }) => Id,
+      );
       // 20.10 miscounts its endpoints when 60 go at once (moby issue 42119), and keeps the network for ever.
       for (let i = 0; i < containers.length; i += 10) {
         await engine.docker('rm', '-f', ...containers.slice(i, i + 10));
       }
-      await engine.docker('network', 'prune', '-f');
+      await askEngine('POST', '/networks/prune');
     },
 
     async close() {

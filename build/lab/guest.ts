@@ -301,7 +301,7 @@ function setupScript(hostname: string, machine: Machine, { networks = [], engine
     if (address) lines.push(`ip addr add ${quoted(address)} dev eth${card}`);
     lines.push(`ip link set eth${card} up`);
   });
-  if (engine) lines.push('until [ -S /run/docker.sock ] && engine ready; do sleep 0.1; done');
+  if (engine) lines.push('until [ -S /run/docker.sock ] && engine ready; do sleep 0.5; done');
   return lines.join('\n');
 }
 

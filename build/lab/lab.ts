@@ -74,8 +74,10 @@ export async function openLab({ places = 1, isLong, kernel, name }: LabOptions =
   const asked = performance.now();
   await mkdir(cacheFolder(), { recursive: true });
   await locked(join(cacheFolder(), 'install.lock'), installLab);
-  const quickest = kernel === 'debian' ? QEMU : await umlIfAny();
-  const releasePlaces = await takePlaces(places, isLong);
+  let started = 0;
+  const processor = () => held.numbers[started++ % held.numbers.length] ?? 0;
+  const quickest = kernel === 'debian' ? QEMU : await umlIfAny(processor);
+  const held = await takePlaces(places, isLong);
   const opened = performance.now();
   const images = new Map<Suite, Promise<Image>>();
   const guests = new Set<Guest>();
@@ -152,7 +154,7 @@ export async function openLab({ places = 1, isLong, kernel, name }: LabOptions =
     closed = true;
     await Promise.all([...guests].map((guest) => guest.powerOff({ hard: true })));
     await Promise.all([...disks].map((kept) => kept.close()));
-    await releasePlaces();
+    await held.release();
   }
 
   return {
@@ -174,11 +176,14 @@ async function twice<T>(attempt: () => Promise<T>): Promise<T> {
   }
 }
 
-/** User-Mode Linux, or QEMU where there can be none. */
-async function umlIfAny(): Promise<Starter> {
+/**
+ * User-Mode Linux, or QEMU where there can be none.
+ * @param processor of which the next guest has one to itself, as it has a place
+ */
+async function umlIfAny(processor: () => number): Promise<Starter> {
   try {
     const kernel = await umlKernel();
-    return { kernel: 'uml', start: (options) => startUml(kernel, options) };
+    return { kernel: 'uml', start: (options) => startUml(kernel, options, processor()) };
   } catch (error) {
     if (!(error instanceof LabError)) throw error;
     console.error(`lab: guests run under emulation, some fourteen times slower: ${error.message}`);

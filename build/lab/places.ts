@@ -19,7 +19,7 @@ const TAKE_PLACES = `
   else
     until flock 8 && flock --nonblock 9; do
       flock --unlock 8
-      sleep 0.2
+      sleep 1
     done
     flock --unlock 8
   fi
@@ -31,21 +31,28 @@ const TAKE_PLACES = `
       if flock --nonblock $lock; then held[$place]=$lock; else exec {lock}>&-; fi
       [ \${#held[@]} -lt $2 ] || break 2
     done
-    sleep 0.2
+    sleep 1
   done
   exec 8>&- 9>&-
-  echo
+  echo "\${!held[@]}"
   exec cat`;
+
+export interface Places {
+  /** Which they are, from 0 on. */
+  readonly numbers: readonly number[];
+  /** Gives them back; the end of this process does it too. */
+  release(): Promise<void>;
+}
 
 /**
  * Waits until `count` of this machine's places are free, over all processes, and takes them (all of them, if
- * it has no more). Whoever takes long, `isLong`, is let in first. @returns how to give them back; the end of this
- * process does it too
+ * it has no more). Whoever takes long, `isLong`, is let in first.
  */
-export async function takePlaces(count: number, isLong = false): Promise<() => Promise<void>> {
+export async function takePlaces(count: number, isLong = false): Promise<Places> {
   const folder = join(cacheFolder(), 'places');
   await mkdir(folder, { recursive: true });
   const wanted = Math.min(count, PLACES);
   const words = [folder, wanted, PLACES, isLong].map(String);
-  return hold(['bash', '-c', TAKE_PLACES, 'take-places', ...words]);
+  const { line, release } = await hold(['bash', '-c', TAKE_PLACES, 'take-places', ...words]);
+  return { numbers: line.split(' ').map(Number), release };
 }

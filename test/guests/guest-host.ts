@@ -41,7 +41,7 @@ const functions = `${machineFunctions}
     echo $pid >/run/wgdriver.pid
     until tail -c +$((before + 1)) $log | grep -q ' serving '; do
       kill -0 $pid || { cat $log; return 1; }
-      sleep 0.1
+      sleep 0.5
     done
   }
 

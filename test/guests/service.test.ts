@@ -63,7 +63,7 @@ for (const suite of suites) {
         `pid=$(systemctl show -P MainPID wgdriver)
          systemctl kill --kill-whom=main -s KILL wgdriver
          # A call that it had taken before it died is lost: the engine asks again without the body.
-         until [ "$(systemctl show -P MainPID wgdriver)" != $pid ] && systemctl -q is-active wgdriver; do sleep 0.1; done
+         until [ "$(systemctl show -P MainPID wgdriver)" != $pid ] && systemctl -q is-active wgdriver; do sleep 0.5; done
          start_container two; ping_from two ${hubAddress}`,
       );
       await sh(guest, 'systemctl stop wgdriver; docker rm -f two; systemctl is-active wgdriver');

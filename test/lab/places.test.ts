@@ -18,21 +18,22 @@ test('whoever takes long is let in before those that do not, but for the one at 
   });
   const isFree = async (lock: string) =>
     (await attempt('flock', ['--nonblock', join(folder, 'places', lock), 'true'])).status === 0;
-  const release = await takePlaces(PLACES);
+  const { release, numbers } = await takePlaces(PLACES);
+  assert.deepEqual([...numbers].sort(), [...Array(PLACES).keys()]);
   assert(await isFree('queue'));
   const order: string[] = [];
   const come = async (name: string, isLong?: boolean) => {
     // All of them, so that the next waits until they are given back.
-    const giveBack = await takePlaces(PLACES, isLong);
+    const { release } = await takePlaces(PLACES, isLong);
     order.push(name);
-    await giveBack();
+    await release();
   };
   const all = [come('first')];
   await until('it is at the head', async () => !(await isFree('queue')));
   all.push(come('second'));
   await sleep(500);
   all.push(come('long', true));
-  // The second one looks at that lock, too, for a moment five times a second.
+  // The second one looks at that lock, too, for a moment each second.
   await until('one that takes long waits', async () => {
     for (let looks = 0; looks < 10; looks++) {
       if (await isFree('long')) return false;
