@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { formatPrefix } from '../../src/wireguard/address.ts';
 import { readWgQuick } from '../../src/wireguard/config/wg-quick-reader.ts';
 import { publicKeyOf } from '../../src/wireguard/key.ts';
+import { scannedTerminal } from '../support/scanned.ts';
 import { answers, serveUnix } from '../support/unix-server.ts';
 import { bundle, wgdriver } from '../support/wgdriver.ts';
 
@@ -196,6 +197,7 @@ for (const option of ['--qr', '--qr=-']) {
     const { stdout } = await config('192.168.5.2', option);
     assert(stdout.startsWith('\u001b[30;107m') && stdout.includes('▀'), stdout);
     assert(!stdout.includes('PrivateKey'));
+    assert.equal(scannedTerminal(stdout), (await config('192.168.5.2')).stdout);
   });
 }
 

@@ -2,22 +2,12 @@ import assert from 'node:assert/strict';
 import { Buffer } from 'node:buffer';
 import { test } from 'node:test';
 import { crc32, inflateSync } from 'node:zlib';
-import jsQR from 'jsqr';
 import { encode } from 'uqr';
 import { qrAsPng, qrAsSvg, qrForTerminal } from '../../src/commands/qr.ts';
+import { scanned, scannedSvg, scannedTerminal } from '../support/scanned.ts';
 
 const text = `[Interface]\nPrivateKey = ${'A'.repeat(43)}=\nAddress = 10.0.0.2/32\n`;
 const code = encode(text, { border: 4 });
-
-/** What a decoder of somebody else's makes of light and dark. */
-function scanned(isDark: (x: number, y: number) => boolean, width: number): string | undefined {
-  const pixels = new Uint8ClampedArray(4 * width * width);
-  for (let i = 0; i < width * width; i += 1) {
-    const light = isDark(i % width, Math.floor(i / width)) ? 0 : 255;
-    pixels.set([light, light, light, 255], 4 * i);
-  }
-  return jsQR.default(pixels, width, width)?.data;
-}
 
 test('a PNG’s pixels are the modules of the code, dark ones black, with four light ones around', () => {
   const png = qrAsPng(text);
@@ -54,25 +44,20 @@ test('on a terminal two rows of modules are one line, dark on light', () => {
   const terminal = encode(text, { border: 2 });
   const lines = qrForTerminal(text).trimEnd().split('\n');
   assert.equal(lines.length, Math.ceil(terminal.size / 2));
-  const shown: boolean[][] = [];
   for (const [row, line] of lines.entries()) {
     const [before, after] = ['\u001b[30;107m', '\u001b[0m'];
     assert(line.startsWith(before) && line.endsWith(after), line);
     const drawn = [...line.slice(before.length, -after.length)];
     const [upper, lower] = ['█▀', '█▄'].map((dark) => drawn.map((character) => dark.includes(character)));
-    shown.push(upper ?? [], lower ?? []);
     assert.deepEqual(upper, terminal.data[2 * row]);
     assert.deepEqual(lower, terminal.data[2 * row + 1] ?? new Array(terminal.size).fill(false));
   }
-  // A module of a code is some pixels of a camera.
-  assert.equal(
-    scanned((x, y) => shown[y >> 2]?.[x >> 2] ?? false, 4 * terminal.size),
-    text,
-  );
+  assert.equal(scannedTerminal(qrForTerminal(text)), text);
 });
 
 test('an SVG', () => {
   assert.match(qrAsSvg(text), /^<svg /);
+  assert.equal(scannedSvg(qrAsSvg(text)), text);
 });
 
 test('what is too long for any code', () => {
