@@ -22,7 +22,7 @@ import {
 } from '../wireguard/address.ts';
 import type { HubFile } from '../wireguard/config/hub.ts';
 import { hubJson } from '../wireguard/config/json.ts';
-import { type Kept, keptOf } from '../wireguard/config/kept.ts';
+import { hasKeptKey, type Kept, keptOf } from '../wireguard/config/kept.ts';
 import { lostLines } from '../wireguard/config/lost-lines.ts';
 import { netdev, network } from '../wireguard/config/networkd.ts';
 import { wgQuick, wgSetconf } from '../wireguard/config/wg-quick.ts';
@@ -216,7 +216,7 @@ export default strictCommand({
         : refuseToLoseLines(output, format, hub, peerAt));
     }
     const scheme = known?.scheme ?? (await keySchemeOf(args));
-    for (const warning of warningsOf(format, interfaceName, privateKey, known, output)) {
+    for (const warning of warningsOf(format, hub, known, output)) {
       process.stderr.write(`wgdriver: warning: ${warning}\n`);
     }
     const pairs = keyPairsOf(scheme, selected(selection), workersFor(count));
@@ -238,13 +238,12 @@ async function privateKeyOf(file: string): Promise<PrivateKey> {
 
 function warningsOf(
   format: Format,
-  interfaceName: string,
-  privateKey: PrivateKey | undefined,
+  { interfaceName, privateKey, kept }: Omit<HubFile, 'peers'>,
   known: KnownNetwork | undefined,
   output: string | undefined,
 ): string[] {
   const warnings: string[] = [];
-  if (format === 'setconf' && privateKey === undefined) {
+  if (format === 'setconf' && privateKey === undefined && !hasKeptKey(kept)) {
     warnings.push(
       'this configuration has no private key, so `wg setconf` and `wg syncconf` remove the hub’s: follow them by ' +
         `\`wg set ${interfaceName} private-key FILE\`, or give --private-key-file`,

@@ -247,9 +247,18 @@ test('--keep: what is in the hub’s file and not ours stays, and what is ours i
     addresses(stdout),
     [9, 2, 3, 4].map((last) => `192.168.5.${last}/32`),
   );
+  assert.doesNotMatch(stdout, /wg set %i private-key/);
   // And once more: nothing is doubled.
   await writeFile(output, stdout);
   assert.equal((await config(...args)).stdout, stdout);
+});
+
+test('--keep of a file for setconf that has the hub’s key: it stays, and nothing is warned of', async () => {
+  const before = await config('192.168.5.0/29', '--format', 'setconf', '--private-key-file', keyFile);
+  await writeFile(output, before.stdout);
+  const { stdout, stderr } = await config('192.168.5.0/29', '--format', 'setconf', '--keep', output);
+  assert.match(stdout, new RegExp(`^PrivateKey = ${hubKey}$`, 'm'));
+  assert.doesNotMatch(stderr, /no private key/);
 });
 
 test('--keep of a file that 0.1 wrote: its peers at our addresses are ours', async () => {

@@ -64,6 +64,11 @@ export function keptOf(text: string, ours: Ours): Kept {
   };
 }
 
+/** Did the file have the hub’s private key? */
+export function hasKeptKey(kept: Kept | undefined): boolean {
+  return kept?.interfaceLines.some((line) => /^\s*privatekey\s*=/i.test(line)) === true;
+}
+
 /** The first of the comment lines right above a heading. */
 function commentAbove(lines: readonly string[], heading: number): number {
   let first = heading;

@@ -1,6 +1,6 @@
 import { covers, formatPrefix } from '../address.ts';
 import type { HubFile } from './hub.ts';
-import type { Kept } from './kept.ts';
+import { hasKeptKey, type Kept } from './kept.ts';
 import { peersBegin, peersEnd } from './marks.ts';
 import { interfaceSection, peerSection } from './setconf.ts';
 
@@ -60,7 +60,7 @@ function hook(command: string, otherwise: string): string {
 function hooks(hub: HubFile): string[] {
   const { interfaceName, addresses, privateKey, privateKeyFile = wgQuickKeyFile(interfaceName) } = hub;
   return [
-    ...(privateKey === undefined
+    ...(privateKey === undefined && !hasKeptKey(hub.kept)
       ? [
           hook(
             `wg set %i private-key ${privateKeyFile}`,
