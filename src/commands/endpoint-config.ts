@@ -293,8 +293,8 @@ async function refuseToOverwrite(path: string, kept: (path: string) => Promise<K
   const { interfaceLines, peers } = await kept(path);
   if (interfaceLines.length + peers.length > 0) {
     throw new Error(
-      `${path}: it holds ${interfaceLines.length} lines of [Interface] and ${peers.length} peers that wgdriver ` +
-        `did not write: give --keep ${path} to keep them, or delete the file first`,
+      `${path}: it holds what wgdriver did not write (lines of [Interface]: ${interfaceLines.length}, peers: ` +
+        `${peers.length}): give --keep ${path} to keep them, or delete the file first`,
     );
   }
 }

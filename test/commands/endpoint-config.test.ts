@@ -279,7 +279,7 @@ test('--output does not overwrite what somebody has put into the file', async ()
   const refused = await config('192.168.5.0/29', '--output', output);
   assert.match(
     refused.stderr,
-    /wg0\.conf: it holds 4 lines of \[Interface\] and 1 peers that wgdriver did not write: give --keep .*wg0\.conf/,
+    /wg0\.conf: it holds what wgdriver did not write \(lines of \[Interface\]: 4, peers: 1\): give --keep .*wg0\.conf/,
   );
   assert.equal(refused.status, 1);
   assert.equal(await readFile(output, 'utf8'), before);
