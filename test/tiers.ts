@@ -119,6 +119,7 @@ const onlyInFullRun: readonly string[] = [
   'guests/hub.test.ts',
   'guests/kills.test.ts',
   'guests/package.test.ts',
+  'guests/plugin.test.ts',
   'guests/power-cuts.test.ts',
   'guests/power.test.ts',
   'guests/swarm.test.ts',
