@@ -10,8 +10,12 @@ import { filesOf } from './sources.ts';
 const filesMs = 2000;
 /** There is no event for a handshake: from each look for one to the next, while a key is being rotated. */
 const rotationMs = 200;
-/** The same while addresses move, one after the other: what a host sends from its handshake until then is lost. */
+/**
+ * The same while addresses move, one after the other: what a host sends from its handshake until then is lost. On a
+ * processor that is busy with the rotation itself, more looks would make that longer.
+ */
 const movingMs = 20;
+const mostOfMoving = 0.2;
 /** How long after one has moved others may be expected to. */
 const movingForMs = 2000;
 /** The same after one that failed, as all do that come soon after. */
@@ -119,8 +123,8 @@ export async function watchHub({ hub, file, log, stop, onLoaded, onReload }: Wat
       rotationCause = undefined;
       lastMove = moved > 0 ? ended : lastMove;
       const isMoving = ended - lastMove < movingForMs;
-      nextRotation =
-        ended + (isMoving ? Math.min(rotationMs, Math.max(movingMs, ended - started)) : rotationMs);
+      const pause = Math.max(movingMs, (ended - started) / mostOfMoving);
+      nextRotation = ended + (isMoving ? Math.min(rotationMs, pause) : rotationMs);
     } catch (error) {
       const { message: cause } = error as Error;
       if (cause !== rotationCause) {
