@@ -1,11 +1,13 @@
 /**
- * The guides that take a hub of its own, word for word on a hub and a Docker host: how to set it up, and IPv6 alone. But
- * for where the image is from, and how files get from one machine to the other.
+ * The guides that take a hub of its own, word for word on a hub and Docker hosts: how to set it up, IPv6 alone, and Swarm.
+ * But for where the image, the plugin and wireguard-tools are from, and how files get from one machine to the other.
  */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { after, test } from 'node:test';
 import { testImage } from '../../build/host/engine.ts';
+import { pluginFolder } from '../../build/host/plugin.ts';
 import { type Guest, openLab } from '../../build/lab/index.ts';
 import { blocksOf } from '../support/page-blocks.ts';
 import { hostFiles, sh } from './guest-host.ts';
@@ -13,7 +15,7 @@ import { hostFiles, sh } from './guest-host.ts';
 const lab = await openLab({ places: 2, isLong: true });
 after(() => lab.close());
 
-test('docs/hub.md from the seed to the first ping; then docs/ipv6.md, IPv6 alone', async () => {
+test('docs/hub.md, ipv6.md, and what options.md and install.md have of it, on a hub and a Docker host', async (t) => {
   const segment = lab.segment();
   const [hub, host] = await Promise.all([
     lab.boot({
@@ -34,6 +36,7 @@ test('docs/hub.md from the seed to the first ping; then docs/ipv6.md, IPv6 alone
       networks: [{ segment, address: '10.77.0.2/24' }],
     }),
   ]);
+  const machines = { 'hub.example.org': hub };
   // The guide's hub has no Docker, whose engine starts in a guest with systemd.
   await sh(hub, 'systemctl stop docker.socket docker; nft flush ruleset');
   await sh(
@@ -43,44 +46,229 @@ test('docs/hub.md from the seed to the first ping; then docs/ipv6.md, IPv6 alone
      import_image; docker tag ${testImage} alpine`,
   );
 
-  const [, setUp = ''] = (await readFile('docs/hub.md', 'utf8')).split('\n## Set it up\n');
+  const page = await readFile('docs/hub.md', 'utf8');
+  const setUp = sectionOf(page, '## Set it up');
   const [seed = '', onHub = '', network = ''] = blocksOf(setUp, 'sh');
-  await runOnBoth(host, hub, seed);
-  await writeHubFile(hub, setUp);
-  const publicKey = /public key (\S+)/.exec(await sh(hub, onHub))?.[1] ?? assert.fail('no public key');
-  await sh(host, network.replace('HUB_PUBLIC_KEY', publicKey));
-  await sh(host, 'docker network rm wgnet');
+  const [hubFile = ''] = blocksOf(setUp, 'yaml');
+  let publicKey = '';
+  const withKey = (commands = '') => commands.replace('HUB_PUBLIC_KEY', publicKey);
+  const writeHub = (file: string) => sh(hub, `cat >/etc/wgdriver/hub.yaml <<'END'\n${file}END`);
 
-  const [, alone = ''] = (await readFile('docs/ipv6.md', 'utf8')).split('\n## IPv6 alone\n');
-  const [onHubAlone = '', networkAlone = '', container = ''] = blocksOf(alone, 'sh');
-  await writeHubFile(hub, alone);
-  assert.match(await sh(hub, onHubAlone), /network app: 0 of 100 peers/);
-  await sh(host, networkAlone.replace('HUB_PUBLIC_KEY', publicKey));
-  const output = await sh(host, container);
-  assert.match(output, /default via fd00:5::1 dev wg0/);
-  assert.match(output, / 0% packet loss/);
+  await t.test('hub.md, from the seed to the first ping', async () => {
+    await runOn(host, machines, seed);
+    assert.match(hubFile, /^# \/etc\/wgdriver\/hub\.yaml\n/);
+    await writeHub(hubFile);
+    publicKey = /public key (\S+)/.exec(await sh(hub, onHub))?.[1] ?? assert.fail('no public key');
+    await sh(host, withKey(network));
+  });
+
+  await t.test(
+    'hub.md, a laptop and a container with a key of its own; options.md of one container',
+    async () => {
+      const [laptop = ''] = blocksOf(sectionOf(page, '## The file'), 'yaml');
+      const [clientConfig] = blocksOf(sectionOf(page, '## The file'), 'sh');
+      const own = sectionOf(page, '## A container with a key of its own');
+      const [makeKey = '', connect = ''] = blocksOf(own, 'sh');
+      const [app = ''] = blocksOf(own, 'yaml');
+      const appKey = (await sh(host, makeKey)).trim();
+      await writeHub(hubFile + laptop + app.replace('clients:\n', '').replace('PUBLIC_KEY', appKey));
+      await sh(hub, 'systemctl reload wgdriver-hub; wgdriver hub check');
+      const output = await sh(host, `cd /root\n${withKey(clientConfig)}`);
+      assert.match(await sh(host, 'cat /root/laptop.conf'), /^Endpoint = hub\.example\.org:51820$/m);
+      const laptopKey = await sh(host, 'sed -n "s/^PrivateKey = //p" /root/laptop.conf | wg pubkey');
+      assert.match(output, new RegExp(laptopKey.replaceAll(/[+/]/g, '.')));
+      assert.match(
+        await sh(hub, 'wg show wg0 allowed-ips'),
+        new RegExp(`${appKey.replaceAll(/[+/]/g, '.')}\\s+192\\.168\\.5\\.77/32`),
+      );
+      await sh(host, connect);
+      const options = sectionOf(await readFile('docs/options.md', 'utf8'), '## Options of one container');
+      await sh(
+        host,
+        `docker network disconnect wgnet app\n${blocksOf(options, 'sh')[0]}\nping_from app 192.168.5.1`,
+      );
+      await sh(host, 'docker rm -f app');
+    },
+  );
+
+  await t.test('hub.md, a hub with a publickeysfile gets the keys of a new seed', async () => {
+    await sh(host, '(umask 077; wgdriver keys seed >/etc/wgdriver/new.seed)');
+    const [keys = ''] = blocksOf(sectionOf(page, '### A hub with a publickeysfile'), 'sh');
+    const [both, copy = ''] = keys.split(/\n(?=scp )/);
+    await sh(host, `cd /root\n${both}`);
+    await runOn(host, machines, copy.replace('app.keys', '/root/app.keys'));
+    await writeHub(hubFile.replace('seedfile: app.seed', 'publickeysfile: app.keys'));
+    await sh(
+      hub,
+      'systemctl reload wgdriver-hub; until wgdriver hub status | grep "the hub knows all new keys"; do sleep 1; done',
+    );
+    await sh(
+      host,
+      'ping_in_new() { docker run --rm --network wgnet alpine ping -c 3 192.168.5.1; }; ping_in_new',
+    );
+    await writeHub(hubFile);
+  });
+
+  await t.test('install.md, a part of the subnet', async () => {
+    const several = sectionOf(await readFile('docs/install.md', 'utf8'), '## Several hosts');
+    await sh(host, 'docker network rm wgnet');
+    await sh(host, withKey(blocksOf(several, 'sh')[0]));
+    assert.match(
+      await sh(host, 'docker run --rm --network wgnet alpine ip address show wg0'),
+      /inet 192\.168\.5\.64\/24/,
+    );
+    await sh(host, 'docker network rm wgnet');
+  });
+
+  await t.test('ipv6.md, both families and IPv6 alone', async () => {
+    const ipv6 = await readFile('docs/ipv6.md', 'utf8');
+    await writeHub(hubFile.replace('    seedfile', '    ipv6: fd12:3456:789a::/64\n    seedfile'));
+    await sh(hub, 'systemctl reload wgdriver-hub');
+    await sh(host, withKey(blocksOf(sectionOf(ipv6, '## Both families'), 'sh')[0]));
+    const both =
+      'docker run --rm --network wgnet --dns 192.168.5.1 alpine ping -c 3 fd12:3456:789a::c0a8:501';
+    assert.match(await sh(host, both), / 0% packet loss/);
+    await sh(host, 'docker network rm wgnet');
+
+    const alone = sectionOf(ipv6, '## IPv6 alone');
+    const [onHubAlone = '', networkAlone = '', container = ''] = blocksOf(alone, 'sh');
+    await writeHub(blocksOf(alone, 'yaml')[0] ?? '');
+    assert.match(await sh(hub, onHubAlone), /network app: 0 of 100 peers/);
+    await sh(host, withKey(networkAlone));
+    const output = await sh(host, container);
+    assert.match(output, /default via fd00:5::1 dev wg0/);
+    assert.match(output, / 0% packet loss/);
+    await sh(host, 'docker rm -f app; docker network rm wgnet6');
+  });
   await Promise.all([hub, host].map((guest) => guest.powerOff({ hard: true })));
 });
 
-/** The page's first file, which names its own path. */
-async function writeHubFile(hub: Guest, page: string): Promise<void> {
-  const [file = ''] = blocksOf(page, 'yaml');
-  assert.match(file, /^# \/etc\/wgdriver\/hub\.yaml\n/);
-  await sh(hub, `cat >/etc/wgdriver/hub.yaml <<'END'\n${file}END`);
+test('docs/swarm.md from the plugin to a ping, with both scopes', async () => {
+  const segment = lab.segment();
+  const boot = (hostname: string, address: string, memoryMegabytes: number) =>
+    lab.boot({
+      suite: 'trixie',
+      hostname,
+      init: 'systemd',
+      memoryMegabytes,
+      files: {
+        ...hostFiles,
+        '/root/plugin': pluginFolder,
+        '/root/compose-examples': resolve('compose-examples'),
+      },
+      networks: [{ segment, address: `${address}/24` }],
+    });
+  const [hub, ...nodes] = await Promise.all([
+    boot('hub', '10.77.0.1', 1024),
+    boot('node1', '10.77.0.2', 2048),
+    boot('node2', '10.77.0.3', 2048),
+  ]);
+  const [manager, worker] = nodes;
+  assert(manager && worker);
+  const machines = { 'hub.example.org': hub, NODE: worker };
+  await sh(hub, 'systemctl stop docker.socket docker; nft flush ruleset');
+  // The engine mounts that file into plugins.
+  await Promise.all(nodes.map((node) => sh(node, `touch /etc/resolv.conf; import_image; ${imageWithPing}`)));
+
+  const [, steps = ''] = (await readFile('docs/swarm.md', 'utf8')).split('\n## From nothing to a ping\n');
+  const [build, install, init, seed, hubKey, hubFile, hubUp, global, node, local, ping] = blocksOf(
+    steps,
+    'sh',
+  );
+  assert(build && install && init && seed && hubKey && hubFile && hubUp && global && node && local && ping);
+  for (const each of nodes) {
+    await sh(each, `cd /root\n${install}`, 600);
+  }
+  const [join] =
+    /docker swarm join .*/.exec(await sh(manager, init)) ?? assert.fail('no line for other nodes');
+  await sh(worker, join);
+  await runOn(manager, machines, seed);
+  const publicKey = (await sh(hub, hubKey.replace('apt-get install -y wireguard-tools\n', ''))).trim();
+  await runOn(manager, machines, hubFile);
+  await sh(hub, hubUp);
+
+  // Plugins have no /etc/hosts for the hub's name.
+  const filled = (commands: string) =>
+    commands
+      .replaceAll('hub.example.org', '10.77.0.1')
+      .replace('HUB_PUBLIC_KEY=…', `HUB_PUBLIC_KEY=${publicKey}`)
+      .replace(' HUB_PUBLIC_KEY ', ` ${publicKey} `);
+  const [, undo = '', ...undoLocal] =
+    /^To undo it: `(.*?)`.*`(.*)` on a\s+manager, and `(.*)` on/m.exec(steps) ?? [];
+  const pings = async () => {
+    await sh(manager, 'until [ -n "$(docker ps -q --filter name=app_web)" ]; do sleep 1; done');
+    assert.match(await sh(manager, ping), / 0% packet loss/);
+    await sh(manager, undo);
+    for (const each of nodes) {
+      await sh(each, 'while docker ps -aq | grep -q .; do sleep 1; done');
+    }
+  };
+
+  await sh(manager, `cd /root/compose-examples/swarm-global\n${filled(global)}`);
+  await pings();
+  await sh(manager, 'while docker network ls | grep -q app_tunnel; do sleep 1; done');
+
+  for (const each of nodes) {
+    await sh(
+      each,
+      `docker plugin disable -f wireguard-plugin:latest
+       docker plugin set wireguard-plugin:latest WGDRIVER_SCOPE=local
+       docker plugin enable wireguard-plugin:latest`,
+    );
+  }
+  for (const [each, range] of [
+    [manager, '192.168.5.64/26'],
+    [worker, '192.168.5.128/26'],
+  ] as const) {
+    await sh(
+      each,
+      `cd /root/compose-examples/swarm-local\n${filled(node).replace('192.168.5.64/26', range)}`,
+    );
+  }
+  await sh(manager, `cd /root/compose-examples/swarm-local\n${local}`);
+  await pings();
+  const [network = '', config = ''] = undoLocal;
+  await sh(manager, network);
+  await Promise.all(nodes.map((each) => sh(each, config)));
+  await Promise.all([hub, ...nodes].map((guest) => guest.powerOff({ hard: true })));
+});
+
+function sectionOf(page: string, title: string): string {
+  return page.split(`\n${title}\n`)[1]?.split(/^## /m)[0] ?? assert.fail(`no section ${title}`);
 }
 
-/** Commands of the host; what it runs on the hub by ssh(1), or copies there by scp(1), gets there without them. */
-async function runOnBoth(host: Guest, hub: Guest, commands: string): Promise<void> {
-  for (const line of commands.trim().split('\n')) {
-    const [, onHub] = /^ssh root@\S+ (.*)/.exec(line) ?? [];
-    const [, file = '', folder] = /^scp (\S+) root@[^:]+:(\S+)/.exec(line) ?? [];
-    if (onHub !== undefined) {
-      await sh(hub, onHub);
-    } else if (folder !== undefined) {
-      const content = await sh(host, `base64 -w 0 ${file}`);
-      await sh(hub, `umask 077; base64 -d <<<${content} >${folder}$(basename ${file})`);
+/** Script: that image with this machine's ping, as the stack's containers have no NET_RAW and busybox cannot ping without. */
+const imageWithPing = `
+  rm /root/image/bin/ping
+  for file in $(command -v ping) $(ldd $(command -v ping) | grep -o '/[^ ]*'); do
+    mkdir -p /root/image$(dirname $file)
+    cp -L $file /root/image$file
+  done
+  tar -C /root/image -c . | docker import --change 'ENV PATH=/usr/bin:/bin' - alpine
+`;
+
+/**
+ * Commands of a machine, in root's home; what it runs on others by ssh(1), or copies there by scp(1), gets there without them.
+ */
+async function runOn(
+  machine: Guest,
+  others: Readonly<Record<string, Guest>>,
+  commands: string,
+): Promise<void> {
+  const named = (name = '') => others[name] ?? assert.fail(`no machine ${name}`);
+  for (const line of commands.trim().split(/(?<!\\)\n/)) {
+    const ssh = /^ssh root@(?<name>\S+) (?<command>.*)/.exec(line)?.groups;
+    const scp = /^scp (?<files>.+) root@(?<name>[^:]+):(?<folder>\S+)/.exec(line)?.groups;
+    if (ssh !== undefined) {
+      await sh(named(ssh.name), ssh.command ?? '');
+    } else if (scp !== undefined) {
+      for (const file of scp.files?.split(' ') ?? []) {
+        const content = await sh(machine, `cd /root; base64 -w 0 ${file}`);
+        const copy = `${scp.folder}$(basename ${file})`;
+        await sh(named(scp.name), `umask 077; base64 -d <<<${content} >${copy}`);
+      }
     } else {
-      await sh(host, line);
+      await sh(machine, `cd /root\n${line}`);
     }
   }
 }
