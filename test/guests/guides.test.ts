@@ -15,7 +15,7 @@ import { hostFiles, sh } from './guest-host.ts';
 const lab = await openLab({ places: 2, isLong: true });
 after(() => lab.close());
 
-test('docs/hub.md, ipv6.md, and what options.md and install.md have of it, on a hub and a Docker host', async (t) => {
+test('docs/hub.md, hub-files.md, ipv6.md, options.md, install.md and monitoring.md on a hub and a Docker host', async (t) => {
   const segment = lab.segment();
   const [hub, host] = await Promise.all([
     lab.boot({
@@ -42,7 +42,8 @@ test('docs/hub.md, ipv6.md, and what options.md and install.md have of it, on a 
   await sh(
     host,
     `echo 10.77.0.1 hub.example.org >>/etc/hosts
-     wgdriver service install
+     mkdir -p /root/dist; mv /usr/local/bin/wgdriver /root/dist; cd /root
+     ${blocksOf(sectionOf(await readFile('docs/install.md', 'utf8'), '### Bundle or executable'), 'sh')[0]}
      import_image; docker tag ${testImage} alpine`,
   );
 
@@ -139,6 +140,63 @@ test('docs/hub.md, ipv6.md, and what options.md and install.md have of it, on a 
     assert.match(output, /default via fd00:5::1 dev wg0/);
     assert.match(output, / 0% packet loss/);
     await sh(host, 'docker rm -f app; docker network rm wgnet6');
+  });
+
+  await t.test('hub-files.md: the hub by wg-quick, other peers for it, and a new seed', async () => {
+    const files = await readFile('docs/hub-files.md', 'utf8');
+    const [first = '', withoutDocker = ''] = blocksOf(files, 'sh');
+    const [makeKey = '', write = '', copy = '', up = ''] = first.split('\n\n');
+    await sh(hub, 'wgdriver hub uninstall; wgdriver hub down');
+    publicKey = (await sh(hub, makeKey)).trim();
+    await sh(host, withKey(network).split('\ndocker run')[0] ?? '');
+    await runOn(host, machines, `${write}\n${copy}`);
+    await sh(hub, up);
+    const pinged = 'ping_from app 192.168.5.1';
+    await sh(
+      host,
+      `docker run -d --name app --network wgnet --dns 192.168.5.1 alpine sleep infinity; ${pinged}
+       cd /etc/wgdriver; ${withoutDocker}grep -qx '# wgdriver: end of peers' wg0.conf; rm wg0.conf`,
+    );
+
+    const changes = sectionOf(files, '## Changing peers without interrupting sessions');
+    const hubKey = await sh(hub, 'cat /etc/wireguard/wg0.key');
+    await sh(host, `umask 077; echo ${hubKey} >/root/hub.key`);
+    for (const block of blocksOf(changes, 'sh')) {
+      const [onHost = '', onHub = ''] = block.split('\n\n');
+      await runOn(host, machines, onHost);
+      const before = await sh(hub, 'wg show wg0 latest-handshakes');
+      await sh(hub, onHub);
+      assert.equal(await sh(hub, 'wg show wg0 latest-handshakes'), before, 'sessions go on');
+      await sh(host, pinged);
+    }
+
+    const [make = '', load = '', reload = ''] = blocksOf(sectionOf(files, '## Rotating keys'), 'sh');
+    await sh(host, 'mv /etc/wgdriver/new.seed /etc/wgdriver/app.seed');
+    await runOn(host, machines, make);
+    await sh(hub, load);
+    await sh(host, `${reload}\n${pinged}; docker rm -f app; docker network rm wgnet`);
+  });
+
+  await t.test('hub.md, a hub on the Docker host itself', async () => {
+    const [create = '', enable = ''] = blocksOf(sectionOf(page, '## A hub on the Docker host itself'), 'sh');
+    assert.match(enable, /^systemctl enable wg-quick@wg0 .*\nsystemctl edit wg-quick@wg0 .*\n$/);
+    await sh(
+      host,
+      `umask 077
+       printf '[Interface]\\nPrivateKey = %s\\nListenPort = 51820\\nAddress = 192.168.5.1/24\\n' $(wg genkey) >/etc/wireguard/wg0.conf
+       systemctl enable --now wg-quick@wg0
+       ${create}
+       docker run --rm --network wgnet --dns 192.168.5.1 alpine ping -c 3 192.168.5.1`,
+    );
+  });
+
+  await t.test('monitoring.md, from the option to the metrics', async () => {
+    const metrics = sectionOf(await readFile('docs/monitoring.md', 'utf8'), '## Metrics');
+    const [option = '', look = ''] = blocksOf(metrics, 'sh');
+    // A guest has no curl(1).
+    const curl = 'curl() { until busybox wget -qO- "$1"; do sleep 1; done; }';
+    const shown = await sh(host, `cat >/etc/default/wgdriver <<'END'\n${option}END\n${curl}\n${look}`);
+    assert.match(shown, /^wgdriver_build_info\{/m);
   });
   await Promise.all([hub, host].map((guest) => guest.powerOff({ hard: true })));
 });
