@@ -1,6 +1,6 @@
 /**
- * `npm test [-- [--full] [--test-OPTION=VALUE…] [TIER|FILE|FOLDER]…]`: runs the tiers one after another, the last
- * three two at a time, each as far as this machine can; or the named tiers, files and folders. A tier that cannot run
+ * `npm test [-- [--full] [--test-OPTION=VALUE…] [TIER|FILE|FOLDER]…]`: runs the tiers, the first two one after another
+ * and the others two at a time, each as far as this machine can; or the named tiers, files and folders. A tier that cannot run
  * is skipped with its reason. With CI=true that is a failure: nothing may be missing there.
  */
 import { spawn, spawnSync } from 'node:child_process';
@@ -41,11 +41,11 @@ if (chosen.some(([name]) => name === 'guests') && (await tiers.guests.obstacle()
 const summary: string[] = [];
 const ensured = new Set<string>();
 /**
- * Scenarios with engines of this machine wait for most of their time, and guests work: two of these tiers run at once.
- * The tiers before them want the machine for themselves.
+ * Scenarios with engines of this machine wait for most of their time, and take longest: beside them run first the faults, then
+ * the guests, then the runtimes. The tiers before them want the machine for themselves.
  */
 const shared: readonly TierName[] = chosen.some(([name]) => name === 'guests')
-  ? ['engine', 'guests', 'runtimes']
+  ? ['faults', 'engine', 'guests', 'runtimes']
   : [];
 await inTurn(chosen.filter(([name]) => !shared.includes(name)));
 const queue = chosen.filter(([name]) => shared.includes(name));
