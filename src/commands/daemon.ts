@@ -1,10 +1,7 @@
 import { writeFile } from 'node:fs/promises';
-import { setFlagsFromString } from 'node:v8';
 
 /** Makes this process one that runs for months and has keys in its memory. */
 export async function becomeDaemon(): Promise<void> {
-  // It waits most of its time, and runs on every host: memory counts for more than speed.
-  setFlagsFromString('--optimize-for-size');
   // Everything made from here on, a socket included, is root's alone from its first moment.
   process.umask(0o077);
   // A program that pipes core dumps to itself takes one whatever LimitCORE= says; with nothing in it (core(5)).

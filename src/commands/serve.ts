@@ -1,6 +1,7 @@
 import { lookup } from 'node:dns/promises';
 import { join, resolve } from 'node:path';
 import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
 import packageJson from '../../package.json' with { type: 'json' };
 import { capabilitiesOf, createDriver, scopes, type WireGuardDriver } from '../driver/driver.ts';
 import { createHubNames, lookUpsAtOnce } from '../driver/hub-names.ts';
@@ -107,6 +108,8 @@ export default strictCommand({
     // A look-up that hangs cannot be given up, and keeps the process from ending; 10 s is what glibc takes by itself.
     process.env.RES_OPTIONS ??= 'timeout:2 attempts:2';
     const stop = stopSignal();
+    // It waits most of its time, and runs on every host: memory counts for more than speed.
+    setFlagsFromString('--optimize-for-size');
     await becomeDaemon();
 
     const socket = inheritedSocket(process.env, process.pid) ?? { path };
