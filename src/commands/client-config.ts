@@ -95,7 +95,7 @@ export default strictCommand({
           `${known.hublink} public-key\` prints there, and --endpoint with that host’s address and the link’s port`,
       );
     }
-    const hubKey = known?.hubKey ?? hubKeyArgument(args['hub-key']);
+    const hubKey = hubKeyOf(args['hub-key'], known?.hubKey, args.network);
     const endpoint = endpointOf(args.endpoint, known?.peer);
     const picture = pictureOf(rawArgs);
     if (known !== undefined) {
@@ -134,6 +134,9 @@ function addressArgument(text: string | undefined): Address {
   if (address === undefined) {
     throw new UsageError('expected the client’s address as an argument, such as 192.168.5.9');
   }
+  if (['unspecified', 'broadcast', 'multicast', 'loopback'].includes(address.range())) {
+    throw new UsageError(`no client can have the ${address.range()} address ${address.toString()}`);
+  }
   return address;
 }
 
@@ -144,16 +147,28 @@ function dnsArgument(text: string): string {
   return text;
 }
 
-function hubKeyArgument(text: string | undefined): PublicKey {
+function hubKeyOf(
+  text: string | undefined,
+  ofNetwork: PublicKey | undefined,
+  network: string | undefined,
+): PublicKey {
   if (text === undefined) {
-    throw new UsageError(
-      'expected --network, or --hub-key with the hub’s public key, as `wg pubkey` prints it',
-    );
+    if (ofNetwork === undefined) {
+      throw new UsageError(
+        'expected --network, or --hub-key with the hub’s public key, as `wg pubkey` prints it',
+      );
+    }
+    return ofNetwork;
   }
   const key = parsePublicKey(text);
   if (key === undefined) {
     throw new UsageError(
       `option --hub-key: expected a public key, 32 bytes in base64, as \`wg pubkey\` prints it; ${keyFault(text)}`,
+    );
+  }
+  if (ofNetwork !== undefined && ofNetwork !== key) {
+    throw new UsageError(
+      `option --hub-key: the hub of network ${network} has another key, ${ofNetwork}: leave the option out`,
     );
   }
   return key;

@@ -111,6 +111,8 @@ test('--network: all of it from the engine; the address is to be kept free', asy
     assert.match(refused.stderr, message);
     assert.deepEqual([refused.status, refused.stdout], [1, '']);
   }
+  const refused = await ask('192.168.5.2', '--hub-key', clientKey);
+  assert.match(refused.stderr, /option --hub-key: the hub of network wgnet has another key/);
 });
 
 test('--network with a hublink: its key and where the client reaches it have to be said, and the rest is the network’s', async (t) => {
@@ -225,6 +227,7 @@ test('the public key that it names is that of the private key', async () => {
 for (const [what, args, message] of [
   ['no address', hub, /expected the client’s address as an argument/],
   ['an address that is none', [...hub, '192.168.5'], /expected the client’s address/],
+  ['an address that no client can have', [...hub, '0.0.0.0'], /no client can have the unspecified address/],
   ['no hub', ['192.168.5.2'], /expected --network, or --hub-key/],
   ['no endpoint', ['192.168.5.2', '--hub-key', hubKey], /expected --network, or --endpoint with host:port/],
   [
