@@ -3,7 +3,12 @@ import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { attempt, run, sh, until } from '../../build/host/commands.ts';
-import { type ComposeProject, importExamplesImage, openComposeExample } from '../../build/host/compose.ts';
+import {
+  type ComposeProject,
+  examplesImage,
+  importExamplesImage,
+  openComposeExample,
+} from '../../build/host/compose.ts';
 import { startDaemon, untilReady } from '../../build/host/daemon.ts';
 import { wgdriver } from '../../build/host/driver.ts';
 import { hostForTests, pingUntilAnswered } from '../../build/host/host.ts';
@@ -368,6 +373,45 @@ test(
       }),
     ),
 );
+
+test('driver_opts under a service’s network: a key and a keepalive of its own', {
+  skip: inFullRun,
+}, async (t) => {
+  await withExample('provider-file', async ({ folder, compose, reach }) => {
+    const [, major = 0, minor = 0, patch = 0] =
+      /(\d+)\.(\d+)\.(\d+)/.exec(await compose('version'))?.map(Number) ?? [];
+    if (major < 2 || (major === 2 && (minor < 27 || (minor === 27 && patch < 1)))) {
+      return t.skip('Compose 2.27.1 brought them');
+    }
+    const key = join(folder, 'app.key');
+    const publicKey = await sh('umask 077; wg genkey >"$1"; wg pubkey <"$1"', key);
+    await writeFile(
+      join(folder, 'compose.yaml'),
+      `services:
+  app:
+    image: ${examplesImage}
+    command: sleep 100000
+    cap_drop: [NET_RAW]
+    networks:
+      tunnel:
+        ipv4_address: 192.168.5.77
+        driver_opts:
+          io.bestov.wg.privatekeyfile: ${key}
+          io.bestov.wg.keepalive: "7"
+networks:
+  tunnel: { external: true, name: wgnet }
+`,
+    );
+    await host.createNetwork('wgnet');
+    await host.hub.keepingPeers(async () => {
+      await host.hub.exec('wg', 'set', 'wg-hub', 'peer', publicKey, 'allowed-ips', '192.168.5.77/32');
+      await compose('up', '-d');
+      await reach('app', hub);
+      const app = await host.engine.docker('ps', '--quiet');
+      assert.match(await host.wgShow(app, 'persistent-keepalive'), /\t7$/);
+    });
+  });
+});
 
 test('the example hub-on-this-host: the phone and the app reach one another', async () => {
   const link = 'wg-home';
