@@ -1,6 +1,7 @@
 /**
- * The guides that take a hub of its own, word for word on a hub and Docker hosts: how to set it up, IPv6 alone, and Swarm.
- * But for where the image, the plugin and wireguard-tools are from, and how files get from one machine to the other.
+ * The guides that take a hub of its own, word for word on a hub and Docker hosts: how to set it up, with Docker too, IPv6
+ * alone, and Swarm. But for where the image, the plugin and wireguard-tools are from, and how files get from one machine to
+ * the other.
  */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
@@ -61,6 +62,38 @@ test('docs/hub.md, hub-files.md, ipv6.md, options.md, install.md and monitoring.
     await writeHub(hubFile);
     publicKey = /public key (\S+)/.exec(await sh(hub, onHub))?.[1] ?? assert.fail('no public key');
     await sh(host, withKey(network));
+  });
+
+  await t.test('hub.md, a hub that also runs Docker', async () => {
+    const guide = sectionOf(page, '## A hub that also runs Docker');
+    const [setting = ''] = blocksOf(guide, 'yaml');
+    const [load = '', networkThere = ''] = blocksOf(guide, 'sh');
+    await sh(
+      hub,
+      `sysctl -qw net.ipv4.ip_forward=0; systemctl start docker; import_image; docker tag ${testImage} alpine`,
+    );
+    await sh(hub, withKey(networkThere));
+    await sh(host, 'docker run -d --name first --network wgnet --ip 192.168.5.2 alpine sleep 100000');
+    await sh(hub, 'docker run -d --name second --network wgnet alpine sleep 100000');
+    // The hub forwards what a container of the one machine sends to one of the other.
+    const pings = 'docker exec second ping -c 3 -W 2 192.168.5.2';
+    const rulesAre = (count: number) =>
+      `until [ $(iptables -S DOCKER-USER | grep -c wgdriver-hub-wg0) = ${count} ]; do sleep 0.1; done`;
+
+    assert.match(await sh(hub, 'wgdriver hub check || [ $? = 1 ]'), /Docker has set the policy of iptables/);
+    await sh(hub, `! ${pings}`);
+    await writeHub(hubFile + setting);
+    assert.match(await sh(hub, load), /no firewall on this host blocks it/);
+    await sh(hub, `${rulesAre(2)}; ${pings}`);
+    await sh(hub, `systemctl restart docker; docker start second; ${rulesAre(2)}; ${pings}`);
+    await writeHub(hubFile);
+    await sh(hub, `systemctl reload wgdriver-hub; ${rulesAre(0)}; ! ${pings}`);
+    await sh(host, 'docker rm -f first');
+    await sh(
+      hub,
+      `docker rm -f second; docker network rm wgnet; wgdriver service uninstall
+       systemctl stop docker.socket docker; nft flush ruleset; systemctl restart wgdriver-hub`,
+    );
   });
 
   await t.test(
