@@ -29,6 +29,8 @@ export async function openHubState(folder: string): Promise<HubState> {
     }
   }
   const moved = new Set((await linesOf(movedFile)).flatMap((line) => parsePublicKey(line) ?? []));
+  /** Is the file's place in the folder on disk, too? One that was killed may have left that undone. */
+  let isMovedListed = false;
   return {
     endpoints,
     moved,
@@ -46,17 +48,16 @@ export async function openHubState(folder: string): Promise<HubState> {
     },
     async addMoved(keys) {
       const file = await open(movedFile, 'a', 0o600);
-      let isNew: boolean;
       try {
-        isNew = (await file.stat()).size === 0;
         // A power cut may have left half a line at the end.
         await file.write(`\n${keys.map((key) => `${key}\n`).join('')}`);
         await file.datasync();
       } finally {
         await file.close();
       }
-      if (isNew) {
+      if (!isMovedListed) {
         await syncFolder(folder);
+        isMovedListed = true;
       }
       for (const key of keys) {
         moved.add(key);
