@@ -97,7 +97,8 @@ export async function readSources(config: HubConfig, before?: Sources): Promise<
 interface NetworkSecrets {
   /** The newest first. Empty if the keys come of a file. */
   readonly schemes: readonly KeyScheme[];
-  readonly publicKeys: string | undefined;
+  /** The bytes of the file. */
+  readonly publicKeys: Uint8Array | undefined;
   readonly presharedKey: PresharedKey | undefined;
 }
 
@@ -140,10 +141,8 @@ async function networkSource(
     );
   };
   if (secrets.publicKeys !== undefined && 'publickeysfile' in network.keys) {
-    for (const { address, keys } of parsePublicKeys(
-      secrets.publicKeys,
-      network.keys.publickeysfile,
-    ).values()) {
+    const text = new TextDecoder().decode(secrets.publicKeys);
+    for (const { address, keys } of parsePublicKeys(text, network.keys.publickeysfile).values()) {
       if (isContainers(network, address)) {
         add(
           address,
@@ -286,7 +285,8 @@ function signatureOf(network: HubNetwork, { schemes, publicKeys, presharedKey }:
       network.ipv6 && formatPrefix(network.ipv6),
     ]),
   );
-  hash.update(JSON.stringify([network.presharedKey === 'derived', publicKeys]));
+  hash.update(JSON.stringify([network.presharedKey === 'derived', publicKeys?.length]));
+  hash.update(publicKeys ?? '');
   for (const { seed, additional, derivation } of schemes) {
     hash.update(JSON.stringify([seed.reveal().length, additional.length, derivation]));
     hash.update(seed.reveal()).update(additional);
@@ -301,9 +301,9 @@ function fingerprint({ publicKey, presharedKey }: WantedKey): string {
   return `${publicKey} ${shared}`;
 }
 
-async function readPublicKeysFile(file: string): Promise<string> {
+async function readPublicKeysFile(file: string): Promise<Uint8Array> {
   try {
-    return await readFile(file, 'utf8');
+    return await readFile(file);
   } catch (error) {
     throw new Error(`file of public keys ${file}: ${fileFault(error)}`);
   }
