@@ -44,7 +44,10 @@ const writeKeys = (many: number) =>
   );
 await writeFile(
   setconf,
-  peers.map(({ address, key }) => `[Peer]\nPublicKey = ${key}\nAllowedIPs = ${address}/32\n`).join(''),
+  // With a private key, as a hub has one: the kernel computes a secret with it for each peer that it gets.
+  `[Interface]\nPrivateKey = ${randomBytes(32).toString('base64')}\n${peers
+    .map(({ address, key }) => `[Peer]\nPublicKey = ${key}\nAllowedIPs = ${address}/32\n`)
+    .join('')}`,
 );
 const writeConfig = (clients: string) =>
   writeFile(config, `networks:\n  app: { subnet: 10.1.0.0/16, publickeysfile: keys }\n${clients}`);
