@@ -15,7 +15,7 @@ import {
 } from '../wireguard/address.ts';
 import { clientConfig } from '../wireguard/config/client.ts';
 import { type HostPort, hostPortFault, parseHostPort } from '../wireguard/host-port.ts';
-import { keyFault, type PublicKey, parsePublicKey, publicKeyOf } from '../wireguard/key.ts';
+import { keyExpectation, type PublicKey, parsePublicKey, publicKeyOf } from '../wireguard/key.ts';
 import { everyValue, strictCommand, UsageError, wholeNumber } from './command.ts';
 import { askForNetwork, type KnownNetwork } from './engine-network.ts';
 import { engineOption, secretsOption } from './host-options.ts';
@@ -162,9 +162,7 @@ function hubKeyOf(
   }
   const key = parsePublicKey(text);
   if (key === undefined) {
-    throw new UsageError(
-      `option --hub-key: expected a public key, 32 bytes in base64, as \`wg pubkey\` prints it; ${keyFault(text)}`,
-    );
+    throw new UsageError(`option --hub-key: ${keyExpectation('public', text)}`);
   }
   if (ofNetwork !== undefined && ofNetwork !== key) {
     throw new UsageError(

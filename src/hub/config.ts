@@ -24,8 +24,8 @@ import {
   parsePrefix,
   sameAddress,
 } from '../wireguard/address.ts';
-import { decodeBase64 } from '../wireguard/base64.ts';
-import { type PublicKey, parsePublicKey } from '../wireguard/key.ts';
+import { base64Fault, decodeBase64 } from '../wireguard/base64.ts';
+import { keyExpectation, type PublicKey, parsePublicKey } from '../wireguard/key.ts';
 
 /** What hub.yaml says. Paths are absolute; what is in the files is not read here. */
 export interface HubConfig {
@@ -182,7 +182,12 @@ const networkSchema = v.pipe(
       seedfile: v.optional(path),
       seedfiles: v.optional(v.pipe(v.array(path), v.minLength(1, 'expected one or more files, got none'))),
       publickeysfile: v.optional(path),
-      additional: v.optional(v.pipe(v.string('expected base64'), parsed(decodeBase64, 'expected base64'))),
+      additional: v.optional(
+        v.pipe(
+          v.string('expected base64'),
+          parsed(decodeBase64, (text) => `expected base64, but ${base64Fault(text)}`),
+        ),
+      ),
       additionalfile: v.optional(path),
       derivation: v.optional(
         v.picklist(derivationNames, `expected one of ${derivationNames.join(', ')}`),
@@ -238,7 +243,7 @@ const clientSchema = v.strictObject(
     publickey: v.optional(
       v.pipe(
         v.string('expected a public key'),
-        parsed(parsePublicKey, 'expected a public key, 32 bytes in base64, as `wg pubkey` prints it'),
+        parsed(parsePublicKey, (text) => keyExpectation('public', text)),
       ),
     ),
     presharedkeyfile: v.optional(path),

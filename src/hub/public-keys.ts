@@ -1,5 +1,5 @@
 import { type Address, parseAddress } from '../wireguard/address.ts';
-import { type PublicKey, parsePresharedKey, parsePublicKey } from '../wireguard/key.ts';
+import { keyExpectation, type PublicKey, parsePresharedKey, parsePublicKey } from '../wireguard/key.ts';
 import type { WantedKey } from './peers.ts';
 
 /** A line's first three words, and what comes after them. */
@@ -18,6 +18,7 @@ export function parsePublicKeys(
   const byAddress = new Map<string, { address: Address; keys: WantedKey[] }>();
   const lineOfKey = new Map<PublicKey, number>();
   let index = -1;
+  const fault = (message: string) => new Error(`${file}:${index + 1}: ${message}`);
   for (const line of text.split('\n')) {
     index += 1;
     const [, first = '', second = '', third, rest] = wordsOf.exec(line) ?? [];
@@ -26,22 +27,21 @@ export function parsePublicKeys(
       continue;
     }
     const address = parseAddress(first);
+    if (address === undefined || second === '' || rest !== undefined) {
+      throw fault('expected an address, its public key and perhaps its preshared key');
+    }
     const publicKey = parsePublicKey(second);
+    if (publicKey === undefined) {
+      throw fault(keyExpectation('public', second));
+    }
     const presharedKey = third === undefined ? undefined : parsePresharedKey(third);
-    if (
-      address === undefined ||
-      publicKey === undefined ||
-      (third !== undefined && presharedKey === undefined) ||
-      rest !== undefined
-    ) {
-      throw new Error(
-        `${file}:${index + 1}: expected an address, its public key and perhaps its preshared key`,
-      );
+    if (third !== undefined && presharedKey === undefined) {
+      throw fault(keyExpectation('preshared', third));
     }
     const earlier = lineOfKey.get(publicKey);
     if (earlier !== undefined) {
       // WireGuard tells its peers apart by their keys.
-      throw new Error(`${file}:${index + 1}: this public key is already in line ${earlier}`);
+      throw fault(`this public key is already in line ${earlier}`);
     }
     lineOfKey.set(publicKey, index + 1);
     const key = presharedKey === undefined ? { publicKey } : { publicKey, presharedKey };

@@ -1,4 +1,10 @@
-import { type PresharedKey, type PrivateKey, parsePresharedKey, parsePrivateKey } from '../wireguard/key.ts';
+import {
+  keyExpectation,
+  type PresharedKey,
+  type PrivateKey,
+  parsePresharedKey,
+  parsePrivateKey,
+} from '../wireguard/key.ts';
 import { parseAdditionals } from './additional.ts';
 import { readSecretFile } from './secret-file.ts';
 
@@ -16,18 +22,20 @@ export async function readPrivateKeyFile(
 
 /** @param source where the text is from, for the error. @throws Error that says what was expected */
 export function privateKeyIn(text: string, source: string): PrivateKey {
-  const key = parsePrivateKey(text.trim());
+  const line = text.trim();
+  const key = parsePrivateKey(line);
   if (key === undefined) {
-    throw new Error(`${source}: expected 32 bytes in base64, as \`wg genkey\` prints them`);
+    throw new Error(`${source}: ${keyExpectation('private', line)}`);
   }
   return key;
 }
 
 /** @throws Error that names the file and what was expected, never what was in it */
 export async function readPresharedKeyFile(path: string): Promise<PresharedKey> {
-  const key = parsePresharedKey((await readSecretFile('preshared key file', path, { maxBytes })).trim());
+  const line = (await readSecretFile('preshared key file', path, { maxBytes })).trim();
+  const key = parsePresharedKey(line);
   if (key === undefined) {
-    throw new Error(`preshared key file ${path}: expected 32 bytes in base64, as \`wg genpsk\` prints them`);
+    throw new Error(`preshared key file ${path}: ${keyExpectation('preshared', line)}`);
   }
   return key;
 }

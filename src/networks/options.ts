@@ -14,7 +14,7 @@ import { masked, type Prefix, parsePrefix } from '../wireguard/address.ts';
 import { base64Fault, decodeBase64 } from '../wireguard/base64.ts';
 import { firewallMarkExpectation, parseFirewallMark } from '../wireguard/firewall-mark.ts';
 import { type HostPort, hostPortFault, parseHostPort } from '../wireguard/host-port.ts';
-import { keyFault, type PublicKey, parsePublicKey } from '../wireguard/key.ts';
+import { keyExpectation, type PublicKey, parsePublicKey } from '../wireguard/key.ts';
 import type { Secret } from '../wireguard/secret.ts';
 import { ipv6PrefixExpectation, parseIpv6Prefix } from './ipv6.ts';
 import { optionPrefix, switchWord } from './option-names.ts';
@@ -101,10 +101,7 @@ const schema = v.strictObject({
   peerkey: v.exactOptional(
     v.pipe(
       v.string('expected the hub’s public key'),
-      parsed(
-        parsePublicKey,
-        (text) => `expected a public key, 32 bytes in base64, as \`wg pubkey\` prints it; ${keyFault(text)}`,
-      ),
+      parsed(parsePublicKey, (text) => keyExpectation('public', text)),
     ),
   ),
   hublink: v.exactOptional(

@@ -62,8 +62,14 @@ export function parsePublicKey(text: string): PublicKey | undefined {
   return keyText.test(text) ? (text as PublicKey) : undefined;
 }
 
-/** What is wrong with a text that is no key. It quotes nothing of the text, which may be a secret. */
-export function keyFault(text: string): string {
+const printers = { public: 'pubkey', private: 'genkey', preshared: 'genpsk' } as const;
+
+/** What was expected where a text is no key, and what is wrong with it. It quotes nothing of the text, which may be a secret. */
+export function keyExpectation(kind: keyof typeof printers, text: string): string {
+  return `expected a ${kind} key, 32 bytes in base64, as \`wg ${printers[kind]}\` prints it; ${keyFault(text)}`;
+}
+
+function keyFault(text: string): string {
   if (/^[0-9a-f]{64}$/i.test(text)) {
     return 'it is hexadecimal, but a key is written in base64';
   }

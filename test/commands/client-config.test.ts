@@ -265,3 +265,8 @@ for (const [what, args, message] of [
     assert.deepEqual([status, stdout], [2, '']);
   });
 }
+  [
+    'a hub’s key as the UAPI has it',
+    [...hub, '192.168.5.2', '--hub-key', Buffer.from(hubKey, 'base64').toString('hex')],
+    /option --hub-key: expected a public key, .*; it is hexadecimal/,
+  ],

@@ -832,7 +832,10 @@ test('a private key file that is missing or holds none: one line, without what i
   const wrongKey = join(folder, 'wrong');
   await writeFile(wrongKey, `${marked}\n`);
   for (const [file, message] of [
-    [wrongKey, /^wgdriver: private key file .*wrong: expected 32 bytes in base64/],
+    [
+      wrongKey,
+      /^wgdriver: private key file .*wrong: expected a private key, 32 bytes in base64, .*; it has 12 bytes, but a key has 32/,
+    ],
     [`${wrongKey}-none`, /^wgdriver: private key file .*wrong-none: there is no such file \(ENOENT\)/],
   ] as const) {
     const { status, stdout, stderr } = await config('10.0.0.0/30', '--private-key-file', file);

@@ -68,7 +68,7 @@ for (const [what, options, message] of [
   [
     'a preshared key file that is none',
     { presharedkeyfile: 'wrong' },
-    /^preshared key file .*wrong: expected 32/,
+    /^preshared key file .*wrong: expected a preshared key, 32 bytes/,
   ],
   [
     'a directory',

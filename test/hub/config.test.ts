@@ -245,3 +245,11 @@ test('every mistake is told of, and no value', () => {
     },
   );
 });
+test('a client’s key as the UAPI has it', () => {
+  const inHexadecimal = Buffer.from(key, 'base64').toString('hex');
+  assert.throws(
+    () => decode(`clients:\n  pc: { address: 10.0.0.9, publickey: ${inHexadecimal} }\n`),
+    /:2: clients\.pc\.publickey: expected a public key, .*; it is hexadecimal, but a key is written in base64$/,
+  );
+});
+

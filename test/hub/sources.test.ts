@@ -100,13 +100,19 @@ test('preshared keys: derived, or one for the network', async () => {
 test('a file of public keys instead of a seed', async () => {
   write('keys', `ADDRESS PUBLIC KEY\n# none\n192.168.5.2  ${firstKey}\n\n`);
   const text = 'networks:\n  app: { subnet: 192.168.5.0/24, publickeysfile: keys }';
+  const inHexadecimal = Buffer.from(firstKey, 'base64').toString('hex');
   const sources = await read(text);
   assert.deepEqual(
     [...allPeers(sources)].map(({ keys }) => keys),
     [[{ publicKey: firstKey }]],
   );
   for (const [line, expected] of [
-    [`192.168.5.2 ${firstKey.slice(1)}`, /keys:2: expected an address, its public key/],
+    [`192.168.5.x ${firstKey}`, /keys:2: expected an address, its public key/],
+    ['192.168.5.2', /keys:2: expected an address, its public key/],
+    [`192.168.5.2 ${firstKey} ${firstKey} more`, /keys:2: expected an address, its public key/],
+    [`192.168.5.2 ${firstKey.slice(1)}`, /keys:2: expected a public key, 32 bytes.*; it is cut short/],
+    [`192.168.5.2 ${inHexadecimal}`, /keys:2: expected a public key, .*; it is hexadecimal/],
+    [`192.168.5.2 ${firstKey} ${inHexadecimal}`, /keys:2: expected a preshared key, .*; it is hexadecimal/],
     [`192.168.9.2 ${firstKey}`, /network app: 192\.168\.9\.2 is in none of its subnets/],
     [`192.168.5.2 ${firstKey}\n192.168.5.3 ${firstKey}`, /keys:3: this public key is already in line 2/],
     // Cut off, it would take every peer away.
@@ -115,7 +121,7 @@ test('a file of public keys instead of a seed', async () => {
     write('keys', `\n${line}\n`);
     await assert.rejects(read(text), ({ message }: Error) => {
       assert.match(message, expected);
-      assert(!message.includes(firstKey.slice(1, 20)));
+      assert(!message.includes(firstKey.slice(1, 20)) && !message.includes(inHexadecimal));
       return true;
     });
   }
@@ -192,7 +198,7 @@ test('a file that is missing or wrong is named, and what is in it is not', async
     [network().replace('old.seed', 'none.seed'), /seed file .*none\.seed: there is no such file \(ENOENT\)/],
     [
       network().replace('peers: 5', 'presharedkeyfile: additional'),
-      /preshared key file .*: expected 32 bytes/,
+      /preshared key file .*: expected a preshared key, 32 bytes/,
     ],
     [
       'networks: { app: { subnet: 10.0.0.0/24, seedfile: old.seed, additionalfile: hub.yaml } }',

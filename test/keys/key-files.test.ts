@@ -21,17 +21,20 @@ test('a private key, a preshared key, and additionals with the newest first', as
   );
 });
 
-for (const [what, read, text] of [
-  ['private key file', readPrivateKeyFile, 'c2VjcmV0'],
-  ['preshared key file', readPresharedKeyFile, `${key}\n${key}\n`],
-  ['additional file', readAdditionalFile, '# nothing\n'],
-  ['additional file', readAdditionalFile, 'bmV3\nnot base64\n'],
-  ['private key file', readPrivateKeyFile, 'A'.repeat(5000)],
+for (const [what, read, text, fault] of [
+  ['private key file', readPrivateKeyFile, 'c2VjcmV0', /it has 6 bytes, but a key has 32$/],
+  ['private key file', readPrivateKeyFile, `${'a1'.repeat(32)}\n`, /`wg genkey`.*; it is hexadecimal/],
+  ['preshared key file', readPresharedKeyFile, `${'a1'.repeat(32)}\n`, /`wg genpsk`.*; it is hexadecimal/],
+  ['preshared key file', readPresharedKeyFile, `${key}\n${key}\n`, /it contains white space$/],
+  ['additional file', readAdditionalFile, '# nothing\n', /a value in base64 on each line/],
+  ['additional file', readAdditionalFile, 'bmV3\nnot base64\n', /a value in base64 on each line/],
+  ['private key file', readPrivateKeyFile, 'A'.repeat(5000), /at most 4096 bytes$/],
 ] as const) {
   test(`${what}: ${text.slice(0, 10).trim()}… is refused, and not repeated`, async () => {
     writeFileSync(file, text);
     await assert.rejects(read(file), ({ message }: Error) => {
       assert(message.startsWith(`${what} ${file}: expected `), message);
+      assert.match(message, fault);
       assert(!message.includes(text.slice(0, 8)));
       return true;
     });

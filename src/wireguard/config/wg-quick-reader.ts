@@ -2,6 +2,7 @@ import { formatPrefix, hostPrefix, masked, type Prefix, parseAddress, parsePrefi
 import { firewallMarkExpectation, parseFirewallMark } from '../firewall-mark.ts';
 import { type HostPort, parseHostPort } from '../host-port.ts';
 import {
+  keyExpectation,
   type PresharedKey,
   type PrivateKey,
   type PublicKey,
@@ -97,11 +98,7 @@ function interfaceOf(entries: readonly Entry[]): Omit<WgQuickFile, 'peers'> {
     searchDomains: servers.filter((server) => parseAddress(server) === undefined),
     ignored: [...ignored],
     ...(privateKey && {
-      privateKey: parsedValue(
-        privateKey,
-        parsePrivateKey,
-        'a key of 32 bytes in base64, as `wg genkey` prints it',
-      ),
+      privateKey: parsedValue(privateKey, parsePrivateKey, (text) => keyExpectation('private', text)),
     }),
     ...(mtu && { mtu: parsedValue(mtu, integer(576, 65535), 'an integer from 576 to 65535 (bytes)') }),
     ...(listenPort && { listenPort: parsedValue(listenPort, integer(0, 65535), 'a port from 0 to 65535') }),
@@ -133,17 +130,9 @@ function peerOf({ line, entries }: Section): WgQuickPeer {
   const keepalive = single.get('persistentkeepalive');
   return {
     line,
-    publicKey: parsedValue(
-      publicKey,
-      parsePublicKey,
-      'a key of 32 bytes in base64, as `wg pubkey` prints it',
-    ),
+    publicKey: parsedValue(publicKey, parsePublicKey, (text) => keyExpectation('public', text)),
     ...(presharedKey && {
-      presharedKey: parsedValue(
-        presharedKey,
-        parsePresharedKey,
-        'a key of 32 bytes in base64, as `wg genpsk` prints it',
-      ),
+      presharedKey: parsedValue(presharedKey, parsePresharedKey, (text) => keyExpectation('preshared', text)),
     }),
     ...(endpoint && {
       endpoint: parsedValue(
@@ -209,12 +198,14 @@ function unknown(entry: Entry, section: string): Error {
 function parsedValue<Value>(
   entry: Entry,
   parse: (text: string) => Value | undefined,
-  expected: string,
+  expectation: string | ((text: string) => string),
 ): Value {
   // As wg(8) does, which drops white space wherever it is.
-  const value = parse(entry.value.replaceAll(/\s/g, ''));
+  const text = entry.value.replaceAll(/\s/g, '');
+  const value = parse(text);
   if (value === undefined) {
-    throw new Error(`line ${entry.line}: ${spellingOf(entry)}: expected ${expected}`);
+    const expected = typeof expectation === 'string' ? `expected ${expectation}` : expectation(text);
+    throw new Error(`line ${entry.line}: ${spellingOf(entry)}: ${expected}`);
   }
   return value;
 }

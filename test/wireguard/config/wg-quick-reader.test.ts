@@ -88,16 +88,31 @@ const wrong: [what: string, text: string, message: string | RegExp][] = [
   [
     'an empty key',
     '[Interface]\nPrivateKey =\n',
-    /^line 2: PrivateKey: expected a key of 32 bytes in base64/,
+    /^line 2: PrivateKey: expected a private key, 32 bytes in base64, .*; it is empty$/,
   ],
-  ['a short key', `[Interface]\nPrivateKey = ${psk.slice(4)}`, /^line 2: PrivateKey: expected a key of 32/],
+  ['a short key', `[Interface]\nPrivateKey = ${psk.slice(4)}`, /^line 2: PrivateKey: .*; it has 29 bytes/],
   ['two keys', `${own}PrivateKey = ${psk}`, /^line 3: PrivateKey is already set in line 2$/],
   ['no public key', `${own}[Peer]\nAllowedIPs = ::/0\n`, /^line 3: this \[Peer\] has no PublicKey$/],
-  ['a wrong public key', `[Peer]\nPublicKey = ${psk}=`, /^line 2: PublicKey: expected a key of 32 bytes/],
+  ['a wrong public key', `[Peer]\nPublicKey = ${psk}=`, /^line 2: PublicKey: .* too many = at/],
   [
     'a wrong preshared key',
     `${peer}PresharedKey = ${psk}x`,
     /^line 3: PresharedKey: .* `wg genpsk` prints it/,
+  ],
+  [
+    'a private key as the UAPI has it',
+    `[Interface]\nPrivateKey = ${'a1'.repeat(32)}`,
+    /^line 2: PrivateKey: expected a private key, .*; it is hexadecimal, but/,
+  ],
+  [
+    'a public key as the UAPI has it',
+    `[Peer]\nPublicKey = ${'a1'.repeat(32)}`,
+    /^line 2: PublicKey: expected a public key, .*; it is hexadecimal, but/,
+  ],
+  [
+    'a preshared key as the UAPI has it',
+    `${peer}PresharedKey = ${'A1'.repeat(32)}`,
+    /^line 3: PresharedKey: expected a preshared key, .*; it is hexadecimal, but/,
   ],
   [
     'the same peer twice',
