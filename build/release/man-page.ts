@@ -2,7 +2,10 @@
 import type { ArgumentReference, CommandReference } from '../../src/commands/reference.ts';
 
 /** Where a page's own command cannot say it all. */
-const footer = ['.SH EXIT STATUS', '0 on success, 1 if the work failed, 2 if the arguments were wrong.'];
+const footer = [
+  '.SH EXIT STATUS',
+  '0 on success, 1 if the work failed, something named does not exist or something wrong was found, 2 if the arguments were wrong.',
+];
 
 /** The name of a command's page, less its section: `wgdriver-keys-seed`. */
 export function manPageName({ path }: CommandReference): string {

@@ -197,16 +197,18 @@ function allowedIpsOf(texts: readonly string[], known: KnownNetwork | undefined)
   });
 }
 
-/** @throws Error for an address that the network’s hub would not have a peer for */
+/** @throws UsageError for an address that the network’s hub would not have a peer for */
 function refuseForeign({ subnets }: KnownNetwork, address: Address, name: string): void {
   const subnet = subnets.find((known) => isHostOf(known.subnet, address));
   if (subnet === undefined) {
     const names = subnets.map((known) => formatPrefix(known.subnet)).join(' or ');
-    throw new Error(`network ${name}: expected the address of a host in ${names}, got ${address.toString()}`);
+    throw new UsageError(
+      `network ${name}: expected the address of a host in ${names}, got ${address.toString()}`,
+    );
   }
   const hub = subnet.gateway ?? hostsOf(subnet.subnet).first;
   if (sameAddress(hub, address)) {
-    throw new Error(`network ${name}: ${address.toString()} is the hub’s own address`);
+    throw new UsageError(`network ${name}: ${address.toString()} is the hub’s own address`);
   }
   if (![...subnet.auxiliaryAddresses.values()].some((reserved) => sameAddress(reserved, address))) {
     process.stderr.write(

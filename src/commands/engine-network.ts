@@ -162,7 +162,7 @@ function subnetsOf({ name, subnets }: NetworkInspection, asked: readonly Prefix[
   const found = present.filter(isAsked);
   if (found.length < Math.max(asked.length, 1)) {
     const names = present.map(({ subnet }) => formatPrefix(subnet)).join(', ') || 'none';
-    throw new Error(
+    throw new UsageError(
       `network ${name}: expected some of its subnets as arguments, or none for all of them; it has ${names}`,
     );
   }

@@ -47,7 +47,7 @@ interface KeyArguments {
   readonly derivation: string;
 }
 
-/** Everything that derives keys, from the options, WGDRIVER_SEED or stdin. @throws UsageError */
+/** Everything that derives keys, from the options, WGDRIVER_SEED or stdin. @throws as seedOf does */
 export async function keySchemeOf(args: KeyArguments): Promise<KeyScheme> {
   const derivation: DerivationName = oneOf('derivation', derivationNames, args.derivation);
   const additional = decodeBase64(args.additional);
@@ -69,7 +69,7 @@ export function warnIfShort(seed: Secret): void {
   }
 }
 
-/** The seed from the options, WGDRIVER_SEED or stdin. @throws UsageError */
+/** The seed from the options, WGDRIVER_SEED or stdin. @throws Error; UsageError where the options are at fault */
 export async function seedOf(args: Pick<KeyArguments, 'seed' | 'seed-file'>): Promise<Secret> {
   const file = args['seed-file'];
   if (file !== undefined && args.seed !== undefined) {
@@ -81,7 +81,9 @@ export async function seedOf(args: Pick<KeyArguments, 'seed' | 'seed-file'>): Pr
   const [source, text] = await seedText(args.seed, file);
   const seed = parseSeed(text);
   if (seed === undefined) {
-    throw new UsageError(`${source}: ${seedExpectation(text)}`);
+    const message = `${source}: ${seedExpectation(text)}`;
+    // What is in a file, on stdin or in the environment is no argument.
+    throw args.seed === undefined ? new Error(message) : new UsageError(message);
   }
   return seed;
 }

@@ -116,7 +116,7 @@ function compare(a: string, b: string): number {
   return a.localeCompare(b, 'en', { numeric: true });
 }
 
-/** Those of the networks and containers that were named, by names or the beginnings of ids. @throws UsageError */
+/** Those of the networks and containers that were named, by names or the beginnings of ids. @throws Error for one that is not there */
 function chosen(endpoints: readonly NamedStatus[], wanted: readonly string[]): readonly NamedStatus[] {
   const isOf =
     (word: string) =>
@@ -124,7 +124,7 @@ function chosen(endpoints: readonly NamedStatus[], wanted: readonly string[]): r
       word === container || word === network || endpointId.startsWith(word) || networkId.startsWith(word);
   for (const word of wanted) {
     if (!endpoints.some(isOf(word))) {
-      throw new UsageError(`this driver has no running container or network called ${word}`);
+      throw new Error(`this driver has no running container or network called ${word}`);
     }
   }
   return wanted.length === 0

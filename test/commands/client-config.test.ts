@@ -109,7 +109,7 @@ test('--network: all of it from the engine; the address is to be kept free', asy
   ] as const) {
     const refused = await ask(address);
     assert.match(refused.stderr, message);
-    assert.deepEqual([refused.status, refused.stdout], [1, '']);
+    assert.deepEqual([refused.status, refused.stdout], [2, '']);
   }
   const refused = await ask('192.168.5.2', '--hub-key', clientKey);
   assert.match(refused.stderr, /option --hub-key: the hub of network wgnet has another key/);

@@ -118,7 +118,7 @@ test('containers and networks by name, or by the beginning of an id', async (t) 
   }
   const { status: code, stderr } = await status(t, healthy, 'nobody');
   assert.match(stderr, /^wgdriver: this driver has no running container or network called nobody\n$/);
-  assert.equal(code, 2);
+  assert.equal(code, 1);
 });
 
 test('nothing runs', async (t) => {
