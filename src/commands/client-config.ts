@@ -7,6 +7,7 @@ import {
   everything,
   formatPrefix,
   hostPrefix,
+  isOfHost,
   masked,
   type Prefix,
   parseAddress,
@@ -134,7 +135,7 @@ function addressArgument(text: string | undefined): Address {
   if (address === undefined) {
     throw new UsageError('expected the client’s address as an argument, such as 192.168.5.9');
   }
-  if (['unspecified', 'broadcast', 'multicast', 'loopback'].includes(address.range())) {
+  if (!isOfHost(address)) {
     throw new UsageError(`no client can have the ${address.range()} address ${address.toString()}`);
   }
   return address;

@@ -3,7 +3,8 @@ import { findPrivateKey, readHubConfig } from '../hub/files.ts';
 import { hubOwner } from '../hub/hub.ts';
 import { obstaclesOf } from '../hub/obstacles.ts';
 import { readFirewalls } from '../hub/other-firewalls.ts';
-import { allPeers, readSources } from '../hub/sources.ts';
+import { allPeers, readSources, refuseSharedKeys } from '../hub/sources.ts';
+import { publicKeyOf } from '../wireguard/key.ts';
 import { markOf } from '../wireguard/link-alias.ts';
 import { strictCommand } from './command.ts';
 import { hubFileOf, hubHost, hubOptions } from './hub-options.ts';
@@ -20,6 +21,7 @@ export default strictCommand({
     const config = await readHubConfig(file);
     const sources = await readSources(config);
     const key = await findPrivateKey(config.privatekeyfile);
+    refuseSharedKeys(config, sources, key && publicKeyOf(key));
     const count = [...allPeers(sources)].length;
     const lines = [
       `${file}: networks: ${config.networks.length}, clients: ${config.clients.length}, peers: ${count}`,

@@ -18,6 +18,7 @@ import {
   covers,
   formatPrefix,
   hostPrefix,
+  isOfHost,
   masked,
   type Prefix,
   parseAddress,
@@ -107,6 +108,7 @@ const subnet = v.pipe(
   v.string('expected a prefix such as 192.168.5.0/24'),
   parsed(parsePrefix, 'expected a prefix such as 192.168.5.0/24'),
   attempted(requireMasked),
+  v.check(({ address }) => isOfHost(address), 'expected a subnet of addresses that hosts can have'),
 );
 const prefix = v.pipe(
   v.string('expected a prefix such as 10.0.0.0/8'),
@@ -180,7 +182,12 @@ const networkSchema = v.pipe(
         v.pipe(v.string(ipv6PrefixExpectation), parsed(parseIpv6Prefix, ipv6PrefixExpectation)),
       ),
       seedfile: v.optional(path),
-      seedfiles: v.optional(v.pipe(v.array(path), v.minLength(1, 'expected one or more files, got none'))),
+      seedfiles: v.optional(
+        v.pipe(
+          v.array(path, 'expected a list of files'),
+          v.minLength(1, 'expected one or more files, got none'),
+        ),
+      ),
       publickeysfile: v.optional(path),
       additional: v.optional(
         v.pipe(
@@ -239,7 +246,7 @@ const networkSchema = v.pipe(
 
 const clientSchema = v.strictObject(
   {
-    address: oneOrMore(address),
+    address: oneOrMore(v.pipe(address, v.check(isOfHost, 'expected the address of a host'))),
     publickey: v.optional(
       v.pipe(
         v.string('expected a public key'),
@@ -255,7 +262,12 @@ const clientSchema = v.strictObject(
 
 /** yaml and valibot read it as an object; a Map keeps the order of numbers too, which no name is. */
 function named<Output>(schema: v.GenericSchema<unknown, Output>, what: string) {
-  return v.record(v.string(), schema, `expected ${what} by name`);
+  const expected = `expected ${what} by name`;
+  // A record would take a list, and its numbers for names.
+  return v.pipe(
+    v.custom<unknown>((input) => !Array.isArray(input), expected),
+    v.record(v.string(), schema, expected),
+  );
 }
 
 const policySchema = v.strictObject(
@@ -480,6 +492,17 @@ function contradictions({ networks, clients }: HubConfig): Mistake[] {
         message: `${gateway.toString()} is no host’s address of ${formatPrefix(subnet)}`,
       })),
   );
+  const hostless = clients.flatMap(({ name, addresses }) =>
+    addresses.flatMap((address) => {
+      const own = networks
+        .flatMap(({ subnets }) => subnets)
+        .find(({ subnet }) => covers(subnet, hostPrefix(address)));
+      const message = `${address.toString()} is no host’s address of ${own && formatPrefix(own.subnet)}`;
+      return own === undefined || isHostOf(own.subnet, address)
+        ? []
+        : [{ keys: ['clients', name, 'address'], message }];
+    }),
+  );
   const elsewhere = networks.flatMap(({ name, subnets, peers, except }) => {
     const isOutside = ({ first, last }: AddressRange) =>
       !subnets.some(({ subnet }) => [first, last].every((end) => covers(subnet, hostPrefix(end))));
@@ -552,7 +575,16 @@ function contradictions({ networks, clients }: HubConfig): Mistake[] {
       keys: ['clients', name],
       message: `needs a publickey: ${addresses[0]?.toString()} is in no network that could derive one`,
     }));
-  return [...overlaps, ...gateways, ...elsewhere, ...sharedKeys, ...doubles, ...misplaced, ...keyless];
+  return [
+    ...overlaps,
+    ...gateways,
+    ...hostless,
+    ...elsewhere,
+    ...sharedKeys,
+    ...doubles,
+    ...misplaced,
+    ...keyless,
+  ];
 }
 
 function isHost({ address, length }: Prefix): boolean {

@@ -29,7 +29,14 @@ import {
   touchedChanges,
 } from './peers.ts';
 import { hubAddresses, hubRoutes, hubTable } from './rules.ts';
-import { allPeers, peerAt, readSources, type Sources, touchedAddresses } from './sources.ts';
+import {
+  allPeers,
+  peerAt,
+  readSources,
+  refuseSharedKeys,
+  type Sources,
+  touchedAddresses,
+} from './sources.ts';
 import type { HubState } from './state.ts';
 import { limitThreads } from './threads.ts';
 
@@ -97,6 +104,7 @@ export function createHub(dependencies: HubDependencies): Hub {
     // All that can be wrong with it, before anything is touched.
     const privateKey = await readPrivateKey(config.privatekeyfile);
     const sources = await readSources(config, applied?.sources);
+    refuseSharedKeys(config, sources, publicKeyOf(privateKey));
     peerCount = [sources.clients, ...sources.networks.values()].reduce(
       (sum, { peers }) => sum + peers.size,
       0,

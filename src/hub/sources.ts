@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { fileFault } from '../file-fault.ts';
@@ -18,7 +19,7 @@ import {
   hostPrefix,
   isWithin,
 } from '../wireguard/address.ts';
-import type { PresharedKey } from '../wireguard/key.ts';
+import type { PresharedKey, PublicKey } from '../wireguard/key.ts';
 import { clientPrefixes, type HubClient, type HubConfig, type HubNetwork, networkOf } from './config.ts';
 import type { WantedKey, WantedPeer } from './peers.ts';
 import { parsePublicKeys } from './public-keys.ts';
@@ -94,6 +95,42 @@ export async function readSources(config: HubConfig, before?: Sources): Promise<
   return { networks, clients: await clientSource(config, schemes, networks, before?.clients) };
 }
 
+/**
+ * WireGuard tells its peers apart by their keys: of two peers with one key, the last alone would have its addresses. And
+ * it takes no peer with its own key.
+ * @throws Error that says whose key it is
+ */
+export function refuseSharedKeys(
+  { clients }: HubConfig,
+  sources: Sources,
+  hubKey: PublicKey | undefined,
+): void {
+  const names = new Map(clients.map(({ name, publickey }) => [publickey, name]));
+  const holders = new Map<PublicKey, WantedPeer>();
+  for (const peer of allPeers(sources)) {
+    for (const { publicKey } of peer.keys) {
+      const name = names.get(publicKey);
+      if (publicKey === hubKey) {
+        const who = name === undefined ? `the peer at ${firstAddress(peer)}` : `client ${name}`;
+        throw new Error(`${who} has the hub’s own public key: expected the peer’s`);
+      }
+      if (name !== undefined) {
+        const other = holders.get(publicKey) ?? peer;
+        if (other !== peer) {
+          throw new Error(
+            `client ${name}: ${firstAddress(other)} and ${firstAddress(peer)} both have its publickey: each needs its own`,
+          );
+        }
+        holders.set(publicKey, peer);
+      }
+    }
+  }
+}
+
+function firstAddress({ allowedIps: [prefix] }: WantedPeer): string {
+  return prefix?.address.toString() ?? '';
+}
+
 interface NetworkSecrets {
   /** The newest first. Empty if the keys come of a file. */
   readonly schemes: readonly KeyScheme[];
@@ -113,12 +150,22 @@ async function readNetworkSecrets({ keys, presharedKey }: HubNetwork): Promise<N
   const seeds = await Promise.all(keys.seedfiles.map((file) => readSeedFile(file)));
   const additionals =
     additional instanceof Uint8Array ? [additional] : await readAdditionalFile(additional.file);
+  // One of the two is rotated at a time; with both, each combination may be some host's.
+  const schemes = seeds.flatMap((seed) =>
+    additionals.map((value) => ({ seed, additional: value, derivation })),
+  );
   return {
-    // One of the two is rotated at a time; with both, each combination may be some host's.
-    schemes: seeds.flatMap((seed) => additionals.map((value) => ({ seed, additional: value, derivation }))),
+    // A new seed that is still a copy of the old one is no other key.
+    schemes: schemes.filter((scheme, index) => schemes.findIndex((each) => isSame(each, scheme)) === index),
     publicKeys: undefined,
     presharedKey: ofNetwork,
   };
+}
+
+function isSame(a: KeyScheme, b: KeyScheme): boolean {
+  return (
+    Buffer.compare(a.seed.reveal(), b.seed.reveal()) === 0 && Buffer.compare(a.additional, b.additional) === 0
+  );
 }
 
 async function networkSource(

@@ -64,6 +64,11 @@ export function addressOfBytes(bytes: Uint8Array): Address {
   return ipaddr.fromByteArray([...bytes]);
 }
 
+/** Can a host have it? No host of others has one that is unspecified, broadcast, multicast or loopback. */
+export function isOfHost(address: Address): boolean {
+  return !['unspecified', 'broadcast', 'multicast', 'loopback'].includes(address.range());
+}
+
 export function sameAddress(a: Address, b: Address): boolean {
   return a.kind() === b.kind() && compareAddresses(a, b) === 0;
 }

@@ -215,6 +215,27 @@ for (const [name, text, expected] of [
     /:4: clients\.pc\.address: fd12::c0a8:509 goes with an IPv4 address of network app: write that one/,
   ],
   [
+    'a subnet whose addresses no host has',
+    'networks:\n  app:\n    subnet: [10.7.0.0/24, 127.0.0.0/24]\n    seedfile: app.seed\n',
+    /:3: networks\.app\.subnet\.1: expected a subnet of addresses that hosts can have/,
+  ],
+  [
+    'a client at an address that no host has',
+    `clients:\n  pc: { address: 127.0.0.1, publickey: ${key} }\n`,
+    /:2: clients\.pc\.address: expected the address of a host/,
+  ],
+  [
+    'a client at the broadcast address of a network',
+    `networks:\n  app: { ${network} }\nclients:\n  pc: { address: 192.168.5.255 }\n`,
+    /:4: clients\.pc\.address: 192\.168\.5\.255 is no host’s address of 192\.168\.5\.0\/24/,
+  ],
+  ['a list of networks', `networks:\n  - { ${network} }\n`, /:1: networks: expected networks by name/],
+  [
+    'one file where a list is expected',
+    'networks:\n  app: { subnet: 192.168.5.0/24, seedfiles: app.seed }\n',
+    /:2: networks\.app\.seedfiles: expected a list of files/,
+  ],
+  [
     'a client whose key nobody knows',
     'clients:\n  pc: { address: 192.168.5.7 }\n',
     /:2: clients\.pc: needs a publickey: 192\.168\.5\.7 is in no network/,
@@ -232,6 +253,14 @@ for (const [name, text, expected] of [
   });
 }
 
+test('a client’s key as the UAPI has it', () => {
+  const inHexadecimal = Buffer.from(key, 'base64').toString('hex');
+  assert.throws(
+    () => decode(`clients:\n  pc: { address: 10.0.0.9, publickey: ${inHexadecimal} }\n`),
+    /:2: clients\.pc\.publickey: expected a public key, .*; it is hexadecimal, but a key is written in base64$/,
+  );
+});
+
 test('every mistake is told of, and no value', () => {
   const secret = 'c2VjcmV0IHNlY3JldCBzZWNyZXQ=';
   assert.throws(
@@ -245,11 +274,3 @@ test('every mistake is told of, and no value', () => {
     },
   );
 });
-test('a client’s key as the UAPI has it', () => {
-  const inHexadecimal = Buffer.from(key, 'base64').toString('hex');
-  assert.throws(
-    () => decode(`clients:\n  pc: { address: 10.0.0.9, publickey: ${inHexadecimal} }\n`),
-    /:2: clients\.pc\.publickey: expected a public key, .*; it is hexadecimal, but a key is written in base64$/,
-  );
-});
-

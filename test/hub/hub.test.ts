@@ -371,6 +371,10 @@ test('a wrong file changes nothing', { skip }, async () => {
     hub.load(configOf(`interface: wg9\n${base}`)),
     /interface cannot change from wg0 to wg9/,
   );
+  await assert.rejects(
+    hub.load(configOf(`${base}\nclients: { pc: { address: 192.168.5.99, publickey: ${hubKey} } }`)),
+    /client pc has the hub’s own public key/,
+  );
   assert.equal(shown(), before);
   assert.equal(placeOf(configOf(base)).name, 'wg0');
 });

@@ -10,12 +10,14 @@ import {
   filesOf,
   peerAt,
   readSources,
+  refuseSharedKeys,
   type Sources,
   touchedAddresses,
 } from '../../src/hub/sources.ts';
 import { derivePresharedKey } from '../../src/keys/derivation.ts';
 import { formatPrefix, parseAddress } from '../../src/wireguard/address.ts';
 import { decodeBase64 } from '../../src/wireguard/base64.ts';
+import type { PublicKey } from '../../src/wireguard/key.ts';
 import { Secret } from '../../src/wireguard/secret.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'wgdriver-sources-'));
@@ -98,9 +100,9 @@ test('preshared keys: derived, or one for the network', async () => {
 });
 
 test('a file of public keys instead of a seed', async () => {
+  const inHexadecimal = Buffer.from(firstKey, 'base64').toString('hex');
   write('keys', `ADDRESS PUBLIC KEY\n# none\n192.168.5.2  ${firstKey}\n\n`);
   const text = 'networks:\n  app: { subnet: 192.168.5.0/24, publickeysfile: keys }';
-  const inHexadecimal = Buffer.from(firstKey, 'base64').toString('hex');
   const sources = await read(text);
   assert.deepEqual(
     [...allPeers(sources)].map(({ keys }) => keys),
@@ -125,6 +127,34 @@ test('a file of public keys instead of a seed', async () => {
       return true;
     });
   }
+});
+
+test('a client’s key that is another peer’s or the hub’s own', async () => {
+  const refuse = async (client: string, hubKey?: string) => {
+    const config = configOf(`${network()}\nclients: { pc: { ${client} } }`);
+    refuseSharedKeys(config, await readSources(config), hubKey as PublicKey);
+  };
+  // In the container's place it is the only one.
+  await refuse(`address: 192.168.5.2, publickey: ${firstKey}`);
+  await assert.rejects(
+    refuse(`address: 192.168.5.9, publickey: ${firstKey}`),
+    /client pc: 192\.168\.5\.2 and 192\.168\.5\.9 both have its publickey: each needs its own/,
+  );
+  await assert.rejects(
+    refuse(`address: 192.168.5.2, publickey: ${firstKey}`, firstKey),
+    /client pc has the hub’s own public key: expected the peer’s/,
+  );
+  await assert.rejects(
+    refuse('address: 192.168.5.9', firstKey),
+    /the peer at 192\.168\.5\.2 has the hub’s own public key/,
+  );
+});
+
+test('a new seed that is a copy of the old one makes no second key', async () => {
+  write('copy.seed', `${seed}\n`);
+  const sources = await read(network().replace('seedfile: old.seed', 'seedfiles: [copy.seed, old.seed]'));
+  assert.deepEqual(peerAt(sources, '192.168.5.2')?.keys, [{ publicKey: firstKey }]);
+  assert.equal(sources.networks.get('app')?.isRotating, false);
 });
 
 test('a client in a container’s place, with its own key or the one that is derived', async () => {
