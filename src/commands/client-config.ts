@@ -20,6 +20,7 @@ import { keyExpectation, type PublicKey, parsePublicKey, publicKeyOf } from '../
 import { everyValue, strictCommand, UsageError, wholeNumber } from './command.ts';
 import { askForNetwork, type KnownNetwork } from './engine-network.ts';
 import { engineOption, secretsOption } from './host-options.ts';
+import { ipv6Argument, ipv6Option } from './ipv6-option.ts';
 import { keyOptions, keySchemeOf } from './key-options.ts';
 import { replaceFile } from './output.ts';
 import { qrAsPng, qrAsSvg, qrForTerminal } from './qr.ts';
@@ -40,6 +41,7 @@ export default strictCommand({
         'Docker network to take the keys, the hub and all else from; in a Swarm, run this on a manager',
     },
     ...keyOptions,
+    ...ipv6Option,
     ...secretsOption,
     ...engineOption,
     'hub-key': {
@@ -90,14 +92,12 @@ export default strictCommand({
   async run(args, _positionals, rawArgs) {
     const address = addressArgument(args.address);
     const known = args.network === undefined ? undefined : await askForNetwork(args, args.network, []);
-    if (known?.hublink !== undefined && (args['hub-key'] === undefined || args.endpoint === undefined)) {
-      throw new UsageError(
-        `network ${args.network} has its hub on the Docker host itself: give --hub-key with what \`wg show ` +
-          `${known.hublink} public-key\` prints there, and --endpoint with that host’s address and the link’s port`,
-      );
+    if (known !== undefined) {
+      refuseUnknownHub(known, args);
     }
     const hubKey = hubKeyOf(args['hub-key'], known?.hubKey, args.network);
     const endpoint = endpointOf(args.endpoint, known?.peer);
+    const ipv6 = ipv6Argument(args) ?? known?.ipv6;
     const picture = pictureOf(rawArgs);
     if (known !== undefined) {
       refuseForeign(known, address, args.network ?? '');
@@ -111,7 +111,7 @@ export default strictCommand({
     const text = clientConfig({
       comment: `wgdriver client-config ${address.toString()}`,
       privateKey,
-      addresses: [own, ...ipv6Counterparts(known?.ipv6, own)],
+      addresses: [own, ...ipv6Counterparts(ipv6, own)],
       dns: everyValue('dns', rawArgs).map(dnsArgument),
       ...(mtu !== undefined && { mtu }),
       hub: {
@@ -196,6 +196,27 @@ function allowedIpsOf(texts: readonly string[], known: KnownNetwork | undefined)
     }
     return masked(prefix);
   });
+}
+
+/** @throws UsageError where neither the network nor the options say which hub is meant */
+function refuseUnknownHub(
+  { hublink, hubKey, peer }: KnownNetwork,
+  {
+    network,
+    'hub-key': key,
+    endpoint,
+  }: Readonly<Record<'network' | 'hub-key' | 'endpoint', string | undefined>>,
+): void {
+  if ((hubKey ?? key) !== undefined && (peer ?? endpoint) !== undefined) {
+    return;
+  }
+  throw new UsageError(
+    hublink === undefined
+      ? `network ${network} has its hub in a configuration file: give --hub-key and --endpoint with the PublicKey ` +
+          'and Endpoint of a [Peer] in it, and --allowed-ips unless the client sends everything'
+      : `network ${network} has its hub on the Docker host itself: give --hub-key with what \`wg show ` +
+          `${hublink} public-key\` prints there, and --endpoint with that host’s address and the link’s port`,
+  );
 }
 
 /** @throws UsageError for an address that the network’s hub would not have a peer for */

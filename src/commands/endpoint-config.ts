@@ -6,7 +6,7 @@ import { privateKeyIn, readPrivateKeyFile } from '../keys/key-files.ts';
 import { type KeyPair, keyPairsOf, workersFor } from '../keys/key-pairs.ts';
 import { hostsOf, isHostOf, maxAddresses, parseRange, requireMasked } from '../keys/ranges.ts';
 import { countSelected, firstOf, isSelected, type Selection, selected } from '../keys/selection.ts';
-import { ipv4In, ipv6Counterparts, ipv6PrefixExpectation, parseIpv6Prefix } from '../networks/ipv6.ts';
+import { ipv4In, ipv6Counterparts } from '../networks/ipv6.ts';
 import { optionPrefix } from '../networks/options.ts';
 import {
   type Address,
@@ -31,6 +31,7 @@ import { type PresharedKey, type PrivateKey, publicKeyOf } from '../wireguard/ke
 import { everyValue, oneOf, strictCommand, UsageError, usage, wholeNumber } from './command.ts';
 import { askForNetwork, type KnownNetwork, type KnownSubnet } from './engine-network.ts';
 import { engineOption, secretsOption } from './host-options.ts';
+import { ipv6Argument, ipv6Option } from './ipv6-option.ts';
 import { keyOptions, keySchemeOf } from './key-options.ts';
 import { print, replaceFile } from './output.ts';
 import { withProgress } from './progress.ts';
@@ -99,11 +100,7 @@ export default strictCommand({
         'The hub’s current file, for wg-quick and setconf: everything in it that wgdriver did not ' +
         'write is kept',
     },
-    ipv6: {
-      type: 'string',
-      valueHint: 'PREFIX',
-      description: `The network’s option ${optionPrefix}ipv6, from which each peer gets its IPv6 address`,
-    },
+    ...ipv6Option,
     interface: {
       type: 'string',
       default: 'wg0',
@@ -154,7 +151,7 @@ export default strictCommand({
       throw new UsageError('no subnet: expected a prefix, such as 192.168.5.0/24, or --network');
     }
     refuseOverlap(subnets.map(({ subnet }) => subnet));
-    const ipv6 = args.ipv6 === undefined ? known?.ipv6 : ipv6Argument(args.ipv6);
+    const ipv6 = ipv6Argument(args) ?? known?.ipv6;
     const ownAddresses = hubAddresses(subnets, everyValue('address', rawArgs));
     const addresses = [
       ...ownAddresses,
@@ -376,14 +373,6 @@ function subnetArgument(text: string): Prefix {
     throw new UsageError(`${text}: expected the subnet as a prefix, such as 192.168.5.0/24`);
   }
   return usage(() => requireMasked(subnet));
-}
-
-function ipv6Argument(text: string): Prefix {
-  const prefix = parseIpv6Prefix(text);
-  if (prefix === undefined) {
-    throw new UsageError(`option --ipv6: ${ipv6PrefixExpectation}`);
-  }
-  return prefix;
 }
 
 /** The hub's address in each subnet: the one that was asked for, else the gateway, else the first. */

@@ -97,7 +97,7 @@ export async function askForNetwork(
   return {
     subnets,
     ...(hublink !== undefined && { hublink }),
-    ...(peer && { peer }),
+    ...(hublink === undefined && peer && { peer }),
     ...(peerkey && { hubKey: peerkey }),
     scheme: { seed, additional, derivation },
     allowedIps: hubAllowedIps({

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync, spawnSync } from 'node:child_process';
-import { mkdtemp, readFile, rm, stat, symlink } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
@@ -58,6 +58,14 @@ test('a file for wg-quick: the address’s own key, the hub, and everything into
   );
   assert.deepEqual(other.peers[0]?.allowedIps.map(formatPrefix), ['10.0.0.0/8']);
   assert.deepEqual([other.peers[0]?.persistentKeepaliveInterval, other.mtu], [0, 1300]);
+});
+
+test('--ipv6: the IPv6 address that goes with the client’s, and the key of the IPv4 one', async () => {
+  const { addresses, privateKey: key } = readWgQuick(
+    (await config('192.168.5.2', '--ipv6', 'fd12::/64')).stdout,
+  );
+  assert.deepEqual(addresses.map(formatPrefix), ['192.168.5.2/32', 'fd12::c0a8:502/128']);
+  assert.equal(key?.toBase64(), privateKey);
 });
 
 test('--network: all of it from the engine; the address is to be kept free', async (t: TestContext) => {
@@ -155,6 +163,36 @@ test('--network with a hublink: its key and where the client reaches it have to 
   );
 });
 
+test('--network with a configuration file: which of its peers is the hub has to be said', async (t) => {
+  await writeFile(
+    join(folder, 'hub.conf'),
+    `[Peer]\nPublicKey = ${hubKey}\nAllowedIPs = 0.0.0.0/0\nEndpoint = hub.example.org:51820\n`,
+  );
+  const app = {
+    Name: 'app',
+    Driver: 'wireguard-plugin',
+    IPAM: { Config: [{ Subnet: '192.168.5.0/24', Gateway: '192.168.5.1' }] },
+    Options: {
+      'io.bestov.wg.conffile': 'hub.conf',
+      'io.bestov.wg.seed': 'dGVzdHNlZWQK',
+      'io.bestov.wg.additional': 'dGVzdGFkZGl0aW9uYWwK',
+    },
+  };
+  const { socketPath } = await serveUnix(t, answers({ '/networks/app': app }));
+  const ask = (...args: string[]) =>
+    wgdriver([
+      ...['client-config', '--docker-socket', socketPath, '--network', 'app', '--secrets-dir', folder],
+      ...args,
+    ]);
+  for (const missing of [[], hub.slice(0, 2), hub.slice(2)]) {
+    const { status, stderr } = await ask('192.168.5.2', ...missing);
+    assert.match(stderr, /network app has its hub in a configuration file: give --hub-key and --endpoint/);
+    assert.equal(status, 2);
+  }
+  const { stdout } = await ask('192.168.5.2', ...hub);
+  assert.equal(readWgQuick(stdout).privateKey?.toBase64(), privateKey);
+});
+
 test('files are for their owner alone, and it says so', async () => {
   for (const [option, name, begins] of [
     ['--output', 'client.conf', '# wgdriver client-config'],
@@ -241,6 +279,11 @@ for (const [what, args, message] of [
     /option --hub-key: expected a public key, .*; it has too many = at its end/,
   ],
   [
+    'a hub’s key as the UAPI has it',
+    [...hub, '192.168.5.2', '--hub-key', Buffer.from(hubKey, 'base64').toString('hex')],
+    /option --hub-key: expected a public key, .*; it is hexadecimal/,
+  ],
+  [
     'prefixes that are none',
     [...hub, '192.168.5.2', '--allowed-ips', 'all'],
     /option --allowed-ips: expected prefixes/,
@@ -255,6 +298,11 @@ for (const [what, args, message] of [
     [...hub, '192.168.5.2', '--qr=x.gif'],
     /option --qr: expected no value, - for stdout, or a file/,
   ],
+  [
+    'an IPv6 prefix that is too long',
+    [...hub, '192.168.5.2', '--ipv6', 'fd12::/97'],
+    /option --ipv6: expected an IPv6 prefix of at most \/96/,
+  ],
   ['two addresses', [...hub, '192.168.5.2', '192.168.5.3'], /unexpected argument 192\.168\.5\.3/],
 ] as const) {
   test(`wrong arguments, ${what}: one line and status 2`, async () => {
@@ -265,8 +313,3 @@ for (const [what, args, message] of [
     assert.deepEqual([status, stdout], [2, '']);
   });
 }
-  [
-    'a hub’s key as the UAPI has it',
-    [...hub, '192.168.5.2', '--hub-key', Buffer.from(hubKey, 'base64').toString('hex')],
-    /option --hub-key: expected a public key, .*; it is hexadecimal/,
-  ],
