@@ -15,7 +15,7 @@ import { type Survey, surveyEngine } from './engine-survey.ts';
 import { type Finding, pass, skip } from './finding.ts';
 import { judgeHandshakes, probeHandshakes, silentEndpoints } from './handshakes.ts';
 import { findHostVpn } from './host-vpn.ts';
-import { judgeHubLinks, probeForwardRules } from './hub-link.ts';
+import { isLinkUp, judgeHubLinks, probeForwardRules } from './hub-link.ts';
 import { judgeInnerTunnels, probeInnerTunnels } from './inner-tunnels.ts';
 import { judgeIp } from './ip.ts';
 import { judgeIpRange } from './ip-range.ts';
@@ -113,7 +113,7 @@ const networkChecks: Readonly<
   dns: judgeDns,
   capabilities: judgeCapabilities,
   'inner-tunnels': async (survey) => judgeInnerTunnels(await probeInnerTunnels(survey, selectNamespaces())),
-  hublink: async (survey) => judgeHubLinks(survey, await probeForwardRules()),
+  hublink: async (survey) => judgeHubLinks(survey, await probeForwardRules(), isLinkUp),
   async handshakes(survey, seen) {
     const read = linkReader();
     const handshakes = await probeHandshakes(survey, read, seen);

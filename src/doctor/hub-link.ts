@@ -1,7 +1,8 @@
+import { networkInterfaces } from 'node:os';
 import { isAccepted } from '../programs/iptables-rules.ts';
 import { run } from '../programs/run.ts';
 import type { Survey } from './engine-survey.ts';
-import { type Finding, pass, warn } from './finding.ts';
+import { type Finding, fail, pass, warn } from './finding.ts';
 
 const name = 'hublink';
 
@@ -9,6 +10,11 @@ const name = 'hublink';
 export interface ForwardRules {
   readonly iptables: string | undefined;
   readonly ip6tables: string | undefined;
+}
+
+/** Node lists what is up, and has an address. */
+export function isLinkUp(link: string): boolean {
+  return networkInterfaces()[link] !== undefined;
 }
 
 export async function probeForwardRules(): Promise<ForwardRules> {
@@ -19,11 +25,26 @@ export async function probeForwardRules(): Promise<ForwardRules> {
   return { iptables: await list('iptables'), ip6tables: await list('ip6tables') };
 }
 
-/** Does Docker's drop policy, or another's, keep containers from what is behind a hub on this host? */
-export function judgeHubLinks({ networks }: Pick<Survey, 'networks'>, rules: ForwardRules): Finding {
+/**
+ * Is a hub on this host up, and does Docker's drop policy, or another's, keep containers from what is behind it?
+ * @param isUp of a link: is it there and up, with an address?
+ */
+export function judgeHubLinks(
+  { networks }: Pick<Survey, 'networks'>,
+  rules: ForwardRules,
+  isUp: (link: string) => boolean,
+): Finding {
   const links = new Set(networks.flatMap(({ hublink }) => hublink ?? []));
   if (links.size === 0) {
     return pass(name, 'no network has its hub on this host');
+  }
+  const down = [...links].filter((link) => !isUp(link));
+  if (down.length > 0) {
+    return fail(
+      name,
+      `the hub ${down.join(', ')} is missing, down or without an address, so containers do not reach it and none can start`,
+      'bring the link up, as wg-quick or whatever else made it does',
+    );
   }
   const missing = [...links].flatMap((link) =>
     (['iptables', 'ip6tables'] as const).flatMap((program) => {

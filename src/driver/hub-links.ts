@@ -28,7 +28,7 @@ export interface HubLinksDependencies {
   readonly log: Log;
   /** Of the kernel: without IPv6 containers get IPv4 alone, and the link has no other gateway. */
   readonly hasIpv6: boolean;
-  /** The addresses of a link of the host. */
+  /** The addresses of a link of the host; none while it is down. */
   readonly addressesOf?: (link: string) => readonly Address[];
 }
 
@@ -109,8 +109,11 @@ export function createHubLinks({
           (hasIpv6 || address.kind() === 'ipv4') && !own.some((other) => sameAddress(other, address)),
       );
       if (missing !== undefined) {
+        const gateway = `the network’s gateway ${missing.gateway.address.toString()}`;
         throw new Error(
-          `${option(hublink)}: the network’s gateway ${missing.gateway.address.toString()} is not an address of the link; create the network with an address of the link as --gateway, or add this address to the link and bring it up`,
+          own.length === 0
+            ? `${option(hublink)}: the link is down or has no address; give it ${gateway}, and bring it up`
+            : `${option(hublink)}: ${gateway} is not an address of the link; create the network with an address of the link as --gateway, or add this address to the link`,
         );
       }
       return { ...network, options: { ...network.options, peer: { host: '127.0.0.1', port }, peerkey } };

@@ -277,8 +277,17 @@ test('a link that is missing, has no key, or not the network’s gateway', async
   await assert.rejects(make({ hublink: 'wg9' }), /hublink=wg9: this host has no WireGuard link of that name/);
   await links.create({ name: 'wg8', mtu: 1420, endpointId: '' });
   await assert.rejects(make({ hublink: 'wg8' }), /hublink=wg8/);
-  hubLinks = createHubLinks({ links, store, log, hasIpv6: true, addressesOf: () => [] });
+  const having = (...texts: string[]) => {
+    const addressesOf = () => texts.map((text) => parseAddress(text) ?? assert.fail());
+    hubLinks = createHubLinks({ links, store, log, hasIpv6: true, addressesOf });
+  };
+  having('192.168.7.1');
   await assert.rejects(make({}), /gateway 192\.168\.5\.1 is not an address of the link/);
+  having();
+  await assert.rejects(
+    make({}),
+    /the link is down or has no address; give it the .* 192\.168\.5\.1, and bring/,
+  );
   await links.deleteRecorded('wg-hub');
   const { length } = log.lines;
   await lifecycle.createEndpoint(endpoint('e2', '192.168.5.3/24'));
@@ -300,5 +309,5 @@ test('with IPv6 in the tunnel the link has both gateways; on a kernel without IP
     /gateway fd12:3456::c0a8:501 is not an address of the link/,
   );
   assert.equal((await having(false, '192.168.5.1')).options.peerkey, publicKeyOf(hubKey));
-  await assert.rejects(having(false), /gateway 192\.168\.5\.1 is not an address of the link/);
+  await assert.rejects(having(false, '192.168.7.1'), /gateway 192\.168\.5\.1 is not an address of the link/);
 });
