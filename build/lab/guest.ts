@@ -33,7 +33,7 @@ export interface GuestOptions {
   /** From `lab.disk`; without it the guest has a clean disk that is forgotten. */
   readonly disk?: Disk | undefined;
   readonly networks?: readonly Network[] | undefined;
-  /** Starts dockerd (without options) at boot and waits for it. With systemd it starts anyway. */
+  /** Waits for dockerd. Without systemd, which starts it at boot, it starts (without options) once `files` are there. */
   readonly engine?: boolean | undefined;
   /** `minimal` (the default) has a process 1 of our own, `systemd` the real one. */
   readonly init?: 'minimal' | 'systemd' | undefined;
@@ -286,14 +286,15 @@ async function guestInitramfs(image: Image) {
   return namelessFile((path) => writeFile(path, Buffer.concat([base, ours])));
 }
 
-function bootOptions({ init, engine, kernelArguments = [] }: GuestOptions): string[] {
-  const words = [...kernelArguments];
-  if (init === 'systemd') words.push('lab.init=systemd');
-  else if (engine) words.push('lab.engine');
-  return words;
+function bootOptions({ init, kernelArguments = [] }: GuestOptions): string[] {
+  return [...kernelArguments, ...(init === 'systemd' ? ['lab.init=systemd'] : [])];
 }
 
-function setupScript(hostname: string, machine: Machine, { networks = [], engine }: GuestOptions): string {
+function setupScript(
+  hostname: string,
+  machine: Machine,
+  { networks = [], engine, init }: GuestOptions,
+): string {
   const lines = ['set -e', `hostname ${quoted(hostname)}`, `echo "127.0.1.1 ${hostname}" >>/etc/hosts`];
   networks.forEach(({ address }, card) => {
     const given = `${machine.cardPrefix}${card}`;
@@ -301,7 +302,10 @@ function setupScript(hostname: string, machine: Machine, { networks = [], engine
     if (address) lines.push(`ip addr add ${quoted(address)} dev eth${card}`);
     lines.push(`ip link set eth${card} up`);
   });
-  if (engine) lines.push('until [ -S /run/docker.sock ] && engine ready; do sleep 0.5; done');
+  if (engine) {
+    const wait = 'until [ -S /run/docker.sock ] && engine ready; do sleep 0.5; done';
+    lines.push(init === 'systemd' ? wait : 'engine start');
+  }
   return lines.join('\n');
 }
 
