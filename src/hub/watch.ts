@@ -11,11 +11,12 @@ const filesMs = 2000;
 /** There is no event for a handshake: from each look for one to the next, while a key is being rotated. */
 const rotationMs = 200;
 /**
- * The same while addresses move, one after the other: what a host sends from its handshake until then is lost. On a
- * processor that is busy with the rotation itself, more looks would make that longer.
+ * The same while addresses move, one after the other: what a host sends from its handshake until then is lost. From one look
+ * to the next three times the processor time that the look took, since more looks would make that longer where the processor is
+ * busy with the rotation itself. Not of the time that passed: on a busy processor a look waits for most of it.
  */
 const movingMs = 20;
-const mostOfMoving = 0.2;
+const pausePerProcessorTime = 3;
 /** How long after one has moved others may be expected to. */
 const movingForMs = 2000;
 /** The same after one that failed, as all do that come soon after. */
@@ -116,14 +117,15 @@ export async function watchHub({ hub, file, log, stop, onLoaded, onReload }: Wat
 
   async function advance(): Promise<void> {
     try {
-      const started = performance.now();
+      const before = process.cpuUsage();
       const { moved, left } = await hub.advanceRotation();
+      const { user, system } = process.cpuUsage(before);
       const ended = performance.now();
       isRotating = left > 0;
       rotationCause = undefined;
       lastMove = moved > 0 ? ended : lastMove;
       const isMoving = ended - lastMove < movingForMs;
-      const pause = Math.max(movingMs, (ended - started) / mostOfMoving);
+      const pause = Math.max(movingMs, (pausePerProcessorTime * (user + system)) / 1000);
       nextRotation = ended + (isMoving ? Math.min(rotationMs, pause) : rotationMs);
     } catch (error) {
       const { message: cause } = error as Error;
