@@ -10,12 +10,12 @@ import { filesOf } from './sources.ts';
 const filesMs = 2000;
 /** There is no event for a handshake: from each look for one to the next, while a key is being rotated. */
 const rotationMs = 200;
-/**
- * The same while addresses move, one after the other: what a host sends from its handshake until then is lost. From one look
- * to the next three times the processor time that the look took, since more looks would make that longer where the processor is
- * busy with the rotation itself. Not of the time that passed: on a busy processor a look waits for most of it.
- */
+/** The same while addresses move, one after the other: what a host sends from its handshake until then is lost. */
 const movingMs = 20;
+/**
+ * But at least so many times the processor time of a look: more of them would make it longer where the processor is busy with
+ * the rotation itself. Not the time that passes, most of which a look there waits.
+ */
 const pausePerProcessorTime = 3;
 /** How long after one has moved others may be expected to. */
 const movingForMs = 2000;
