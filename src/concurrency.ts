@@ -23,3 +23,24 @@ export function createLimit(atOnce: number): Limit {
     }
   };
 }
+
+/**
+ * Runs a task for each of what is made as it is asked for, at most so many at once. After a failure none is begun any more.
+ * @throws what the first task that failed did, when all that had begun have ended
+ */
+export async function forEachAtOnce<Item>(
+  atOnce: number,
+  items: Generator<Item>,
+  task: (item: Item) => Promise<void>,
+): Promise<void> {
+  // A loop that is left by an error ends the generator, and so the others.
+  const runners = Array.from({ length: atOnce }, async () => {
+    for (const item of items) {
+      await task(item);
+    }
+  });
+  const failed = (await Promise.allSettled(runners)).find(({ status }) => status === 'rejected');
+  if (failed?.status === 'rejected') {
+    throw failed.reason;
+  }
+}

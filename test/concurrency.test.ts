@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import { createLimit } from '../src/concurrency.ts';
+import { createLimit, forEachAtOnce } from '../src/concurrency.ts';
 
 test('no more at once than allowed, in order, and failures make room', async () => {
   const limited = createLimit(3);
@@ -44,4 +44,31 @@ test('who comes when a place has just been handed over still waits', async () =>
   const second = limited(task);
   await first;
   await Promise.all([second, limited(task), limited(task)]);
+});
+
+test('so many of what is made as it is asked for, and nothing more after a failure', async () => {
+  const made: number[] = [];
+  function* numbers() {
+    for (let n = 0; n < 20; n += 1) {
+      made.push(n);
+      yield n;
+    }
+  }
+  let [running, most] = [0, 0];
+  const task = (bad: number) => async (n: number) => {
+    most = Math.max(most, ++running);
+    await setImmediate();
+    running--;
+    if (n === bad) {
+      throw new Error(String(n));
+    }
+  };
+  await forEachAtOnce(2, numbers(), task(-1));
+  assert.equal(most, 2);
+  assert.equal(made.length, 20);
+
+  made.length = 0;
+  await assert.rejects(forEachAtOnce(2, numbers(), task(6)), { message: '6' });
+  assert.equal(running, 0, 'one was still under way');
+  assert.ok(made.length <= 9, `${made.length} were made, of which the seventh failed`);
 });

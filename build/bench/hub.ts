@@ -9,8 +9,8 @@ import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { run, sh, until } from '../host/commands.ts';
-import { type Daemon, startDaemon } from '../host/daemon.ts';
+import { run, sh } from '../host/commands.ts';
+import { type Daemon, startDaemon, untilReady } from '../host/daemon.ts';
 import { wgdriver } from '../host/driver.ts';
 import { findTunnel } from '../host/tunnel.ts';
 import { spreadOf, table } from './figures.ts';
@@ -55,7 +55,7 @@ const options = ['--config', config, '--state-dir', join(folder, 'state'), '--ba
 
 const start = () => startDaemon(wgdriver, ['hub', 'serve', ...options]);
 const serving = (hub: Daemon) =>
-  until('the hub serves', () => hub.hasEnded || hub.output().includes(' serving '), patienceMs);
+  untilReady(hub, 'the hub serves', () => hub.output().includes(' serving '), patienceMs);
 const present = async () => Number(await sh('wg show wg0 peers | wc -l'));
 const seconds = async (task: () => Promise<unknown>) => {
   const started = performance.now();
@@ -92,7 +92,7 @@ async function startHub(many: number): Promise<{ hub: Daemon; took: number; more
   );
   const more = await seconds(async () => {
     process.kill(hub.pid, 'SIGHUP');
-    await until('one more', () => / hub loaded .*changes=1 /.test(hub.output()), patienceMs);
+    await untilReady(hub, 'one more', () => / hub loaded .*changes=1 /.test(hub.output()), patienceMs);
   });
   return { hub, took, more };
 }
@@ -107,7 +107,7 @@ async function completed(): Promise<number> {
   await writeConfig('');
   const killed = start();
   // The first comes alone.
-  await until('some are there', async () => (await present().catch(() => 0)) > 1, patienceMs);
+  await untilReady(killed, 'some are there', async () => (await present().catch(() => 0)) > 1, patienceMs);
   await killed.stop('SIGKILL');
   const before = await present();
   const hub = start();

@@ -45,10 +45,11 @@ export async function untilReady(
   daemon: Daemon,
   what: string,
   isReady: () => Promise<boolean> | boolean,
-): Promise<void> {
   // Emulated machines take 15 s for an engine.
+  timeoutMs = 120_000,
+): Promise<void> {
   const ready = async () => (await isReady()) || daemon.hasEnded;
-  await until(what, ready, 120_000).catch((error: Error) => {
+  await until(what, ready, timeoutMs).catch((error: Error) => {
     throw new Error(`${error.message}:\n${daemon.output()}`);
   });
   if (daemon.hasEnded) {

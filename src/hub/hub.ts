@@ -1,4 +1,4 @@
-import { createLimit } from '../concurrency.ts';
+import { createLimit, forEachAtOnce } from '../concurrency.ts';
 import type { Links } from '../links/links.ts';
 import { type Log, msSince } from '../log.ts';
 import type { Marker } from '../state/marker.ts';
@@ -41,7 +41,9 @@ import type { HubState } from './state.ts';
 import { limitThreads } from './threads.ts';
 
 /** Peers that are changed in one go: what is made for them does not grow with the hub. */
-const chunkSize = 4096;
+const chunkSize = 2048;
+/** One is encoded while the link takes the other. */
+const chunksAtOnce = 2;
 /** Handshakes that are opened at once, each of which costs a hub some tenths of a millisecond. */
 const wokenAtOnce = 256;
 /** Of a peer that is woken: any but 0 sends a keepalive at once. */
@@ -215,28 +217,35 @@ export function createHub(dependencies: HubDependencies): Hub {
         ...(status.listenPort === listenPort ? {} : { listenPort }),
       });
     }
+    const wanted = allPeers(sources);
+    const changes = peerChanges(wanted, present, state.moved, withPresharedKeys || areReset);
     let count = 0;
     const woken: PeerChange[] = [];
-    let chunk: PeerChange[] = [];
-    // The first alone: only a link that has a peer can be told that they share threads, and the others had better.
-    let size = 1;
-    const wanted = allPeers(sources);
-    for (const peer of peerChanges(wanted, present, state.moved, withPresharedKeys || areReset)) {
-      const isAway = present.get(peer.publicKey)?.endpoint === undefined && !peer.remove;
-      const endpoint = isAway ? state.endpoints.get(peer.publicKey) : undefined;
-      if (endpoint !== undefined) {
-        woken.push({ ...peer, endpoint });
-      } else {
-        chunk.push(peer);
+    function* chunksOfOthers(): Generator<PeerChange[], undefined> {
+      // The first alone: only a link that has a peer can be told that they share threads, and the others had better.
+      let size = 1;
+      let chunk: PeerChange[] = [];
+      for (const peer of changes) {
+        const isAway = present.get(peer.publicKey)?.endpoint === undefined && !peer.remove;
+        const endpoint = isAway ? state.endpoints.get(peer.publicKey) : undefined;
+        if (endpoint === undefined) {
+          chunk.push(peer);
+        } else {
+          woken.push({ ...peer, endpoint });
+        }
+        count += 1;
+        if (chunk.length === size) {
+          yield chunk;
+          chunk = [];
+          size = chunkSize;
+        }
       }
-      count += 1;
-      if (chunk.length === size) {
-        await change(config, chunk);
-        chunk = [];
-        size = chunkSize;
-      }
+      yield chunk;
     }
-    await change(config, chunk);
+    const chunks = chunksOfOthers();
+    await change(config, chunks.next().value ?? []);
+    // In whichever order they arrive: what is wanted gives no prefix to two peers.
+    await forEachAtOnce(chunksAtOnce, chunks, (chunk) => change(config, chunk));
     await wake(config, woken);
     await watch(sources, present);
     return count;

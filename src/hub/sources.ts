@@ -179,19 +179,17 @@ async function networkSource(
   }
   const { keepalive } = network;
   const peers = new Map<string, WantedPeer>();
-  const add = (address: Address, keys: readonly WantedKey[]) => {
+  const add = (name: string, address: Address, keys: readonly WantedKey[]) => {
     const own = hostPrefix(address);
     const allowedIps = [own, ...ipv6Counterparts(network.ipv6, own)];
-    peers.set(
-      address.toString(),
-      keepalive === undefined ? { allowedIps, keys } : { allowedIps, keys, keepalive },
-    );
+    peers.set(name, keepalive === undefined ? { allowedIps, keys } : { allowedIps, keys, keepalive });
   };
   if (secrets.publicKeys !== undefined && 'publickeysfile' in network.keys) {
     const text = new TextDecoder().decode(secrets.publicKeys);
-    for (const { address, keys } of parsePublicKeys(text, network.keys.publickeysfile).values()) {
+    for (const [name, { address, keys }] of parsePublicKeys(text, network.keys.publickeysfile)) {
       if (isContainers(network, address)) {
         add(
+          name,
           address,
           keys.map((key) => withPresharedKey(key, secrets.presharedKey)),
         );
@@ -210,7 +208,7 @@ async function networkSource(
     }
   }
   addresses.forEach((address, index) => {
-    add(address, keyLists[index] ?? []);
+    add(address.toString(), address, keyLists[index] ?? []);
   });
   return sourceOf(signature, peers);
 }
