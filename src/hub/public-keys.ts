@@ -5,22 +5,25 @@ import type { WantedKey } from './peers.ts';
 /** A line's first three words, and what comes after them. */
 const wordsOf = /^\s*(\S+)(?:\s+(\S+)(?:\s+(\S+)(?:\s+(\S))?)?)?/;
 
+/** What a line says. */
+export interface ListedKey {
+  /** The address as a text, the only one of each. */
+  readonly name: string;
+  readonly address: Address;
+  readonly key: WantedKey;
+}
+
 /**
  * Parses a file of public keys, so that a hub needs no seed: `ADDRESS PUBLICKEY [PRESHAREDKEY]` a line, as
  * `wgdriver keys --format table` prints them. Several lines of one address are its keys, the newest first.
  * @throws Error with the number of the line, without what is on it; of none at all, too: a file that was cut off would
  * take every peer away
  */
-export function parsePublicKeys(
-  text: string,
-  file: string,
-): Map<string, { address: Address; keys: WantedKey[] }> {
-  const byAddress = new Map<string, { address: Address; keys: WantedKey[] }>();
-  const lineOfKey = new Map<PublicKey, number>();
-  let index = -1;
-  const fault = (message: string) => new Error(`${file}:${index + 1}: ${message}`);
-  for (const line of text.split('\n')) {
-    index += 1;
+export function* parsePublicKeys(text: string, file: string): Generator<ListedKey> {
+  const lines = text.split('\n');
+  const publicKeys = new Set<PublicKey>();
+  for (const [index, line] of lines.entries()) {
+    const fault = (message: string) => new Error(`${file}:${index + 1}: ${message}`);
     const [, first = '', second = '', third, rest] = wordsOf.exec(line) ?? [];
     // The head of the table that `wgdriver keys` prints.
     if (first === '' || first.startsWith('#') || (index === 0 && first === 'ADDRESS')) {
@@ -38,24 +41,20 @@ export function parsePublicKeys(
     if (third !== undefined && presharedKey === undefined) {
       throw fault(keyExpectation('preshared', third));
     }
-    const earlier = lineOfKey.get(publicKey);
-    if (earlier !== undefined) {
+    const { size } = publicKeys;
+    if (publicKeys.add(publicKey).size === size) {
       // WireGuard tells its peers apart by their keys.
-      throw fault(`this public key is already in line ${earlier}`);
+      const earlier = lines.findIndex((other) => {
+        const [, start = '', key] = wordsOf.exec(other) ?? [];
+        return key === publicKey && !start.startsWith('#');
+      });
+      throw fault(`this public key is already in line ${earlier + 1}`);
     }
-    lineOfKey.set(publicKey, index + 1);
     const key = presharedKey === undefined ? { publicKey } : { publicKey, presharedKey };
     // The text of an IPv4 address is its only one.
-    const name = address.kind() === 'ipv4' ? first : address.toString();
-    const known = byAddress.get(name);
-    if (known === undefined) {
-      byAddress.set(name, { address, keys: [key] });
-    } else {
-      known.keys.push(key);
-    }
+    yield { name: address.kind() === 'ipv4' ? first : address.toString(), address, key };
   }
-  if (byAddress.size === 0) {
+  if (publicKeys.size === 0) {
     throw new Error(`file of public keys ${file}: expected lines of ADDRESS PUBLICKEY, got none`);
   }
-  return byAddress;
 }

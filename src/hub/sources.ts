@@ -12,12 +12,12 @@ import {
   type Address,
   type AddressRange,
   addressesOf,
-  compareAddresses,
   countOf,
   covers,
   formatPrefix,
   hostPrefix,
   isWithin,
+  sameAddress,
 } from '../wireguard/address.ts';
 import type { PresharedKey, PublicKey } from '../wireguard/key.ts';
 import { clientPrefixes, type HubClient, type HubConfig, type HubNetwork, networkOf } from './config.ts';
@@ -178,38 +178,33 @@ async function networkSource(
     return before;
   }
   const { keepalive } = network;
-  const peers = new Map<string, WantedPeer>();
-  const add = (name: string, address: Address, keys: readonly WantedKey[]) => {
-    const own = hostPrefix(address);
-    const allowedIps = [own, ...ipv6Counterparts(network.ipv6, own)];
-    peers.set(name, keepalive === undefined ? { allowedIps, keys } : { allowedIps, keys, keepalive });
+  const peers = new Map<string, WantedPeer & { readonly keys: WantedKey[] }>();
+  const add = (name: string, address: Address, key: WantedKey) => {
+    const known = peers.get(name);
+    if (known === undefined) {
+      const own = hostPrefix(address);
+      const allowedIps = [own, ...ipv6Counterparts(network.ipv6, own)];
+      peers.set(name, { allowedIps, keys: [key], ...(keepalive !== undefined && { keepalive }) });
+    } else {
+      known.keys.push(key);
+    }
   };
   if (secrets.publicKeys !== undefined && 'publickeysfile' in network.keys) {
     const text = new TextDecoder().decode(secrets.publicKeys);
-    for (const [name, { address, keys }] of parsePublicKeys(text, network.keys.publickeysfile)) {
+    for (const { name, address, key } of parsePublicKeys(text, network.keys.publickeysfile)) {
       if (isContainers(network, address)) {
-        add(
-          name,
-          address,
-          keys.map((key) => withPresharedKey(key, secrets.presharedKey)),
-        );
+        add(name, address, withPresharedKey(key, secrets.presharedKey));
       }
     }
     return sourceOf(signature, peers);
   }
   const addresses = [...containersOf(network)];
-  const keyLists = addresses.map((): WantedKey[] => []);
   for (const scheme of secrets.schemes) {
-    let index = 0;
     for await (const { address, publicKey } of keyPairsOf(scheme, addresses, workersFor(addresses.length))) {
-      keyLists[index++]?.push(
-        withPresharedKey({ publicKey }, presharedKeyOf(network, scheme, address) ?? secrets.presharedKey),
-      );
+      const presharedKey = presharedKeyOf(network, scheme, address) ?? secrets.presharedKey;
+      add(address.toString(), address, withPresharedKey({ publicKey }, presharedKey));
     }
   }
-  addresses.forEach((address, index) => {
-    add(address.toString(), address, keyLists[index] ?? []);
-  });
   return sourceOf(signature, peers);
 }
 
@@ -307,7 +302,7 @@ function isContainers({ name, subnets, except }: HubNetwork, address: Address): 
   if (own === undefined) {
     throw new Error(`network ${name}: ${address.toString()} is in none of its subnets`);
   }
-  return compareAddresses(own.gateway, address) !== 0 && !except.some((range) => isWithin(range, address));
+  return !sameAddress(own.gateway, address) && !except.some((range) => isWithin(range, address));
 }
 
 function signatureOf(network: HubNetwork, { schemes, publicKeys, presharedKey }: NetworkSecrets): string {
