@@ -15,6 +15,7 @@ import {
   type Address,
   type AddressRange,
   bits,
+  countOf,
   covers,
   formatPrefix,
   hostPrefix,
@@ -513,6 +514,18 @@ function contradictions({ networks, clients }: HubConfig): Mistake[] {
       })),
     );
   });
+  // So many of each subnet: the largest can have them all, or it is a slip.
+  const tooMany = networks.flatMap(({ name, subnets, peers }) => {
+    const rooms = subnets.map(({ subnet }) => countOf(hostsOf(subnet)) - 1n);
+    return typeof peers !== 'number' || rooms.some((room) => room >= peers)
+      ? []
+      : [
+          {
+            keys: ['networks', name, 'peers'],
+            message: `expected at most ${rooms.reduce((a, b) => (a > b ? a : b), 0n)}, the addresses that the subnet has for peers, got ${peers}`,
+          },
+        ];
+  });
   const nameOfKey = new Map<string, string>();
   const sharedKeys = clients.flatMap(({ name, publickey = '' }) => {
     const other = nameOfKey.get(publickey);
@@ -580,6 +593,7 @@ function contradictions({ networks, clients }: HubConfig): Mistake[] {
     ...gateways,
     ...hostless,
     ...elsewhere,
+    ...tooMany,
     ...sharedKeys,
     ...doubles,
     ...misplaced,

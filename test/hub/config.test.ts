@@ -164,6 +164,11 @@ for (const [name, text, expected] of [
     /:2: networks\.app\.peers: 192\.168\.5\.7 is not in the network’s subnet, or not all of the range/,
   ],
   [
+    'more peers than the largest subnet has room for',
+    'networks:\n  app: { subnet: [10.0.0.0/29, 10.0.1.0/30], seedfile: a, peers: 6 }\n',
+    /:2: networks\.app\.peers: expected at most 5, the addresses that the subnet has for peers, got 6/,
+  ],
+  [
     'subnets that overlap',
     `networks:\n  app: { ${network} }\n  two: { subnet: 192.168.0.0/16, seedfile: b }\n`,
     /:3: networks\.two: 192\.168\.0\.0\/16 overlaps 192\.168\.5\.0\/24 of network app/,
