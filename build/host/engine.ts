@@ -54,7 +54,7 @@ export async function startEngine(...args: readonly string[]): Promise<Engine> {
 
   await start();
   return {
-    version: await run('docker', ['version', '--format', '{{.Server.Version}}']),
+    version: ((await askEngine('GET', '/version')) as { Version: string }).Version,
     docker: (...words) => run('docker', words),
     tryDocker: (...words) => attempt('docker', words),
     start,

@@ -6,7 +6,7 @@ const defaultTimeoutMs = 10_000;
 
 /** Sends a request and gives the JSON of its answer. @throws RequestError */
 export type SendRequest = (
-  method: 'GET' | 'POST',
+  method: 'GET' | 'POST' | 'DELETE',
   path: string,
   body?: Readonly<Record<string, unknown>>,
 ) => Promise<unknown>;

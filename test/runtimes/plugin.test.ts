@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test';
 import { run, sh, until } from '../../build/host/commands.ts';
 import { wgdriver } from '../../build/host/driver.ts';
 import { type Engine, importTestImage, startEngine, testImage } from '../../build/host/engine.ts';
-import { pingUntilAnswered } from '../../build/host/host.ts';
+import { pingFrom } from '../../build/host/host.ts';
 import { article, type Hub, startArticleHub, tunnelIpv6 } from '../../build/host/hub.ts';
 import { managedPlugin, pluginFolder, pluginFolderFor, pluginMounts } from '../../build/host/plugin.ts';
 import { startRegistry } from '../../build/host/registry.ts';
@@ -41,7 +41,7 @@ const enable = () => plugin('enable', managedPlugin);
 
 async function ping(container: string): Promise<void> {
   for (const address of [hub.address, tunnelIpv6.hub]) {
-    await engine.docker('exec', container, 'sh', '-c', pingUntilAnswered, 'sh', address);
+    await pingFrom(container, address);
   }
 }
 
@@ -156,7 +156,7 @@ test('it follows the networks of a container: one that is connected now is reach
     '--format={{(index .IPAM.Config 0).Gateway}}',
     'late',
   );
-  await engine.docker('exec', 'one', 'sh', '-c', pingUntilAnswered, 'sh', gateway);
+  await pingFrom('one', gateway);
   await engine.docker('network', 'disconnect', 'late', 'one');
   await engine.docker('network', 'rm', 'late');
 });

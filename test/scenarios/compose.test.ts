@@ -11,6 +11,7 @@ import {
 } from '../../build/host/compose.ts';
 import { startDaemon, untilReady } from '../../build/host/daemon.ts';
 import { wgdriver } from '../../build/host/driver.ts';
+import { askEngine } from '../../build/host/engine.ts';
 import { hostForTests, pingUntilAnswered } from '../../build/host/host.ts';
 import { article, type Hub, withHub } from '../../build/host/hub.ts';
 import { inFullRun } from '../../build/host/scenarios.ts';
@@ -35,8 +36,9 @@ async function withExample(name: string, use: (example: Example) => Promise<void
   const project = await openComposeExample(resolve('compose-examples', name), host.tunnel);
   // Not by compose, which is in Python on bookworm, and takes seconds of a busy processor for each question.
   const idOf = async (service: string) => {
-    const id = await host.engine.docker('ps', '-q', `--filter=label=com.docker.compose.service=${service}`);
-    return id === '' ? assert.fail(`${service} does not run`) : id;
+    const filters = JSON.stringify({ label: [`com.docker.compose.service=${service}`] });
+    const running = await askEngine('GET', `/containers/json?filters=${encodeURIComponent(filters)}`);
+    return (running as { Id: string }[])[0]?.Id ?? assert.fail(`${service} does not run`);
   };
   const exec = async (service: string, ...words: string[]) =>
     host.engine.docker('exec', await idOf(service), ...words);
@@ -53,8 +55,8 @@ async function withExample(name: string, use: (example: Example) => Promise<void
         assert.notEqual(status, 0, `${service} reaches ${address}`);
       },
       async dnsOf(service) {
-        const id = await idOf(service);
-        return JSON.parse(await host.engine.docker('inspect', '--format={{json .HostConfig.Dns}}', id));
+        const container = await askEngine('GET', `/containers/${await idOf(service)}/json`);
+        return (container as { HostConfig: { Dns: string[] } }).HostConfig.Dns;
       },
     });
   } finally {

@@ -14,7 +14,7 @@ import { attempt, sh, until } from '../../build/host/commands.ts';
 import { type Daemon, startDaemon } from '../../build/host/daemon.ts';
 import { startDriver, startFirstRelease } from '../../build/host/driver.ts';
 import { importTestImage, testImage } from '../../build/host/engine.ts';
-import { hostForTests } from '../../build/host/host.ts';
+import { hostForTests, pidOf } from '../../build/host/host.ts';
 import { article, tunnelIpv6 } from '../../build/host/hub.ts';
 
 const host = await hostForTests();
@@ -295,7 +295,7 @@ opt staticroutes 198.19.0.0/16 0.0.0.0\nlease_file ${configuration}.leases\npidf
         await docker('start', 'victim');
         const leased = await Promise.all(
           networks.map(async (_, index) => {
-            const pid = await docker('inspect', '--format={{.State.Pid}}', 'victim');
+            const pid = await pidOf('victim');
             const client = ['busybox', 'udhcpc', '-nqfB', '-t5', '-T1', `-ieth${index}`, `-s${script}`];
             const { status } = await attempt('nsenter', ['--net', `--target=${pid}`, ...client]);
             return status === 0;
@@ -380,7 +380,7 @@ async function containerOn([first = '', ...others]: readonly string[]): Promise<
   for (const network of others) {
     await docker('network', 'connect', network, 'mallory');
   }
-  return `/proc/${await docker('inspect', '--format={{.State.Pid}}', 'mallory')}/ns/net`;
+  return `/proc/${await pidOf('mallory')}/ns/net`;
 }
 
 const addressOf = (container: string) =>

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { run, sh, until } from '../../build/host/commands.ts';
 import { startDaemon, untilReady } from '../../build/host/daemon.ts';
 import { wgdriver } from '../../build/host/driver.ts';
-import { hostForTests } from '../../build/host/host.ts';
+import { hostForTests, pidOf } from '../../build/host/host.ts';
 import { inFullRun } from '../../build/host/scenarios.ts';
 
 const host = await hostForTests();
@@ -42,7 +42,7 @@ async function startTraffic(containers: ReadonlyMap<string, string>, hub: string
   const pings: (() => number)[] = [];
   for (const [name, address] of containers) {
     await host.ping(name, hub);
-    const pid = await host.engine.docker('inspect', '--format={{.State.Pid}}', name);
+    const pid = await pidOf(name);
     pings.push(startPings([`--target=${pid}`, '--net'], hub), startPings(hubNetns, address));
   }
   return () => pings.map((end) => end());

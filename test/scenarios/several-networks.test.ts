@@ -1,7 +1,7 @@
 /** Containers on several networks. What is expected here is told to users in docs/default-route.md. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { attempt, run, until } from '../../build/host/commands.ts';
+import { attempt, until } from '../../build/host/commands.ts';
 import { startDriver, wgdriver } from '../../build/host/driver.ts';
 import { testImage } from '../../build/host/engine.ts';
 import { hostForTests } from '../../build/host/host.ts';
@@ -50,13 +50,10 @@ interface DefaultNetworks {
 
 /** The networks whose gateways the default routes of containers lead to, as their own routing tables say. */
 async function defaultNetworks(...containers: readonly string[]): Promise<Record<string, DefaultNetworks>> {
-  const pids = (await host.engine.docker('inspect', '--format={{.State.Pid}}', ...containers)).split('\n');
   const routes: Record<string, DefaultNetworks> = {};
-  for (const [index, container] of containers.entries()) {
-    // Not by docker exec, which costs an emulated machine seconds.
-    const inside = ['--net', `--target=${pids[index]}`, 'ip'];
-    const ipv4 = networkIn(await run('nsenter', [...inside, '-4', 'route']));
-    const ipv6 = networkIn(await run('nsenter', [...inside, '-6', 'route']));
+  for (const container of containers) {
+    const ipv4 = networkIn(await host.enter(container, 'ip', '-4', 'route'));
+    const ipv6 = networkIn(await host.enter(container, 'ip', '-6', 'route'));
     routes[container] = { ...(ipv4 === undefined ? {} : { ipv4 }), ...(ipv6 === undefined ? {} : { ipv6 }) };
   }
   return routes;
