@@ -118,6 +118,7 @@ const onlyInFullRun: readonly string[] = [
   'guests/healing.test.ts',
   'guests/hub.test.ts',
   'guests/kills.test.ts',
+  'guests/leaks.test.ts',
   'guests/package.test.ts',
   'guests/plugin.test.ts',
   'guests/power-cuts.test.ts',

@@ -1,7 +1,7 @@
 /**
- * The leaks scenario with the kernel's WireGuard, on trixie; in the full run on all suites with their own kernels,
- * whose hooks for netfilter differ, with the tables of docs/leaks.md. WGDRIVER_TEST_KERNEL=lab takes the lab's own
- * kernel for all of them, which is several times as fast.
+ * The leaks scenario with the kernel's WireGuard, on trixie, where scenarios.test.ts has it in `npm test`; in the full run on
+ * all suites with their own kernels, whose hooks for netfilter differ, with the tables of docs/leaks.md.
+ * WGDRIVER_TEST_KERNEL=lab takes the lab's own kernel for all of them, which is several times as fast.
  */
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
