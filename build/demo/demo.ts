@@ -63,8 +63,10 @@ async function demo(): Promise<void> {
     `${project.command} up -d`,
     await engine.docker('ps', '--format', '{{.Names}}  {{.Status}}  {{.Networks}}'),
   );
-  const inApp = (...words: string[]) => project.compose('exec', '-T', 'app', ...words);
-  const inHub = (...words: string[]) => project.compose('exec', '-T', 'hub', ...words);
+  // Not by compose, which may be in Python and takes a second for each.
+  const [app, hub] = [await project.compose('ps', '-q', 'app'), await project.compose('ps', '-q', 'hub')];
+  const inApp = (...words: string[]) => engine.docker('exec', app, ...words);
+  const inHub = (...words: string[]) => engine.docker('exec', hub, ...words);
 
   step('The app has `lo` and `wg0`, a real WireGuard link, and routes everything into it.');
   command(
@@ -97,7 +99,7 @@ async function demo(): Promise<void> {
   step('No other way out: with the hub stopped, the app reaches nothing, not even the host.');
   await project.compose('pause', 'hub');
   const gateway = '172.31.250.1';
-  const blocked = await attempt('docker', ['exec', await appId(), 'ping', '-c', '1', '-W', '2', gateway]);
+  const blocked = await attempt('docker', ['exec', app, 'ping', '-c', '1', '-W', '2', gateway]);
   if (blocked.status === 0) {
     throw new Error(`the app reached ${gateway} past the tunnel`);
   }
@@ -115,10 +117,6 @@ async function demo(): Promise<void> {
     `\nDone in ${((performance.now() - started) / 1000).toFixed(1)} s. The driver’s log of it:\n`,
   );
   show(driver.output());
-
-  async function appId(): Promise<string> {
-    return project.compose('ps', '-q', 'app');
-  }
 }
 
 function step(text: string): void {
