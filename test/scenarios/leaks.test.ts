@@ -45,6 +45,8 @@ after(async () => {
   await rm(folder, { recursive: true });
 });
 
+const namesOf = (seen: readonly number[]) => seen.map((attempt) => attempts[attempt]);
+
 /** Phases are numbered through all tests, so that no packet is taken for another's. */
 let number = 0;
 
@@ -75,7 +77,7 @@ async function seenIn(t: TestContext, killswitch: string, phase: Phase, expected
   await until('what is expected', () => expected.every((attempt) => seen().includes(attempt)), 20_000).catch(
     () => {},
   );
-  const what = seen().map((attempt) => attempts[attempt]);
+  const what = namesOf(seen());
   // test/guests/leaks.test.ts reads it.
   t.diagnostic(`${killswitch}; ${phase.name}; ${what.join('; ') || 'nothing'}`);
   return seen();
@@ -255,11 +257,7 @@ async function expectNothingSeen(t: TestContext, tunnel: string, settings: Netwo
   for (const phase of phases) {
     const tolerated = phase.tolerated ?? [];
     const seen = await seenIn(t, tunnel, phase);
-    assert.deepEqual(
-      seen.filter((attempt) => !tolerated.includes(attempt)).map((attempt) => attempts[attempt]),
-      [],
-      phase.name,
-    );
+    assert.deepEqual(namesOf(seen.filter((attempt) => !tolerated.includes(attempt))), [], phase.name);
   }
   await host.ping('prober', host.hub.address);
   const times = [...host.driver.output().matchAll(/container protected .* ms=([\d.]+)/g)].map(([, ms]) => ms);
@@ -280,11 +278,8 @@ for (const { tunnel, settings, skip } of tunnels) {
   test(`with killswitch=${tunnel} and a hub that was never there`, { skip }, async (t) => {
     await createNetworks('on', await settings('10.99.0.77:51820'));
     const seen = await seenIn(t, tunnel, { ...start, name: 'hub never there' });
-    assert.deepEqual(
-      seen.filter((attempt) => !frames.includes(attempt)),
-      [],
-    );
-    assert.deepEqual(await seenIn(t, tunnel, wait), []);
+    assert.deepEqual(namesOf(seen.filter((attempt) => !frames.includes(attempt))), []);
+    assert.deepEqual(namesOf(await seenIn(t, tunnel, wait)), []);
   });
 }
 
