@@ -3,9 +3,8 @@ import assert from 'node:assert/strict';
 import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { test } from 'node:test';
-import { run } from '../build/host/commands.ts';
-import { wgdriver } from '../build/host/driver.ts';
 import { decodeEndpointOptions, decodeNetworkOptions } from '../src/networks/options.ts';
+import { wgdriver } from './support/wgdriver.ts';
 
 const read = (path: string) => readFileSync(path, 'utf8');
 
@@ -27,7 +26,7 @@ test('docs/commands.md has a section for each command, with exactly its options'
 async function optionsBelow(
   words: readonly string[],
 ): Promise<(readonly [command: string, options: readonly string[]])[]> {
-  const help = await run(wgdriver, [...words, '--help']);
+  const { stdout: help } = await wgdriver([...words, '--help']);
   const below = namesIn(help, /^ {2}(?<name>[a-z][a-z-]*) {2}/gm);
   const nested = await Promise.all(below.map((name) => optionsBelow([...words, name])));
   const options = namesIn(help, /^ {2}--(?!help|version)(?<name>[a-z0-9-]+)/gm);

@@ -18,7 +18,7 @@ import { callBytes, connectEngine } from '../support/engine-client.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
 import { addForeignLink, deleteAllLinks, shownLink, shownLinks } from '../support/namespace-links.ts';
 import { articleOptions, createNetworkRequest, seedText } from '../support/networks.ts';
-import { bundle, wgdriverProcess as wgdriver } from '../support/wgdriver.ts';
+import { bundle, wgdriver, wgdriverProcess } from '../support/wgdriver.ts';
 
 const { skip } = await enterFreshNamespace('wireguard-go', 'wg');
 
@@ -231,7 +231,7 @@ test('SIGTERM does not wait for a client that says nothing', { skip }, async () 
 
 test('a second service on the same socket says so and leaves the first alone', { skip }, async () => {
   const service = await serve();
-  const { status, stderr } = await wgdriver([
+  const { status, stderr } = await wgdriverProcess([
     'serve',
     '--socket',
     socket,
@@ -413,7 +413,7 @@ for (const [what, prepare, message] of [
 
 test('a file in the socket’s place stays', { skip }, async () => {
   await writeFile(socket, 'precious');
-  const { status, stderr } = await wgdriver(['serve', '--socket', socket, '--state-dir', state]);
+  const { status, stderr } = await wgdriverProcess(['serve', '--socket', socket, '--state-dir', state]);
   assert.equal(status, 1);
   assert.match(stderr, /this is not a socket/);
   assert((await stat(socket)).isFile());
@@ -470,7 +470,7 @@ test('a log that nobody reads any more does not end it', { skip }, async () => {
 });
 
 test('a start that cannot be told to systemd ends the driver, which answers already', { skip }, async () => {
-  const { status, stderr } = await wgdriver(command().slice(2), {
+  const { status, stderr } = await wgdriverProcess(command().slice(2), {
     env: { NOTIFY_SOCKET: join(folder, 'nobody') },
   });
   assert.equal(status, 1);
