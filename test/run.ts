@@ -42,10 +42,11 @@ const summary: string[] = [];
 const ensured = new Set<string>();
 /**
  * Scenarios with engines of this machine wait for most of their time, and take longest: beside them run first the faults, then
- * the guests, then the runtimes. The tiers before them want the machine for themselves.
+ * the runtimes, then the guests, which alone can use all processors when the scenarios are through. The tiers before them want
+ * the machine for themselves.
  */
 const shared: readonly TierName[] = chosen.some(([name]) => name === 'guests')
-  ? ['faults', 'engine', 'guests', 'runtimes']
+  ? ['faults', 'engine', 'runtimes', 'guests']
   : [];
 await inTurn(chosen.filter(([name]) => !shared.includes(name)));
 const queue = chosen.filter(([name]) => shared.includes(name));

@@ -4,7 +4,7 @@ import { basename, join, normalize, relative, sep } from 'node:path';
 import { guestScenarios, smokeScenarios } from '../build/host/scenarios.ts';
 import { labObstacle } from '../build/lab/index.ts';
 
-export const tierNames = ['unit', 'system', 'faults', 'engine', 'guests', 'runtimes'] as const;
+export const tierNames = ['unit', 'system', 'faults', 'engine', 'runtimes', 'guests'] as const;
 export type TierName = (typeof tierNames)[number];
 
 /** What a tier takes to run. */
