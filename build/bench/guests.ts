@@ -59,7 +59,8 @@ try {
     process.exitCode ||= status;
     if (name === 'drivers' && json.startsWith('{')) {
       const { about, measured } = JSON.parse(json) as { about: string; measured: Measured };
-      const load = `load of the machine around it ${loadavg()[2]?.toFixed(0)}`;
+      const date = new Date().toISOString().slice(0, 10);
+      const load = `on ${date}, load of the machine around it ${loadavg()[2]?.toFixed(0)}`;
       const notes = readFileSync('build/bench/performance-notes.md', 'utf8');
       writePerformancePage(`${about}, ${load}`, measured, notes);
     }
