@@ -150,10 +150,12 @@ export async function startHost(...engineArgs: readonly string[]): Promise<Host>
 
 interface Container {
   readonly State: { readonly Pid: number };
+  readonly HostConfig: { readonly Dns: readonly string[] };
   readonly NetworkSettings: { readonly Networks: Readonly<Record<string, { readonly EndpointID: string }>> };
 }
 
-const inspect = async (container: string) =>
+/** What `docker inspect` says of a container. */
+export const inspect = async (container: string) =>
   (await askEngine('GET', `/containers/${container}/json`)) as Container;
 
 /** The process of a container, as the host sees it. */

@@ -12,7 +12,7 @@ import {
 import { startDaemon, untilReady } from '../../build/host/daemon.ts';
 import { wgdriver } from '../../build/host/driver.ts';
 import { askEngine } from '../../build/host/engine.ts';
-import { hostForTests, pingUntilAnswered } from '../../build/host/host.ts';
+import { hostForTests, inspect, pingUntilAnswered } from '../../build/host/host.ts';
 import { article, type Hub, withHub } from '../../build/host/hub.ts';
 import { inFullRun } from '../../build/host/scenarios.ts';
 
@@ -29,7 +29,7 @@ interface Example extends ComposeProject {
   /** Pings until one is answered. */
   reach(service: string, address: string): Promise<void>;
   cannotReach(service: string, address: string): Promise<void>;
-  dnsOf(service: string): Promise<string[]>;
+  dnsOf(service: string): Promise<readonly string[]>;
 }
 
 async function withExample(name: string, use: (example: Example) => Promise<void>): Promise<void> {
@@ -55,8 +55,7 @@ async function withExample(name: string, use: (example: Example) => Promise<void
         assert.notEqual(status, 0, `${service} reaches ${address}`);
       },
       async dnsOf(service) {
-        const container = await askEngine('GET', `/containers/${await idOf(service)}/json`);
-        return (container as { HostConfig: { Dns: string[] } }).HostConfig.Dns;
+        return (await inspect(await idOf(service))).HostConfig.Dns;
       },
     });
   } finally {
