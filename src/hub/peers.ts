@@ -47,46 +47,50 @@ export function* peerChanges(
   moved: MovedKeys,
   withPresharedKeys: boolean,
 ): Generator<PeerChange> {
-  const kept = new Set<PublicKey>();
-  for (const peer of wanted) {
-    const holder = holderOf(peer.keys, present, moved);
-    for (const [place, key] of peer.keys.slice(0, holder + 1).entries()) {
-      kept.add(key.publicKey);
-      const target = { ...peer, ...key, allowedIps: place === holder ? peer.allowedIps : [] };
-      const change = peerChange(target, present.get(key.publicKey), withPresharedKeys);
-      if (change !== undefined) {
-        yield change;
+  const unwanted = new Set(present.keys());
+  for (const { keys, allowedIps, keepalive = 0 } of wanted) {
+    const holder = holderOf(keys, present, moved);
+    for (const [place, key] of keys.entries()) {
+      if (place <= holder) {
+        unwanted.delete(key.publicKey);
+        const target = { key, allowedIps: place === holder ? allowedIps : [], keepalive };
+        const change = peerChange(target, present.get(key.publicKey), withPresharedKeys);
+        if (change !== undefined) {
+          yield change;
+        }
       }
     }
   }
-  for (const publicKey of present.keys()) {
-    if (!kept.has(publicKey)) {
-      yield { publicKey, remove: true };
-    }
+  for (const publicKey of unwanted) {
+    yield { publicKey, remove: true };
   }
 }
 
-interface Target extends WantedKey {
+interface Target {
+  readonly key: WantedKey;
   readonly allowedIps: readonly Prefix[];
-  readonly keepalive?: number;
+  readonly keepalive: number;
 }
 
+/** Field by field: a hub has 65,000 of them, and copies of objects cost more than all else here. */
 function peerChange(
-  { publicKey, presharedKey, allowedIps, keepalive = 0 }: Target,
+  { key: { publicKey, presharedKey }, allowedIps, keepalive }: Target,
   present: PeerStatus | undefined,
   withPresharedKeys: boolean,
 ): PeerChange | undefined {
-  const change: PeerChange = {
-    publicKey,
-    ...(presharedKey !== undefined && (withPresharedKeys || present?.hasPresharedKey !== true)
-      ? { presharedKey }
-      : {}),
-    ...(presharedKey === undefined && present?.hasPresharedKey ? { presharedKey: 'none' } : {}),
-    ...(keepalive === (present?.persistentKeepaliveInterval ?? 0)
-      ? {}
-      : { persistentKeepaliveInterval: keepalive }),
-    ...(present !== undefined && samePrefixes(allowedIps, present.allowedIps) ? {} : { allowedIps }),
-  };
+  const change: { -readonly [Field in keyof PeerChange]: PeerChange[Field] } = { publicKey };
+  if (presharedKey !== undefined && (withPresharedKeys || !present?.hasPresharedKey)) {
+    change.presharedKey = presharedKey;
+  }
+  if (presharedKey === undefined && present?.hasPresharedKey) {
+    change.presharedKey = 'none';
+  }
+  if (keepalive !== (present?.persistentKeepaliveInterval ?? 0)) {
+    change.persistentKeepaliveInterval = keepalive;
+  }
+  if (present === undefined || !samePrefixes(allowedIps, present.allowedIps)) {
+    change.allowedIps = allowedIps;
+  }
   return present !== undefined && Object.keys(change).length === 1 ? undefined : change;
 }
 

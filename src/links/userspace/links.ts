@@ -18,8 +18,11 @@ import { selectFindLink } from './find.ts';
 import { decodeErrno, decodeGet, encodeSet, getRequest } from './uapi.ts';
 import { requestUapi, uapiSocketOf } from './uapi-socket.ts';
 
-/** A program that ends later than that is not waited for: its link is gone, and that is what was asked. */
-const endTimeoutMs = 1000;
+/**
+ * A program that ends later than that is not waited for: its link is gone, and that is what was asked. With 65,000 peers
+ * wireguard-go takes up to three seconds.
+ */
+const endTimeoutMs = 5000;
 
 /** With these wireguard-go would keep our pipes, and we would wait for its end. */
 const withoutForeground = { LOG_LEVEL: undefined, WG_PROCESS_FOREGROUND: undefined };
