@@ -15,7 +15,7 @@ const SUITES = ['trixie-backports', 'forky'];
 const RETRY_MS = 60 * 60 * 1000;
 
 /**
- * A User-Mode Linux kernel, from the cache or built now, which takes a processor some 13 minutes. The version
+ * A User-Mode Linux kernel, from the cache or built now, which takes a processor 13 to 27 minutes. The version
  * is the one written down, or the newest if that has left the archive.
  * @throws LabError if there is none on this machine, with the reason
  */
