@@ -55,23 +55,41 @@ export const getRequest = 'get=1\n\n';
 
 /** What the answer to a get operation tells; keys that this does not know are passed over. @throws Error if it is none */
 export function decodeGet(answer: string): DeviceStatus {
-  const pairs = answer
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => line.split(/=(.*)/s, 2) as [key: string, value: string]);
-  const starts = pairs.flatMap(([key], index) => (key === 'public_key' ? [index] : []));
-  const device = new Map(pairs.slice(0, starts[0]));
+  const device = new Map<string, string>();
+  const peers: PeerStatus[] = [];
+  let section = device;
+  let allowedIps: Prefix[] = [];
+  const endPeer = () => {
+    if (section !== device) {
+      peers.push(decodePeer(section, allowedIps));
+    }
+  };
+  for (const line of answer.split('\n')) {
+    const equals = line.indexOf('=');
+    const key = line.slice(0, Math.max(equals, 0));
+    const value = line.slice(equals + 1);
+    if (key === 'public_key') {
+      endPeer();
+      section = new Map();
+      allowedIps = [];
+    }
+    if (key === 'allowed_ip') {
+      allowedIps.push(decodePrefix(value));
+    } else {
+      section.set(key, value);
+    }
+  }
+  endPeer();
   const privateKey = device.get('private_key');
   return {
     publicKey: privateKey === undefined ? undefined : publicKeyOf(new PrivateKey(bytesOf(privateKey))),
     listenPort: Number(device.get('listen_port') ?? 0),
     fwmark: Number(device.get('fwmark') ?? 0),
-    peers: starts.map((start, nth) => decodePeer(pairs.slice(start, starts[nth + 1]))),
+    peers,
   };
 }
 
-function decodePeer(pairs: readonly [key: string, value: string][]): PeerStatus {
-  const peer = new Map(pairs);
+function decodePeer(peer: ReadonlyMap<string, string>, allowedIps: readonly Prefix[]): PeerStatus {
   const number = (key: string) => Number(peer.get(key) ?? 0);
   const handshakeMs = number('last_handshake_time_sec') * 1e3 + number('last_handshake_time_nsec') / 1e6;
   return {
@@ -83,7 +101,7 @@ function decodePeer(pairs: readonly [key: string, value: string][]): PeerStatus 
     lastHandshake: handshakeMs === 0 ? undefined : new Date(handshakeMs),
     receivedBytes: number('rx_bytes'),
     sentBytes: number('tx_bytes'),
-    allowedIps: pairs.filter(([key]) => key === 'allowed_ip').map(([, value]) => decodePrefix(value)),
+    allowedIps,
   };
 }
 
