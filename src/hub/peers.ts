@@ -50,14 +50,12 @@ export function* peerChanges(
   const unwanted = new Set(present.keys());
   for (const { keys, allowedIps, keepalive = 0 } of wanted) {
     const holder = holderOf(keys, present, moved);
-    for (const [place, key] of keys.entries()) {
-      if (place <= holder) {
-        unwanted.delete(key.publicKey);
-        const target = { key, allowedIps: place === holder ? allowedIps : [], keepalive };
-        const change = peerChange(target, present.get(key.publicKey), withPresharedKeys);
-        if (change !== undefined) {
-          yield change;
-        }
+    for (const [place, key] of keys.slice(0, holder + 1).entries()) {
+      unwanted.delete(key.publicKey);
+      const target = { key, allowedIps: place === holder ? allowedIps : [], keepalive };
+      const change = peerChange(target, present.get(key.publicKey), withPresharedKeys);
+      if (change !== undefined) {
+        yield change;
       }
     }
   }
@@ -72,7 +70,7 @@ interface Target {
   readonly keepalive: number;
 }
 
-/** Field by field: a hub has 65,000 of them, and copies of objects cost more than all else here. */
+/** Field by field, without copies of objects: a hub may have 65,000 of them. */
 function peerChange(
   { key: { publicKey, presharedKey }, allowedIps, keepalive }: Target,
   present: PeerStatus | undefined,
