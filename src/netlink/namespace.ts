@@ -7,8 +7,9 @@ const CLONE_NEWNET = 0x4000_0000;
 export type NetworkNamespace = `/${string}` | 'new';
 
 /**
- * Runs `action` in another network namespace and returns to this one, all in one synchronous step: nothing
- * else of this process sees it. What is opened there, a socket, stays there.
+ * Runs `action` in another network namespace and returns to this one, all in one synchronous step. What is opened
+ * there, a socket, stays there. Only this thread goes; others of this process that look under /proc/self/net or
+ * /proc/self/ns meanwhile find where it is, and under /proc/thread-self where they are themselves.
  * @throws NetlinkError if the namespace cannot be entered; then `action` was not run
  */
 export function inNamespace<Result>(libc: Libc, namespace: NetworkNamespace, action: () => Result): Result {

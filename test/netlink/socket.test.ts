@@ -195,8 +195,7 @@ test(
 
 test('whoever could not come back from a namespace does not go', options, () => {
   const program = `
-    import type { Libc } from '../../src/netlink/libc/libc.ts';
-import { openLibc } from '${new URL('../../src/netlink/libc/open.ts', import.meta.url)}';
+    import { openLibc } from '${new URL('../../src/netlink/libc/open.ts', import.meta.url)}';
     import { inNamespace } from '${new URL('../../src/netlink/namespace.ts', import.meta.url)}';
     try { inNamespace(openLibc(), 'new', () => {}); } catch ({ message }) { console.log(message); }`;
   const args = [
@@ -228,8 +227,7 @@ test('no file stays open, whatever fails', options, async () => {
 
 test('the experimental warning of node:ffi is kept from users, and no other', options, () => {
   const program = `
-    import type { Libc } from '../../src/netlink/libc/libc.ts';
-import { openLibc } from '${new URL('../../src/netlink/libc/open.ts', import.meta.url)}';
+    import { openLibc } from '${new URL('../../src/netlink/libc/open.ts', import.meta.url)}';
     openLibc();
     process.emitWarning('something else', 'ExperimentalWarning');`;
   const script = `"$0" --input-type=module-typescript --eval "$1" 2>&1`;

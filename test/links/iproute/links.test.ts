@@ -3,11 +3,21 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { afterEach, test } from 'node:test';
-import { deleteMarked, failedLine, ipBatch, listMarked, showLink } from '../../../src/links/iproute/ip.ts';
+import {
+  deleteMarked,
+  failedLine,
+  ipBatch,
+  linkExists,
+  listMarked,
+  showLink,
+} from '../../../src/links/iproute/ip.ts';
 import { iprouteLinks } from '../../../src/links/iproute/links.ts';
 import type { LinkError, NewLink } from '../../../src/links/links.ts';
+import { netlinkObstacle } from '../../../src/links/netlink/probe.ts';
 import { probeWireGuardByPrograms } from '../../../src/links/probe.ts';
 import { userspaceLinks } from '../../../src/links/userspace/links.ts';
+import { openLibc } from '../../../src/netlink/libc/open.ts';
+import { inNamespace } from '../../../src/netlink/namespace.ts';
 import { markOf } from '../../../src/wireguard/link-alias.ts';
 import { enterFreshNamespace } from '../../support/fresh-namespace.ts';
 import { hub, privateKeyText, type publicKey } from '../../support/hubs.ts';
@@ -35,6 +45,20 @@ afterEach(() => {
   if (skip === undefined) {
     deleteAllLinks();
   }
+});
+
+test('a link is seen while the main thread is in another namespace', {
+  skip: skip ?? netlinkObstacle(),
+}, async () => {
+  addForeignLink(link.name);
+  // The threads that read files are there before, as they are in a driver that has its state.
+  assert.equal(await linkExists(link.name), true);
+  const seen = inNamespace(openLibc(), 'new', () => {
+    const reading = linkExists(link.name);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
+    return reading;
+  });
+  assert.equal(await seen, true);
 });
 
 test('the probe leaves nothing and says why it failed', { skip }, async () => {
