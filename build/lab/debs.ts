@@ -1,12 +1,11 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fetchWithDependencies } from './apt.ts';
 import { cached } from './cache.ts';
 import { command } from './command.ts';
 import { guestImage } from './image.ts';
 import type { Suite } from './packages.ts';
-import { scratchFolder } from './scratch.ts';
 import type { GuestFiles } from './tarball.ts';
 
 /**
@@ -17,15 +16,13 @@ export async function packageFiles(suite: Suite, packages: readonly string[]): P
   const { disk } = await guestImage(suite);
   const hash = createHash('sha256').update(`${basename(dirname(disk))} ${packages}`);
   const folder = await cached(`debs-${suite}`, hash.digest('hex').slice(0, 12), async (parts) => {
-    const downloads = await mkdtemp(join(scratchFolder(), 'wgdriver-lab-'));
-    try {
-      const status = join(downloads, 'status');
-      await writeFile(status, await command(['debugfs', '-R', 'cat /var/lib/dpkg/status', disk]));
-      const files = await fetchWithDependencies(suite, packages, status, downloads);
-      await command(['cp', ...files, parts]);
-    } finally {
-      await rm(downloads, { recursive: true, force: true });
-    }
+    const downloads = join(parts, 'downloads');
+    await mkdir(downloads);
+    const status = join(downloads, 'status');
+    await writeFile(status, await command(['debugfs', '-R', 'cat /var/lib/dpkg/status', disk]));
+    const files = await fetchWithDependencies(suite, packages, status, downloads);
+    await command(['mv', ...files, parts]);
+    await rm(downloads, { recursive: true });
   });
   return { '/root/debs': folder };
 }

@@ -1,11 +1,10 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fetchPackage } from './apt.ts';
 import { cached, cacheFolder } from './cache.ts';
 import { command } from './command.ts';
 import { LabError } from './errors.ts';
-import { scratchFolder } from './scratch.ts';
 
 /** Debian's package of the kernel's source, and where it is looked for. */
 const SOURCE = { name: 'linux-source-7.3', version: '7.3.4-1~bpo13+1' };
@@ -53,19 +52,17 @@ async function kernelKey(): Promise<string> {
 
 async function build(folder: string): Promise<void> {
   const { name, version } = SOURCE;
-  const downloads = await mkdtemp(join(scratchFolder(), 'wgdriver-lab-'));
-  try {
-    const file = await fetchPackage(SUITES, name, version, '^linux-source-[0-9.]+$', downloads);
-    await command([
-      // What make has started ends with it when this process is killed.
-      ...['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'],
-      'sh',
-      new URL('kernel/build.sh', import.meta.url).pathname,
-      file,
-      new URL('kernel/uml.config', import.meta.url).pathname,
-      folder,
-    ]);
-  } finally {
-    await rm(downloads, { recursive: true, force: true });
-  }
+  const downloads = join(folder, 'downloads');
+  await mkdir(downloads);
+  const file = await fetchPackage(SUITES, name, version, '^linux-source-[0-9.]+$', downloads);
+  await command([
+    // What make has started ends with it when this process is killed.
+    ...['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'],
+    'sh',
+    new URL('kernel/build.sh', import.meta.url).pathname,
+    file,
+    new URL('kernel/uml.config', import.meta.url).pathname,
+    folder,
+  ]);
+  await rm(downloads, { recursive: true });
 }

@@ -49,13 +49,14 @@ test('the driver starts, cannot start, cannot even be started, and starts again'
     await writeFile(join(units, `${target}.target`), '[Unit]\nDefaultDependencies=no\n');
   }
   await writeFile(join(units, 'go.target'), '[Unit]\nDefaultDependencies=no\nWants=go.service\n');
-  const outcome = join(folder, 'outcome');
+  // Where the folder is for them: /tmp is theirs alone, since systemd leaves folders there when it is killed.
+  const inside = '/run/test';
   await writeFile(
     join(units, 'go.service'),
-    `[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=/bin/sh ${folder}/script\n` +
-      `StandardOutput=file:${outcome}\nStandardError=file:${outcome}\n`,
+    `[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=/bin/sh ${inside}/script\n` +
+      `StandardOutput=file:${inside}/outcome\nStandardError=file:${inside}/outcome\n`,
   );
-  const service = join(units, 'wgdriver.service');
+  const service = `${inside}/units/wgdriver.service`;
   const restarted = (line: string) =>
     `sed -i 's#^ExecStart=.*#ExecStart=${line}#' ${service}; systemctl daemon-reload
      systemctl reset-failed; systemctl restart wgdriver`;
@@ -63,29 +64,31 @@ test('the driver starts, cannot start, cannot even be started, and starts again'
     join(folder, 'script'),
     `${ask}
      systemctl start wgdriver.socket wgdriver.service; echo "started $?"; state; ask Plugin.Activate
-     cp ${service} ${folder}/whole
+     cp ${service} ${inside}/whole
      ${restarted('/bin/false')}; settled wgdriver-unavailable.socket active; state; ask Plugin.Activate
      ${restarted('/nowhere/node')}; settled wgdriver-unavailable.socket active; state; ask Plugin.Activate
      ${restarted('/bin/sh -c "exit 2"')}; settled wgdriver-unavailable.socket active; state; ask Plugin.Activate
      systemctl show --value --property=NRestarts wgdriver
-     cp ${folder}/whole ${service}; systemctl daemon-reload; systemctl reset-failed; systemctl restart wgdriver
+     cp ${inside}/whole ${service}; systemctl daemon-reload; systemctl reset-failed; systemctl restart wgdriver
      echo "started $?"; state; ask Plugin.Activate; echo done`,
   );
   execFileSync('mkdir', [cgroup]);
   const script = `echo $$ >"$0/cgroup.procs"
     exec unshare --mount --pid --net --ipc --uts --cgroup --fork --kill-child --mount-proc sh -c '
       mount --make-rprivate /; mount -t tmpfs tmpfs /run; mkdir /run/lock; mount -t tmpfs tmpfs /var/lib
+      mkdir ${inside}; mount --bind "$0" ${inside}
       mount -t cgroup2 cgroup2 /sys/fs/cgroup; ip link set lo up
       # The unit sees no /tmp but its own, and the project may be there.
       mkdir /run/program; touch /run/program/node /run/program/wgdriver
       mount --bind "$1" /run/program/node; mount --bind "$2" /run/program/wgdriver
-      exec env -i PATH="$PATH" container=lxc SYSTEMD_UNIT_PATH="$0" ${systemd} --system --unit=go.target' "$@"`;
-  child = spawn('sh', ['-c', script, cgroup, units, process.execPath, bundle], { stdio: 'ignore' });
+      for folder in /tmp /var/tmp; do mount -t tmpfs tmpfs $folder; done
+      exec env -i PATH="$PATH" container=lxc SYSTEMD_UNIT_PATH=${inside}/units ${systemd} --system --unit=go.target' "$@"`;
+  child = spawn('sh', ['-c', script, cgroup, folder, process.execPath, bundle], { stdio: 'ignore' });
   const ended = once(child, 'exit');
   let text = '';
   for (let count = 0; count < 2200 && !text.endsWith('done\n') && child.exitCode === null; count++) {
     await setTimeout(100);
-    text = await readFile(outcome, 'utf8').catch(() => '');
+    text = await readFile(join(folder, 'outcome'), 'utf8').catch(() => '');
   }
   child.kill('SIGKILL');
   await ended;
