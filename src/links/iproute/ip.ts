@@ -106,8 +106,8 @@ async function deleteShown(name: string): Promise<void> {
 
 /** Is there a link of that name in this namespace? Without running a program, which costs milliseconds. */
 export async function linkExists(name: string): Promise<boolean> {
-  // proc(5): a line for each link, `NAME:` and figures. Of the thread that reads: the main one may be in a container's
-  // namespace at that moment (netlink/namespace.ts), and /proc/self would be its.
+  // proc(5): a line for each link, `NAME:` and figures. Of the thread that reads, since /proc/self would be the main
+  // one's, which may be in another namespace at that moment (netlink/namespace.ts).
   const lines = (await readFile('/proc/thread-self/net/dev', 'utf8')).split('\n');
   return lines.some((line) => line.trimStart().startsWith(`${name}:`));
 }
