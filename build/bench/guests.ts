@@ -5,10 +5,9 @@
  */
 
 import { readFileSync } from 'node:fs';
-import { loadavg } from 'node:os';
+import { availableParallelism, loadavg } from 'node:os';
 import { bundleOfFirstRelease } from '../first-release.ts';
 import { openLab, SUITES } from '../lab/index.ts';
-import { PLACES } from '../lab/places.ts';
 import { projectFiles, projectFolder, sourceFiles } from '../lab/project.ts';
 import { writePerformancePage } from './performance-page.ts';
 import type { Measured } from './targets.ts';
@@ -44,7 +43,7 @@ const old = takesOld ? bundleOfFirstRelease() : undefined;
 const oldFile = '/root/wgdriver-0.1.0.mjs';
 const bundle = name === 'steady' && old !== undefined ? `WGDRIVER_BENCH_BUNDLE=${oldFile}` : '';
 // All there are: nothing else may run beside a measurement.
-const lab = await openLab({ places: PLACES });
+const lab = await openLab({ places: availableParallelism() });
 try {
   for (const suite of suites) {
     const { status, output } = await lab.run({

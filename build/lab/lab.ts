@@ -1,5 +1,4 @@
 import { mkdir } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
 import { cacheFolder } from './cache.ts';
 import { type Disk, freshDisk } from './disk.ts';
@@ -53,8 +52,8 @@ export interface Lab {
 
 export interface LabOptions {
   /**
-   * How many guests work hard at once (1 unless told). The lab takes a place of the machine for each,
-   * so that labs of other processes wait rather than slow this one down.
+   * How many guests work hard at once (1 unless told). The lab takes a place of the machine for each, a
+   * processor, so that labs of other processes wait rather than slow this one down.
    */
   readonly places?: number;
   /** Whether it holds them for minutes: then it is let in before those that do not. */
@@ -76,7 +75,7 @@ export async function openLab({ places = 1, isLong, kernel, name }: LabOptions =
   await mkdir(cacheFolder(), { recursive: true });
   await locked(join(cacheFolder(), 'install.lock'), installLab);
   let started = 0;
-  const processor = () => (held.numbers[started++ % held.numbers.length] ?? 0) % availableParallelism();
+  const processor = () => held.numbers[started++ % held.numbers.length] ?? 0;
   const quickest = kernel === 'debian' ? QEMU : await umlIfAny(processor);
   const held = await takePlaces(places, isLong);
   const opened = performance.now();
@@ -179,7 +178,7 @@ async function twice<T>(attempt: () => Promise<T>): Promise<T> {
 
 /**
  * User-Mode Linux, or QEMU where there can be none.
- * @param processor of the next guest
+ * @param processor of which the next guest has one to itself, as it has a place
  */
 async function umlIfAny(processor: () => number): Promise<Starter> {
   try {

@@ -4,11 +4,8 @@ import { join } from 'node:path';
 import { cacheFolder } from './cache.ts';
 import { hold } from './lock.ts';
 
-/**
- * As many places as this machine has processors: more guests at once only slow one another and what runs beside them. In the
- * full run twice as many, as its guests wait for most of their time: two leave almost half of two processors idle.
- */
-export const PLACES = availableParallelism() * (process.env.WGDRIVER_TEST_FULL === undefined ? 1 : 2);
+/** As many places as this machine has processors: more emulated machines at once only slow one another. */
+export const PLACES = availableParallelism();
 
 // Whoever is at the head of the queue takes every place that falls free until it has enough: one that wants
 // several is not passed by those that want one, and as nobody holds some and waits for more, none waits for ever.
