@@ -5,8 +5,7 @@ import type { ScenarioOutcome } from '../../build/lab/project.ts';
 /** What some scenarios did with one way to make links, on one suite. */
 export interface ScenarioRun {
   readonly suite: Suite;
-  /** Of the time when there was but the suite's own, nothing is said. */
-  readonly kernel?: Kernel;
+  readonly kernel: Kernel;
   readonly driver: string;
   /** Names of their files, without `.test.ts`. */
   readonly files: readonly string[];
@@ -32,9 +31,9 @@ const dataFile = 'docs/scenarios.json';
  */
 export function recordRun(run: ScenarioRun): void {
   const known = existsSync(dataFile) ? (JSON.parse(readFileSync(dataFile, 'utf8')) as ScenarioRun[]) : [];
-  const isOutdated = ({ suite, kernel = 'debian', driver, files }: ScenarioRun) =>
+  const isOutdated = ({ suite, kernel, driver, files }: ScenarioRun) =>
     suite === run.suite &&
-    kernel === (run.kernel ?? 'debian') &&
+    kernel === run.kernel &&
     driver === run.driver &&
     files.some((file) => run.files.includes(file));
   const all = [...known.filter((old) => !isOutdated(old)), run].sort(byPlace);
@@ -46,7 +45,7 @@ function byPlace(one: ScenarioRun, other: ScenarioRun): number {
   return placeOf(one).localeCompare(placeOf(other));
 }
 
-function placeOf({ driver, suite, kernel = 'debian', files }: ScenarioRun): string {
+function placeOf({ driver, suite, kernel, files }: ScenarioRun): string {
   return [driver, SUITES.indexOf(suite), kernel, ...files].join();
 }
 
@@ -57,8 +56,8 @@ export function resultsPage(runs: readonly ScenarioRun[]): string {
     '# Scenarios with the kernel’s WireGuard',
     '',
     'The day on which each scenario of test/scenarios/ last passed in a Debian guest (`npm run test:full`). leaks.test.ts has',
-    '[a page of its own](leaks.md). Where an engine or a suite lacks something, the table gives the reason instead. A suite’s own',
-    'kernel runs under QEMU’s emulation, 7.3 as User-Mode Linux.',
+    '[a page of its own](leaks.md). Where an engine or a suite lacks something, the table gives the reason instead. *not run* means not',
+    'yet, or not since the scenario has its present name. A suite’s own kernel runs under QEMU’s emulation, 7.3 as User-Mode Linux.',
     ...drivers.flatMap((driver) => [
       '',
       `## ${driver}`,
@@ -73,7 +72,7 @@ function table(runs: readonly ScenarioRun[]): string[] {
   const columns = SUITES.flatMap((suite) =>
     (['debian', 'uml'] as const).map((kernel) => ({
       heading: title(suite, kernel),
-      runs: runs.filter((run) => run.suite === suite && (run.kernel ?? 'debian') === kernel),
+      runs: runs.filter((run) => run.suite === suite && run.kernel === kernel),
     })),
   ).filter((column) => column.runs.length > 0);
   const names = [...new Set(runs.flatMap(({ outcomes }) => outcomes.map(({ name }) => name)))].sort();
@@ -93,5 +92,5 @@ function cell(runs: readonly ScenarioRun[], name: string): string {
       return outcome.passed ? passed : `**failed**, ${date}`;
     }
   }
-  return 'not run';
+  return '*not run*';
 }
