@@ -26,19 +26,26 @@ function title(suite: Suite, kernel: Kernel): string {
 const dataFile = 'docs/scenarios.json';
 
 /**
- * Puts a run in the place of older ones of the same suite, kernel, driver and files, and writes the page anew. In one
- * step, as runs end beside one another.
+ * Puts a run in the place of what older ones say of the same scenarios on the same suite, kernel and driver, and writes the
+ * page anew. In one step, as runs end beside one another.
  */
 export function recordRun(run: ScenarioRun): void {
   const known = existsSync(dataFile) ? (JSON.parse(readFileSync(dataFile, 'utf8')) as ScenarioRun[]) : [];
-  const isOutdated = ({ suite, kernel, driver, files }: ScenarioRun) =>
-    suite === run.suite &&
-    kernel === run.kernel &&
-    driver === run.driver &&
-    files.some((file) => run.files.includes(file));
-  const all = [...known.filter((old) => !isOutdated(old)), run].sort(byPlace);
+  const all = [...known.flatMap((old) => less(old, run)), run].sort(byPlace);
   writeFileSync(dataFile, `${JSON.stringify(all, undefined, 2)}\n`);
   writeFileSync('docs/scenarios.md', resultsPage(all));
+}
+
+/** What a run says that a newer one does not. */
+function less(old: ScenarioRun, { suite, kernel, driver, files, outcomes }: ScenarioRun): ScenarioRun[] {
+  if (old.suite !== suite || old.kernel !== kernel || old.driver !== driver) {
+    return [old];
+  }
+  const rest = old.files.filter((file) => !files.includes(file));
+  const names = new Set(outcomes.map(({ name }) => name));
+  return rest.length === 0
+    ? []
+    : [{ ...old, files: rest, outcomes: old.outcomes.filter(({ name }) => !names.has(name)) }];
 }
 
 function byPlace(one: ScenarioRun, other: ScenarioRun): number {

@@ -92,7 +92,7 @@ test('DNS: containers by name and alias; past the tunnel on 28+ without --dns, e
     assert.deepEqual(heard(asked.hub()), leaks ? ['own.example'] : ['host.example', 'own.example']);
     const { status, cause } = await dnsByDoctor();
     assert.equal(status, leaks ? 'warn' : 'pass');
-    assert.match(cause, leaks ? /from the host: one$/ : /asks DNS servers from the container/);
+    assert.match(cause, leaks ? /past the tunnel: one$/ : /asks DNS servers from the container/);
     t.diagnostic(`engine ${host.engine.version}: DNS ${leaks ? 'past' : 'through'} the tunnel without --dns`);
 
     await host.engine.docker('network', 'disconnect', 'wgnet', 'two');
