@@ -63,8 +63,8 @@ export function resultsPage(runs: readonly ScenarioRun[]): string {
     '# Scenarios with the kernel’s WireGuard',
     '',
     'The day on which each scenario of test/scenarios/ last passed in a Debian guest (`npm run test:full`). leaks.test.ts has',
-    '[a page of its own](leaks.md). Where an engine or a suite lacks something, the table gives the reason instead. *not run* means not',
-    'yet, or not since the scenario has its present name. A suite’s own kernel runs under QEMU’s emulation, 7.3 as User-Mode Linux.',
+    '[a page of its own](leaks.md). Where an engine or a suite lacks something, the table gives the reason instead. 7.3 runs as User-Mode',
+    'Linux. A suite’s own kernel runs under QEMU’s emulation, and has the smoke scenarios alone: the others are *not run* on it.',
     ...drivers.flatMap((driver) => [
       '',
       `## ${driver}`,
