@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { cacheFolder } from './cache.ts';
 import { hold } from './lock.ts';
 
-/** As many places as this machine has processors: more emulated machines at once only slow one another. */
+/** As many places as this machine has processors: more guests at once only slow one another, and what runs beside them. */
 export const PLACES = availableParallelism();
 
 // Whoever is at the head of the queue takes every place that falls free until it has enough: one that wants
