@@ -66,7 +66,9 @@ async function openForTests(): Promise<Host> {
       await expectNoTraceSince(traces);
     } catch (error) {
       // One fault is one failure: the tests after it have a host that works, and what is left is not left by them.
-      await host.restart();
+      await host.restart().catch((afterwards: Error) => {
+        throw new AggregateError([error, afterwards], 'and then engine and driver did not start anew');
+      });
       traces = await takeTraces();
       throw error;
     }

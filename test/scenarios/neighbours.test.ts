@@ -20,16 +20,24 @@ import { article, tunnelIpv6 } from '../../build/host/hub.ts';
 const host = await hostForTests();
 const { docker, tryDocker } = host.engine;
 
-/** Sends by UDP, IPv4 and IPv6, again and again, whatever comes of it; without modules, which the image has not. */
-const sender = `socket A, 2, 2, 0 or die; socket B, 10, 2, 0 or die;
+/**
+ * A container that sends by UDP, IPv4 and IPv6, again and again, whatever comes of it; without modules, which its image has not.
+ * @param number of this sender, in all that it sends to: what is told late of another one is not taken for its own
+ */
+const sender = (number: number) => [
+  testImage,
+  'perl',
+  '-e',
+  `socket A, 2, 2, 0 or die; socket B, 10, 2, 0 or die;
   for (;;) {
-    send A, 'clear', 0, pack 'SnC4x8', 2, 9, 198, $_, 77, 1 for 18, 19;
+    send A, 'clear', 0, pack 'SnC4x8', 2, 9, 198, $_, 77, ${number} for 18, 19;
     send B, 'clear', 0, pack 'SnNH32L', 10, 9, 0, $_, 0 for
-      '20010db8007700000000000000000001', '40000db8007700000000000000000001';
+      '20010db800770000000000000000000${number}', '40000db800770000000000000000000${number}';
     select undef, undef, undef, 0.002;
-  }`;
+  }`,
+];
 /** Packets to there, and neighbours asked for it. */
-const clear = /198\.1[89]\.77\.1|(2001|4000):db8:77::1/;
+const clearOf = (number: number) => new RegExp(`198\\.1[89]\\.77\\.${number}|(2001|4000):db8:77::${number}`);
 
 const fileOf = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const advertise = fileOf('../killswitch/advertise.pl');
@@ -50,11 +58,11 @@ after(() => capture.stop());
 
 const secondsSince = (started: number) => `${Math.round((performance.now() - started) / 1000)} s`;
 
-const seenSince = (start: number) =>
+const seenSince = (start: number, number: number) =>
   capture
     .lines()
     .slice(start)
-    .filter((line) => clear.test(line));
+    .filter((line) => clearOf(number).test(line));
 
 async function create(name: string, networks: readonly string[], ...command: readonly string[]) {
   const [first = '', ...others] = networks;
@@ -114,12 +122,12 @@ for (const killswitch of firstRelease === undefined ? ['on', 'off'] : []) {
       // One shows that what leaves is seen.
       for (const [how, act] of killswitch === 'on' || isFull ? ways : ways.slice(0, 1)) {
         await docker('start', 'web');
-        await docker('run', '-d', '--name=side', '--network=container:web', testImage, 'perl', '-e', sender);
+        await docker('run', '-d', '--name=side', '--network=container:web', ...sender(1));
         await sleep(500);
         const start = capture.lines().length;
         await act();
         await sleep(2000);
-        seen[how] = seenSince(start).length;
+        seen[how] = seenSince(start, 1).length;
         await docker('rm', '-f', 'side');
       }
       t.diagnostic(
@@ -139,12 +147,12 @@ for (const killswitch of firstRelease === undefined ? ['on', 'off'] : []) {
   }
 }
 
-/** A neighbour's way into a victim's traffic, by what the victim sends to and the attacker gets only that way. */
+/** A neighbour's way into a victim's traffic, by what the victim sends to, but for its number, and the attacker gets only that way. */
 const attacks = {
-  'ARP spoofing of the gateway': '198.18.77.1',
-  'NA spoofing of the gateway': '4000:db8:77::1',
-  'router advertisement, and NDP for every address': '2001:db8:77::1',
-  'route by DHCP, and proxy ARP': '198.19.77.1',
+  'ARP spoofing of the gateway': '198.18.77.',
+  'NA spoofing of the gateway': '4000:db8:77::',
+  'router advertisement, and NDP for every address': '2001:db8:77::',
+  'route by DHCP, and proxy ARP': '198.19.77.',
 } as const;
 type Attack = keyof typeof attacks;
 
@@ -281,17 +289,16 @@ opt staticroutes 198.19.0.0/16 0.0.0.0\nlease_file ${configuration}.leases\npidf
         { mode: 0o755 },
       );
 
-      const taken = () => takenBy(daemons);
       const outcomes: Record<string, Readonly<Record<string, number>>> = {};
-      for (const [network, options] of Object.entries(wgNetworks)) {
+      for (const [index, [network, options]] of Object.entries(wgNetworks).entries()) {
+        const victim = index + 1;
         const isOff = network === 'wgoff';
         const isOpen = isOff || firstRelease !== undefined;
         await host.createNetwork(network, { options });
         // Where this machine forwards, a new namespace has it off; a router that advertises itself needs no leave.
         const trusting = '--sysctl=net.ipv4.conf.all.accept_redirects=1';
-        await create('victim', [network, ...networks], trusting, testImage, 'perl', '-e', sender);
+        await create('victim', [network, ...networks], trusting, ...sender(victim));
         const start = capture.lines().length;
-        const before = taken();
         await docker('start', 'victim');
         const leased = await Promise.all(
           networks.map(async (_, index) => {
@@ -307,10 +314,12 @@ opt staticroutes 198.19.0.0/16 0.0.0.0\nlease_file ${configuration}.leases\npidf
           // Frames, which a client of DHCP writes, do not pass once their filter is there; it may have been quicker.
           await host.enter('victim', 'ip', 'route', 'replace', '198.19.0.0/16', 'dev', 'eth0');
         }
-        const gained = () =>
-          Object.fromEntries(
-            Object.entries(attacks).map(([attack, to]) => [attack, (taken()[to] ?? 0) - (before[to] ?? 0)]),
+        const gained = () => {
+          const taken = takenBy(daemons);
+          return Object.fromEntries(
+            Object.entries(attacks).map(([attack, to]) => [attack, taken[`${to}${victim}`] ?? 0]),
           );
+        };
         const all = rest.attacks ?? (Object.keys(attacks) as Attack[]);
         const expected = isOff ? all : isOpen ? all.filter((attack) => attack.startsWith('router')) : [];
         const hasAll = () => expected.every((attack) => (gained()[attack] ?? 0) > 0);
@@ -321,14 +330,14 @@ opt staticroutes 198.19.0.0/16 0.0.0.0\nlease_file ${configuration}.leases\npidf
           }
           await sleep(250);
         }
-        outcomes[network] = { ...gained(), 'seen in clear': seenSince(start).length };
+        outcomes[network] = { ...gained(), 'seen in clear': seenSince(start, victim).length };
         t.diagnostic(
           `${kind}, ${network}: ${JSON.stringify(outcomes[network])}, leases: ${leased}, after ${secondsSince(started)}`,
         );
         assert(hasAll(), `${JSON.stringify(gained())}\n${daemons.map(({ output }) => output()).join('\n')}`);
         if (!isRouted && rest.attacks === undefined && firstRelease === undefined) {
           const other = namespace === undefined ? await addressOf('mallory') : '172.30.1.66';
-          const isRedirected = await redirects(inMallory, other);
+          const isRedirected = await redirects(inMallory, victim, other);
           if (isOff) {
             await until('the victim takes a redirect', isRedirected);
           } else {
@@ -342,7 +351,7 @@ opt staticroutes 198.19.0.0/16 0.0.0.0\nlease_file ${configuration}.leases\npidf
           );
           // tcpdump describes the redirects, too.
           assert.deepEqual(
-            seenSince(start).filter((line) => !line.includes('ICMP redirect')),
+            seenSince(start, victim).filter((line) => !line.includes('ICMP redirect')),
             [],
           );
           await host.ping('victim', host.hub.address);
@@ -389,9 +398,10 @@ const addressOf = (container: string) =>
 /** Says in the gateway's name that the way is by another one, and tells whether the victim believes it. */
 async function redirects(
   inMallory: (...words: readonly string[]) => readonly string[],
+  number: number,
   other: string,
 ): Promise<() => Promise<boolean>> {
-  const [victim, destination] = [await addressOf('victim'), '198.18.77.1'];
+  const [victim, destination] = [await addressOf('victim'), `198.18.77.${number}`];
   return async () => {
     const words = ['perl', redirect, 'eth0', '172.30.1.1', victim, destination, other];
     const { status, stderr } = await attempt('nsenter', inMallory(...words));

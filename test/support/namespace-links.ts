@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 
 /** What `ip -json link show` says of a link. */
 export interface ShownLink {
@@ -27,7 +27,9 @@ export function addForeignLink(name: string): void {
 /** Leaves the namespace as it was at first. */
 export function deleteAllLinks(): void {
   for (const { ifname } of shownLinks()) {
-    execFileSync('ip', ['link', 'delete', 'dev', ifname]);
+    const { status, stderr } = spawnSync('ip', ['link', 'delete', 'dev', ifname], { encoding: 'utf8' });
+    // A link that goes with its namespace or its program goes when the kernel comes round to it.
+    if (status !== 0 && shownLink(ifname) !== undefined) throw new Error(stderr);
   }
 }
 

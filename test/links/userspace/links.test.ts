@@ -29,6 +29,7 @@ const device = { privateKey: hub.privateKey ?? assert.fail(), listenPort: 51820,
 afterEach(() => {
   if (skip === undefined) {
     deleteAllLinks();
+    awaitEndOfPrograms();
   }
 });
 
