@@ -172,6 +172,13 @@ export async function assertReadsAndChanges(links: Links, maker = links): Promis
         { publicKey: publicKeyOf(stranger), presharedKey: psk(2) },
       ],
     });
+    // As a key that is rotated: the new one has no addresses yet, the old one has them no more.
+    await change('peers without allowed IPs, one of them new', {
+      peers: [
+        { publicKey: publicKeyOf(first), presharedKey: psk(3), allowedIps: [] },
+        { publicKey: publicKeyOf(second), presharedKey: psk(4), allowedIps: [] },
+      ],
+    });
     await change('a peer away', { peers: [{ publicKey: publicKeyOf(stranger), remove: true }] });
     assert.equal(addresses().replace('"mtu":1380', '"mtu":1420'), shownBefore);
     assert.equal(ping.exitCode, null);

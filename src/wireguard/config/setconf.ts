@@ -23,6 +23,7 @@ export function interfaceSection(
   ]);
 }
 
+/** Without `AllowedIPs` it has none: `wg` takes no line without a value, and resets what it does not read. */
 export function peerSection(peer: Peer): string {
   const { publicKey, presharedKey, endpoint, persistentKeepaliveInterval, allowedIps } = peer;
   return section('Peer', [
@@ -30,7 +31,7 @@ export function peerSection(peer: Peer): string {
     presharedKey && `PresharedKey = ${presharedKey.toBase64()}`,
     endpoint && `Endpoint = ${formatEndpoint(endpoint)}`,
     persistentKeepaliveInterval !== undefined && `PersistentKeepalive = ${persistentKeepaliveInterval}`,
-    `AllowedIPs = ${allowedIps.map(formatPrefix).join(', ')}`,
+    allowedIps.length > 0 && `AllowedIPs = ${allowedIps.map(formatPrefix).join(', ')}`,
   ]);
 }
 

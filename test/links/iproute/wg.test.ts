@@ -68,7 +68,6 @@ AllowedIPs = 10.0.0.0/8, fd00::/8
 [Peer]
 PublicKey = ${second}
 PresharedKey = ${psk(2).toBase64()}
-AllowedIPs = 
 `,
     },
     {
