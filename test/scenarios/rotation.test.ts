@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { run, sh, until } from '../../build/host/commands.ts';
 import { startDaemon, untilReady } from '../../build/host/daemon.ts';
 import { wgdriver } from '../../build/host/driver.ts';
@@ -16,10 +16,12 @@ const [oldSeed, newSeed] = ['b2xkb2xkb2xkb2xkb2xkb2xk', 'bmV3bmV3bmV3bmV3bmV3bmV
 const mostMs = 3000;
 
 /** Pings ten times a second. @returns how to end that, and learn the longest time without a reply in milliseconds */
-function startPings(netns: readonly string[], address: string): () => number {
+function startPings(t: TestContext, netns: readonly string[], address: string): () => number {
   const child = spawn('nsenter', [...netns, 'ping', '-i', '0.1', address], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  // A test that fails must not leave it: this process would never end.
+  t.after(() => child.kill());
   let [last, longest] = [performance.now(), 0];
   const note = () => {
     longest = Math.max(longest, performance.now() - last);
@@ -38,12 +40,17 @@ function startPings(netns: readonly string[], address: string): () => number {
 }
 
 /** Pings from containers to the hub, and from the hub to them. */
-async function startTraffic(containers: ReadonlyMap<string, string>, hub: string, hubNetns: string[]) {
+async function startTraffic(
+  t: TestContext,
+  containers: ReadonlyMap<string, string>,
+  hub: string,
+  hubNetns: string[],
+) {
   const pings: (() => number)[] = [];
   for (const [name, address] of containers) {
     await host.ping(name, hub);
     const pid = await pidOf(name);
-    pings.push(startPings([`--target=${pid}`, '--net'], hub), startPings(hubNetns, address));
+    pings.push(startPings(t, [`--target=${pid}`, '--net'], hub), startPings(t, hubNetns, address));
   }
   return () => pings.map((end) => end());
 }
@@ -63,7 +70,7 @@ for (const [secret, skip] of [
 ] as const) {
   test(`${secret}: rotated under traffic on hub and hosts, and the old value is gone`, {
     skip,
-  }, async () => {
+  }, async (t) => {
     const folder = await mkdtemp(join(tmpdir(), 'wgdriver-rotation-'));
     const [file, secretFile] = [join(folder, 'hub.yaml'), join(folder, 'app.secret')];
     const options = [
@@ -111,7 +118,7 @@ for (const [secret, skip] of [
         },
       });
       const containers = await startContainers('wgnet', '192.168.7');
-      const endTraffic = await startTraffic(containers, '192.168.7.1', ['--net=/run/netns/hub']);
+      const endTraffic = await startTraffic(t, containers, '192.168.7.1', ['--net=/run/netns/hub']);
 
       await writeHub('new', 'old');
       await until('the second epoch', async () => (await peers()) === 40);
@@ -136,7 +143,7 @@ for (const [secret, skip] of [
 }
 
 // The example hub-on-this-host of compose.test.ts has it too, without the pings meanwhile.
-test('with a hub on this host one reload does both ends', { skip: inFullRun }, async () => {
+test('with a hub on this host one reload does both ends', { skip: inFullRun }, async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'wgdriver-rotation-'));
   const seedFile = join(folder, 'app.seed');
   const link = 'wg-here';
@@ -154,7 +161,7 @@ test('with a hub on this host one reload does both ends', { skip: inFullRun }, a
       options: { peer: '', peerkey: '', seed: '', additional: '', hublink: link, seedfile: seedFile },
     });
     const containers = await startContainers('wgnet', '192.168.8');
-    const endTraffic = await startTraffic(containers, '192.168.8.1', ['--net=/proc/self/ns/net']);
+    const endTraffic = await startTraffic(t, containers, '192.168.8.1', ['--net=/proc/self/ns/net']);
     const before = await run('wg', ['show', link, 'peers']);
     await writeFile(seedFile, newSeed);
     assert.match(await run(wgdriver, ['reload']), /: 3 running links reloaded, 3 with a new key$/);
