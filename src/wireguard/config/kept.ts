@@ -1,7 +1,7 @@
-import { type Address, formatPrefix, type Prefix } from '../address.ts';
+import { type Address, formatPrefix, type Prefix, parsePrefix, sameAddress } from '../address.ts';
 import { peersBegin, withoutOurs } from './marks.ts';
 import { sectionsOf } from './sections.ts';
-import { readWgQuick } from './wg-quick-reader.ts';
+import { readWgQuick, wordsOf } from './wg-quick-reader.ts';
 
 /** What is in a hub's file for wg-quick(8) or wg(8) and was not written by endpoint-config. */
 export interface Kept {
@@ -49,7 +49,7 @@ export function keptOf(text: string, ours: Ours): Kept {
   const own = blocks.find((block) => isInterface(block)) ?? [];
   const others = blocks.filter((block) => !isInterface(block));
   return {
-    interfaceLines: own.filter((line) => isKept(line, ours)),
+    interfaceLines: own.flatMap((line) => keptLine(line, ours) ?? []),
     peers: peers.flatMap(({ allowedIps, line }, index) => {
       const conflict = allowedIps.filter((prefix) => ours.peerAt(prefix) !== undefined);
       if (conflict.length > 0 && (isMarked || conflict.length < allowedIps.length)) {
@@ -95,30 +95,45 @@ function isOurComment(line: string): boolean {
   return line.trim().startsWith('# wgdriver');
 }
 
-/** Is it a line of [Interface] that the new file does not have by itself? */
-function isKept(line: string, { addresses, hasPrivateKey }: Ours): boolean {
-  const [key = '', value = ''] = line
-    .split('#', 1)
-    .join('')
-    .split(/=(.*)/s, 2)
-    .map((part) => part.trim());
-  const name = key.toLowerCase();
+/** What the new file does not have by itself of a line of [Interface]; undefined if it has all of it. */
+function keptLine(line: string, { addresses, hasPrivateKey }: Ours): string | undefined {
+  const [content = '', ...comment] = line.split('#');
+  const [key = '', value = ''] = content.split(/=(.*)/s, 2).map((part) => part.trim());
+  const name = key.replaceAll(/\s/g, '').toLowerCase();
   if (line.trim() === '' || name.startsWith('[') || isOurComment(line)) {
-    return false;
+    return undefined;
   }
   switch (name) {
     case 'listenport':
-      return false;
+      return undefined;
     case 'privatekey':
-      return !hasPrivateKey;
-    case 'address':
-      return !addresses.map(formatPrefix).includes(value);
+      return hasPrivateKey ? undefined : line;
+    case 'address': {
+      const words = wordsOf(value);
+      const others = words.filter((word) => !addresses.some((own) => isTaken(own, word)));
+      if (others.length === 0 || others.length === words.length) {
+        return others.length === 0 ? undefined : line;
+      }
+      return [`${key} = ${others.join(', ')}`, ...comment].join(comment.length === 0 ? '' : ' #');
+    }
     case 'table':
-      return value.toLowerCase() !== 'off';
+      return value.toLowerCase() === 'off' ? undefined : line;
     case 'postup':
       // With the one that 0.1 wrote.
-      return !value.includes('echo "wgdriver: ') && value !== 'sysctl -q -w net/ipv4/conf/%i/forwarding=1';
+      return value.includes('echo "wgdriver: ') || value === 'sysctl -q -w net/ipv4/conf/%i/forwarding=1'
+        ? undefined
+        : line;
     default:
-      return true;
+      return line;
   }
+}
+
+/** Would the kernel refuse this address beside ours? An IPv6 address, whatever its prefix length. */
+function isTaken({ address, length }: Prefix, word: string): boolean {
+  const other = parsePrefix(word);
+  return (
+    other !== undefined &&
+    sameAddress(other.address, address) &&
+    (other.length === length || address.kind() === 'ipv6')
+  );
 }

@@ -265,7 +265,8 @@ function integer(minimum: number, maximum: number): (text: string) => number | u
   };
 }
 
-function wordsOf(value: string): string[] {
+/** The items of an Address or a DNS, as wg-quick(8) tells them apart. */
+export function wordsOf(value: string): string[] {
   return value.split(/[\s,]+/).filter((word) => word !== '');
 }
 
