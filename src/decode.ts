@@ -46,3 +46,19 @@ export function parsed<Output>(
     return output;
   });
 }
+
+/**
+ * Values by names that somebody chose. Valibot's record passes over the names `prototype`, `constructor` and `__proto__`
+ * without a word.
+ */
+export function byName<Output>(schema: v.GenericSchema<unknown, Output>) {
+  return v.pipe(
+    v.custom<Readonly<Record<string, unknown>>>(
+      (input) => typeof input === 'object' && input !== null,
+      'expected Object',
+    ),
+    v.transform((values) => Object.entries(values)),
+    v.array(v.tuple([v.string(), schema])),
+    v.transform((entries): Record<string, Output> => Object.fromEntries(entries)),
+  );
+}

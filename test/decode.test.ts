@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import * as v from 'valibot';
-import { decode } from '../src/decode.ts';
+import { byName, decode } from '../src/decode.ts';
 
 const schema = v.object({
   text: v.string(),
@@ -50,4 +50,13 @@ test('what fits comes back decoded', () => {
     list: [{ number: 1 }],
     choice: 'a',
   });
+});
+
+test('by name: of any name, `prototype`, `constructor` and `__proto__` too', () => {
+  const numbers = byName(v.number());
+  const input = JSON.parse('{ "a": 1, "prototype": 2, "constructor": 3, "__proto__": 4 }');
+  assert.deepEqual(Object.entries(decode(numbers, input, 'thing')), Object.entries(input));
+  assert.deepEqual(decode(numbers, {}, 'thing'), {});
+  assert.throws(() => decode(numbers, 'SECRET', 'thing'), { message: 'thing: expected Object' });
+  assert.throws(() => decode(numbers, { a: 'SECRET' }, 'thing'), { message: /^thing\..*: expected number$/ });
 });

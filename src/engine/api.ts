@@ -3,6 +3,7 @@
  * (docs.docker.com/reference/api/engine). Lenient: fields come and go between engines.
  */
 import * as v from 'valibot';
+import { byName } from '../decode.ts';
 import { optionPrefix, switchWord } from '../networks/option-names.ts';
 
 const text = v.nullish(v.string(), '');
@@ -67,7 +68,7 @@ export const Network = v.pipe(
     ConfigOnly: v.nullish(v.boolean(), false),
     ConfigFrom: v.nullish(v.object({ Network: text }), {}),
     Internal: v.nullish(v.boolean(), false),
-    Options: v.nullish(v.record(v.string(), v.unknown()), {}),
+    Options: v.nullish(byName(v.unknown()), {}),
     IPAM: v.nullish(v.object({ Config: v.nullish(v.array(IPAMConfig), []) }), {}),
   }),
   v.transform(({ Id, Name, Driver, Scope, ConfigOnly, ConfigFrom, Internal, Options, IPAM }) => ({
@@ -104,7 +105,7 @@ export const NetworkInspection = v.pipe(
     Driver: text,
     ConfigFrom: v.nullish(v.object({ Network: text }), {}),
     Internal: v.nullish(v.boolean(), false),
-    Options: v.nullish(v.record(v.string(), v.unknown()), {}),
+    Options: v.nullish(byName(v.unknown()), {}),
     IPAM: v.nullish(
       v.object({
         Config: v.nullish(
@@ -112,7 +113,7 @@ export const NetworkInspection = v.pipe(
             v.object({
               Subnet: text,
               Gateway: text,
-              AuxiliaryAddresses: v.nullish(v.record(v.string(), v.string()), {}),
+              AuxiliaryAddresses: v.nullish(byName(v.string()), {}),
             }),
           ),
           [],
@@ -159,10 +160,7 @@ const EndpointSettings = v.pipe(
 );
 
 const NetworkSettings = v.pipe(
-  v.nullish(
-    v.object({ SandboxKey: text, Networks: v.nullish(v.record(v.string(), EndpointSettings), {}) }),
-    {},
-  ),
+  v.nullish(v.object({ SandboxKey: text, Networks: v.nullish(byName(EndpointSettings), {}) }), {}),
   v.transform(({ SandboxKey = '', Networks = {} }) => ({
     sandboxKey: SandboxKey,
     endpoints: Object.entries(Networks).map(([network, settings]) => ({ network, ...settings })),
@@ -181,7 +179,7 @@ export const ListedContainer = v.pipe(
     HostConfig: v.nullish(v.object({ NetworkMode: text }), {}),
     NetworkSettings: v.nullish(
       v.object({
-        Networks: v.nullish(v.record(v.string(), v.object({ NetworkID: text, EndpointID: text })), {}),
+        Networks: v.nullish(byName(v.object({ NetworkID: text, EndpointID: text })), {}),
       }),
       {},
     ),

@@ -261,12 +261,24 @@ const clientSchema = v.strictObject(
   'expected the client’s settings: address, publickey …',
 );
 
+/** Names that valibot's record leaves out without a word. */
+const passedOver = ['prototype', 'constructor', '__proto__'];
+
 /** yaml and valibot read it as an object; a Map keeps the order of numbers too, which no name is. */
 function named<Output>(schema: v.GenericSchema<unknown, Output>, what: string) {
   const expected = `expected ${what} by name`;
   // A record would take a list, and its numbers for names.
   return v.pipe(
     v.custom<unknown>((input) => !Array.isArray(input), expected),
+    v.rawCheck(({ dataset, addIssue }) => {
+      const input = Object(dataset.value) as Record<string, unknown>;
+      for (const key of passedOver.filter((name) => Object.hasOwn(input, name))) {
+        addIssue({
+          message: `expected another name: ${passedOver.join(', ')} are reserved`,
+          path: [{ type: 'object', origin: 'key', input, key, value: input[key] }],
+        });
+      }
+    }),
     v.record(v.string(), schema, expected),
   );
 }

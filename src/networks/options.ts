@@ -323,7 +323,7 @@ export interface PassedOver {
 /** The options of a network that are neither ours nor honoured. */
 export function passedOver(options: Readonly<Record<string, unknown>>): PassedOver {
   const others = Object.keys(options).filter(
-    (name) => !name.toLowerCase().startsWith(optionPrefix) && dockersOptions[name] === undefined,
+    (name) => !name.toLowerCase().startsWith(optionPrefix) && !Object.hasOwn(dockersOptions, name),
   );
   const ofNetworks = Object.keys(schema.entries);
   return {
@@ -337,7 +337,7 @@ export function passedOverOfEndpoint(options: Readonly<Record<string, unknown>>)
   const others = Object.keys(options).filter((name) => !name.toLowerCase().startsWith(optionPrefix));
   const ofEndpoints = Object.keys(endpointSchema.entries);
   return {
-    dockers: others.filter((name) => dockersOptions[name] !== undefined),
+    dockers: others.filter((name) => Object.hasOwn(dockersOptions, name)),
     unknown: others.filter((name) => !isDockers(name)).map((name) => unknownOption(name, ofEndpoints)),
   };
 }

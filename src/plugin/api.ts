@@ -4,6 +4,7 @@
  * (fields come and go between engines) and strict on what is.
  */
 import * as v from 'valibot';
+import { byName } from '../decode.ts';
 
 /**
  * An id, as the engine makes them: 64 hexadecimal digits. Others are accepted as long as they can be
@@ -18,7 +19,7 @@ const id = v.pipe(
 );
 
 /** The engine leaves empty maps out or writes null. */
-const options = v.nullish(v.record(v.string(), v.unknown()), {});
+const options = v.nullish(byName(v.unknown()), {});
 
 /** driverapi.IPAMData: `Gateway` is a CIDR (`192.168.5.1/24`), `Pool` the subnet. */
 const ipamData = v.object({

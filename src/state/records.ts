@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { decode, parsed } from '../decode.ts';
+import { byName, decode, parsed } from '../decode.ts';
 import type { NetworkRecord } from '../networks/network.ts';
 import { formatPrefix, type Prefix, parsePrefix } from '../wireguard/address.ts';
 import { type PublicKey, parsePublicKey } from '../wireguard/key.ts';
@@ -59,7 +59,7 @@ const networkFields = v.object({
   networkId: v.string(),
   internal: v.boolean(),
   subnets: v.array(v.object({ pool: v.string(), gateway: v.string() })),
-  options: v.record(v.string(), v.unknown()),
+  options: byName(v.unknown()),
   isOf01: v.optional(v.boolean()),
 });
 
@@ -70,7 +70,7 @@ const endpointFields = v.object({
     v.array(v.pipe(v.string(), parsed(parsePrefix, 'expected an address with a prefix length'))),
     v.minLength(1, 'expected an address'),
   ),
-  options: v.optional(v.record(v.string(), v.unknown())),
+  options: v.optional(byName(v.unknown())),
   hasDnsServers: v.optional(v.boolean()),
 });
 

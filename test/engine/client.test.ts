@@ -170,6 +170,37 @@ test('container: DNS servers and priorities, as API 1.48 has them', async (t) =>
   assert.deepEqual(asked, ['GET /containers/c1/json', 'GET /containers/c2/json']);
 });
 
+test('a network may have any name, as its addresses and options may', async (t) => {
+  const names = ['prototype', 'constructor'];
+  const named = <Value>(value: Value) => Object.fromEntries(names.map((name) => [name, value]));
+  const NetworkSettings = { Networks: named({ NetworkID: 'n1', EndpointID: 'e1' }) };
+  const network = {
+    Id: 'n1',
+    Name: 'prototype',
+    Options: named('x'),
+    IPAM: { Config: [{ Subnet: '10.9.0.0/24', AuxiliaryAddresses: named('10.9.0.9') }] },
+  };
+  const { socketPath } = await serveUnix(
+    t,
+    answers({
+      '/containers/json': [{ Id: 'c1', NetworkSettings }],
+      '/containers/c1/json': { Id: 'c1', Name: '/app', NetworkSettings },
+      '/networks': [network],
+      '/networks/prototype': network,
+    }),
+  );
+  const engine = createEngine(socketPath);
+  const [listed] = await engine.containers();
+  assert.deepEqual([listed?.networkNames, listed?.networkIds], [names, ['n1', 'n1']]);
+  assert.deepEqual(
+    (await engine.container('c1')).endpoints.map((endpoint) => endpoint.network),
+    names,
+  );
+  assert.deepEqual((await engine.networks())[0]?.optionNames, names);
+  const { options, subnets } = await engine.network('prototype');
+  assert.deepEqual([Object.keys(options), Object.keys(subnets[0]?.auxiliaryAddresses ?? {})], [names, names]);
+});
+
 test('an error names request and cause, once, and holds no answer', async (t) => {
   const { socketPath, asked } = await serveUnix(t, (request, response) => {
     switch (request.url) {

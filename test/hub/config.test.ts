@@ -123,6 +123,16 @@ for (const [name, text, expected] of [
     'networks:\n  app:\n    seedfile: a\n    subnet:\n      - 192.168.5.0/24\n      - 192.168.6.5/24\n',
     /hub\.yaml:6: networks\.app\.subnet\.1: 192\.168\.6\.5\/24: expected 192\.168\.6\.0\/24/,
   ],
+  ...['prototype', 'constructor', '__proto__'].flatMap((name) =>
+    ['networks', 'clients'].map(
+      (setting) =>
+        [
+          `${setting} with the name ${name}`,
+          `port: 1\n${setting}:\n  app: { ${network} }\n  ${name}: { ${network} }\n`,
+          new RegExp(`hub\\.yaml:4: ${setting}\\.${name}: expected another name: prototype, constructor`),
+        ] as const,
+    ),
+  ),
   [
     'a network without its subnet',
     'networks:\n  app: { seedfile: a }\n',

@@ -273,6 +273,7 @@ test('an option that is neither ours nor Docker’s is named, and the nearest of
       'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA',
       'unknown option of 32 characters; the names of this driver’s begin with io.bestov.wg.',
     ],
+    ['constructor', 'unknown option constructor; the names of this driver’s begin with io.bestov.wg.'],
   ] as const) {
     assert.deepEqual(passedOver({ ...prefixed(minimal), [name]: '' }), { dockers: [], unknown: [unknown] });
   }
