@@ -17,6 +17,7 @@ import {
 import { clientConfig } from '../wireguard/config/client.ts';
 import { type HostPort, hostPortFault, parseHostPort } from '../wireguard/host-port.ts';
 import { keyExpectation, type PublicKey, parsePublicKey, publicKeyOf } from '../wireguard/key.ts';
+import { smallMtuFault } from '../wireguard/mtu.ts';
 import { everyValue, strictCommand, UsageError, wholeNumber } from './command.ts';
 import { askForNetwork, type KnownNetwork } from './engine-network.ts';
 import { engineOption, secretsOption } from './host-options.ts';
@@ -108,10 +109,16 @@ export default strictCommand({
       known?.presharedKey === 'derived' ? derivePresharedKey(scheme, address) : known?.presharedKey;
     const own = hostPrefix(address);
     const mtu = args.mtu === undefined ? known?.mtu : wholeNumber('mtu', 576, 65535, args.mtu);
+    const addresses = [own, ...ipv6Counterparts(ipv6, own)];
+    const allowedIps = allowedIpsOf(everyValue('allowed-ips', rawArgs), known);
+    if (mtu !== undefined) {
+      const subject = args.mtu === undefined ? `network ${args.network}: mtu` : 'option --mtu';
+      refuseSmallMtu(subject, mtu, addresses, allowedIps);
+    }
     const text = clientConfig({
       comment: `wgdriver client-config ${address.toString()}`,
       privateKey,
-      addresses: [own, ...ipv6Counterparts(ipv6, own)],
+      addresses,
       dns: everyValue('dns', rawArgs).map(dnsArgument),
       ...(mtu !== undefined && { mtu }),
       hub: {
@@ -122,7 +129,7 @@ export default strictCommand({
           args.keepalive === undefined
             ? (known?.keepalive ?? defaultKeepalive)
             : wholeNumber('keepalive', 0, 65535, args.keepalive),
-        allowedIps: allowedIpsOf(everyValue('allowed-ips', rawArgs), known),
+        allowedIps,
       },
     });
     await write(text, outputFile(args.output), picture);
@@ -196,6 +203,23 @@ function allowedIpsOf(texts: readonly string[], known: KnownNetwork | undefined)
     }
     return masked(prefix);
   });
+}
+
+/** @throws UsageError for an MTU with which the client could have neither IPv6 addresses nor IPv6 routes */
+function refuseSmallMtu(
+  subject: string,
+  mtu: number,
+  addresses: readonly Prefix[],
+  allowedIps: readonly Prefix[],
+): void {
+  const fault = smallMtuFault(mtu, [...addresses, ...allowedIps]);
+  if (fault !== undefined) {
+    const isOfRoutes = smallMtuFault(mtu, addresses) === undefined;
+    throw new UsageError(
+      `${subject}: ${fault}, got ${mtu}` +
+        (isOfRoutes ? ': raise it with --mtu, or give --allowed-ips without IPv6 prefixes' : ''),
+    );
+  }
 }
 
 /** @throws UsageError where neither the network nor the options say which hub is meant */

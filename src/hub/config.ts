@@ -28,6 +28,7 @@ import {
 } from '../wireguard/address.ts';
 import { base64Fault, decodeBase64 } from '../wireguard/base64.ts';
 import { keyExpectation, type PublicKey, parsePublicKey } from '../wireguard/key.ts';
+import { smallMtuFault } from '../wireguard/mtu.ts';
 
 /** What hub.yaml says. Paths are absolute; what is in the files is not read here. */
 export interface HubConfig {
@@ -484,7 +485,7 @@ interface Mistake {
 }
 
 /** What no single setting shows. */
-function contradictions({ networks, clients }: HubConfig): Mistake[] {
+function contradictions({ mtu, networks, clients }: HubConfig): Mistake[] {
   const subnets = networks.flatMap((network) =>
     prefixesOf(network).map((prefix) => ({ name: network.name, prefix })),
   );
@@ -600,7 +601,13 @@ function contradictions({ networks, clients }: HubConfig): Mistake[] {
       keys: ['clients', name],
       message: `needs a publickey: ${addresses[0]?.toString()} is in no network that could derive one`,
     }));
+  // The hub has addresses of its networks, and routes to what is its clients’.
+  const smallMtu = smallMtuFault(mtu, [
+    ...networks.flatMap(prefixesOf),
+    ...clients.flatMap(({ addresses, allowedips }) => clientPrefixes(networks, { addresses, allowedips })),
+  ]);
   return [
+    ...(smallMtu === undefined ? [] : [{ keys: ['mtu'], message: smallMtu }]),
     ...overlaps,
     ...gateways,
     ...hostless,

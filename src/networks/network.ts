@@ -9,7 +9,7 @@ import {
   parsePrefix,
   prefixOf,
 } from '../wireguard/address.ts';
-import { minIpv6Mtu } from '../wireguard/mtu.ts';
+import { smallMtuFault } from '../wireguard/mtu.ts';
 import { ipv6PrefixOf, isUnicast, localPrefixOf, refuseOverlap } from './ipv6.ts';
 import {
   decodeNetworkOptions,
@@ -142,15 +142,12 @@ export function networkOf(record: NetworkRecord): Network {
 /**
  * @param subject what says the MTU
  * @param prefixes that containers get addresses of
- * @throws Error for an MTU that IPv6 does not go with: the kernel would take IPv6 from the link without a word
+ * @throws Error for an MTU that IPv6 does not go with
  */
 export function refuseSmallMtu(subject: string, mtu: Mtu | undefined, prefixes: readonly Prefix[]): void {
-  if (
-    typeof mtu === 'number' &&
-    mtu < minIpv6Mtu &&
-    prefixes.some(({ address }) => address.kind() === 'ipv6')
-  ) {
-    throw new Error(`${subject}: expected at least ${minIpv6Mtu} with IPv6 addresses (RFC 8200)`);
+  const fault = typeof mtu === 'number' ? smallMtuFault(mtu, prefixes) : undefined;
+  if (fault !== undefined) {
+    throw new Error(`${subject}: ${fault}`);
   }
 }
 

@@ -1,3 +1,5 @@
+import type { Prefix } from './address.ts';
+
 /** How outer packets leave this host for a hub. */
 export interface Uplink {
   /** The largest packet that the route takes, in bytes; of a route that does not say, its link's. */
@@ -16,6 +18,16 @@ const internetMtu = 1500;
 
 /** RFC 8200 section 5: IPv6 needs as much. */
 export const minIpv6Mtu = 1280;
+
+/**
+ * Why a link with this MTU cannot have addresses or routes of these prefixes; undefined if it can. With less than IPv6
+ * needs, the kernel takes IPv6 from the link without a word.
+ */
+export function smallMtuFault(mtu: number, prefixes: readonly Prefix[]): string | undefined {
+  return mtu < minIpv6Mtu && prefixes.some(({ address }) => address.kind() === 'ipv6')
+    ? `expected at least ${minIpv6Mtu} with IPv6 addresses (RFC 8200)`
+    : undefined;
+}
 
 /** The MTU of a tunnel whose outer packets leave by these ways; undefined if there is none. */
 export function mtuOver(uplinks: readonly Uplink[]): number | undefined {

@@ -54,10 +54,10 @@ test('a file for wg-quick: the address’s own key, the hub, and everything into
   );
   assert(!stderr.includes(privateKey));
   const other = readWgQuick(
-    (await config('192.168.5.2', '--allowed-ips', '10.0.0.5/8', '--keepalive', '0', '--mtu', '1300')).stdout,
+    (await config('192.168.5.2', '--allowed-ips', '10.0.0.5/8', '--keepalive', '0', '--mtu', '600')).stdout,
   );
   assert.deepEqual(other.peers[0]?.allowedIps.map(formatPrefix), ['10.0.0.0/8']);
-  assert.deepEqual([other.peers[0]?.persistentKeepaliveInterval, other.mtu], [0, 1300]);
+  assert.deepEqual([other.peers[0]?.persistentKeepaliveInterval, other.mtu], [0, 600]);
 });
 
 test('--ipv6: the IPv6 address that goes with the client’s, and the key of the IPv4 one', async () => {
@@ -302,6 +302,16 @@ for (const [what, args, message] of [
     'an IPv6 prefix that is too long',
     [...hub, '192.168.5.2', '--ipv6', 'fd12::/97'],
     /option --ipv6: expected an IPv6 prefix of at most \/96/,
+  ],
+  [
+    'an MTU that its IPv6 address cannot have',
+    [...hub, '192.168.5.2', '--mtu', '1279', '--ipv6', 'fd12::/64', '--allowed-ips', '10.0.0.0/8'],
+    /option --mtu: expected at least 1280 with IPv6 addresses \(RFC 8200\), got 1279$/,
+  ],
+  [
+    'an MTU that its IPv6 route cannot have',
+    [...hub, '192.168.5.2', '--mtu', '600'],
+    /option --mtu: expected at least 1280 .*, got 600: raise it with --mtu, or give --allowed-ips without IPv6 prefixes$/,
   ],
   ['two addresses', [...hub, '192.168.5.2', '192.168.5.3'], /unexpected argument 192\.168\.5\.3/],
 ] as const) {

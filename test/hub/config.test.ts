@@ -133,6 +133,22 @@ for (const [name, text, expected] of [
         ] as const,
     ),
   ),
+  ...[
+    ['a network’s ipv6', `networks:\n  app: { ${network}, ipv6: 'fd12::/64' }`],
+    ['a subnet', "networks:\n  app: { subnet: 'fd12::/64', seedfile: a }"],
+    ['a client’s own address', `clients:\n  a: { address: ['10.0.0.1', 'fd12::1'], publickey: ${key} }`],
+    [
+      'what is behind a client',
+      `clients:\n  a: { address: 10.0.0.1, allowedips: 'fd12::/64', publickey: ${key} }`,
+    ],
+  ].map(
+    ([what, rest]) =>
+      [
+        `an MTU that IPv6 cannot have: ${what}`,
+        `port: 1\nmtu: 1279\n${rest}\n`,
+        /hub\.yaml:2: mtu: expected at least 1280 with IPv6 addresses \(RFC 8200\)$/,
+      ] as const,
+  ),
   [
     'a network without its subnet',
     'networks:\n  app: { seedfile: a }\n',

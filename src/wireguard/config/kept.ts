@@ -1,4 +1,5 @@
 import { type Address, formatPrefix, type Prefix, parsePrefix, sameAddress } from '../address.ts';
+import { smallMtuFault } from '../mtu.ts';
 import { peersBegin, withoutOurs } from './marks.ts';
 import { sectionsOf } from './sections.ts';
 import { readWgQuick, wordsOf } from './wg-quick-reader.ts';
@@ -37,12 +38,16 @@ export function keptOf(text: string, ours: Ours): Kept {
   // Blank lines in place of our own keep the numbers of the others.
   const lines = withoutOurs(present);
   const isMarked = present.some((line) => line.trim() === peersBegin);
-  const { peers, listenPort } = readWgQuick(lines.join('\n'));
+  const { peers, listenPort, mtu } = readWgQuick(lines.join('\n'));
   if (ours.listenPort !== undefined && listenPort !== undefined && listenPort !== ours.listenPort) {
     throw new Error(
       `ListenPort is ${listenPort} in this file but would be ${ours.listenPort} in the new one: give ` +
         `--listen-port ${listenPort} to keep it, or --listen-port ${ours.listenPort} to change it`,
     );
+  }
+  const smallMtu = mtu === undefined ? undefined : smallMtuFault(mtu, ours.addresses);
+  if (smallMtu !== undefined) {
+    throw new Error(`MTU is ${mtu} in this file: ${smallMtu}`);
   }
   const starts = sectionsOf(lines.join('\n')).map(({ line }) => commentAbove(lines, line - 1));
   const blocks = starts.map((start, index) => trimmed(lines.slice(start, starts[index + 1])));

@@ -10,6 +10,14 @@ const kept = (...lines: string[]) =>
   keptOf(['[Interface]', ...lines].join('\n'), { addresses, hasPrivateKey: true, peerAt: () => undefined })
     .interfaceLines;
 
+test('an MTU that the new IPv6 addresses cannot have is refused', () => {
+  assert.throws(
+    () => kept('MTU = 1279'),
+    /^Error: MTU is 1279 in this file: expected at least 1280 with IPv6/,
+  );
+  assert.deepEqual(kept('MTU = 1280'), ['MTU = 1280']);
+});
+
 for (const [line, expected] of [
   ['Address = 192.168.5.1/24', []],
   ['Address = 192.168.5.1/24, fd00::1/64', ['Address = fd00::1/64']],
