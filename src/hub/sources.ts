@@ -22,7 +22,7 @@ import {
 import type { PresharedKey, PublicKey } from '../wireguard/key.ts';
 import { clientPrefixes, type HubClient, type HubConfig, type HubNetwork, networkOf } from './config.ts';
 import type { WantedKey, WantedPeer } from './peers.ts';
-import { parsePublicKeys } from './public-keys.ts';
+import { type ListedKey, parsePublicKeys } from './public-keys.ts';
 
 /** The peers that a part of hub.yaml asks for, by their addresses. */
 export interface Source {
@@ -189,11 +189,11 @@ async function networkSource(
       known.keys.push(key);
     }
   };
-  if (secrets.publicKeys !== undefined && 'publickeysfile' in network.keys) {
-    const text = new TextDecoder().decode(secrets.publicKeys);
-    for (const { name, address, key } of parsePublicKeys(text, network.keys.publickeysfile)) {
-      if (isContainers(network, address)) {
-        add(name, address, withPresharedKey(key, secrets.presharedKey));
+  if ('publickeysfile' in network.keys) {
+    const isAsked = askedOf(network);
+    for (const { name, address, key } of listedKeys(network, secrets)) {
+      if (isContainers(network, address) && isAsked(address)) {
+        add(name, address, key);
       }
     }
     return sourceOf(signature, peers);
@@ -257,11 +257,26 @@ async function clientKeys(
   if (keys.length > 0) {
     return keys;
   }
-  const listed = networks.get(network.name)?.peers.get(address.toString())?.keys;
-  if (listed === undefined) {
+  // The file may also list a client at an address that gets no peer otherwise.
+  const listed =
+    networks.get(network.name)?.peers.get(address.toString())?.keys ??
+    [...listedKeys(network, secrets)]
+      .filter((each) => sameAddress(each.address, address))
+      .map(({ key }) => key);
+  if (listed.length === 0) {
     throw new Error(`client ${name}: ${address.toString()} is not in the file of public keys of its network`);
   }
   return own === undefined ? listed : listed.map((key) => ({ ...key, presharedKey: own }));
+}
+
+/** What a network's file of public keys lists, with the network's preshared key where a line has none. */
+function* listedKeys({ keys }: HubNetwork, secrets: NetworkSecrets | undefined): Generator<ListedKey> {
+  if (secrets?.publicKeys !== undefined && 'publickeysfile' in keys) {
+    const text = new TextDecoder().decode(secrets.publicKeys);
+    for (const listed of parsePublicKeys(text, keys.publickeysfile)) {
+      yield { ...listed, key: withPresharedKey(listed.key, secrets.presharedKey) };
+    }
+  }
 }
 
 function withPresharedKey(key: WantedKey, presharedKey: PresharedKey | undefined): WantedKey {
@@ -295,6 +310,16 @@ export function* containersOf(network: HubNetwork): Generator<Address> {
       }
     }
   }
+}
+
+/** Which addresses `peers` asks for. */
+function askedOf(network: HubNetwork): (address: Address) => boolean {
+  const { peers } = network;
+  if (typeof peers === 'number') {
+    const asked = new Set(Array.from(containersOf(network), String));
+    return (address) => asked.has(address.toString());
+  }
+  return (address) => peers?.some((range) => isWithin(range, address)) ?? true;
 }
 
 function isContainers({ name, subnets, except }: HubNetwork, address: Address): boolean {

@@ -129,6 +129,26 @@ test('a file of public keys instead of a seed', async () => {
   }
 });
 
+test('`peers` and `except` count with a file of public keys, which may list clients beside them', async () => {
+  const keys = [...allPeers(await read(network()))].map((peer) => peer.keys[0]?.publicKey);
+  write('keys', keys.map((key, index) => `192.168.5.${index + 2} ${key}\n`).join(''));
+  const text = (peers: string) =>
+    `networks:\n  app: { subnet: 192.168.5.0/24, publickeysfile: keys, except: 192.168.5.3, peers: ${peers} }`;
+  const addresses = async (peers: string) =>
+    [...allPeers(await read(text(peers)))].map(({ allowedIps }) => allowedIps.map(formatPrefix).join());
+  assert.deepEqual(await addresses('2'), ['192.168.5.2/32', '192.168.5.4/32']);
+  assert.deepEqual(await addresses('[192.168.5.3-192.168.5.4, 192.168.5.6]'), [
+    '192.168.5.4/32',
+    '192.168.5.6/32',
+  ]);
+  const clients = '\nclients: { pc: { address: 192.168.5.3 }, phone: { address: 192.168.5.6 } }';
+  const sources = await read(text('2') + clients);
+  assert.deepEqual(
+    ['192.168.5.3', '192.168.5.6'].map((address) => peerAt(sources, address)?.keys),
+    [[{ publicKey: keys[1] }], [{ publicKey: keys[4] }]],
+  );
+});
+
 test('a client’s key that is another peer’s or the hub’s own', async () => {
   const refuse = async (client: string, hubKey?: string) => {
     const config = configOf(`${network()}\nclients: { pc: { ${client} } }`);
