@@ -1,4 +1,3 @@
-import { fstatSync } from 'node:fs';
 import { derivePresharedKey, derivePrivateKey } from '../keys/derivation.ts';
 import { hostsOf, isHostOf } from '../keys/ranges.ts';
 import { ipv6Counterparts } from '../networks/ipv6.ts';
@@ -23,7 +22,7 @@ import { askForNetwork, type KnownNetwork } from './engine-network.ts';
 import { engineOption, secretsOption } from './host-options.ts';
 import { ipv6Argument, ipv6Option } from './ipv6-option.ts';
 import { keyOptions, keySchemeOf } from './key-options.ts';
-import { replaceFile } from './output.ts';
+import { openStdoutFault, replaceFile } from './output.ts';
 import { qrAsPng, qrAsSvg, qrForTerminal } from './qr.ts';
 import { outputFile } from './stdin.ts';
 
@@ -301,20 +300,12 @@ async function write(text: string, output: string | undefined, picture: Picture 
     note(`${picture.file} shows a private key: its mode is 0600; give it to this client only`);
   }
   if (picture?.kind === 'terminal' || (output === undefined && picture === undefined)) {
-    refuseOpenFile();
+    const fault = openStdoutFault('a private key');
+    if (fault !== undefined) {
+      throw new Error(`${fault}: use --output FILE`);
+    }
     process.stdout.write(picture === undefined ? text : qrForTerminal(text));
     note('the output above holds a private key');
-  }
-}
-
-/** @throws Error if stdout is a file that others can read, as of a shell’s `>` */
-function refuseOpenFile(): void {
-  const { mode } = fstatSync(1);
-  // S_IFMT and S_IFREG.
-  if ((mode & 0o170000) === 0o100000 && (mode & 0o077) !== 0) {
-    throw new Error(
-      'stdout is a file that others can read, and the output holds a private key: use --output FILE',
-    );
   }
 }
 

@@ -22,7 +22,7 @@ import {
 } from '../wireguard/address.ts';
 import type { HubFile } from '../wireguard/config/hub.ts';
 import { hubJson } from '../wireguard/config/json.ts';
-import { hasKeptKey, type Kept, keptOf } from '../wireguard/config/kept.ts';
+import { hasKeptKey, hasKeptPresharedKey, type Kept, keptOf } from '../wireguard/config/kept.ts';
 import { lostLines } from '../wireguard/config/lost-lines.ts';
 import { netdev, network } from '../wireguard/config/networkd.ts';
 import { wgQuick, wgSetconf } from '../wireguard/config/wg-quick.ts';
@@ -33,7 +33,7 @@ import { askForNetwork, type KnownNetwork, type KnownSubnet } from './engine-net
 import { engineOption, secretsOption } from './host-options.ts';
 import { ipv6Argument, ipv6Option } from './ipv6-option.ts';
 import { keyOptions, keySchemeOf } from './key-options.ts';
-import { print, replaceFile } from './output.ts';
+import { openStdoutFault, print, replaceFile } from './output.ts';
 import { withProgress } from './progress.ts';
 import { outputFile, readStdin } from './stdin.ts';
 
@@ -235,10 +235,11 @@ async function privateKeyOf(file: string): Promise<PrivateKey> {
 
 function warningsOf(
   format: Format,
-  { interfaceName, privateKey, kept }: Omit<HubFile, 'peers'>,
+  hub: Omit<HubFile, 'peers'>,
   known: KnownNetwork | undefined,
   output: string | undefined,
 ): string[] {
+  const { interfaceName, privateKey, kept } = hub;
   const warnings: string[] = [];
   if (format === 'setconf' && privateKey === undefined && !hasKeptKey(kept)) {
     warnings.push(
@@ -255,7 +256,24 @@ function warningsOf(
             `read${output === undefined ? ', and keep it in a file that only root can read' : ''}`),
     );
   }
+  const secret = output === undefined ? secretIn(format, hub) : undefined;
+  const fault = secret && openStdoutFault(secret);
+  if (fault !== undefined) {
+    warnings.push(`${fault}: use --output FILE`);
+  }
   return warnings;
+}
+
+/** What is secret in a file; undefined if nothing is. */
+function secretIn(
+  format: Format,
+  { privateKey, kept, hasPresharedKeys }: Omit<HubFile, 'peers'>,
+): string | undefined {
+  const hasKey = privateKey !== undefined || hasKeptKey(kept);
+  if (hasKey && (format === 'wg-quick' || format === 'setconf')) {
+    return 'a private key';
+  }
+  return hasPresharedKeys || hasKeptPresharedKey(kept) ? 'preshared keys' : undefined;
 }
 
 /** @throws Error that names the file, and the line in it */

@@ -6,7 +6,7 @@ import { type Address, type AddressRange, addressesOf, countOf } from '../wiregu
 import { encodeBase64 } from '../wireguard/base64.ts';
 import { oneOf, strictCommand, UsageError, usage } from './command.ts';
 import { keyOptions, keySchemeOf } from './key-options.ts';
-import { print } from './output.ts';
+import { openStdoutFault, print } from './output.ts';
 import { withProgress } from './progress.ts';
 
 const formats = ['table', 'raw', 'json'] as const;
@@ -20,6 +20,7 @@ const seed = strictCommand({
   args: {},
   maxPositionals: 0,
   run() {
+    warnIfOpen('a seed');
     process.stdout.write(`${encodeBase64(randomBytes(seedBytes))}\n`);
   },
 });
@@ -65,9 +66,22 @@ export default strictCommand({
     }
     const ranges = addresses.map((text) => usage(() => parseRange(text)));
     const scheme = await keySchemeOf(args);
+    if (secrets.privateKey || secrets.presharedKey) {
+      warnIfOpen(secrets.privateKey ? 'private keys' : 'preshared keys');
+    }
     await print(linesOf(format, scheme, ranges, secrets));
   },
 });
+
+/** Says so where others could read what goes to stdout; scripts of 0.1 write such files, so it is not refused. */
+function warnIfOpen(secret: string): void {
+  const fault = openStdoutFault(secret);
+  if (fault !== undefined) {
+    process.stderr.write(
+      `wgdriver: warning: ${fault}: \`chmod 600\` it, and run \`umask 077\` before you write the next\n`,
+    );
+  }
+}
 
 /** Which secret keys are printed beside an address. */
 interface Secrets {

@@ -1,4 +1,4 @@
-import { createWriteStream } from 'node:fs';
+import { createWriteStream, fstatSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import writeFileAtomic from 'write-file-atomic';
@@ -7,6 +7,18 @@ import { writeFault } from '../file-fault.ts';
 /** Writes to stdout, at the pace of who reads it. A reader that leaves ends the process (cli.ts). */
 export async function print(pieces: AsyncIterable<string>): Promise<void> {
   await pipeline(inBlocks(pieces), process.stdout, { end: false });
+}
+
+/**
+ * What is wrong with stdout for secrets: it is a file that others can read, as of a shell’s `>`. Undefined if it is not.
+ * @param secret what would be written: `a private key`
+ */
+export function openStdoutFault(secret: string): string | undefined {
+  const { mode } = fstatSync(1);
+  // S_IFMT and S_IFREG.
+  return (mode & 0o170000) === 0o100000 && (mode & 0o077) !== 0
+    ? `stdout is a file that others can read, and the output holds ${secret}`
+    : undefined;
 }
 
 /**

@@ -495,6 +495,34 @@ test('--output of networkd is two files that networkd can read, without the key'
   }
 });
 
+test('a file that others can read gets a secret with a warning, and is written all the same', async () => {
+  const before = await config('192.168.5.0/29', '--private-key-file', keyFile);
+  const kept = join(folder, 'kept.conf');
+  await writeFile(kept, before.stdout);
+  const keptPeer = join(folder, 'kept-peer.conf');
+  const peer = `[Peer]\nPublicKey = ${hubKey}\nPresharedKey = ${hubKey}\nAllowedIPs = 10.0.0.0/8\n`;
+  await writeFile(keptPeer, `[Interface]\n${peer}`);
+  const script = 'umask "$1"; output=$2; shift 2; rm -f "$output"; "$@" >"$output"';
+  const run = (umask: string, ...args: string[]) => {
+    const command = [process.execPath, bundle, 'endpoint-config', ...article, '192.168.5.0/29', ...args];
+    return spawnSync('sh', ['-c', script, 'sh', umask, output, ...command], { encoding: 'utf8' });
+  };
+  const warning =
+    /^wgdriver: warning: stdout is a file that others can read, and the output holds (.*): use /m;
+  for (const [args, secret] of [
+    [['--private-key-file', keyFile], 'a private key'],
+    [['--format', 'setconf', '--keep', kept], 'a private key'],
+    [['--keep', keptPeer], 'preshared keys'],
+    [['--private-key-file', keyFile, '--format', 'json'], undefined],
+    [[], undefined],
+  ] as const) {
+    const { status, stderr } = run('022', ...args);
+    assert.deepEqual([status, warning.exec(stderr)?.[1]], [0, secret], stderr);
+    assert((await stat(output)).size > 0);
+    assert.doesNotMatch(run('077', ...args).stderr, warning);
+  }
+});
+
 test('wg-quick takes what --output wrote', await whyNoPrograms('wg-quick'), async () => {
   await config('192.168.5.0/25', '--private-key-file', keyFile, '--output', output);
   const stripped = execFileSync('wg-quick', ['strip', output], { encoding: 'utf8' });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { Buffer } from 'node:buffer';
 import { execFileSync, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,6 +36,30 @@ test('the article’s key: bare where there is no terminal, public unless asked 
   ] as const) {
     assert.equal((await wgdriver(['keys', ...article, option, '192.168.5.2'])).stdout, `${key}\n`, option);
   }
+});
+
+test('a file that others can read gets private keys, preshared keys or a seed with a warning', () => {
+  const run = (umask: string, ...args: string[]) => {
+    const output = join(folder, `umask-${umask}`);
+    const script = 'umask "$1"; output=$2; shift 2; rm -f "$output"; "$@" >"$output"';
+    const command = [process.execPath, bundle, 'keys', ...args];
+    const { status, stderr } = spawnSync('sh', ['-c', script, 'sh', umask, output, ...command], {
+      encoding: 'utf8',
+    });
+    assert.equal(status, 0, stderr);
+    assert.notEqual(readFileSync(output, 'utf8'), '');
+    return stderr;
+  };
+  for (const [args, secret] of [
+    [[...article, '--private', '192.168.5.2'], 'private keys'],
+    [[...article, '--preshared', '192.168.5.2'], 'preshared keys'],
+    [['seed'], 'a seed'],
+  ] as const) {
+    const warning = `wgdriver: warning: stdout is a file that others can read, and the output holds ${secret}: `;
+    assert(run('022', ...args).includes(warning));
+    assert(!run('077', ...args).includes('stdout'));
+  }
+  assert(!run('022', ...article, '192.168.5.2').includes('stdout'));
 });
 
 test('as a table', async () => {

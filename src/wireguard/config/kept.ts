@@ -74,6 +74,11 @@ export function hasKeptKey(kept: Kept | undefined): boolean {
   return kept?.interfaceLines.some((line) => /^\s*privatekey\s*=/i.test(line)) === true;
 }
 
+/** Did a peer of somebody’s have a preshared key? */
+export function hasKeptPresharedKey(kept: Kept | undefined): boolean {
+  return kept?.peers.some(({ text }) => text.some((line) => /^\s*presharedkey\s*=/i.test(line))) === true;
+}
+
 /** The first of the comment lines right above a heading. */
 function commentAbove(lines: readonly string[], heading: number): number {
   let first = heading;
