@@ -22,7 +22,7 @@ import { askForNetwork, type KnownNetwork } from './engine-network.ts';
 import { engineOption, secretsOption } from './host-options.ts';
 import { ipv6Argument, ipv6Option } from './ipv6-option.ts';
 import { keyOptions, keySchemeOf } from './key-options.ts';
-import { openStdoutFault, replaceFile } from './output.ts';
+import { openStdoutFault, refuseInput, replaceFile } from './output.ts';
 import { qrAsPng, qrAsSvg, qrForTerminal } from './qr.ts';
 import { outputFile } from './stdin.ts';
 
@@ -102,6 +102,10 @@ export default strictCommand({
     if (known !== undefined) {
       refuseForeign(known, address, args.network ?? '');
     }
+    const output = outputFile(args.output);
+    const inputs = [args['seed-file'], ...(known?.files ?? [])];
+    await refuseInput('--output', output, inputs);
+    await refuseInput('--qr', picture?.file, inputs);
     const scheme = known?.scheme ?? (await keySchemeOf(args));
     const privateKey = derivePrivateKey(scheme, address);
     const presharedKey =
@@ -131,7 +135,7 @@ export default strictCommand({
         allowedIps,
       },
     });
-    await write(text, outputFile(args.output), picture);
+    await write(text, output, picture);
     note(`the hub needs a peer with public key ${publicKeyOf(privateKey)} and address ${address.toString()}`);
   },
 });

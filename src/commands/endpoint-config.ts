@@ -33,7 +33,7 @@ import { askForNetwork, type KnownNetwork, type KnownSubnet } from './engine-net
 import { engineOption, secretsOption } from './host-options.ts';
 import { ipv6Argument, ipv6Option } from './ipv6-option.ts';
 import { keyOptions, keySchemeOf } from './key-options.ts';
-import { openStdoutFault, print, replaceFile } from './output.ts';
+import { openStdoutFault, print, refuseInput, replaceFile } from './output.ts';
 import { withProgress } from './progress.ts';
 import { outputFile, readStdin } from './stdin.ts';
 
@@ -207,6 +207,10 @@ export default strictCommand({
       ...(hubKeyFile === undefined ? {} : { privateKeyFile: hubKeyFile }),
       ...(keep === undefined ? {} : { kept: keep }),
     };
+    for (const { suffix } of output === undefined ? [] : filesOf(format, { ...hub, peers: [] })) {
+      // Not what --keep names, which is there to be written anew.
+      await refuseInput('--output', output + suffix, [args['seed-file'], keyFile, ...(known?.files ?? [])]);
+    }
     if (output !== undefined && args.keep === undefined) {
       await (format === 'wg-quick' || format === 'setconf'
         ? refuseToOverwrite(output, kept)

@@ -9,6 +9,7 @@ import {
   type NetworkOptions,
   optionPrefix,
   ourOptions,
+  secretFileOf,
   withPrefix,
 } from '../networks/options.ts';
 import { hubAllowedIps } from '../networks/tunnel.ts';
@@ -35,6 +36,8 @@ export interface KnownNetwork {
   readonly peer?: HostPort;
   readonly hubKey?: PublicKey;
   readonly scheme: KeyScheme;
+  /** The files on this host that its secrets come from. */
+  readonly files: readonly string[];
   /** What containers send into the tunnel. */
   readonly allowedIps: readonly Prefix[];
   /** Seconds. */
@@ -100,6 +103,9 @@ export async function askForNetwork(
     ...(hublink === undefined && peer && { peer }),
     ...(peerkey && { hubKey: peerkey }),
     scheme: { seed, additional, derivation },
+    files: [options.seed, options.additional, options.presharedKey, options.conffile].flatMap((source) =>
+      typeof source === 'object' && 'file' in source ? [secretFileOf(source, args['secrets-dir'])] : [],
+    ),
     allowedIps: hubAllowedIps({
       options,
       internal: network.isInternal,

@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import writeFileAtomic from 'write-file-atomic';
 import { writeFault } from '../file-fault.ts';
+import { UsageError } from './command.ts';
 
 /** Writes to stdout, at the pace of who reads it. A reader that leaves ends the process (cli.ts). */
 export async function print(pieces: AsyncIterable<string>): Promise<void> {
@@ -19,6 +20,34 @@ export function openStdoutFault(secret: string): string | undefined {
   return (mode & 0o170000) === 0o100000 && (mode & 0o077) !== 0
     ? `stdout is a file that others can read, and the output holds ${secret}`
     : undefined;
+}
+
+/**
+ * Whoever names a seed as the file to write would lose it, and every key with it.
+ * @param option that names the output: `--output`
+ * @param inputs files that are read; `-` is stdin
+ * @throws UsageError if the output is one of them, by whatever name
+ */
+export async function refuseInput(
+  option: string,
+  output: string | undefined,
+  inputs: readonly (string | undefined)[],
+): Promise<void> {
+  const written = await fileAt(output);
+  for (const input of inputs) {
+    const read = await fileAt(input);
+    if (read !== undefined && read.dev === written?.dev && read.ino === written.ino) {
+      throw new UsageError(
+        `option ${option}: ${output} is read by this command and would be overwritten: choose another file`,
+      );
+    }
+  }
+}
+
+/** What is at a path, if it is a file: devices and pipes keep nothing that could be lost. */
+async function fileAt(path = '') {
+  const present = await stat(path === '-' ? '/dev/stdin' : path, { bigint: true }).catch(() => undefined);
+  return present?.isFile() ? present : undefined;
 }
 
 /**

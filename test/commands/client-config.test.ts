@@ -209,6 +209,34 @@ test('files are for their owner alone, and it says so', async () => {
   }
 });
 
+test('a file that the command reads is not written', async () => {
+  const seedFile = join(folder, 'given.seed');
+  const picture = join(folder, 'seed.png');
+  await writeFile(seedFile, 'dGVzdHNlZWQK', { mode: 0o600 });
+  await symlink(seedFile, picture);
+  for (const [option, file] of [
+    ['--output', seedFile],
+    ['--qr', picture],
+  ] as const) {
+    const { status, stderr } = await wgdriver([
+      ...['client-config', ...hub, '192.168.5.2', '--seed-file', seedFile, `${option}=${file}`],
+    ]);
+    assert.match(
+      stderr,
+      new RegExp(`option ${option}: ${file} is read by this command and would be overwritten`),
+    );
+    assert.equal(status, 2);
+    assert.equal(await readFile(seedFile, 'utf8'), 'dGVzdHNlZWQK');
+  }
+  const script = '"$@" <"$SEED"';
+  const command = [process.execPath, bundle, 'client-config', ...hub, '192.168.5.2', '--seed-file', '-'];
+  const { stderr } = spawnSync('sh', ['-c', script, 'sh', ...command, '--output', seedFile], {
+    encoding: 'utf8',
+    env: { ...process.env, SEED: seedFile },
+  });
+  assert.match(stderr, /option --output: .* is read by this command/);
+});
+
 test('a device or a pipe is written into, and stays one', async () => {
   const pipe = join(folder, 'pipe');
   execFileSync('mkfifo', [pipe]);

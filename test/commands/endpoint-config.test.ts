@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, link, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { after, before, beforeEach, type TestContext, test } from 'node:test';
 import { whyNoPrograms } from '../support/fresh-namespace.ts';
 import { answers, serveUnix } from '../support/unix-server.ts';
@@ -521,6 +521,35 @@ test('a file that others can read gets a secret with a warning, and is written a
     assert((await stat(output)).size > 0);
     assert.doesNotMatch(run('077', ...args).stderr, warning);
   }
+});
+
+test('--output replaces no file that the command reads, by whatever name', async (t) => {
+  const { 'io.bestov.wg.seed': seedText, ...options } = inspection().Options;
+  const [seedFile, linked] = [join(folder, 'given.seed'), join(folder, 'linked.netdev')];
+  await writeFile(seedFile, seedText, { mode: 0o600 });
+  await link(seedFile, linked);
+  const kept = join(folder, 'kept-beside.conf');
+  await writeFile(kept, (await config('192.168.5.0/29')).stdout);
+  const own = ['endpoint-config', '192.168.5.0/29', '--seed-file', seedFile];
+  const wgnet = inspection({ Options: { ...options, 'io.bestov.wg.seedfile': 'given.seed' } });
+  for (const ended of [
+    await wgdriver([...own, '--output', `${folder}/../${basename(folder)}/given.seed`]),
+    await wgdriver([...own, '--output', seedFile, '--keep', kept]),
+    await wgdriver([...own, '--output', linked.replace('.netdev', ''), '--format', 'networkd']),
+    await wgdriver([...own, '--output', keyFile, '--private-key-file', keyFile, '--keep', kept]),
+    await fromEngine(t, { wgnet }, '--secrets-dir', folder, '--output', seedFile),
+  ]) {
+    assert.match(
+      ended.stderr,
+      /option --output: .* is read by this command and would be overwritten: choose/,
+    );
+    assert.equal(ended.status, 2);
+  }
+  assert.equal(await readFile(seedFile, 'utf8'), seedText);
+  assert.equal(await readFile(keyFile, 'utf8'), `${hubKey}\n`);
+  // What is kept may be written anew.
+  const again = await wgdriver([...own, '--output', kept, '--keep', kept]);
+  assert.equal(again.status, 0, again.stderr);
 });
 
 test('wg-quick takes what --output wrote', await whyNoPrograms('wg-quick'), async () => {
