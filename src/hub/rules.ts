@@ -62,7 +62,12 @@ export function hubTable(config: HubConfig): HubTable {
     const from = [iifName(link), source(prefix)];
     return allow.clients === undefined
       ? [[...from, accepted]]
-      : [...allow.clients.map((open) => [...from, destination(open), accepted]), [...from, dropped]];
+      : [
+          ...allow.clients
+            .filter(({ address }) => address.kind() === prefix.address.kind())
+            .map((open) => [...from, destination(open), accepted]),
+          [...from, dropped],
+        ];
   });
   return {
     ...hubTableName(link),

@@ -20,8 +20,9 @@ const ways: [string, () => HubHost, string | undefined][] = [
 const sh = (script: string) => execFileSync('sh', ['-euc', script], { encoding: 'utf8' });
 const config = decodeHubConfig(
   `networks: { app: { subnet: 192.168.5.0/24, ipv6: 'fd12::/64', seedfile: a } }
+clients: { laptop: { address: 192.168.5.200 } }
 masquerade: true
-allow: { containers: false, outside: [10.0.0.0/8] }`,
+allow: { containers: false, clients: [192.168.5.0/24], outside: [10.0.0.0/8] }`,
   'hub.yaml',
 );
 
