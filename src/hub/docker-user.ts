@@ -31,7 +31,11 @@ export function passRules({ interface: link, allow }: HubConfig): IptablesRule[]
     { family, words: ['-o', link, '-m', 'conntrack', '--ctstate', 'RELATED,ESTABLISHED', ...tagged] },
     ...allow.outside
       .filter(({ address }) => address.kind() === family)
-      .map((prefix) => ({ family, words: ['-s', formatPrefix(prefix), '-o', link, ...tagged] })),
+      .map((prefix) => ({
+        family,
+        // `iptables -S` leaves out a prefix that everybody is in.
+        words: [...(prefix.length === 0 ? [] : ['-s', formatPrefix(prefix)]), '-o', link, ...tagged],
+      })),
   ]);
 }
 

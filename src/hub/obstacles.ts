@@ -77,12 +77,12 @@ export function obstaclesOf(config: HubConfig, { iptables, chains, firewalld }: 
       } else if (/^-N ufw6?-user-forward$/m.test(list)) {
         // Answers it lets pass by itself.
         const commands = missing.flatMap(({ words }) => {
-          const source = words[words.indexOf('-s') + 1];
+          const source = words.includes('-s') ? words[words.indexOf('-s') + 1] : everybody[family];
           return words.includes('-i')
             ? [`ufw route allow in on ${link}`]
-            : words.includes('-s')
-              ? [`ufw route allow out on ${link} from ${source}`]
-              : [];
+            : words.includes('--ctstate')
+              ? []
+              : [`ufw route allow out on ${link} from ${source}`];
         });
         if (commands.length > 0) {
           obstacles.push({ what: `ufw drops what is forwarded (${program})`, commands });
@@ -147,6 +147,9 @@ function eachCommandOnce(obstacles: readonly Obstacle[]): Obstacle[] {
     return commands.length === 0 ? [] : [{ ...obstacle, commands }];
   });
 }
+
+/** A rule whose source is this has none in a list. */
+const everybody: Readonly<Record<Family, string>> = { ipv4: '0.0.0.0/0', ipv6: '::/0' };
 
 /** Where Docker, ufw and people put their rules for what is forwarded. */
 const forwardChains = /^(?:DOCKER-USER|FORWARD|ufw6?-(?:before|user)-forward)$/;

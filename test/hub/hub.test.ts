@@ -255,6 +255,16 @@ test('Docker’s drop policy: told of with the rules that mend it, or kept open 
     assert.equal(sh('iptables -S'), own);
     await hub.load(configOf(`${base}\nfirewall: docker-user`));
     assert(one.pings('192.168.5.3'));
+    // From everybody, whom a list leaves out: the rules are known again, and stay behind what came later.
+    sh('ip6tables -N DOCKER-USER');
+    await hub.load(configOf(`${base}\nfirewall: docker-user\nallow: { outside: [0.0.0.0/0, '::/0'] }`));
+    sh('for each in iptables ip6tables; do $each -I DOCKER-USER -i eth8 -j DROP; done');
+    const listed = () => sh('iptables -S DOCKER-USER; ip6tables -S DOCKER-USER');
+    const before = listed();
+    assert.equal(before.match(/-A DOCKER-USER -o wg0 -m comment/g)?.length, 2);
+    await hub.repair('everything');
+    assert.equal(listed(), before);
+    sh('iptables -D DOCKER-USER -i eth8 -j DROP');
     await hub.load(configOf(base));
     assert.equal(sh('iptables -S'), own);
   } finally {

@@ -80,6 +80,26 @@ test('rules of somebody’s own that let pass as much or more, and those that do
   );
 });
 
+test('everybody from outside: the rules as a list has them, without a source', () => {
+  const open = decodeHubConfig(
+    `networks: { app: { subnet: 192.168.5.0/24, seedfile: a, ipv6: "fd12::/64" } }
+allow: { outside: [0.0.0.0/0, "::/0"] }`,
+    'hub.yaml',
+  );
+  const rules = passRules(open).map(({ family, words }) => `${family} ${words.slice(0, 3).join(' ')}`);
+  assert.deepEqual(rules.slice(2), ['ipv4 -o wg0 -m', 'ipv6 -i wg0 -m', 'ipv6 -o wg0 -m', 'ipv6 -o wg0 -m']);
+  const iptables = { ipv4: ufw, ipv6: ufw.replaceAll('ufw-', 'ufw6-') };
+  assert.deepEqual(
+    obstaclesOf(open, { ...none, iptables }).flatMap(({ commands }) => commands),
+    [
+      'ufw route allow in on wg0',
+      'ufw route allow out on wg0 from 0.0.0.0/0',
+      'ufw route allow out on wg0 from ::/0',
+      'ufw allow 51820/udp',
+    ],
+  );
+});
+
 test('the port: by its protocol, in lists and in ranges', () => {
   const isOpen = (...rules: string[]) =>
     commandsOf(
