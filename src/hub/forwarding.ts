@@ -8,7 +8,7 @@ export interface ForwardingWish {
    * modem's, must not keep the hub from the rest.
    */
   readonly uplinks: readonly string[];
-  /** Of the hub's addresses. */
+  /** Of its networks and clients. */
   readonly families: readonly Family[];
 }
 

@@ -28,7 +28,7 @@ import {
   rotationsOf,
   touchedChanges,
 } from './peers.ts';
-import { hubAddresses, hubRoutes, hubTable } from './rules.ts';
+import { hubAddresses, hubFamilies, hubRoutes, hubTable } from './rules.ts';
 import {
   allPeers,
   peerAt,
@@ -168,8 +168,8 @@ export function createHub(dependencies: HubDependencies): Hub {
     });
     if (config.forwarding) {
       const uplinks = config.masquerade.length === 0 ? [] : (config.uplinks ?? (await host.uplinks()));
-      const families = [...new Set(hubAddresses(config).map(({ address }) => address.kind()))];
-      for (const change of await switchOnForwarding({ link: name, uplinks, families })) {
+      const wish = { link: name, uplinks, families: hubFamilies(config) };
+      for (const change of await switchOnForwarding(wish)) {
         log.info('setting changed', { sysctl: change });
       }
     }

@@ -3,7 +3,7 @@ import { isAccepted, opensUdpPort } from '../programs/iptables-rules.ts';
 import { formatPrefix } from '../wireguard/address.ts';
 import type { HubConfig } from './config.ts';
 import { iptablesOf, passRules } from './docker-user.ts';
-import { hubAddresses, hubTableName } from './rules.ts';
+import { hubFamilies, hubTableName } from './rules.ts';
 
 /** What the firewalls of a host are, as their programs list it. */
 export interface SeenFirewalls {
@@ -55,11 +55,10 @@ export interface Obstacle {
 export function obstaclesOf(config: HubConfig, { iptables, chains, firewalld }: SeenFirewalls): Obstacle[] {
   const { interface: link, port } = config;
   const obstacles: Obstacle[] = [];
-  const families = [...new Set(hubAddresses(config).map(({ address }) => address.kind()))];
   if (typeof firewalld === 'object') {
     obstacles.push(...firewalldObstacles(config, firewalld));
   }
-  for (const family of families) {
+  for (const family of hubFamilies(config)) {
     const list = iptables[family] ?? '';
     const program = iptablesOf(family);
     const isDropped = /^-P FORWARD DROP$/m.test(list);

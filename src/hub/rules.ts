@@ -1,3 +1,4 @@
+import type { Family } from '../netlink/family.ts';
 import {
   destination,
   iifName,
@@ -42,6 +43,11 @@ export function hubRoutes(config: HubConfig): Prefix[] {
     .flatMap((client) => clientPrefixes(config.networks, client))
     .filter((prefix) => !networks.some((network) => covers(network, prefix)));
   return [...new Map(wanted.map((prefix) => [formatPrefix(prefix), prefix])).values()];
+}
+
+/** The families of all that a hub forwards for: of its networks, and of clients that are in none. */
+export function hubFamilies(config: HubConfig): Family[] {
+  return [...new Set([...hubAddresses(config), ...hubRoutes(config)].map(({ address }) => address.kind()))];
 }
 
 /** The table of nftables that a hub has to itself. Its name is of characters that nft(8) takes unquoted. */

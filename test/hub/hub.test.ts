@@ -369,6 +369,19 @@ test('two epochs: an address goes to its new key at the handshake, and never bac
   assert(!two.pings('192.168.5.1', 2));
 });
 
+test('forwarding is on for the families that only clients have, too', { skip }, async () => {
+  sh('sysctl -qw net.ipv4.conf.wg0.forwarding=0 net.ipv6.conf.all.forwarding=0');
+  const publickey = publicKeyOf(keyOf('new', '10.8.0.2'));
+  await hub.load(configOf(`clients: { pc: { address: [10.8.0.2, 'fd99::2'], publickey: ${publickey} } }`));
+  assert.equal(sh('sysctl -n net.ipv4.conf.wg0.forwarding'), '1\n');
+  // From Linux 6.17 on, one link can forward IPv6 without the others.
+  assert.match(
+    sh('cd /proc/sys/net/ipv6/conf; cat all/forwarding; cat wg0/force_forwarding 2>/dev/null || true'),
+    /1/,
+  );
+  await hub.load(configOf(base));
+});
+
 test('a wrong file changes nothing', { skip }, async () => {
   // wireguard-go lists its peers in any order.
   const shown = () => sh('wg show wg0 peers | sort; ip address show dev wg0');

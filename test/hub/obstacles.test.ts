@@ -58,6 +58,18 @@ test('Docker’s drop policy, and the rules for its own chain', () => {
   assert.deepEqual(obstaclesOf(config, seen(list)), []);
 });
 
+test('a family that only clients have is forwarded, too', () => {
+  const clients = decodeHubConfig(
+    `clients: { pc: { address: [10.8.0.2, 'fd99::2'], publickey: ${Buffer.alloc(32, 1).toString('base64')} } }`,
+    'hub.yaml',
+  );
+  const found = obstaclesOf(clients, { ...none, iptables: { ipv4: docker, ipv6: docker } });
+  assert.deepEqual(
+    found.map(({ what }) => what),
+    ['iptables', 'ip6tables'].map((program) => `Docker has set the policy of ${program}’s chain FORWARD to drop`),
+  );
+});
+
 test('rules of somebody’s own that let pass as much or more, and those that do not', () => {
   const left = (...rules: string[]) =>
     commandsOf(seen(`${docker}${rules.map((rule) => `-A ${rule}\n`).join('')}`)).length;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decodeHubConfig } from '../../src/hub/config.ts';
-import { hubAddresses, hubRoutes, hubTable, hubTableName } from '../../src/hub/rules.ts';
+import { hubAddresses, hubFamilies, hubRoutes, hubTable, hubTableName } from '../../src/hub/rules.ts';
 import { formatPrefix } from '../../src/wireguard/address.ts';
 
 const keyOf = (n: number) => Buffer.alloc(32, n).toString('base64');
@@ -40,6 +40,19 @@ clients:
     '10.7.0.0/16',
     '10.8.0.0/16',
   ]);
+});
+
+test('the families of networks, and of clients that are in none', () => {
+  const familiesOf = (text: string) => hubFamilies(decodeHubConfig(text, 'hub.yaml'));
+  const ipv4 = 'networks: { app: { subnet: 192.168.5.0/24, seedfile: a } }';
+  assert.deepEqual(familiesOf(ipv4), ['ipv4']);
+  assert.deepEqual(
+    familiesOf(
+      `${ipv4}\nclients: { pc: { address: [192.168.5.200, 'fd99::2'], publickey: ${keyOf(1)} } }`,
+    ),
+    ['ipv4', 'ipv6'],
+  );
+  assert.deepEqual(familiesOf(`clients: { pc: { address: 10.8.0.2, publickey: ${keyOf(1)} } }`), ['ipv4']);
 });
 
 test('unless told otherwise peers reach all, and nobody else reaches them', () => {
