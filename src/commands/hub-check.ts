@@ -1,5 +1,5 @@
 import type { HubConfig } from '../hub/config.ts';
-import { findPrivateKey, readHubConfig } from '../hub/files.ts';
+import { findPrivateKey, missingKey, readHubConfig } from '../hub/files.ts';
 import { hubOwner } from '../hub/hub.ts';
 import { obstaclesOf } from '../hub/obstacles.ts';
 import { readFirewalls } from '../hub/other-firewalls.ts';
@@ -25,9 +25,14 @@ export default strictCommand({
     const count = [...allPeers(sources)].length;
     const lines = [
       `${file}: networks: ${config.networks.length}, clients: ${config.clients.length}, peers: ${count}`,
-      ...(key === undefined ? [`${config.privatekeyfile}: will be made by \`wgdriver hub serve\``] : []),
     ];
     const link = await hubHost().link(config.interface);
+    if (key === undefined && link === undefined) {
+      lines.push(`${config.privatekeyfile}: will be made by \`wgdriver hub serve\``);
+    } else if (key === undefined) {
+      process.exitCode = 1;
+      lines.push(missingKey(config.privatekeyfile, config.interface));
+    }
     if (link !== undefined && markOf(hubOwner).read(link.alias) === undefined) {
       process.exitCode = 1;
       lines.push(

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { dockerUserFirewall } from '../hub/docker-user.ts';
-import { ensurePrivateKey, readHubConfig } from '../hub/files.ts';
+import { makePrivateKey, readHubConfig, securePrivateKey } from '../hub/files.ts';
 import { createHub, hubOwner } from '../hub/hub.ts';
 import { openHubState } from '../hub/state.ts';
 import { watchHub } from '../hub/watch.ts';
@@ -47,7 +47,8 @@ export default strictCommand({
         state: await openHubState(stateFolder),
         making: createMarker(join(stateFolder, 'making')),
         log,
-        readPrivateKey: ensurePrivateKey,
+        readPrivateKey: securePrivateKey,
+        makePrivateKey,
       });
       await watchHub({
         hub,

@@ -23,14 +23,11 @@ export async function findPrivateKey(file: string): Promise<PrivateKey | undefin
   return (await modeOf(file)) === undefined ? undefined : readPrivateKeyFile(file);
 }
 
-/** The hub's private key, which is made if there is none, for root alone from its first moment. @throws Error */
-export async function ensurePrivateKey(file: string): Promise<PrivateKey> {
+/** The same, of a file that is for root alone from then on. @throws Error */
+export async function securePrivateKey(file: string): Promise<PrivateKey | undefined> {
   const mode = await modeOf(file);
-  if (mode === undefined) {
-    return makePrivateKey(file);
-  }
   // A group may have it: systemd-networkd reads its keys as one.
-  if ((mode & 0o007) !== 0) {
+  if (mode !== undefined && (mode & 0o007) !== 0) {
     // The unit keeps most folders read-only.
     await chmod(file, mode & 0o770).catch((error) => {
       throw new Error(
@@ -38,7 +35,15 @@ export async function ensurePrivateKey(file: string): Promise<PrivateKey> {
       );
     });
   }
-  return readPrivateKeyFile(file);
+  return findPrivateKey(file);
+}
+
+/** Why a link that exists gets no new key, and how its own comes into the file. */
+export function missingKey(file: string, link: string): string {
+  return (
+    `private key file ${file} does not exist, and a new key would cut off the peers of link ${link}: put the file ` +
+    `back, or store the link’s own key by \`(umask 077; wg show ${link} private-key >${file})\``
+  );
 }
 
 async function modeOf(file: string): Promise<number | undefined> {
@@ -52,7 +57,8 @@ async function modeOf(file: string): Promise<number | undefined> {
   }
 }
 
-async function makePrivateKey(file: string): Promise<PrivateKey> {
+/** Makes a private key, for root alone from its first moment. @throws Error, also if there is such a file */
+export async function makePrivateKey(file: string): Promise<PrivateKey> {
   const text = encodeBase64(clamp(randomBytes(32)));
   try {
     // On disk before anybody is told the public key: a power cut must not make another hub of this one.

@@ -16,6 +16,7 @@ import {
 } from '../wireguard/status.ts';
 import type { HubConfig } from './config.ts';
 import type { Firewall } from './docker-user.ts';
+import { missingKey } from './files.ts';
 import { switchOnForwarding } from './forwarding.ts';
 import type { HubHost } from './host.ts';
 import {
@@ -61,8 +62,9 @@ export interface HubDependencies {
   /** So that a link that a kill has left without its mark is known as this hub's. */
   readonly making: Marker;
   readonly log: Log;
-  /** Reads the private key, which is made if it is missing. */
-  readonly readPrivateKey: (file: string) => Promise<PrivateKey>;
+  /** Reads the private key; undefined if there is no such file. */
+  readonly readPrivateKey: (file: string) => Promise<PrivateKey | undefined>;
+  readonly makePrivateKey: (file: string) => Promise<PrivateKey>;
 }
 
 /** Keeps the link of a hub. Its calls run one after the other. */
@@ -87,7 +89,7 @@ interface Applied {
 }
 
 export function createHub(dependencies: HubDependencies): Hub {
-  const { links, mark, host, firewall, state, making, log, readPrivateKey } = dependencies;
+  const { links, mark, host, firewall, state, making, log } = dependencies;
   let applied: Applied | undefined;
   let rotations: readonly Rotation[] = [];
   /** That the link is to have, by their addresses. */
@@ -104,7 +106,8 @@ export function createHub(dependencies: HubDependencies): Hub {
       );
     }
     // All that can be wrong with it, before anything is touched.
-    const privateKey = await readPrivateKey(config.privatekeyfile);
+    const privateKey =
+      (await dependencies.readPrivateKey(config.privatekeyfile)) ?? (await makePrivateKey(config));
     const sources = await readSources(config, applied?.sources);
     refuseSharedKeys(config, sources, publicKeyOf(privateKey));
     peerCount = [sources.clients, ...sources.networks.values()].reduce(
@@ -126,6 +129,21 @@ export function createHub(dependencies: HubDependencies): Hub {
     log.info('hub loaded', { link: config.interface, changes, ms: msSince(started) });
   }
 
+  /** Makes the key of a link that has none yet: another one would cut off all peers of a link that works. */
+  async function makePrivateKey({ interface: name, privatekeyfile: file }: HubConfig): Promise<PrivateKey> {
+    const link = await host.link(name);
+    if (link !== undefined && mark.read(link.alias) !== name && !(await isUnfinished(name))) {
+      refuseForeign(name);
+    }
+    const status = link && (await links.read({ name }));
+    // One that cannot be read may have a key.
+    const mayHaveKey = link !== undefined && (status === undefined || status.publicKey !== undefined);
+    if (applied !== undefined || mayHaveKey) {
+      throw new Error(missingKey(file, name));
+    }
+    return dependencies.makePrivateKey(file);
+  }
+
   /** Makes the link, or takes over the one that is there and is ours. @returns its index */
   async function ensureLink(config: HubConfig, privateKey: PrivateKey): Promise<number> {
     const { interface: name, mtu, port } = config;
@@ -141,9 +159,7 @@ export function createHub(dependencies: HubDependencies): Hub {
       await making.end();
       log.info('link made', { link: name, port, publicKey: publicKeyOf(privateKey) });
     } else if (mark.read(found.alias) !== name) {
-      throw new Error(
-        `link ${name} exists and is not this hub’s: \`wgdriver hub adopt ${name}\` takes it over and keeps its sessions`,
-      );
+      refuseForeign(name);
     }
     const link = found ?? (await host.link(name));
     if (link === undefined) {
@@ -389,6 +405,12 @@ export function createHub(dependencies: HubDependencies): Hub {
     repair: (what) => inTurn(() => repair(what)),
     advanceRotation: () => inTurn(advanceRotation),
   };
+}
+
+function refuseForeign(name: string): never {
+  throw new Error(
+    `link ${name} exists and is not this hub’s: \`wgdriver hub adopt ${name}\` takes it over and keeps its sessions`,
+  );
 }
 
 /** Where a hub's link is. */

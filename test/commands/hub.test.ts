@@ -113,6 +113,14 @@ test('serve makes the key, follows the file, keeps what runs when it is wrong, a
   await until('the refusal', () => /the file was not loaded/.test(log));
   assert.match(log, /hub\.yaml:4: clients\.pc\.adress: unknown setting/);
   assert.equal(peers(), 21);
+  // A key that is missing is no reason for another one, while the link has it.
+  writeFileSync(file, `${base}privatekeyfile: none.key\n`);
+  const missing = /private key file .*none\.key does not exist.*wg show wg0 private-key >\S*none\.key\)/;
+  await until('the refusal of another key', () => missing.test(log));
+  const unfit = await hub('check', ...options);
+  assert.equal(unfit.status, 1);
+  assert.match(unfit.stdout, missing);
+  assert.doesNotMatch(unfit.stdout, /will be made/);
   writeFileSync(file, base);
   first.kill('SIGHUP');
   await until('the change by SIGHUP', () => peers() === 20);

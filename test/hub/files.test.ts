@@ -4,8 +4,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writ
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { ensurePrivateKey, findPrivateKey, readHubConfig } from '../../src/hub/files.ts';
-import { publicKeyOf } from '../../src/wireguard/key.ts';
+import { findPrivateKey, makePrivateKey, readHubConfig, securePrivateKey } from '../../src/hub/files.ts';
 import { enterFreshNamespace } from '../support/fresh-namespace.ts';
 
 // Mounts are of this process alone.
@@ -16,17 +15,19 @@ after(() => rmSync(folder, { recursive: true }));
 const modeOf = (file: string) => statSync(file).mode & 0o777;
 const file = join(folder, 'wg0.key');
 
-test('a key that is missing is made, and stays', async () => {
+test('a key that is missing is made when somebody asks for it, and never a second time', async () => {
   assert.equal(await findPrivateKey(file), undefined);
-  const made = await ensurePrivateKey(file);
+  assert.equal(await securePrivateKey(file), undefined);
+  const made = await makePrivateKey(file);
   assert.equal(modeOf(file), 0o600);
-  assert.equal(publicKeyOf(await ensurePrivateKey(file)), publicKeyOf(made));
+  await assert.rejects(makePrivateKey(file), /make private key file .*: EEXIST/);
+  assert.equal((await securePrivateKey(file))?.toBase64(), made.toBase64());
   assert.equal((await findPrivateKey(file))?.toBase64(), readFileSync(file, 'utf8').trim());
 });
 
 test('everybody else loses a key, and a group keeps it', async () => {
   chmodSync(file, 0o644);
-  await ensurePrivateKey(file);
+  await securePrivateKey(file);
   assert.equal(modeOf(file), 0o640);
 });
 
@@ -39,9 +40,9 @@ test('a key in a folder that is read-only is read', { skip }, async () => {
     writeFileSync(key, readFileSync(file), { mode: 0o600 });
     writeFileSync(`${key}.open`, readFileSync(file), { mode: 0o604 });
     execFileSync('mount', ['-o', 'remount,ro', place]);
-    assert.equal(publicKeyOf(await ensurePrivateKey(key)), publicKeyOf(await ensurePrivateKey(file)));
+    assert.equal((await securePrivateKey(key))?.toBase64(), (await findPrivateKey(file))?.toBase64());
     await assert.rejects(
-      ensurePrivateKey(`${key}.open`),
+      securePrivateKey(`${key}.open`),
       /private key file .*\.open: everybody can read it, .*EROFS.*chmod 600/,
     );
   } finally {
@@ -51,7 +52,7 @@ test('a key in a folder that is read-only is read', { skip }, async () => {
 
 test('no key: the file is named, and what is in it is not', async () => {
   writeFileSync(file, 'c2VjcmV0\n');
-  await assert.rejects(ensurePrivateKey(file), ({ message }: Error) => {
+  await assert.rejects(securePrivateKey(file), ({ message }: Error) => {
     assert.match(
       message,
       /private key file .*wg0\.key: expected a private key, 32 bytes in base64.*; it has 6 bytes/,

@@ -1,13 +1,13 @@
 // A hub in a network namespace of its own, and ends of tunnels in others.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { decodeHubConfig } from '../../src/hub/config.ts';
 import { dockerUserFirewall } from '../../src/hub/docker-user.ts';
-import { ensurePrivateKey } from '../../src/hub/files.ts';
+import { makePrivateKey, securePrivateKey } from '../../src/hub/files.ts';
 import { hostByNetlink } from '../../src/hub/host-by-netlink.ts';
 import { hostByPrograms } from '../../src/hub/host-by-programs.ts';
 import { createHub, type Hub, hubOwner, placeOf } from '../../src/hub/hub.ts';
@@ -77,7 +77,8 @@ async function newHub(): Promise<Hub> {
     state: await openHubState(join(folder, 'state')),
     making: createMarker(join(folder, 'making')),
     log,
-    readPrivateKey: ensurePrivateKey,
+    readPrivateKey: securePrivateKey,
+    makePrivateKey,
   });
 }
 
@@ -90,7 +91,7 @@ if (skip === undefined) {
     writeFileSync(join(folder, `${name}.seed`), seed);
   }
   hub = await newHub();
-  hubKey = publicKeyOf(await ensurePrivateKey(join(folder, 'wg0.key')));
+  hubKey = publicKeyOf(await makePrivateKey(join(folder, 'wg0.key')));
 }
 const startEnd = (host: number, keepalive?: number) => {
   const end = startFarEnd({
@@ -111,6 +112,15 @@ after(() => {
 test('a link of somebody else is not touched', { skip }, async () => {
   sh('ip tuntap add dev wg0 mode tun');
   await assert.rejects(hub.load(configOf(base)), /link wg0 exists and is not this hub’s: .*hub adopt wg0/);
+  // One of wg-quick, which keeps its key in a file of its own: it can be adopted, and no other key is made for it.
+  sh('ip link delete wg0');
+  sh(makeLink, 'wg0');
+  sh('wg set wg0 private-key $1', join(folder, 'wg0.key'));
+  await assert.rejects(
+    hub.load(configOf(`${base}\nprivatekeyfile: none.key`)),
+    /link wg0 exists and is not this hub’s: .*hub adopt wg0/,
+  );
+  assert(!existsSync(join(folder, 'none.key')));
   sh('ip link delete wg0');
 });
 
@@ -172,11 +182,40 @@ test('another port, MTU or key in the file is the link’s at once', { skip }, a
     sh('wg show wg0 listen-port; wg show wg0 public-key; ip link show dev wg0 | grep -o "mtu [0-9]*"')
       .trim()
       .split('\n');
-  const other = publicKeyOf(await ensurePrivateKey(join(folder, 'other.key')));
+  const other = publicKeyOf(await makePrivateKey(join(folder, 'other.key')));
   await hub.load(configOf(`${base}\nport: 4500\nmtu: 1300\nprivatekeyfile: other.key`));
   assert.deepEqual(shown(), ['4500', other, 'mtu 1300']);
   await hub.load(configOf(base));
   assert.deepEqual(shown(), ['51820', hubKey, 'mtu 1420']);
+});
+
+test('a link that works keeps its key when the file is missing: a new one is for a link without any', {
+  skip,
+}, async () => {
+  const shown = () => sh('wg show wg0 public-key').trim();
+  const key = join(folder, 'wg0.key');
+  const [none, moved] = [join(folder, 'none.key'), join(folder, 'moved.key')];
+  const missing = (file: string) =>
+    new RegExp(`private key file ${file} does not exist.*wg show wg0 private-key >${file}\\)`);
+  renameSync(key, moved);
+  for (const each of [hub, await newHub()]) {
+    await assert.rejects(each.load(configOf(base)), missing(key));
+    await assert.rejects(each.load(configOf(`${base}\nprivatekeyfile: none.key`)), missing(none));
+  }
+  assert(!existsSync(key) && !existsSync(none));
+  assert.equal(shown(), hubKey);
+  // As the message says.
+  sh('(umask 077; wg show wg0 private-key >$1)', key);
+  await (await newHub()).load(configOf(base));
+  assert.equal(readFileSync(key, 'utf8'), readFileSync(moved, 'utf8'));
+  assert.equal(shown(), hubKey);
+
+  // Nobody knows the key of a link that has none.
+  sh('wg set wg0 private-key /dev/null');
+  await (await newHub()).load(configOf(`${base}\nprivatekeyfile: none.key`));
+  assert.equal(shown(), publicKeyOf((await securePrivateKey(none)) ?? assert.fail()));
+  await hub.repair('peers');
+  assert.equal(shown(), hubKey);
 });
 
 test('what somebody takes away, by hand or with a kill in the middle, comes back', { skip }, async () => {

@@ -66,7 +66,9 @@ test('a family that only clients have is forwarded, too', () => {
   const found = obstaclesOf(clients, { ...none, iptables: { ipv4: docker, ipv6: docker } });
   assert.deepEqual(
     found.map(({ what }) => what),
-    ['iptables', 'ip6tables'].map((program) => `Docker has set the policy of ${program}’s chain FORWARD to drop`),
+    ['iptables', 'ip6tables'].map(
+      (program) => `Docker has set the policy of ${program}’s chain FORWARD to drop`,
+    ),
   );
 });
 

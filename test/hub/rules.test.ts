@@ -47,9 +47,7 @@ test('the families of networks, and of clients that are in none', () => {
   const ipv4 = 'networks: { app: { subnet: 192.168.5.0/24, seedfile: a } }';
   assert.deepEqual(familiesOf(ipv4), ['ipv4']);
   assert.deepEqual(
-    familiesOf(
-      `${ipv4}\nclients: { pc: { address: [192.168.5.200, 'fd99::2'], publickey: ${keyOf(1)} } }`,
-    ),
+    familiesOf(`${ipv4}\nclients: { pc: { address: [192.168.5.200, 'fd99::2'], publickey: ${keyOf(1)} } }`),
     ['ipv4', 'ipv6'],
   );
   assert.deepEqual(familiesOf(`clients: { pc: { address: 10.8.0.2, publickey: ${keyOf(1)} } }`), ['ipv4']);
