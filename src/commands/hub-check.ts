@@ -4,6 +4,7 @@ import { hubOwner } from '../hub/hub.ts';
 import { obstaclesOf } from '../hub/obstacles.ts';
 import { readFirewalls } from '../hub/other-firewalls.ts';
 import { allPeers, readSources, refuseSharedKeys } from '../hub/sources.ts';
+import { takenRoutes } from '../hub/taken-routes.ts';
 import { publicKeyOf } from '../wireguard/key.ts';
 import { markOf } from '../wireguard/link-alias.ts';
 import { strictCommand } from './command.ts';
@@ -40,6 +41,10 @@ export default strictCommand({
           ? `link ${config.interface} was not made by this hub: \`wgdriver hub adopt ${config.interface}\` takes it over`
           : `link ${config.interface} is not a WireGuard link: give the hub another name under \`interface\``,
       );
+    }
+    for (const taken of (await takenRoutes(hubHost(), config)).values()) {
+      process.exitCode = 1;
+      lines.push(taken);
     }
     for (const uplink of config.uplinks ?? []) {
       if ((await hubHost().link(uplink)) === undefined) {

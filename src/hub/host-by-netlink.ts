@@ -2,6 +2,7 @@ import { NetlinkError } from '../netlink/error.ts';
 import { deleteTables, replaceTables } from '../netlink/nftables/client.ts';
 import {
   addAddress,
+  addRoute,
   changeRouting,
   deleteAddress,
   getLink,
@@ -69,10 +70,21 @@ export function hostByNetlink(): HubHost {
           .filter((route) => route.oif === index && isGiven(route))
           .map(({ destination }) => destination),
       ),
+    otherRoutes: (name) =>
+      withNetlinkSocket({ protocol: NETLINK_ROUTE }, async (socket) => {
+        const names = new Map((await listLinks(socket)).map((link) => [link.index, link.name]));
+        return (await listRoutes(socket))
+          .filter(({ table }) => table === RT_TABLE_MAIN)
+          .map(({ destination, metric, gateway, oif = 0 }) => ({
+            destination,
+            metric,
+            gateway: gateway?.toString(),
+            link: names.get(oif),
+          }))
+          .filter(({ link }) => link !== name);
+      }),
     addRoute: (name, destination) =>
-      onLink(name, (socket, { index: oif }) =>
-        changeRouting(socket, { ...none, newRoutes: [{ table: RT_TABLE_MAIN, destination, oif }] }),
-      ),
+      onLink(name, (socket, { index: oif }) => addRoute(socket, { table: RT_TABLE_MAIN, destination, oif })),
     deleteRoute: (name, destination: Prefix) =>
       onLink(name, (socket, { index: oif }) =>
         changeRouting(socket, { ...none, oldRoutes: [{ table: RT_TABLE_MAIN, destination, oif }] }),

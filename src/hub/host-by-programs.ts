@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { decodeIpJson } from '../programs/ip.ts';
 import { run, successOf } from '../programs/run.ts';
-import { formatPrefix, masked, parsePrefix } from '../wireguard/address.ts';
+import { formatPrefix, masked, type Prefix, parsePrefix } from '../wireguard/address.ts';
 import type { HubHost } from './host.ts';
 import type { HubTable } from './rules.ts';
 
@@ -26,6 +26,8 @@ const routesShown = v.array(
   v.object({
     dst: v.string(),
     dev: v.optional(v.string()),
+    gateway: v.optional(v.string()),
+    metric: v.optional(v.number(), 0),
     protocol: v.optional(v.string()),
     nexthops: v.optional(v.array(v.object({ dev: v.optional(v.string()) }))),
   }),
@@ -66,29 +68,24 @@ export function hostByPrograms(): HubHost {
       ip('delete address of link', name, ['address', 'delete', formatPrefix(address), 'dev', name]),
 
     async routes(name) {
-      const lists = await Promise.all(
-        ['-4', '-6'].map((family) =>
-          ask('list routes of link', name, ['-json', family, 'route', 'show', 'dev', name]),
-        ),
-      );
-      return lists
-        .flatMap((json) => decodeIpJson(routesShown, json, 'ip route show'))
+      return (await listRoutes(`routes of link ${name}`, 'dev', name))
         .filter(({ protocol }) => protocol !== 'kernel')
-        .flatMap(({ dst }) => parsePrefix(dst.includes('/') ? dst : hostText(dst)) ?? [])
-        .map(masked);
+        .flatMap(({ dst }) => destinationOf(dst));
+    },
+    async otherRoutes(name) {
+      return (await listRoutes('routes'))
+        .filter(({ dev }) => dev !== name)
+        .flatMap(({ dst, dev: link, gateway, metric }) =>
+          destinationOf(dst).map((destination) => ({ destination, metric, gateway, link })),
+        );
     },
     addRoute: (name, destination) =>
-      ip('add route to link', name, ['route', 'replace', formatPrefix(destination), 'dev', name]),
+      ip('add route to link', name, ['route', 'add', formatPrefix(destination), 'dev', name]),
     deleteRoute: (name, destination) =>
       ip('delete route to link', name, ['route', 'delete', formatPrefix(destination), 'dev', name]),
 
     async uplinks() {
-      const lists = await Promise.all(
-        ['-4', '-6'].map((family) =>
-          ask('list', 'default routes', ['-json', family, 'route', 'show', 'default']),
-        ),
-      );
-      const routes = lists.flatMap((json) => decodeIpJson(routesShown, json, 'ip route show'));
+      const routes = await listRoutes('default routes', 'default');
       return [
         ...new Set(routes.flatMap(({ dev, nexthops = [] }) => [dev, ...nexthops.map((hop) => hop.dev)])),
       ].filter((name) => name !== undefined);
@@ -115,8 +112,19 @@ async function nft({ name }: Pick<HubTable, 'name'>, script: string): Promise<vo
   successOf(await run('nft', ['--file', '-'], { stdin: script }), `change table ${name}`);
 }
 
-function hostText(address: string): string {
-  return address === 'default' ? address : `${address}/${address.includes(':') ? 128 : 32}`;
+/** Those of the main table, of both families. */
+async function listRoutes(subject: string, ...selector: readonly string[]) {
+  const lists = await Promise.all(
+    ['-4', '-6'].map((family) => ask('list', subject, ['-json', family, 'route', 'show', ...selector])),
+  );
+  return lists.flatMap((json) => decodeIpJson(routesShown, json, 'ip route show'));
+}
+
+/** None for a default route, which is written without a family. */
+function destinationOf(dst: string): Prefix[] {
+  const text = dst.includes('/') ? dst : `${dst}/${dst.includes(':') ? 128 : 32}`;
+  const prefix = parsePrefix(text);
+  return prefix === undefined ? [] : [masked(prefix)];
 }
 
 /** Made first, so that there is one to delete: that it is missing would be an error. */

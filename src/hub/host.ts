@@ -11,6 +11,17 @@ export interface HostLink {
   readonly mtu: number | undefined;
 }
 
+/** A route of the main table that leads somewhere else than to the hub's link. */
+export interface HostRoute {
+  readonly destination: Prefix;
+  /** The smallest of a destination counts. */
+  readonly metric: number;
+  /** Undefined for a route that has several, or none. */
+  readonly gateway: string | undefined;
+  /** The name of its link; undefined for a route that has several, or none. */
+  readonly link: string | undefined;
+}
+
 /** What the hub needs of its host beside WireGuard, in the network namespace this process is in. */
 export interface HubHost {
   /** Undefined if there is none of that name. @throws Error */
@@ -23,6 +34,9 @@ export interface HubHost {
   deleteAddress(name: string, address: Prefix): Promise<void>;
   /** The routes of the main table that somebody gave a link: none that the kernel made for its addresses. */
   routes(name: string): Promise<readonly Prefix[]>;
+  /** Those by other links than this one, which need not exist; the kernel's own as well. */
+  otherRoutes(name: string): Promise<readonly HostRoute[]>;
+  /** Never in the place of another one: that is an error, also if it is by this link. */
   addRoute(name: string, destination: Prefix): Promise<void>;
   deleteRoute(name: string, destination: Prefix): Promise<void>;
   /** The names of the links that have a default route. */

@@ -39,6 +39,7 @@ import {
   touchedAddresses,
 } from './sources.ts';
 import type { HubState } from './state.ts';
+import { takenRoutes } from './taken-routes.ts';
 import { limitThreads } from './threads.ts';
 
 /** Peers that are changed in one go: what is made for them does not grow with the hub. */
@@ -114,6 +115,7 @@ export function createHub(dependencies: HubDependencies): Hub {
       (sum, { peers }) => sum + peers.size,
       0,
     );
+    refuseTaken(await takenRoutes(host, config));
     const index = await ensureLink(config, privateKey);
     await ensureHost(config);
     const changes =
@@ -192,11 +194,14 @@ export function createHub(dependencies: HubDependencies): Hub {
     if (!(await host.link(name))?.isUp) {
       await host.setUp(name);
     }
-    await bring(hubRoutes(config), await host.routes(name), {
+    await firewall.bring(config);
+    const taken = await takenRoutes(host, config);
+    const routes = hubRoutes(config).filter((prefix) => !taken.has(formatPrefix(prefix)));
+    await bring(routes, await host.routes(name), {
       add: (destination) => host.addRoute(name, destination),
       remove: (destination) => host.deleteRoute(name, destination),
     });
-    await firewall.bring(config);
+    refuseTaken(taken);
   }
 
   /** By as many changes as there are differences. @returns how many */
@@ -411,6 +416,12 @@ function refuseForeign(name: string): never {
   throw new Error(
     `link ${name} exists and is not this hub’s: \`wgdriver hub adopt ${name}\` takes it over and keeps its sessions`,
   );
+}
+
+function refuseTaken(routes: ReadonlyMap<string, string>): void {
+  if (routes.size > 0) {
+    throw new Error([...routes.values()].join('; '));
+  }
 }
 
 /** Where a hub's link is. */

@@ -89,6 +89,18 @@ test('serve makes the key, follows the file, keeps what runs when it is wrong, a
     (await hub('check', ...options)).stdout,
     /networks: 1, clients: 0, peers: 20\b[\s\S]*no firewall/,
   );
+  // A route that the host has, and that a client would take.
+  writeFileSync(file, `${base}clients: { office: { address: 192.168.5.99, allowedips: [10.0.0.0/8] } }\n`);
+  sh('ip route add unreachable 10.0.0.0/8');
+  const taken = /route to 10\.0\.0\.0\/8 cannot lead to link wg0: .*`ip route delete 10\.0\.0\.0\/8`/;
+  const unfit = await hub('check', ...options);
+  assert.equal(unfit.status, 1);
+  assert.match(unfit.stdout, taken);
+  const refused = await hub('serve', ...linkOptions);
+  assert.equal(refused.status, 1);
+  assert.match(refused.stderr, taken);
+  assert.throws(() => sh('ip link show dev wg0 2>&1'));
+  sh('ip route delete 10.0.0.0/8');
   // An uplink that is not there yet does not keep it from the rest.
   writeFileSync(file, `${base}masquerade: true\nuplinks: [ppp0]\n`);
   assert.match((await hub('check', ...options)).stdout, /^uplink ppp0 is not there: /m);
@@ -117,10 +129,10 @@ test('serve makes the key, follows the file, keeps what runs when it is wrong, a
   writeFileSync(file, `${base}privatekeyfile: none.key\n`);
   const missing = /private key file .*none\.key does not exist.*wg show wg0 private-key >\S*none\.key\)/;
   await until('the refusal of another key', () => missing.test(log));
-  const unfit = await hub('check', ...options);
-  assert.equal(unfit.status, 1);
-  assert.match(unfit.stdout, missing);
-  assert.doesNotMatch(unfit.stdout, /will be made/);
+  const keyless = await hub('check', ...options);
+  assert.equal(keyless.status, 1);
+  assert.match(keyless.stdout, missing);
+  assert.doesNotMatch(keyless.stdout, /will be made/);
   writeFileSync(file, base);
   first.kill('SIGHUP');
   await until('the change by SIGHUP', () => peers() === 20);

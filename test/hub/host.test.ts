@@ -31,7 +31,9 @@ for (const [name, make, why] of ways) {
   test(`a link, its addresses and its routes, by ${name}`, options, async () => {
     const host = make();
     assert.equal(await host.link('wg0'), undefined);
-    sh('ip link add wg0 type bridge; ip link add eth7 type bridge; ip link set eth7 up');
+    sh(
+      'ip link add wg0 type bridge; ip link add eth7 type bridge; ip link set eth7 up; ip link add eth8 type bridge; ip link set eth8 up',
+    );
     try {
       const before = await host.link('wg0');
       assert.equal(before?.kind, 'bridge');
@@ -52,9 +54,42 @@ for (const [name, make, why] of ways) {
       assert.match(sh('ip address show dev wg0'), /inet 192\.168\.5\.1\/24 scope global wg0/);
       assert.deepEqual(await host.routes('wg0'), []);
       const routes = ['10.8.0.2/32', '10.9.0.0/16', 'fd99::/64'];
-      for (const text of [...routes, ...routes]) {
+      // Of somebody else: none is replaced, and none gets a second way.
+      sh(`ip route add 10.4.0.0/16 dev eth7; ip route add unreachable 10.5.0.0/16; ip route add fd44::/64 dev eth7
+          ip address add 10.6.0.1/24 dev eth7; ip address add fd66::1/64 dev eth7 nodad
+          ip route add 10.3.0.0/16 nexthop dev eth7 nexthop dev eth8
+          ip route add fd77::/64 nexthop via fd66::2 nexthop via fd66::3`);
+      const others = sh('ip route; ip -6 route');
+      for (const text of [
+        '10.3.0.0/16',
+        '10.4.0.0/16',
+        '10.5.0.0/16',
+        '10.6.0.0/24',
+        'fd44::/64',
+        'fd77::/64',
+      ]) {
+        await assert.rejects(host.addRoute('wg0', prefixOf(text)), /route .*(EEXIST|File exists)/, text);
+      }
+      assert.equal(sh('ip route; ip -6 route'), others);
+      for (const text of routes) {
         await host.addRoute('wg0', prefixOf(text));
       }
+      assert.deepEqual(
+        (await host.otherRoutes('wg0'))
+          .map(({ destination, metric, link }) => `${formatPrefix(destination)} ${metric} ${link}`)
+          // The kernel's own of each link.
+          .filter((text) => !text.startsWith('fe80:'))
+          .sort(),
+        [
+          '10.3.0.0/16 0 undefined',
+          '10.4.0.0/16 0 eth7',
+          '10.5.0.0/16 0 undefined',
+          '10.6.0.0/24 0 eth7',
+          'fd44::/64 1024 eth7',
+          'fd66::/64 256 eth7',
+          'fd77::/64 1024 undefined',
+        ],
+      );
       assert.deepEqual((await host.routes('wg0')).map(formatPrefix).sort(), routes);
       sh('ip route prepend 10.9.0.0/16 dev eth7');
       await host.deleteRoute('wg0', prefixOf('10.9.0.0/16'));
@@ -66,7 +101,7 @@ for (const [name, make, why] of ways) {
       sh('ip route add default dev eth7');
       assert.deepEqual(await host.uplinks(), ['eth7']);
     } finally {
-      sh('ip link delete wg0; ip link delete eth7');
+      sh('ip link delete wg0; ip link delete eth7; ip link delete eth8; ip route flush table main');
     }
     await assert.rejects(host.setUp('wg0'), /link wg0/);
   });

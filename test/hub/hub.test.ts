@@ -421,6 +421,53 @@ test('forwarding is on for the families that only clients have, too', { skip }, 
   await hub.load(configOf(base));
 });
 
+test('a route of the host is not replaced, neither by a file that wants it nor by a repair', {
+  skip,
+}, async () => {
+  sh(`ip link add d0 type veth peer name d1; ip link set d0 up; ip link set d1 up; ip address add 10.66.0.1/24 dev d0
+      ip address add fd66::1/64 dev d0 nodad`);
+  const shown = () => sh('ip route; ip -6 route; ip address show dev wg0; nft list ruleset');
+  const wanting = (prefix: string) =>
+    configOf(
+      `${base}\nclients: { office: { address: 192.168.5.99, allowedips: [10.67.0.0/16, 'fd68::/64', '${prefix}'] } }`,
+    );
+  for (const [prefix, route, text] of [
+    ['10.0.0.0/8', '10.0.0.0/8 via 10.66.0.2', '10.0.0.0/8 via 10.66.0.2 dev d0'],
+    ['10.0.0.0/8', 'unreachable 10.0.0.0/8', '10.0.0.0/8'],
+    ['fd00::/16', 'fd00::/16 via fd66::2', 'fd00::/16 via fd66::2 dev d0 metric 1024'],
+    // It would be used, and not the hub's.
+    ['fd00::/16', 'fd00::/16 via fd66::2 metric 9', 'fd00::/16 via fd66::2 dev d0 metric 9'],
+  ] as const) {
+    sh(`ip route add ${route}`);
+    const before = shown();
+    const refused = new RegExp(
+      `route to ${prefix} cannot lead to link wg0: .* \\(${text}\\), .*\`ip route delete ${text}\``,
+    );
+    for (const each of [await newHub(), await newHub()]) {
+      await assert.rejects(each.load(wanting(prefix)), refused);
+    }
+    assert.equal(shown(), before);
+    // As the message says.
+    sh(`ip route delete ${text}`);
+    // By another host and after a kill: its own routes are in nobody's way.
+    for (const each of [await newHub(), await newHub()]) {
+      await each.load(wanting(prefix));
+      assert.match(sh('ip route show dev wg0; ip -6 route show dev wg0'), new RegExp(`^${prefix} `, 'm'));
+    }
+    const own = await newHub();
+    await own.load(wanting(prefix));
+    sh(`ip route flush root 10.67.0.0/16; ip route replace ${route}`);
+    sh(`ip route delete ${prefix} dev wg0 2>/dev/null || true`);
+    await assert.rejects(own.repair('everything'), refused);
+    assert.match(sh('ip route show dev wg0'), /^10\.67\.0\.0\/16 /m);
+    sh(`ip route delete ${text}`);
+    await own.repair('everything');
+    assert.match(sh('ip route show dev wg0; ip -6 route show dev wg0'), new RegExp(`^${prefix} `, 'm'));
+    await hub.load(configOf(base));
+  }
+  sh('ip link delete d0');
+});
+
 test('a wrong file changes nothing', { skip }, async () => {
   // wireguard-go lists its peers in any order.
   const shown = () => sh('wg show wg0 peers | sort; ip address show dev wg0');

@@ -229,6 +229,17 @@ async function listInternet<Item>(
   return decodedFor(request, () => answer.map(({ payload }) => decode(payload)));
 }
 
+/** Adds a route beside those that are there. @throws NetlinkError, with errno EEXIST if one has its table, destination and metric */
+export async function addRoute(socket: NetlinkSocket, route: NewRoute): Promise<void> {
+  await execute(socket, {
+    type: RTM_NEWROUTE,
+    flags: NLM_F_CREATE | NLM_F_EXCL,
+    payload: encodeNewRoute(route),
+    operation: 'add',
+    subject: routeSubject(route),
+  });
+}
+
 /** What is to come and to go, in this order: routes come, rules go and come, routes go. */
 export interface RoutingChanges {
   readonly newRoutes: readonly NewRoute[];
