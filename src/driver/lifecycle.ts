@@ -27,7 +27,7 @@ import { createRemoval } from './removal.ts';
 import { createResolve } from './resolve.ts';
 import { endpointOptionsOf } from './secrets.ts';
 import { createSharedContainers, type SharedContainers } from './shared-containers.ts';
-import { createSharedTunnels, networkOfSharedId } from './shared-tunnels.ts';
+import { createSharedTunnels, networkOfSharedId, sharedIdOf } from './shared-tunnels.ts';
 
 export interface LifecycleDependencies {
   readonly store: Store;
@@ -82,6 +82,8 @@ export interface Lifecycle
   deleteEndpoint(endpointId: string): Promise<Endpoint | undefined>;
   /** Makes the endpoint's link, for the engine to take, and protects the container. */
   join(networkId: string, endpointId: string, sandbox: string): Promise<HandedOver>;
+  /** Resolves when no call is under way any more that had begun for an endpoint of a network, or for its shared tunnel. */
+  settled(networkId: string): Promise<void>;
   /**
    * Changes a link wherever it is, unless a call for its endpoint came after it was seen so.
    * @returns whether it did
@@ -265,6 +267,13 @@ export function createLifecycle({
         states.touch(endpointId);
         return join(network, endpoint, sandbox);
       }),
+
+    async settled(networkId) {
+      const ids = store.endpointsOf(networkId).map(({ endpointId }) => endpointId);
+      await Promise.all(ids.map((id) => inEndpoint(id, async () => {})));
+      // What has opened a shared tunnel by itself, to mend it.
+      await inEndpoint(sharedIdOf(networkId), async () => {});
+    },
 
     withLink,
 

@@ -17,7 +17,14 @@ import { endpointOptionsOf } from './secrets.ts';
 export interface ReloadDependencies {
   readonly lifecycle: Pick<
     Lifecycle,
-    'tunnels' | 'movedPeers' | 'noteRenewed' | 'readSecrets' | 'withLink' | 'withOwnKey' | 'renewShared'
+    | 'tunnels'
+    | 'movedPeers'
+    | 'noteRenewed'
+    | 'readSecrets'
+    | 'settled'
+    | 'withLink'
+    | 'withOwnKey'
+    | 'renewShared'
   >;
   readonly networks: () => readonly Network[];
   readonly links: Pick<Links, 'read' | 'change'>;
@@ -107,6 +114,8 @@ export function createReload({
     };
     const counts = { links: 0, newKeys: 0 };
     try {
+      // A container that is starting may have read the files before they were changed, and have no link yet.
+      await lifecycle.settled(networkId);
       const network = await hubLinks.completed(asked);
       const secrets = await lifecycle.readSecrets(network);
       if (secrets.configuration !== undefined) {
@@ -160,7 +169,8 @@ export function createReload({
     const tunnel = tunnelOf(network, addresses, secrets, own);
     const device = resolved(tunnel, await addressesOf(tunnel));
     return lifecycle.withLink(state, async (place) => {
-      const status = await links.read(place);
+      // The engine may have moved it into its container between the two looks that a read takes.
+      const status = (await links.read(place)) ?? (await links.read(place));
       if (status === undefined) {
         return undefined;
       }

@@ -4,10 +4,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createHubLinks } from '../../src/driver/hub-links.ts';
 import { createHubNames } from '../../src/driver/hub-names.ts';
 import { createLifecycle, type Lifecycle } from '../../src/driver/lifecycle.ts';
 import { createReload, type Reload } from '../../src/driver/reload.ts';
+import type { Place } from '../../src/links/links.ts';
 import { createMarker } from '../../src/state/marker.ts';
 import { openStore, type Store } from '../../src/state/store.ts';
 import { formatPrefix, parseAddress, prefixOf } from '../../src/wireguard/address.ts';
@@ -101,6 +103,40 @@ test('running containers get the keys of a new seed, with its preshared keys', a
   assert.equal(await marker().unfinished(), undefined);
   // The secrets are nobody's news.
   assert(!JSON.stringify(log.lines).includes(deviceOf('e1').privateKey.toBase64()));
+});
+
+for (const [what, ofNetwork] of [
+  ['with the old seed', options],
+  ['with the old file of a shared tunnel', { conffile: 'shared.conf' }],
+] as const) {
+  test(`a container that is starting ${what} gets the new key`, async () => {
+    await writePeer('192.0.2.1:51820', 'shared.conf', oneKey);
+    await lifecycle.createNetwork(network({ options: ofNetwork }));
+    const held = links.hold('create');
+    const starting = run('e1', '192.168.5.2/24');
+    const goOn = await held;
+    await writeFile(join(folder, 'app.seed'), newSeed);
+    await writePeer('192.0.2.1:51820', 'shared.conf', twoKey);
+    const reloaded = reload.reload([]);
+    // Without waiting it has ended by then.
+    await Promise.race([reloaded, sleep(100)]);
+    goOn();
+    await starting;
+    assert.deepEqual(await reloaded, [{ networkId: 'network', links: 1, newKeys: 1, failures: [] }]);
+    assert.equal((await reload.reload([]))[0]?.newKeys, 0);
+  });
+}
+
+test('a link that moves into its container while it is read is not passed over', async () => {
+  await lifecycle.createNetwork(network({ options }));
+  await run('e1', '192.168.5.2/24');
+  await writeFile(join(folder, 'app.seed'), newSeed);
+  const { read } = links;
+  let reads = 0;
+  Object.assign(links, {
+    read: async (place: Place) => (++reads === 1 ? undefined : read(place)),
+  });
+  assert.equal((await reload.reload([]))[0]?.newKeys, 1);
 });
 
 test('a wrong file changes nothing of its network, and the others are reloaded', async () => {
