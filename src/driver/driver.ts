@@ -318,7 +318,7 @@ export function createDriver({
         hasDnsServers: dnsServers(request.Options).length > 0,
       };
       if (network.options.killswitch === 'strict') {
-        refuseForeignDns(request.Options, scopeOf(network, secrets).prefixes);
+        refuseForeignDns(request.Options, scopeOf(network, secrets));
       }
       await lifecycle.createEndpoint(endpoint);
       log.info('endpoint created', { ...fieldsOf(endpoint), ms: msSince(started) });

@@ -28,7 +28,7 @@ import type { LinkAddress } from '../netlink/route/address.ts';
 import type { Link } from '../netlink/route/link.ts';
 import { RT_TABLE_MAIN } from '../netlink/route/route.ts';
 import type { Rule } from '../netlink/route/rule.ts';
-import { type Address, covers, formatPrefix, type Prefix, prefixOf } from '../wireguard/address.ts';
+import { type Address, covers, formatPrefix, isPartOf, type Prefix, prefixOf } from '../wireguard/address.ts';
 import { coverFamily, merged } from '../wireguard/coverage.ts';
 import { usualOwner } from '../wireguard/link-alias.ts';
 import { containerLinkPrefix } from '../wireguard/link-name.ts';
@@ -327,8 +327,7 @@ export function protectionOf(
           tunnel.excluded.some((own) => covers(own, prefix)),
       ),
     );
-  const isExcepted = (prefix: Prefix) =>
-    excluded.some((other) => covers(other, prefix) && !covers(prefix, other));
+  const isExcepted = (prefix: Prefix) => isPartOf(excluded, prefix);
   const drop = (prefix: Prefix) => [destination(prefix), dropped];
   const sets =
     policy === 'drop'

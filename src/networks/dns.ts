@@ -1,6 +1,7 @@
 import { DNSServers } from '../plugin/netlabel.ts';
-import { covers, hostPrefix, type Prefix, parseAddress } from '../wireguard/address.ts';
+import { covers, hostPrefix, isPartOf, type Prefix, parseAddress } from '../wireguard/address.ts';
 import { optionPrefix } from './options.ts';
+import type { TrafficScope } from './scope.ts';
 
 /** The servers that the engine is to ask for a container; none if it does not say. */
 export function dnsServers(options: Readonly<Record<string, unknown>>): string[] {
@@ -8,21 +9,31 @@ export function dnsServers(options: Readonly<Record<string, unknown>>): string[]
   return Array.isArray(servers) ? servers.map(String) : [];
 }
 
-/** @throws Error if the engine would ask DNS servers past the tunnel, or does not say whom it would ask */
+/**
+ * Of excluded prefixes the tunnel carries what an allowed prefix takes out of them again, as in the kill switch’s rules.
+ * @throws Error if the engine would ask DNS servers past the tunnel, or does not say whom it would ask
+ */
 export function refuseForeignDns(
   options: Readonly<Record<string, unknown>>,
-  prefixes: readonly Prefix[],
+  { prefixes, excluded }: Pick<TrafficScope, 'prefixes' | 'excluded'>,
 ): void {
   const servers = dnsServers(options);
-  const foreign = servers.find((server) => {
+  for (const server of servers) {
     const address = parseAddress(server);
-    return address === undefined || !prefixes.some((prefix) => covers(prefix, hostPrefix(address)));
-  });
-  if (foreign !== undefined) {
-    throw new Error(
-      `${optionPrefix}killswitch=strict: the DNS server ${foreign} is not among the allowed IPs, so queries to it ` +
-        `would leave past the tunnel; choose one that is, with --dns (compose: \`dns:\`)`,
-    );
+    const holds = (prefix: Prefix) => address !== undefined && covers(prefix, hostPrefix(address));
+    const allowing = prefixes.filter(holds);
+    const cause =
+      allowing.length === 0
+        ? 'is not among the allowed IPs'
+        : excluded.some(holds) && !allowing.some((prefix) => isPartOf(excluded, prefix))
+          ? `is in what ${optionPrefix}exclude keeps out of the tunnel`
+          : undefined;
+    if (cause !== undefined) {
+      throw new Error(
+        `${optionPrefix}killswitch=strict: the DNS server ${server} ${cause}, so queries to it ` +
+          `would leave past the tunnel; choose one that the tunnel reaches, with --dns (compose: \`dns:\`)`,
+      );
+    }
   }
   if (servers.length === 0) {
     throw new Error(

@@ -91,6 +91,11 @@ export function covers(outer: Prefix, inner: Prefix): boolean {
   );
 }
 
+/** Is a prefix a part of one of `outer`, and not the whole of it? */
+export function isPartOf(outer: readonly Prefix[], inner: Prefix): boolean {
+  return outer.some((other) => covers(other, inner) && !covers(inner, other));
+}
+
 /** By bytes: lists have thousands of prefixes, and arithmetic on a bigint for each byte takes 90 µs for one. */
 function maskedBytes(address: Address, length: number): number[] {
   return address.toByteArray().map((byte, index) => byte & maskByte(index, length));

@@ -960,6 +960,26 @@ test('killswitch=strict: DNS servers in the tunnel are asked for', async () => {
   await createEndpoint('e1', '192.168.5.2/24', undefined, dns('10.1.1.1', '192.168.5.1'));
 });
 
+test('killswitch=strict: DNS servers that `exclude` keeps out of the tunnel are refused', async () => {
+  const strict = {
+    ...articleOptions,
+    killswitch: 'strict',
+    allowedips: '0.0.0.0/0,192.168.1.53/32,192.168.7.0/24',
+    exclude: '192.168.1.0/24,192.168.7.0/24',
+  };
+  await createNetwork({ options: strict });
+  // Of a prefix that is both, the kill switch lets everything pass.
+  for (const server of ['192.168.1.1', '192.168.7.1']) {
+    assertErr(
+      await createEndpoint('e1', '192.168.5.2/24', undefined, dns('9.9.9.9', server)),
+      new RegExp(`the DNS server ${server} is in what io\\.bestov\\.wg\\.exclude keeps out of the tunnel`),
+    );
+  }
+  assert.deepEqual(await createEndpoint('e1', '192.168.5.2/24', undefined, dns('9.9.9.9', '192.168.1.53')), {
+    Interface: {},
+  });
+});
+
 test('without DNS servers there is a warning, once the engine’s namespace says that it would leak', async () => {
   await createNetwork();
   const warnings = () =>
