@@ -7,7 +7,7 @@ import { referenceOf } from './commands/reference.ts';
 import { type FoundCommand, findCommand, subCommandsOf } from './commands/root.ts';
 import { columnsOf, hasColours } from './commands/terminal.ts';
 import { writeFault } from './file-fault.ts';
-import { didYouMean } from './nearest.ts';
+import { didYouMean, unknownName } from './nearest.ts';
 
 /** sysexits.h has 64 for this; shells and most programs have 2. */
 const usageStatus = 2;
@@ -69,8 +69,8 @@ async function refuseUnknown({ command, path, rest: [word] }: FoundCommand): Pro
   }
   throw new UsageError(
     isOption
-      ? `expected a command before ${word}${didYouMean(word, ['--help', '--version']) || `: one of ${names.join(', ')}`}`
-      : `unknown command ${word}${hint || `; expected one of ${names.join(', ')}`}`,
+      ? `expected a command before the option ${unknownName(word)}${didYouMean(word, ['--help', '--version']) || `: one of ${names.join(', ')}`}`
+      : `unknown command ${unknownName(word)}${hint || `; expected one of ${names.join(', ')}`}`,
   );
 }
 

@@ -16,6 +16,20 @@ export function didYouMean(word: string, candidates: readonly string[]): string 
   return candidate === undefined ? '' : `; did you mean ${candidate}?`;
 }
 
+/**
+ * A name that nobody knows, for an error: itself, unless a part of it looks like a key or a seed, typed behind its option
+ * without a space or `=`; then `of 44 characters`.
+ */
+export function unknownName(name: string): string {
+  const isHarmless = name.split(/[^A-Za-z0-9+]/).every((part) => part.length <= 7 || isWords(part));
+  return isHarmless ? name : `of ${name.length} characters`;
+}
+
+/** A word, several in camel case, or one in capitals; hardly ever a part of something in base64. */
+export function isWords(text: string): boolean {
+  return text.length <= 30 && /^(?:[A-Z]?[a-z]+(?:[A-Z][a-z]+)*[0-9]?|[A-Z]{1,20})$/.test(text);
+}
+
 /** How many characters must be inserted, deleted, replaced, or swapped with their neighbour. */
 function distanceOf(a: string, b: string): number {
   let before: number[] = [];

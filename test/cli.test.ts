@@ -12,13 +12,19 @@ for (const [line, message] of [
   ['service', 'expected a command after `wgdriver service`: one of install, uninstall'],
   ['service instal', 'unknown command instal; did you mean install?'],
   ['service install --nam=x', 'unknown option --nam; did you mean --name?'],
-  ['--log-level debug', 'expected a command before --log-level: one of serve'],
-  ['--hepl', 'expected a command before --hepl; did you mean --help?'],
+  ['--log-level debug', 'expected a command before the option --log-level: one of serve'],
+  ['--hepl', 'expected a command before the option --hepl; did you mean --help?'],
   ['doctor --hepl', 'unknown option --hepl; did you mean --help?'],
   ['version', 'unknown command version; did you mean --version?'],
   ['help bogus', 'unknown command bogus; expected one of serve, keys'],
   ['keys sed', 'unknown command sed; did you mean seed?'],
   ['keys seed more', 'unexpected argument more'],
+  // A seed that was typed without a space or =.
+  ['keys --seedc2VjcmV0U2VlZHNlY3JldA==', 'unknown option of 28 characters'],
+  ['keys --seed:c2VjcmV0U2VlZHNlY3JldA==', 'unknown option of 29 characters'],
+  ['--seed:c2VjcmV0U2VlZHNlY3JldA==', 'expected a command before the option of 31 characters'],
+  ['keys seed c2VjcmV0U2VlZHNlY3JldA==', 'unexpected argument of 24 characters'],
+  ['c2VjcmV0U2VlZHNlY3JldA==', 'unknown command of 24 characters; expected one of'],
 ] as const) {
   test(`wgdriver ${line}: refused`, async () => {
     const { status, stdout, stderr } = await wgdriver(line.split(' '));

@@ -6,7 +6,7 @@ import {
   type ParsedArgs,
   type SubCommandsDef,
 } from 'citty';
-import { didYouMean } from '../nearest.ts';
+import { didYouMean, unknownName } from '../nearest.ts';
 
 /** The user's words were wrong: one line on stderr, exit status 2. */
 export class UsageError extends Error {
@@ -41,7 +41,7 @@ export function strictCommand<Args extends ArgsDef>(command: StrictCommand<Args>
       refuseOddBooleans(rawArgs, command.args, command.optionalValues ?? []);
       const surplus = positionals[command.maxPositionals ?? Number.POSITIVE_INFINITY];
       if (surplus !== undefined) {
-        throw new UsageError(`unexpected argument ${surplus}`);
+        throw new UsageError(`unexpected argument ${unknownName(surplus)}`);
       }
       await command.run(args, positionals, rawArgs);
     },
@@ -65,7 +65,7 @@ function refuseUnknown(options: Readonly<Record<string, unknown>>, declared: Arg
     if (type === undefined) {
       const hint = didYouMean(name, [...Object.keys(declared), 'help']);
       throw new UsageError(
-        `unknown option ${name.length === 1 ? '-' : '--'}${name}${hint.replace('mean ', 'mean --')}`,
+        `unknown option ${unknownName(`${name.length === 1 ? '-' : '--'}${name}`)}${hint.replace('mean ', 'mean --')}`,
       );
     }
     if (type !== 'boolean' && type !== 'positional' && (value === '' || typeof value === 'boolean')) {

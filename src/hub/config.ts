@@ -9,6 +9,7 @@ import {
   derivationNames,
 } from '../keys/derivation.ts';
 import { hostsOf, isHostOf, parseRange, requireMasked } from '../keys/ranges.ts';
+import { unknownName } from '../nearest.ts';
 import type { Family } from '../netlink/family.ts';
 import { ipv6Counterparts, ipv6PrefixExpectation, parseIpv6Prefix } from '../networks/ipv6.ts';
 import {
@@ -341,7 +342,8 @@ export function decodeHubConfig(text: string, file: string): HubConfig {
     fail(
       document.errors.map(({ code, pos, message }) => ({
         line: lines.linePos(pos[0]).line,
-        message: code === 'MULTIPLE_DOCS' ? 'expected one document, but a second one begins here' : message,
+        message:
+          code === 'MULTIPLE_DOCS' ? 'expected one document, but a second one begins here' : wordsOf(message),
       })),
     );
   }
@@ -355,8 +357,11 @@ export function decodeHubConfig(text: string, file: string): HubConfig {
     return fail(
       result.issues.map((issue) => {
         const keys = (issue.path ?? []).map(({ key }) => key);
-        const place = keys.join('.');
-        return { line: at(keys), message: [place, expectation(issue)].filter(Boolean).join(': ') };
+        const last = String(keys.at(-1));
+        const isSecret = issue.expected === 'never' && unknownName(last) !== last;
+        const place = (isSecret ? keys.slice(0, -1) : keys).join('.');
+        const message = isSecret ? `unknown setting ${unknownName(last)}` : expectation(issue);
+        return { line: at(keys), message: [place, message].filter(Boolean).join(': ') };
       }),
     );
   }
@@ -376,8 +381,13 @@ function plainValueOf(
     return document.toJS();
   } catch (error) {
     // Aliases that stand for more than anybody writes.
-    return fail([{ line: 1, message: (error as Error).message }]);
+    return fail([{ line: 1, message: wordsOf((error as Error).message) }]);
   }
+}
+
+/** What the library says, some of which ends with what it found. */
+function wordsOf(message: string): string {
+  return message.split(' ').map(unknownName).join(' ');
 }
 
 function expectation(issue: v.BaseIssue<unknown>): string {

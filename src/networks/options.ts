@@ -8,7 +8,7 @@ import {
   derivationNames,
 } from '../keys/derivation.ts';
 import { parseSeed, seedExpectation } from '../keys/seed.ts';
-import { nearest } from '../nearest.ts';
+import { nearest, unknownName } from '../nearest.ts';
 import { ContainerIfacePrefix, DriverMTU } from '../plugin/netlabel.ts';
 import { masked, type Prefix, parsePrefix } from '../wireguard/address.ts';
 import { base64Fault, decodeBase64 } from '../wireguard/base64.ts';
@@ -268,7 +268,7 @@ function refuseUnknown(ours: Readonly<Record<string, unknown>>, names: readonly 
   if (unknown !== undefined) {
     const own = nearest(unknown, names);
     throw new Error(
-      `unknown option ${optionPrefix}${unknown}; ${
+      `unknown option ${unknownName(optionPrefix + unknown)}; ${
         own === undefined ? `expected one of ${names.join(', ')}` : `did you mean ${optionPrefix}${own}?`
       }`,
     );
@@ -292,7 +292,7 @@ export function ourOptions(options: Readonly<Record<string, unknown>>): [name: s
     .filter(([name]) => name.toLowerCase().startsWith(optionPrefix))
     .map(([name, value]) => {
       if (name !== name.toLowerCase()) {
-        throw new Error(`option ${name}: expected the name in lower case`);
+        throw new Error(`option ${unknownName(name)}: expected the name in lower case, then = and the value`);
       }
       return [name.slice(optionPrefix.length), value];
     });
@@ -353,14 +353,10 @@ function isDockers(name: string): boolean {
   return name.startsWith('com.docker.');
 }
 
-/** The longest word that is quoted: a name without a dot that is longer may be a seed, given without its option. */
-const longestWord = 20;
-
 function unknownOption(name: string, names: readonly string[]): string {
   const [last = ''] = name.split('.').slice(-1);
   const own = nearest(last, names);
-  const subject = name.includes('.') || name.length <= longestWord ? name : `of ${name.length} characters`;
-  return `unknown option ${subject}; ${
+  return `unknown option ${unknownName(name)}; ${
     own === undefined
       ? `the names of this driver’s begin with ${optionPrefix}`
       : `did you mean ${optionPrefix}${own}?`

@@ -305,3 +305,23 @@ test('every mistake is told of, and no value', () => {
     },
   );
 });
+
+test('a secret that was typed into the name of a setting, or where YAML expects something else, is told by its length', () => {
+  const secret = 'c2VjcmV0IHNlY3JldCBzZWNyZXQ=';
+  for (const [text, expected] of [
+    [`networks:\n  apps:\n    seed${secret}: x\n`, /:3: networks\.apps: unknown setting of 32 characters/],
+    [`seedfile:${secret}: 1\n`, /:1: unknown setting of 37 characters/],
+    [`port: *${secret}\n`, /:1: Unresolved alias .*: of 28 characters/],
+    [`port: | ${secret}\n`, /:1: Not a YAML token: of 28 characters/],
+    [`privatekey:${secret}\nport: 1\n`, /:1: Implicit keys need to be on a single line/],
+  ] as const) {
+    assert.throws(
+      () => decode(text),
+      ({ message }: Error) => {
+        assert.match(message, expected);
+        assert(!message.includes(secret.slice(0, 8)), message);
+        return true;
+      },
+    );
+  }
+});

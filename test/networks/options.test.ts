@@ -5,11 +5,14 @@ import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { derivationNames } from '../../src/keys/derivation.ts';
 import {
+  decodeEndpointOptions,
   decodeNetworkOptions,
   givenOptions,
   optionPrefix,
   ourOptions,
   passedOver,
+  passedOverOfEndpoint,
+  refuseMistakes,
   secretFileOf,
 } from '../../src/networks/options.ts';
 import { formatPrefix, masked } from '../../src/wireguard/address.ts';
@@ -330,8 +333,41 @@ test('our options are found among others, and those with capitals refused', () =
   ]);
   for (const name of ['IO.BESTOV.WG.peer', 'io.bestov.wg.Seed']) {
     assert.throws(() => ourOptions({ [name]: marked }), {
-      message: `option ${name}: expected the name in lower case`,
+      message: `option ${name}: expected the name in lower case, then = and the value`,
     });
+  }
+});
+
+test('a seed that was typed without its = is told by its length, wherever a name was expected', () => {
+  const secret = 'c2VjcmV0U2VlZHNlY3JldFNlZWRzZWNyZXRTZWVkISE=';
+  const refusals = [
+    (options: object) => {
+      decodeNetworkOptions({ ...prefixed(minimal), ...options });
+      refuseMistakes(passedOver({ ...options }));
+    },
+    (options: object) => {
+      decodeEndpointOptions({ ...options });
+      refuseMistakes(passedOverOfEndpoint({ ...options }));
+    },
+  ];
+  // Docker takes what is before the first = for the name.
+  for (const name of [
+    `io.bestov.wg.seed:${secret.slice(0, -1)}`,
+    `io.bestov.wg.seed${secret.slice(0, -1)}`,
+    `io.bestov.wg.privatekeyfile ${secret}`,
+    `io.bestov.wg.${secret.toLowerCase()}`,
+    `IO.BESTOV.WG.seed ${secret}`,
+    `io.bestov.wgseed:${secret}`,
+    `io.bestov.seed.${secret}`,
+    `seed:${secret}`,
+    `seed${secret.slice(0, 12)}`,
+  ]) {
+    for (const refuse of refusals) {
+      assert.throws(
+        () => refuse({ [name]: '' }),
+        ({ message }: Error) => message.includes(`option of ${name.length} characters`),
+      );
+    }
   }
 });
 
