@@ -4,14 +4,17 @@ import type { SocketSource } from '../plugin/socket.ts';
 import { parseAddress } from '../wireguard/address.ts';
 import { parseHostPort } from '../wireguard/host-port.ts';
 import { UsageError } from './command.ts';
+import { refuseLongPath } from './plugin-options.ts';
 
 /**
  * Where metrics are served: `127.0.0.1:9586`, `[::1]:9586` or `unix:/run/wgdriver-metrics.sock`.
  * @throws UsageError
  */
 export function metricsAddressOf(text: string, isPublic: boolean): SocketSource | Port {
-  if (text.startsWith('unix:')) {
-    return { path: resolve(text.slice('unix:'.length)) };
+  if (text.startsWith('unix:') && text !== 'unix:') {
+    const path = resolve(text.slice('unix:'.length));
+    refuseLongPath('metrics', path);
+    return { path, option: '--metrics' };
   }
   const { host, port } = parseHostPort(text) ?? {};
   const address = parseAddress(host ?? '');

@@ -51,11 +51,16 @@ export function pluginSocketOf({ name, socket }: PluginArguments): string {
     throw new UsageError('option --name: expected at most 64 letters, digits, dots, dashes and underscores');
   }
   const path = resolve(socket ?? join(pluginFolder, `${name}.sock`));
+  refuseLongPath('socket', path);
+  return path;
+}
+
+/** @throws UsageError if no unix socket can have a path */
+export function refuseLongPath(option: string, path: string): void {
   const length = Buffer.byteLength(path);
   if (length > maxSocketBytes) {
     throw new UsageError(
-      `option --socket: expected a path of at most ${maxSocketBytes} bytes, got ${length}; choose a shorter one`,
+      `option --${option}: expected a path of at most ${maxSocketBytes} bytes, got ${length}; choose a shorter one`,
     );
   }
-  return path;
 }

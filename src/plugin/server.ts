@@ -298,7 +298,7 @@ function parseBody(text: string, allowsEmptyBody: boolean): unknown {
 
 async function listen(server: Server, socket: SocketSource | Port): Promise<void> {
   if ('path' in socket) {
-    await claimSocket(socket.path);
+    await claimSocket(socket);
   }
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);

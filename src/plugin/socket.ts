@@ -3,7 +3,13 @@ import { dirname } from 'node:path';
 import { knock } from '../knock.ts';
 
 /** A unix socket to make at a path, or one that is already listening, inherited from systemd. */
-export type SocketSource = { readonly path: string } | { readonly fd: number };
+export type SocketSource = NewSocket | { readonly fd: number };
+
+export interface NewSocket {
+  readonly path: string;
+  /** By which option somebody may choose another path, for errors; absent: `--socket`. */
+  readonly option?: string;
+}
 
 /** sd_listen_fds(3): the first descriptor that a service manager passes. */
 const SD_LISTEN_FDS_START = 3;
@@ -20,22 +26,22 @@ export function inheritedSocket(env: NodeJS.ProcessEnv, pid: number): SocketSour
 }
 
 /**
- * Makes way for a socket at `path`: its folder exists, and a socket that a crash left there is gone.
+ * Makes way for a socket: its folder exists, and a socket that a crash left there is gone.
  * @throws Error if somebody answers on it, or if it is something else than a socket
  */
-export async function claimSocket(path: string): Promise<void> {
+export async function claimSocket({ path, option = '--socket' }: NewSocket): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   switch (await knock(path)) {
     case 'answered':
       throw new Error(
-        `socket ${path}: another process answers on it; stop that one, or choose another --socket`,
+        `socket ${path}: another process answers on it; stop that one, or choose another ${option}`,
       );
     case 'ENOENT':
       return;
     case 'ECONNREFUSED':
       // Linux refuses a connection to a file or folder with the same words.
       if (!(await lstat(path)).isSocket()) {
-        throw new Error(`socket ${path}: this is not a socket; remove it, or choose another --socket`);
+        throw new Error(`socket ${path}: this is not a socket; remove it, or choose another ${option}`);
       }
       await unlink(path);
   }

@@ -17,7 +17,7 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }));
 
 test('the folder is made, for its owner alone', async () => {
-  await claimSocket(join(folder, 'docker', 'plugins', 'plugin.sock'));
+  await claimSocket({ path: join(folder, 'docker', 'plugins', 'plugin.sock') });
   assert.equal((await stat(join(folder, 'docker', 'plugins'))).mode & 0o777, 0o700);
 });
 
@@ -25,14 +25,18 @@ test('a socket that a crash left is removed', async () => {
   const script = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`;
   await once(execFile(process.execPath, ['--eval', script]), 'exit');
   assert((await stat(path)).isSocket());
-  await claimSocket(path);
+  await claimSocket({ path });
   await assert.rejects(stat(path), { code: 'ENOENT' });
 });
 
 test('a socket that is answered on stays, and the error says so', async () => {
   const server = createServer().listen(path);
   await once(server, 'listening');
-  await assert.rejects(claimSocket(path), /socket .*plugin\.sock: another process answers on it/);
+  await assert.rejects(
+    claimSocket({ path }),
+    /socket .*plugin\.sock: another process answers on it; .* another --socket$/,
+  );
+  await assert.rejects(claimSocket({ path, option: '--metrics' }), /or choose another --metrics$/);
   assert((await stat(path)).isSocket());
   server.close();
   await once(server, 'close');
@@ -40,20 +44,21 @@ test('a socket that is answered on stays, and the error says so', async () => {
 
 test('a file that is no socket stays, and the error says so', async () => {
   await writeFile(path, 'precious');
-  await assert.rejects(claimSocket(path), /socket .*plugin\.sock: this is not a socket/);
+  await assert.rejects(claimSocket({ path }), /socket .*plugin\.sock: this is not a socket/);
+  await assert.rejects(claimSocket({ path, option: '--metrics' }), /or choose another --metrics$/);
   assert.equal(await readFile(path, 'utf8'), 'precious');
 });
 
 test('a folder stays, and the error says so', async () => {
   await mkdir(path);
-  await assert.rejects(claimSocket(path), /this is not a socket/);
+  await assert.rejects(claimSocket({ path }), /this is not a socket/);
   assert((await stat(path)).isDirectory());
 });
 
 test('a link to a file stays, and so does the file', async () => {
   await writeFile(join(folder, 'file'), 'precious');
   await symlink(join(folder, 'file'), path);
-  await assert.rejects(claimSocket(path), /this is not a socket/);
+  await assert.rejects(claimSocket({ path }), /this is not a socket/);
   assert.equal(await readFile(path, 'utf8'), 'precious');
 });
 
