@@ -30,12 +30,27 @@ const install = strictCommand({
 
 const uninstall = strictCommand({
   meta: { name: 'uninstall', description: 'Stop the driver and remove its units; the tunnels stay up' },
-  args: { name },
+  args: {
+    name: {
+      type: 'string',
+      valueHint: 'NAME',
+      description: 'The name that the driver was installed with (Default: whatever it is)',
+    },
+  },
   maxPositionals: 0,
   async run(args) {
-    pluginSocketOf(args);
+    const asked = args.name ?? name.default;
+    pluginSocketOf({ name: asked });
     requireRoot('uninstall');
-    const units = [...driverUnits(ownCommand(), args.name).keys()].reverse();
+    const units = [...driverUnits(ownCommand(), asked).keys()].reverse();
+    const socket = (await installedOf(units)).get('wgdriver.socket') ?? '';
+    const installed = /^ListenStream=.*\/(.+)\.sock$/m.exec(socket)?.[1] ?? asked;
+    if (args.name !== undefined && installed !== args.name) {
+      throw new Error(
+        `the installed driver is ${installed}, not ${args.name}: to remove it, run ` +
+          `\`wgdriver service uninstall --name ${installed}\``,
+      );
+    }
     process.stdout.write(
       (await uninstallUnits(units))
         ? 'The driver is stopped and its units are removed. The tunnels stay up, and /var/lib/wgdriver is unchanged.\n'

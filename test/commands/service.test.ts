@@ -106,6 +106,28 @@ test('uninstall stops and removes all', options, async () => {
   assert.deepEqual(await readdir(units), []);
 });
 
+test('uninstall takes a driver of any name, unless it is asked for another one', options, async () => {
+  for (const [installed, asked, isRemoved] of [
+    ['wireguard-plugin', ['--name', 'other'], false],
+    ['other', ['--name', 'wireguard-plugin'], false],
+    ['other', ['--name', 'other'], true],
+    ['other', [], true],
+  ] as const) {
+    await service('install', '--name', installed);
+    const { status, stderr, calls } = await service('uninstall', ...asked);
+    assert.deepEqual(
+      [status, calls.length > 0, (await readdir(units)).length > 0],
+      [isRemoved ? 0 : 1, isRemoved, !isRemoved],
+    );
+    assert.match(
+      stderr,
+      isRemoved
+        ? /^$/
+        : new RegExp(`the installed driver is ${installed}, not ${asked[1]}: .*--name ${installed}`),
+    );
+  }
+});
+
 test('the hub’s unit goes the same way', options, async () => {
   const config = join(folder, 'hub.yaml');
   await writeFile(config, 'networks:\n  app: { subnet: 192.168.5.0/24, seedfile: app.seed, peers: 20 }\n');
