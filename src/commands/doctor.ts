@@ -1,12 +1,12 @@
 import { styleText } from 'node:util';
 import { examine } from '../doctor/doctor.ts';
 import type { Finding, Status } from '../doctor/finding.ts';
-import { examinePath } from '../doctor/path-mtu.ts';
+import { examinePath, type PathOptions } from '../doctor/path-mtu.ts';
 import { createEngine } from '../engine/client.ts';
 import { linkReader } from '../links/select.ts';
 import { parseAddress } from '../wireguard/address.ts';
 import { strictCommand, UsageError } from './command.ts';
-import { engineOption, engineSocketOf } from './host-options.ts';
+import { engineFault, engineOption, engineSocketOf } from './host-options.ts';
 import { pluginOptions, pluginSocketOf } from './plugin-options.ts';
 import { columnsOf, hasColours } from './terminal.ts';
 import { wrapped } from './wrapped.ts';
@@ -67,11 +67,15 @@ function findingsOf(args: {
   }
   return args.mtu === undefined
     ? examine({ driver: args.name, pluginSocket: pluginSocketOf(args), engineSocket })
-    : examinePath(createEngine(engineSocket), linkReader(), {
-        container: args.mtu,
-        driver: args.name,
-        target,
-      });
+    : pathFindings(engineSocket, { container: args.mtu, driver: args.name, target });
+}
+
+async function* pathFindings(engineSocket: string, options: PathOptions): AsyncGenerator<Finding> {
+  try {
+    yield* examinePath(createEngine(engineSocket), linkReader(), options);
+  } catch (error) {
+    throw engineFault(engineSocket, error);
+  }
 }
 
 /** As wide as the longest name of a check. */

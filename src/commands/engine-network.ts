@@ -24,7 +24,7 @@ import {
 import type { HostPort } from '../wireguard/host-port.ts';
 import type { PresharedKey, PublicKey } from '../wireguard/key.ts';
 import { UsageError } from './command.ts';
-import { engineSocketOf } from './host-options.ts';
+import { engineFault, engineSocketOf } from './host-options.ts';
 import { seedOf, warnIfShort } from './key-options.ts';
 
 /** What a hub has to know of a network. */
@@ -180,12 +180,6 @@ function explained(socketPath: string, name: string) {
     if (error instanceof RequestError && error.status === 404) {
       throw new Error(`Docker has no network ${name}; \`docker network ls\` lists the networks`);
     }
-    if (error instanceof RequestError && error.status === undefined) {
-      throw new Error(
-        `Docker does not answer on ${socketPath} (${error.code ?? error.message}): start it, or name its socket ` +
-          'with --docker-socket or DOCKER_HOST',
-      );
-    }
-    throw error;
+    throw engineFault(socketPath, error);
   };
 }

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { engineSocket } from '../engine/docker-host.ts';
+import { RequestError } from '../engine/request.ts';
 import { defaultSecretsFolder } from '../networks/options.ts';
 
 /** The option of the commands that read seed files of networks. */
@@ -25,4 +26,14 @@ export const engineOption = {
 /** The path of the engine's socket. */
 export function engineSocketOf(args: { readonly 'docker-socket'?: string | undefined }): string {
   return resolve(args['docker-socket'] ?? engineSocket(process.env));
+}
+
+/** What a request to the engine has met, with what to do if nobody answers there. */
+export function engineFault(socketPath: string, error: unknown): unknown {
+  return error instanceof RequestError && error.status === undefined
+    ? new Error(
+        `Docker does not answer on ${socketPath} (${error.code ?? error.message}): start it, or name its socket ` +
+          'with --docker-socket or DOCKER_HOST',
+      )
+    : error;
 }
