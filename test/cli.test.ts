@@ -23,6 +23,7 @@ for (const [line, message] of [
   ['keys --seedc2VjcmV0U2VlZHNlY3JldA==', 'unknown option of 28 characters'],
   ['keys --seed:c2VjcmV0U2VlZHNlY3JldA==', 'unknown option of 29 characters'],
   ['--seed:c2VjcmV0U2VlZHNlY3JldA==', 'expected a command before the option of 31 characters'],
+  ['keys c2VjcmV0U2VlZHNlY3JldA==', 'a word of 24 characters: expected an address'],
   ['keys seed c2VjcmV0U2VlZHNlY3JldA==', 'unexpected argument of 24 characters'],
   ['c2VjcmV0U2VlZHNlY3JldA==', 'unknown command of 24 characters; expected one of'],
 ] as const) {

@@ -1,3 +1,4 @@
+import { unknownName } from '../nearest.ts';
 import {
   type Address,
   type AddressRange,
@@ -28,8 +29,9 @@ export const maxAddresses = 2n ** 20n;
 export function parseRange(text: string, subnets: readonly Prefix[] = []): AddressRange {
   const range = singleAddress(text) ?? fromPrefix(text, subnets) ?? fromTo(text);
   if (range === undefined) {
+    const name = unknownName(text);
     throw new Error(
-      `${text || 'an empty word'}: expected an address, a prefix (192.168.5.0/24) or a range (192.168.5.2-192.168.5.9)`,
+      `${name === text ? text || 'an empty word' : `a word ${name}`}: expected an address, a prefix (192.168.5.0/24) or a range (192.168.5.2-192.168.5.9)`,
     );
   }
   if (countOf(range) > maxAddresses) {
