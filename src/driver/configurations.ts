@@ -1,3 +1,4 @@
+import { refuseUnfit } from '../networks/conf-file.ts';
 import type { Network } from '../networks/network.ts';
 import type { EndpointOptions } from '../networks/options.ts';
 import { movedPeers } from '../networks/renewal.ts';
@@ -8,7 +9,10 @@ import type { WgQuickFile } from '../wireguard/config/wg-quick-reader.ts';
 import type { PublicKey } from '../wireguard/key.ts';
 import { readConfiguration, readSecrets } from './secrets.ts';
 
-/** The files that networks name: reads them, and remembers what their configuration files said. */
+/**
+ * The files that networks name: reads them, and remembers what their configuration files said. One that does not go with its
+ * network, as when it is half written, is refused like one that cannot be read.
+ */
 export interface Configurations {
   /** Reads the files again that a network names, and an endpoint. @throws Error */
   readSecrets(network: Network, own?: EndpointOptions): Promise<TunnelSecrets>;
@@ -72,6 +76,7 @@ export function createConfigurations(store: Pick<Store, 'networks'>, secretsFold
     if (configuration === undefined) {
       return;
     }
+    refuseUnfit(network, configuration);
     const { networkId } = network;
     const before = configurations.get(networkId);
     configurations.set(networkId, configuration);

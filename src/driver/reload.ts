@@ -1,7 +1,7 @@
 import { createLimit } from '../concurrency.ts';
 import type { Links } from '../links/links.ts';
 import { type Log, msSince } from '../log.ts';
-import { containerAddresses, refuseUnfit } from '../networks/conf-file.ts';
+import { containerAddresses } from '../networks/conf-file.ts';
 import type { Network } from '../networks/network.ts';
 import { hasOtherPrefixes, renewalOf } from '../networks/renewal.ts';
 import { resolved, type Tunnel, type TunnelSecrets, tunnelOf } from '../networks/tunnel.ts';
@@ -118,9 +118,6 @@ export function createReload({
       await lifecycle.settled(networkId);
       const network = await hubLinks.completed(asked);
       const secrets = await lifecycle.readSecrets(network);
-      if (secrets.configuration !== undefined) {
-        refuseUnfit(network, secrets.configuration);
-      }
       const { hublink, peerkey } = network.options;
       // A hub on this host is at the port that its link has now.
       const moved =

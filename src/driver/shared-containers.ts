@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Gateways } from '../gateway/gateways.ts';
 import type { Links } from '../links/links.ts';
-import { refuseUnfit } from '../networks/conf-file.ts';
 import type { Network } from '../networks/network.ts';
 import { hasOtherPrefixes, renewalOf } from '../networks/renewal.ts';
 import { sharedTunnelOf, type Tunnel, type TunnelSecrets, tunnelOf } from '../networks/tunnel.ts';
@@ -131,9 +130,6 @@ export function createSharedContainers({
 
   function open(network: Network, secrets: TunnelSecrets): Promise<Keeper> {
     const { networkId } = network;
-    if (secrets.configuration !== undefined) {
-      refuseUnfit(network, secrets.configuration);
-    }
     return inEndpoint(sharedIdOf(networkId), async () => {
       const kept = await shared.kept(networkId);
       if (kept === undefined) {

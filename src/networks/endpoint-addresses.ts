@@ -27,8 +27,10 @@ export function endpointAddresses(
   hasIpv6: boolean,
 ): EndpointAddresses {
   refuseMac(request);
-  if (network.isOnePeer && configuration !== undefined) {
+  if (configuration !== undefined) {
     refuseUnfit(network, configuration);
+  }
+  if (network.isOnePeer && configuration !== undefined) {
     if (request.Interface?.Address || request.Interface?.AddressIPv6) {
       throw new Error(
         'the network’s configuration file sets the container’s address: start the container without --ip and --ip6',
@@ -37,9 +39,6 @@ export function endpointAddresses(
     return { given: [], answered: addressesOfFile(network, configuration, hasIpv6), lacksIpv6: false };
   }
   const given = addressOf(request, network);
-  if (network.isShared && configuration !== undefined) {
-    refuseUnfit(network, configuration);
-  }
   const isOfIpv4Alone = network.isShared && !(configuration && hasFileIpv6(configuration));
   const derived = isOfIpv4Alone ? undefined : derivedIpv6(network, given);
   return {

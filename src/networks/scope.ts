@@ -17,12 +17,16 @@ export interface TrafficScope {
 
 const families: readonly Family[] = ['ipv4', 'ipv6'];
 
+/** @throws Error if there is nothing that it could be for: then nothing would be kept in the tunnel */
 export function scopeOf(network: Network, secrets: Pick<TunnelSecrets, 'configuration'>): TrafficScope {
   const {
     internal,
     options: { conffile, allowedips, exclude = [] },
   } = network;
   const prefixes = allowedIpsOf({ peers: peersOf(network, secrets) });
+  if (prefixes.length === 0) {
+    throw new Error('no peer has AllowedIPs, so nothing would be kept in the tunnel');
+  }
   return {
     // Other containers' IPv6 addresses are behind the gateway of a shared tunnel, too.
     prefixes: network.isShared ? [...prefixes, ...network.subnets.map(({ pool }) => pool)] : prefixes,

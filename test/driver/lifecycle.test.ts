@@ -268,6 +268,29 @@ test('a container whose network’s file cannot be read, or whose namespace cann
   assert.deepEqual([asked, log.lines.length], [2, 2]);
 });
 
+for (const [what, text] of [
+  ['is empty', ''],
+  ['was copied in part', fileOfPeers.slice(0, fileOfPeers.indexOf('AllowedIPs'))],
+] as const) {
+  test(`a file that ${what} opens no kill switch, and starts no container`, async () => {
+    const file = await createNetworkOfFile();
+    await lifecycle.createEndpoint({ ...endpoint('e1', '192.168.5.2/24'), networkId: 'of-file' });
+    await lifecycle.createEndpoint({ ...endpoint('e2', '192.168.5.3/24'), networkId: 'of-file' });
+    await lifecycle.join('of-file', 'e1', '/sandbox');
+    await writeFile(file, text);
+    const guard = recordingGuard();
+    const log = await start(guard);
+    await lifecycle.protectAll();
+    const refusal = /configuration file app\.conf: (expected a \[Peer\]|no \[Peer\] has AllowedIPs)/;
+    assert.match(String(log.lines.at(-1)?.fields.cause), refusal);
+    await assert.rejects(lifecycle.join('of-file', 'e2', '/other'), refusal);
+    assert.deepEqual([guard.guarded.size, links.present.has(linkName('e2'))], [0, false]);
+    await writeFile(file, fileOfPeers);
+    await lifecycle.protectAll();
+    assert.deepEqual(guard.guarded.get('e1')?.prefixes, ['10.0.0.0/8']);
+  });
+}
+
 test('a driver that starts knows how long its predecessor’s containers have had their links', async () => {
   await lifecycle.createEndpoint(endpoint('e1', '192.168.5.2/24'));
   await lifecycle.join('network', 'e1', '/sandbox');

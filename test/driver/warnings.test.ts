@@ -64,7 +64,10 @@ test('a configuration file that others can read', async () => {
   const { peer: _, peerkey: __, ...options } = withSeedFile().record.options;
   const [warning, ...rest] = await networkWarnings(
     network({ options: { ...options, conffile } }),
-    good,
+    {
+      ...good,
+      configuration: readWgQuick(`[Peer]\nPublicKey = ${peerKeyText}\nAllowedIPs = ::/0\nEndpoint = a:1`),
+    },
     folder,
   );
   assert.match(warning ?? '', /can read the configuration file .*open\.conf: /);

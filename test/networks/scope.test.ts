@@ -52,6 +52,13 @@ test('a configuration file that holds most of IPv4 and nothing of IPv6 closes IP
   }
 });
 
+test('a configuration file that keeps nothing in the tunnel has no scope', () => {
+  const ofFile = network({ options: { conffile: 'app.conf' } });
+  for (const text of ['', `[Peer]\nPublicKey = ${peerKeyText}\n`]) {
+    assert.throws(() => scopeOf(ofFile, { configuration: readWgQuick(text) }), /no peer has AllowedIPs/);
+  }
+});
+
 test('exclude: not with --internal nor without the kill switch, and nothing of the subnet', () => {
   const excluding = (exclude: string, more: Readonly<Record<string, string>> = {}, internal = false) =>
     network({ options: { ...articleOptions, exclude, ...more }, internal });
