@@ -20,14 +20,18 @@ export interface ProtectionsDependencies {
   readonly log: Log;
 }
 
-/** The kill switch of containers, as their networks ask for it, from their Joins until after they are gone. */
+/**
+ * The kill switch of containers, as their networks ask for it, from their Joins until after they are gone. A container is
+ * protected for all its networks or left as it is: what one of them closes, the others alone would open.
+ */
 export interface Protections {
   /** @throws Error if this host cannot protect the containers of a network, with what to do */
   expect(network: Network): Promise<void>;
   /**
    * @param linkIndex of the link, where the container’s default route is by it
    * @returns undefined where the kill switch is off
-   * @throws Error
+   * @throws Error; also if the container is on another network whose kill switch an earlier driver has put there, and it
+   * cannot be known what that one asks for now
    */
   protect(
     network: Network,
@@ -36,7 +40,7 @@ export interface Protections {
     sandbox: string,
     linkIndex: number | undefined,
   ): Promise<Protected | undefined>;
-  /** As Guard’s `protect`, of the containers that run in a network whose scope has changed. */
+  /** The same of the containers that run in a network whose scope has changed. */
   renew(network: Network, secrets: TunnelSecrets, running: readonly Joined[]): Promise<void>;
   /**
    * Protects the containers that run already, whose networks may have changed meanwhile, and will. A later call does so for those
@@ -54,6 +58,8 @@ export interface Protections {
   /** From now on records outlive protections that go. Resolves when those that are going have gone. */
   close(): Promise<void>;
 }
+
+type ScopeIn = (network: Network) => Promise<TunnelScope>;
 
 export function createProtections({
   store,
@@ -85,20 +91,19 @@ export function createProtections({
       if (network.options.killswitch === 'off') {
         return undefined;
       }
-      const protection = await guard.protect(sandbox, endpointId, scopeOf(network, secrets), linkIndex);
+      const scope = scopeOf(network, secrets);
+      const protection = await protectWithOthers({ endpointId, sandbox }, scope, linkIndex);
       refuseUnseen(protection, sandbox);
       return protection;
     },
 
     async renew(network, secrets, running) {
       const scope = scopeOf(network, secrets);
-      await Promise.all(running.map(({ endpointId, sandbox }) => guard.protect(sandbox, endpointId, scope)));
+      await Promise.all(running.map((joined) => protectWithOthers(joined, scope)));
     },
 
     async protectAll() {
-      const scopeIn = oncePerKey(async (network: Network) =>
-        scopeOf(network, await configurations.readConfiguration(network)),
-      );
+      const scopeIn = scopesOfNetworks();
       // Of networks without a kill switch as well, whose hubs are followed. What cannot be read is told below.
       const unread = store
         .networks()
@@ -107,28 +112,11 @@ export function createProtections({
             options.conffile !== undefined && configurations.lastRead(networkId).configuration === undefined,
         );
       await Promise.allSettled(unread.map(scopeIn));
-      // All at once: a container is protected for all its networks or not at all.
-      await Promise.all(
-        store
-          .allJoined()
-          .filter(isUnguarded)
-          .map(async (joined) => {
-            const { endpointId } = joined;
-            try {
-              await protectRunning(joined, scopeIn);
-              unprotectable.delete(endpointId);
-            } catch (error) {
-              const cause = String(error);
-              if (unprotectable.get(endpointId) !== cause) {
-                log.error('a container could not be protected; trying again', {
-                  endpoint: endpointId,
-                  cause,
-                });
-              }
-              unprotectable.set(endpointId, cause);
-            }
-          }),
-      );
+      const bySandbox = new Map<string, Joined[]>();
+      for (const joined of store.allJoined().filter(isUnguarded)) {
+        bySandbox.set(joined.sandbox, [...(bySandbox.get(joined.sandbox) ?? []), joined]);
+      }
+      await Promise.all([...bySandbox.values()].map((joined) => protectRunning(joined, scopeIn)));
     },
 
     leave(endpointId) {
@@ -164,33 +152,115 @@ export function createProtections({
     },
   };
 
-  /** Of a running container, that the guard should know of and does not. */
-  function isUnguarded({ endpointId, sandbox, stage }: Joined): boolean {
+  /**
+   * Of a running container, that the guard should know of and does not. On a network that cannot be used an earlier driver may
+   * have protected it.
+   */
+  function isUnguarded(joined: Joined): boolean {
+    const { endpointId, sandbox, stage } = joined;
+    const endpoint = store.endpoint(endpointId);
     return (
       stage === 'marked' &&
-      guardedNetworkOf(endpointId) !== undefined &&
+      store.joined(endpointId) === joined &&
+      endpoint !== undefined &&
+      store.network(endpoint.networkId)?.options.killswitch !== 'off' &&
       guard.stateOf(sandbox, endpointId) === undefined
     );
   }
 
-  async function protectRunning(
-    joined: Joined,
-    scopeIn: (network: Network) => Promise<TunnelScope>,
-  ): Promise<void> {
-    const { endpointId, sandbox } = joined;
-    const network = guardedNetworkOf(endpointId);
+  /** What networks’ tunnels are for, whose files are read once. */
+  function scopesOfNetworks(): ScopeIn {
+    return oncePerKey(async (network) => scopeOf(network, await configurations.readConfiguration(network)));
+  }
+
+  /** @throws Error if it cannot be known */
+  async function scopeOfRunning(networkId: string, scopeIn: ScopeIn): Promise<TunnelScope> {
+    const network = store.network(networkId);
     if (network === undefined) {
-      return;
+      const cause = store.unusableNetwork(networkId) ?? 'it is not known';
+      throw new Error(`network ${networkId} cannot be used: ${cause}`);
     }
-    const scope = await scopeIn(network);
-    // Begun in its turn, as a call for it may be under way. Others need not wait until it is done.
-    const { protection } = await inEndpoint(endpointId, async () => ({
-      protection:
-        store.joined(endpointId) === joined && isUnguarded(joined)
-          ? guard.protect(sandbox, endpointId, scope)
-          : undefined,
-    }));
-    refuseUnseen(await protection, sandbox);
+    return scopeIn(network);
+  }
+
+  /** Protects a container for a tunnel, and for its others that the guard does not know of. @throws Error */
+  async function protectWithOthers(
+    { endpointId, sandbox }: Pick<Joined, 'endpointId' | 'sandbox'>,
+    scope: TunnelScope,
+    linkIndex?: number,
+  ): Promise<Protected> {
+    const scopeIn = scopesOfNetworks();
+    const others = await Promise.all(
+      store
+        .allJoined()
+        .filter((other) => other.sandbox === sandbox && other.endpointId !== endpointId && isUnguarded(other))
+        .map(async (other) => {
+          const networkId = networkIdOf(other);
+          try {
+            return { other, scope: await scopeOfRunning(networkId, scopeIn) };
+          } catch (error) {
+            throw new Error(
+              `this network alone would open the kill switch of the container’s network ${networkId}, of which is ` +
+                `not known what it keeps in the tunnel: ${(error as Error).message}`,
+            );
+          }
+        }),
+    );
+    const [protection] = await Promise.all([
+      guard.protect(sandbox, endpointId, scope, linkIndex),
+      ...others.map(({ other, scope: own }) => protectUnguarded(other, own)),
+    ]);
+    return protection;
+  }
+
+  /** Protects a container that runs for its tunnels that the guard does not know of. Does not reject. */
+  async function protectRunning(all: readonly Joined[], scopeIn: ScopeIn): Promise<void> {
+    // Begun in their turn, as calls for them may be under way. Others need not wait until it is done.
+    const { begun } = await inTurnOf(all, async () => {
+      const missing = all.filter(isUnguarded);
+      const scopes = new Map<Joined, TunnelScope>();
+      for (const joined of missing) {
+        try {
+          scopes.set(joined, await scopeOfRunning(networkIdOf(joined), scopeIn));
+        } catch (error) {
+          noteUnprotectable(joined, error);
+        }
+      }
+      const known = scopes.size === missing.length ? [...scopes] : [];
+      return {
+        begun: known.map(([joined, scope]) =>
+          protectUnguarded(joined, scope).then(
+            () => unprotectable.delete(joined.endpointId),
+            (error) => noteUnprotectable(joined, error),
+          ),
+        ),
+      };
+    });
+    await Promise.all(begun);
+  }
+
+  async function protectUnguarded(joined: Joined, scope: TunnelScope): Promise<void> {
+    const { endpointId, sandbox } = joined;
+    if (isUnguarded(joined)) {
+      refuseUnseen(await guard.protect(sandbox, endpointId, scope), sandbox);
+    }
+  }
+
+  function noteUnprotectable({ endpointId }: Joined, error: unknown): void {
+    const cause = String(error);
+    if (unprotectable.get(endpointId) !== cause) {
+      log.error('a container could not be protected; trying again', {
+        endpoint: endpointId,
+        cause,
+      });
+    }
+    unprotectable.set(endpointId, cause);
+  }
+
+  /** In one order, so that no two wait for one another. */
+  function inTurnOf<Result>(all: readonly Joined[], task: () => Promise<Result>): Promise<Result> {
+    const ids = all.map(({ endpointId }) => endpointId).toSorted();
+    return ids.reduce((next, id) => () => inEndpoint(id, next), task)();
   }
 
   async function forgetReleased(endpointId: string): Promise<void> {
@@ -203,6 +273,10 @@ export function createProtections({
     if (stage === 'leaving' || (stage === 'marked' && states.isBrokenJoin(endpointId))) {
       await store.removeJoined(endpointId);
     }
+  }
+
+  function networkIdOf({ endpointId }: Joined): string {
+    return store.endpoint(endpointId)?.networkId ?? '';
   }
 
   function guardedNetworkOf(endpointId: string): Network | undefined {

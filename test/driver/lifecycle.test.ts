@@ -291,6 +291,97 @@ for (const [what, text] of [
   });
 }
 
+/** A container with a link on a network of a file and one on the article's, and then a driver that has not protected it yet. */
+async function startOverBoth(guard: Guard): Promise<{ file: string; log: ReturnType<typeof recordedLog> }> {
+  const file = await createNetworkOfFile();
+  await lifecycle.createEndpoint({ ...endpoint('e1', '192.168.5.2/24'), networkId: 'of-file' });
+  await lifecycle.createEndpoint(endpoint('e2', '192.168.5.2/24'));
+  await lifecycle.join('of-file', 'e1', '/sandbox');
+  await lifecycle.join('network', 'e2', '/sandbox');
+  return { file, log: await start(guard) };
+}
+
+test('a container is protected for none of its networks while the file of one cannot be read', async () => {
+  const guard = recordingGuard();
+  const { file, log } = await startOverBoth(guard);
+  await rm(file);
+  await lifecycle.protectAll();
+  await lifecycle.protectAll();
+  assert.equal(guard.guarded.size, 0);
+  assert.deepEqual(
+    log.lines.map(({ level, fields }) => [level, fields.endpoint]),
+    [['error', 'e1']],
+  );
+  await writeFile(file, fileOfPeers, { mode: 0o600 });
+  await lifecycle.protectAll();
+  assert.deepEqual([...guard.guarded.keys()].sort(), ['e1', 'e2']);
+});
+
+test('nor while this version does not know what one of them asks for', async () => {
+  const guard = recordingGuard();
+  await startOverBoth(guard);
+  const record = join(folder, 'networks', 'of-file.json');
+  const { options, ...rest } = JSON.parse(await readFile(record, 'utf8'));
+  await writeFile(record, JSON.stringify({ ...rest, options: { ...options, later: 'x' } }));
+  const log = await start(guard);
+  await lifecycle.protectAll();
+  assert.equal(guard.guarded.size, 0);
+  assert.match(
+    String(log.lines.at(-1)?.fields.cause),
+    /^Error: network of-file cannot be used: .*unknown option io\.bestov\.wg\.later/,
+  );
+});
+
+test('nor while a call for one of them is under way', async () => {
+  const guard = recordingGuard();
+  await startOverBoth(guard);
+  let end = () => {};
+  const call = lifecycle.withLink(
+    seenNow('e1'),
+    () =>
+      new Promise<void>((resolve) => {
+        end = resolve;
+      }),
+  );
+  const protecting = lifecycle.protectAll();
+  await until('the file is read', () => lifecycle.lastRead('of-file').configuration !== undefined);
+  await setImmediate();
+  assert.equal(guard.guarded.size, 0);
+  end();
+  await Promise.all([call, protecting]);
+  assert.equal(guard.guarded.size, 2);
+});
+
+test('a container that runs gets no other network before it is protected for those that it has', async () => {
+  const file = await createNetworkOfFile();
+  await lifecycle.createEndpoint({ ...endpoint('e1', '192.168.5.2/24'), networkId: 'of-file' });
+  await lifecycle.join('of-file', 'e1', '/sandbox');
+  await rm(file);
+  const guard = recordingGuard();
+  await start(guard);
+  await lifecycle.createEndpoint(endpoint('e2', '192.168.5.2/24'));
+  await assert.rejects(
+    lifecycle.join('network', 'e2', '/sandbox'),
+    /^Error: this network alone would open the kill switch of the container’s network of-file, .*app\.conf/,
+  );
+  assert.deepEqual([guard.guarded.size, links.present.has(linkName('e2'))], [0, false]);
+  // Other containers, and networks that close nothing, are not concerned.
+  await lifecycle.join('network', 'e2', '/other');
+  await lifecycle.createNetwork(network({ id: 'open', options: { ...articleOptions, killswitch: 'off' } }));
+  await lifecycle.createEndpoint({ ...endpoint('e3', '192.168.5.2/24'), networkId: 'open' });
+  await lifecycle.join('open', 'e3', '/sandbox');
+  assert.deepEqual([...guard.guarded.keys()], ['e2']);
+  await writeFile(file, fileOfPeers, { mode: 0o600 });
+  await lifecycle.join('network', 'e2', '/sandbox');
+  assert.deepEqual(
+    [...guard.guarded].map(([id, { sandboxKey }]) => [id, sandboxKey]),
+    [
+      ['e2', '/sandbox'],
+      ['e1', '/sandbox'],
+    ],
+  );
+});
+
 test('a driver that starts knows how long its predecessor’s containers have had their links', async () => {
   await lifecycle.createEndpoint(endpoint('e1', '192.168.5.2/24'));
   await lifecycle.join('network', 'e1', '/sandbox');

@@ -12,7 +12,7 @@ import { createStatus } from '../../src/driver/status.ts';
 import { openStore, type Store } from '../../src/state/store.ts';
 import { formatPrefix, prefixOf } from '../../src/wireguard/address.ts';
 import { linkName } from '../../src/wireguard/link-name.ts';
-import { network, peerKeyText } from '../support/networks.ts';
+import { articleOptions, network, peerKeyText } from '../support/networks.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 import { type RecordingGateways, recordingGateways } from '../support/recording-gateways.ts';
 import { type RecordingGuard, recordingGuard } from '../support/recording-guard.ts';
@@ -237,6 +237,28 @@ test('a reload gives the tunnel, its namespace and the kill switch of its contai
   const [{ gateway } = assert.fail()] = gateways.kept.values();
   assert.deepEqual(gateway?.prefixes.map(formatPrefix), texts);
   assert.deepEqual(guard.guarded.get('e1')?.prefixes.slice(0, 2), texts);
+});
+
+test('a reload does not protect a container for the shared tunnel alone', async () => {
+  await join1('e1', '192.168.5.2/24');
+  const split = join(folder, 'split.conf');
+  await writeFile(split, `[Peer]\nPublicKey = ${peerKeyText}\nAllowedIPs = 10.0.0.0/8\n`, { mode: 0o600 });
+  const { seed, additional } = articleOptions;
+  await lifecycle.createNetwork(
+    network({ id: 'split', options: { conffile: 'split.conf', seed, additional } }),
+  );
+  await lifecycle.createEndpoint({
+    endpointId: 's1',
+    networkId: 'split',
+    addresses: [prefixOf('192.168.5.2/24')],
+  });
+  await lifecycle.join('split', 's1', '/sandbox-e1');
+  await rm(split);
+  await start();
+  await writeConffile(firstKey, '10.64.0.7/32', '172.16.0.0/12');
+  const [reloaded] = await reloadOf()(['network']);
+  assert.match(reloaded?.failures[0]?.cause ?? '', /would open the kill switch of .* network split, /);
+  assert.equal(guard.guarded.size, 0);
 });
 
 test('a container that starts finds the tunnel as the file has it now', async () => {
