@@ -129,7 +129,7 @@ export function createLifecycle({
   const configurations = createConfigurations(store, secretsFolder);
   const states = createEndpointStates({ store, shared, now, unixNow });
   const ownKeys = createOwnKeys({ store, links, states });
-  const protections = createProtections({ store, guard, configurations, states, inEndpoint, log });
+  const protections = createProtections({ store, links, guard, configurations, states, inEndpoint, log });
   const sharedContainers = createSharedContainers({
     store,
     links,

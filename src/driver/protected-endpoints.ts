@@ -1,18 +1,22 @@
+import { createLimit } from '../concurrency.ts';
 import type { Guard, Protected } from '../killswitch/killswitch.ts';
 import type { TunnelScope } from '../killswitch/rules.ts';
+import type { Links } from '../links/links.ts';
 import type { Log } from '../log.ts';
 import type { Network } from '../networks/network.ts';
 import { optionPrefix } from '../networks/options.ts';
-import { scopeOf } from '../networks/scope.ts';
-import type { TunnelSecrets } from '../networks/tunnel.ts';
+import { hasOtherPrefixes } from '../networks/renewal.ts';
+import { scopeOf, scopeOfPeers } from '../networks/scope.ts';
+import { peersOf, type TunnelPeer, type TunnelSecrets } from '../networks/tunnel.ts';
 import type { Joined, Store } from '../state/store.ts';
 import type { Configurations } from './configurations.ts';
-import type { EndpointStates } from './endpoint-states.ts';
+import { type EndpointStates, placeOf } from './endpoint-states.ts';
 import { oncePerKey } from './once.ts';
 import type { Queue } from './queue.ts';
 
 export interface ProtectionsDependencies {
   readonly store: Store;
+  readonly links: Pick<Links, 'readDevice'>;
   readonly guard: Guard;
   readonly configurations: Configurations;
   readonly states: Pick<EndpointStates, 'isBrokenJoin'>;
@@ -59,10 +63,19 @@ export interface Protections {
   close(): Promise<void>;
 }
 
-type ScopeIn = (network: Network) => Promise<TunnelScope>;
+/** What a network’s tunnels are for, as its options and its file have it now. */
+interface Asked {
+  readonly peers: readonly TunnelPeer[];
+  readonly scope: TunnelScope;
+}
+type AskedOf = (network: Network) => Promise<Asked>;
+
+/** Each takes the network namespace of a container, or some programs. */
+const linksAtOnce = 4;
 
 export function createProtections({
   store,
+  links,
   guard,
   configurations,
   states,
@@ -71,6 +84,9 @@ export function createProtections({
 }: ProtectionsDependencies): Protections {
   /** Why running containers could not be protected when that was tried last. */
   const unprotectable = new Map<string, string>();
+  /** Endpoints whose links have other AllowedIPs than the file, as the log was told. */
+  const toldOfOthers = new Set<string>();
+  const limited = createLimit(linksAtOnce);
   /** Endpoints whose protection is about to go. */
   const releasing = new Set<string>();
   let isClosed = false;
@@ -103,7 +119,7 @@ export function createProtections({
     },
 
     async protectAll() {
-      const scopeIn = scopesOfNetworks();
+      const askedOf = readOnce();
       // Of networks without a kill switch as well, whose hubs are followed. What cannot be read is told below.
       const unread = store
         .networks()
@@ -111,12 +127,12 @@ export function createProtections({
           ({ networkId, options }) =>
             options.conffile !== undefined && configurations.lastRead(networkId).configuration === undefined,
         );
-      await Promise.allSettled(unread.map(scopeIn));
+      await Promise.allSettled(unread.map(askedOf));
       const bySandbox = new Map<string, Joined[]>();
       for (const joined of store.allJoined().filter(isUnguarded)) {
         bySandbox.set(joined.sandbox, [...(bySandbox.get(joined.sandbox) ?? []), joined]);
       }
-      await Promise.all([...bySandbox.values()].map((joined) => protectRunning(joined, scopeIn)));
+      await Promise.all([...bySandbox.values()].map((joined) => protectRunning(joined, askedOf)));
     },
 
     leave(endpointId) {
@@ -144,6 +160,7 @@ export function createProtections({
 
     forget(endpointId) {
       unprotectable.delete(endpointId);
+      toldOfOthers.delete(endpointId);
     },
 
     async close() {
@@ -168,19 +185,44 @@ export function createProtections({
     );
   }
 
-  /** What networks’ tunnels are for, whose files are read once. */
-  function scopesOfNetworks(): ScopeIn {
-    return oncePerKey(async (network) => scopeOf(network, await configurations.readConfiguration(network)));
+  /** Reads the file of each network once. */
+  function readOnce(): AskedOf {
+    return oncePerKey(async (network) => {
+      const read = await configurations.readConfiguration(network);
+      return { peers: peersOf(network, read), scope: scopeOf(network, read) };
+    });
   }
 
-  /** @throws Error if it cannot be known */
-  async function scopeOfRunning(networkId: string, scopeIn: ScopeIn): Promise<TunnelScope> {
+  /**
+   * What a running container’s tunnel is for. The AllowedIPs of its own link are those of its start, as its routes are,
+   * whatever the file says now.
+   * @throws Error if it cannot be known
+   */
+  async function scopeOfRunning(joined: Joined, askedOf: AskedOf): Promise<TunnelScope> {
+    const { endpointId } = joined;
+    const networkId = networkIdOf(joined);
     const network = store.network(networkId);
     if (network === undefined) {
       const cause = store.unusableNetwork(networkId) ?? 'it is not known';
       throw new Error(`network ${networkId} cannot be used: ${cause}`);
     }
-    return scopeIn(network);
+    const { peers, scope } = await askedOf(network);
+    if (network.options.conffile === undefined || network.isShared) {
+      return scope;
+    }
+    const status = await limited(() => links.readDevice(placeOf(endpointId, joined)));
+    // Without peers it was not configured yet: its Join was cut short.
+    if (status === undefined || status.peers.length === 0 || !hasOtherPrefixes(status, { peers })) {
+      return scope;
+    }
+    if (!toldOfOthers.has(endpointId)) {
+      toldOfOthers.add(endpointId);
+      log.warn('AllowedIPs have changed: restart the container, because its routes are set when it starts', {
+        network: networkId,
+        endpoint: endpointId,
+      });
+    }
+    return scopeOfPeers(network, status.peers);
   }
 
   /** Protects a container for a tunnel, and for its others that the guard does not know of. @throws Error */
@@ -189,18 +231,17 @@ export function createProtections({
     scope: TunnelScope,
     linkIndex?: number,
   ): Promise<Protected> {
-    const scopeIn = scopesOfNetworks();
+    const askedOf = readOnce();
     const others = await Promise.all(
       store
         .allJoined()
         .filter((other) => other.sandbox === sandbox && other.endpointId !== endpointId && isUnguarded(other))
         .map(async (other) => {
-          const networkId = networkIdOf(other);
           try {
-            return { other, scope: await scopeOfRunning(networkId, scopeIn) };
+            return { other, scope: await scopeOfRunning(other, askedOf) };
           } catch (error) {
             throw new Error(
-              `this network alone would open the kill switch of the container’s network ${networkId}, of which is ` +
+              `this network alone would open the kill switch of the container’s network ${networkIdOf(other)}, of which is ` +
                 `not known what it keeps in the tunnel: ${(error as Error).message}`,
             );
           }
@@ -214,14 +255,14 @@ export function createProtections({
   }
 
   /** Protects a container that runs for its tunnels that the guard does not know of. Does not reject. */
-  async function protectRunning(all: readonly Joined[], scopeIn: ScopeIn): Promise<void> {
+  async function protectRunning(all: readonly Joined[], askedOf: AskedOf): Promise<void> {
     // Begun in their turn, as calls for them may be under way. Others need not wait until it is done.
     const { begun } = await inTurnOf(all, async () => {
       const missing = all.filter(isUnguarded);
       const scopes = new Map<Joined, TunnelScope>();
       for (const joined of missing) {
         try {
-          scopes.set(joined, await scopeOfRunning(networkIdOf(joined), scopeIn));
+          scopes.set(joined, await scopeOfRunning(joined, askedOf));
         } catch (error) {
           noteUnprotectable(joined, error);
         }

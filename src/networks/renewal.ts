@@ -48,7 +48,7 @@ export function renewalOf(
 /** Are other prefixes to go into the tunnel than do now? */
 export function hasOtherPrefixes(
   status: Pick<DeviceStatus, 'peers'>,
-  { peers }: Pick<Device, 'peers'>,
+  { peers }: { readonly peers: readonly Pick<Peer, 'allowedIps'>[] },
 ): boolean {
   const prefixesOf = (all: readonly { readonly allowedIps: readonly Prefix[] }[]) =>
     new Set(all.flatMap(({ allowedIps }) => allowedIps.map((prefix) => formatPrefix(masked(prefix)))));

@@ -1,7 +1,7 @@
 import { type Address, everything, type Family, type Prefix } from '../wireguard/address.ts';
 import { coverage, coverFamily } from '../wireguard/coverage.ts';
 import type { Network } from './network.ts';
-import { allowedIpsOf, peersOf, type TunnelSecrets } from './tunnel.ts';
+import { allowedIpsOf, peersOf, type TunnelPeer, type TunnelSecrets } from './tunnel.ts';
 
 /** What a network's tunnels are for, and what may not leave by another link. */
 export interface TrafficScope {
@@ -19,11 +19,19 @@ const families: readonly Family[] = ['ipv4', 'ipv6'];
 
 /** @throws Error if there is nothing that it could be for: then nothing would be kept in the tunnel */
 export function scopeOf(network: Network, secrets: Pick<TunnelSecrets, 'configuration'>): TrafficScope {
+  return scopeOfPeers(network, peersOf(network, secrets));
+}
+
+/** The same with the peers that a link has, which need not be those of the network’s file any more. */
+export function scopeOfPeers(
+  network: Network,
+  peers: readonly Pick<TunnelPeer, 'allowedIps'>[],
+): TrafficScope {
   const {
     internal,
     options: { conffile, allowedips, exclude = [] },
   } = network;
-  const prefixes = allowedIpsOf({ peers: peersOf(network, secrets) });
+  const prefixes = allowedIpsOf({ peers });
   if (prefixes.length === 0) {
     throw new Error('no peer has AllowedIPs, so nothing would be kept in the tunnel');
   }

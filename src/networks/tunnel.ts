@@ -150,7 +150,11 @@ export function peersOf(
 }
 
 /** What the tunnels of a network take packets from, and have a way for, by whichever peer. */
-export function allowedIpsOf({ peers }: { readonly peers: readonly TunnelPeer[] }): readonly Prefix[] {
+export function allowedIpsOf({
+  peers,
+}: {
+  readonly peers: readonly Pick<TunnelPeer, 'allowedIps'>[];
+}): readonly Prefix[] {
   return peers.flatMap(({ allowedIps }) => allowedIps);
 }
 

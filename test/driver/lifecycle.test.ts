@@ -11,7 +11,7 @@ import { createLifecycle, type Lifecycle } from '../../src/driver/lifecycle.ts';
 import type { Guard } from '../../src/killswitch/killswitch.ts';
 import type { TunnelScope } from '../../src/killswitch/rules.ts';
 import { openStore, type Store } from '../../src/state/store.ts';
-import { prefixOf } from '../../src/wireguard/address.ts';
+import { formatPrefix, prefixOf } from '../../src/wireguard/address.ts';
 import { linkName } from '../../src/wireguard/link-name.ts';
 import { articleOptions, network } from '../support/networks.ts';
 import { recordedLog } from '../support/recorded-log.ts';
@@ -290,6 +290,68 @@ for (const [what, text] of [
     assert.deepEqual(guard.guarded.get('e1')?.prefixes, ['10.0.0.0/8']);
   });
 }
+
+for (const [what, allowedIps] of [
+  ['less', '10.0.0.0/8'],
+  ['more, and thereby opens IPv6', '0.0.0.0/1, 128.0.0.0/2, fd00::/8'],
+] as const) {
+  test(`a running container’s kill switch stays as at its start when its file names ${what}`, async () => {
+    const file = await createNetworkOfFile();
+    await writeFile(file, fileOfPeers.replace('10.0.0.0/8', '0.0.0.0/1, 128.0.0.0/2'));
+    await lifecycle.createEndpoint({ ...endpoint('e1', '192.168.5.2/24'), networkId: 'of-file' });
+    await lifecycle.join('of-file', 'e1', '/sandbox');
+    links.take(linkName('e1'));
+    await writeFile(file, fileOfPeers.replace('10.0.0.0/8', allowedIps));
+    const scopes = new Map<string, TunnelScope>();
+    const guard = recordingGuard();
+    let isSeen = false;
+    const log = await start({
+      ...guard,
+      async protect(sandbox, endpointId, scope) {
+        scopes.set(endpointId, scope);
+        return isSeen ? guard.protect(sandbox, endpointId, scope) : 'unseen';
+      },
+    });
+    const asAtStart = () => {
+      const { prefixes, closed } = scopes.get('e1') ?? assert.fail();
+      assert.deepEqual([prefixes.map(formatPrefix), closed], [['0.0.0.0/1', '128.0.0.0/2'], ['ipv6']]);
+    };
+    await lifecycle.protectAll();
+    asAtStart();
+    scopes.clear();
+    isSeen = true;
+    // Its next network finds the same.
+    await lifecycle.createEndpoint(endpoint('e2', '192.168.5.2/24'));
+    await lifecycle.join('network', 'e2', '/sandbox');
+    asAtStart();
+    assert.deepEqual(
+      log.lines.filter(({ level }) => level === 'warn').map(({ message, fields }) => [message, fields]),
+      [
+        [
+          'AllowedIPs have changed: restart the container, because its routes are set when it starts',
+          { network: 'of-file', endpoint: 'e1' },
+        ],
+      ],
+    );
+    // One that starts has what the file says now.
+    await lifecycle.createEndpoint({ ...endpoint('e3', '192.168.5.3/24'), networkId: 'of-file' });
+    await lifecycle.join('of-file', 'e3', '/other');
+    assert.deepEqual(scopes.get('e3')?.prefixes.map(formatPrefix), allowedIps.split(', '));
+  });
+}
+
+test('a Join that was cut short before its link had peers is protected by the file', async () => {
+  await createNetworkOfFile();
+  await lifecycle.createEndpoint({ ...endpoint('e1', '192.168.5.2/24'), networkId: 'of-file' });
+  const held = links.hold('configure');
+  void lifecycle.join('of-file', 'e1', '/sandbox');
+  await held;
+  const guard = recordingGuard();
+  const log = await start(guard);
+  await lifecycle.protectAll();
+  assert.deepEqual(guard.guarded.get('e1')?.prefixes, ['10.0.0.0/8']);
+  assert.deepEqual(log.lines, []);
+});
 
 /** A container with a link on a network of a file and one on the article's, and then a driver that has not protected it yet. */
 async function startOverBoth(guard: Guard): Promise<{ file: string; log: ReturnType<typeof recordedLog> }> {
