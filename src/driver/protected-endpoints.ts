@@ -241,8 +241,8 @@ export function createProtections({
             return { other, scope: await scopeOfRunning(other, askedOf) };
           } catch (error) {
             throw new Error(
-              `this network alone would open the kill switch of the container’s network ${networkIdOf(other)}, of which is ` +
-                `not known what it keeps in the tunnel: ${(error as Error).message}`,
+              `this network alone would open the kill switch of the container’s network ${networkIdOf(other)}, and ` +
+                `the driver cannot tell what that one keeps in its tunnel: ${(error as Error).message}`,
             );
           }
         }),
