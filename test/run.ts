@@ -120,7 +120,8 @@ async function runTier(name: TierName, files: readonly string[]): Promise<'passe
 
 /** Does the tasks of a tier, each once. @returns whether all were done */
 function prepared(name: TierName): boolean {
-  return tiers[name].tasks.every((task) => ensure(task));
+  const { tasks, fullTasks = [] } = tiers[name];
+  return [...tasks, ...(isFull ? fullTasks : [])].every((task) => ensure(task));
 }
 
 /** Does a task of build/run.mjs unless that was done. */

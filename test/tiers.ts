@@ -15,6 +15,8 @@ export interface Tier {
   readonly obstacle: () => Promise<string | undefined>;
   /** Tasks of build/run.mjs, with their arguments, that come first. */
   readonly tasks: readonly (readonly string[])[];
+  /** The same of the full run, beside them. */
+  readonly fullTasks?: readonly (readonly string[])[];
   readonly isSandboxed: boolean;
   /** How many files run at once. */
   readonly concurrency: number;
@@ -74,6 +76,8 @@ export const tiers: Readonly<Record<TierName, Tier>> = {
     obstacle: async () =>
       needsRoot ?? needsDebian ?? (process.arch === 'x64' ? undefined : 'its runtimes are for x64'),
     tasks: [['packages', 'docker-registry=docker-registry', 'promtool=prometheus'], ['plugin']],
+    // In the sandbox nothing can be installed.
+    fullTasks: [['packages', 'lintian=lintian', 'minisign=minisign']],
     isSandboxed: true,
     concurrency: oneByOne,
   },

@@ -1,4 +1,5 @@
 import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { keepDescriptors } from './inheritance.ts';
 
 /** Why a program failed. Its words come without keys. */
 export interface Failure {
@@ -55,6 +56,7 @@ export function run(
 ): Promise<Outcome> {
   return new Promise((resolve) => {
     let child: ChildProcessWithoutNullStreams;
+    keepDescriptors();
     try {
       // The leader of a process group: killing the group ends what the program started as well.
       child = spawn(file, args, {
@@ -123,6 +125,7 @@ export async function begin(
   args: readonly string[],
   { env, timeoutMs = defaultTimeoutMs }: { readonly env: NodeJS.ProcessEnv; readonly timeoutMs?: number },
 ): Promise<{ readonly ok: true; readonly child: ChildProcessWithoutNullStreams } | Failure> {
+  keepDescriptors();
   const child = spawn(file, args, { stdio: 'pipe', env: { ...env, LC_ALL: 'C' } });
   let words = '';
   child.stderr.on('data', (part: Buffer) => {
@@ -175,6 +178,7 @@ export function start(
     readonly onEnd: (cause: string) => void;
   },
 ): RunningProgram {
+  keepDescriptors();
   const child = spawn(file, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, LC_ALL: 'C' },

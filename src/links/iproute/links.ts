@@ -1,5 +1,4 @@
 import { run } from '../../programs/run.ts';
-import type { DeviceChange } from '../../wireguard/change.ts';
 import { setconf } from '../../wireguard/config/setconf.ts';
 import type { Mark } from '../../wireguard/link-alias.ts';
 import type { DeviceStatus, LinkStatus } from '../../wireguard/status.ts';
@@ -19,7 +18,7 @@ import {
   locate,
   setMtu,
 } from './ip.ts';
-import { parseDump, type WgRun, wgRuns } from './wg.ts';
+import { completed, parseDump, type WgRun, wgRuns } from './wg.ts';
 
 /**
  * Links of the kernel's WireGuard, through the programs `ip`, `wg` and `nsenter`. Of another kind for tests on kernels
@@ -70,7 +69,10 @@ export function iprouteLinks(mark: Mark, kind: Kind = 'wireguard'): Links {
       if (mtu !== undefined) {
         await setMtu(link, mtu);
       }
-      for (const wgRun of wgRuns(link.name, await withoutMissing(link, change))) {
+      const isOfPresent =
+        change.privateKey !== undefined || change.peers?.some(({ updateOnly }) => updateOnly) === true;
+      const present = isOfPresent ? ((await readDevice(link))?.peers ?? []) : [];
+      for (const wgRun of wgRuns(link.name, completed(change, present))) {
         await changeDevice(link, wgRun);
       }
     },
@@ -113,19 +115,6 @@ async function changeDevice(link: LocatedLink, { args, stdin }: WgRun): Promise<
   if (!outcome.ok) {
     throw new LinkError('change', link.name, outcome.cause);
   }
-}
-
-/** `wg` would add a peer that is only to be updated. */
-async function withoutMissing(link: LocatedLink, change: DeviceChange): Promise<DeviceChange> {
-  const { peers } = change;
-  if (!peers?.some(({ updateOnly }) => updateOnly)) {
-    return change;
-  }
-  const known = new Set((await readDevice(link))?.peers.map(({ publicKey }) => publicKey));
-  return {
-    ...change,
-    peers: peers.filter(({ publicKey, updateOnly }) => !updateOnly || known.has(publicKey)),
-  };
 }
 
 /**

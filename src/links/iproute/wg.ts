@@ -78,6 +78,29 @@ function peerArgs(peer: PeerChange): string[] {
   ];
 }
 
+/**
+ * A change as `wg` takes it, of a link with these peers. Peers that are only to be updated, and are not there, are left out: `wg`
+ * would add them. Where a private and a preshared key change, the peer becomes a whole one: `wg` sets both in one run then. In
+ * between, a handshake with one of them new would fail, and be tried again after five seconds.
+ */
+export function completed(change: DeviceChange, present: readonly PeerStatus[]): DeviceChange {
+  const { privateKey, peers } = change;
+  if (peers === undefined) {
+    return change;
+  }
+  const allowedIps = new Map(present.map((peer) => [peer.publicKey, peer.allowedIps]));
+  return {
+    ...change,
+    peers: peers
+      .filter(({ publicKey, updateOnly }) => !updateOnly || allowedIps.has(publicKey))
+      .map((peer) =>
+        privateKey === undefined || peer.presharedKey === undefined
+          ? peer
+          : { allowedIps: allowedIps.get(peer.publicKey) ?? [], ...peer },
+      ),
+  };
+}
+
 /** Parses what `wg show NAME dump` prints (wg(8)), without the secrets. @throws Error if it is something else */
 export function parseDump(dump: string): DeviceStatus {
   if (!dump.endsWith('\n')) {

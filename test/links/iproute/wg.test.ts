@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseDump, wgRuns } from '../../../src/links/iproute/wg.ts';
+import { completed, parseDump, wgRuns } from '../../../src/links/iproute/wg.ts';
 import { formatPrefix } from '../../../src/wireguard/address.ts';
 import { PresharedKey } from '../../../src/wireguard/key.ts';
 import {
@@ -82,6 +82,32 @@ PresharedKey = ${psk(2).toBase64()}
       stdin: `${psk(4).toBase64()}\n`,
     },
   ]);
+});
+
+test('a private key and a preshared one that change together are one run', () => {
+  const status = { hasPresharedKey: true, persistentKeepaliveInterval: 0, receivedBytes: 0, sentBytes: 0 };
+  const present = [
+    { ...status, publicKey: first, endpoint: undefined, lastHandshake: undefined, allowedIps },
+    { ...status, publicKey: second, endpoint: undefined, lastHandshake: undefined, allowedIps: [] },
+  ];
+  const change = {
+    privateKey: privateKey(privateKeyText),
+    peers: [
+      { publicKey: first, updateOnly: true, presharedKey: psk(1) },
+      { publicKey: second, presharedKey: psk(2) },
+    ],
+  };
+  const [run, ...others] = wgRuns('wg0', completed(change, present));
+  assert.deepEqual(others, []);
+  assert.deepEqual(run?.args, ['addconf', 'wg0', '/proc/self/fd/0']);
+  assert.match(
+    run.stdin ?? '',
+    /\nPublicKey = .*\nPresharedKey = .*\nAllowedIPs = 10\.0\.0\.0\/8, fd00::\/8\n/,
+  );
+  assert.deepEqual(
+    completed(change, present.slice(1)).peers?.map(({ publicKey }) => publicKey),
+    [second],
+  );
 });
 
 test('a dump of `wg show`, without its secrets', () => {
