@@ -323,8 +323,11 @@ export function protectionOf(
     .filter((prefix) =>
       tunnels.every(
         (tunnel) =>
-          !tunnel.closed.includes(prefix.address.kind()) ||
-          tunnel.excluded.some((own) => covers(own, prefix)),
+          tunnel.excluded.some((own) => covers(own, prefix)) ||
+          !(
+            tunnel.closed.includes(prefix.address.kind()) ||
+            tunnel.prefixes.some((own) => covers(own, prefix))
+          ),
       ),
     );
   const isExcepted = (prefix: Prefix) => isPartOf(excluded, prefix);

@@ -318,6 +318,9 @@ test('what is excluded may leave by another link, and all else stays closed', ()
   assert(
     !rulesOf(view, excepting, tunnel('ours:b', ...everything)).some((rule) => rule.includes('fd00::/8')),
   );
+  const wider = tunnel('ours:b', '192.128.0.0/9');
+  assert(!rulesOf(view, excepting, wider).some((rule) => rule.includes('192.168.0.0/16')));
+  assert(!protectionOf(view, [excepting, wider]).routes.map(text).includes('192.168.0.0/16 by throw'));
   assert.deepEqual(rulesOf(view, excepting, tunnel('ours:b', '192.168.7.0/24')).slice(-3), [
     'meta protocol ip ip daddr 192.168.7.0/24 drop',
     ...passing,
