@@ -270,10 +270,7 @@ export function createProtections({
       const known = scopes.size === missing.length ? [...scopes] : [];
       return {
         begun: known.map(([joined, scope]) =>
-          protectUnguarded(joined, scope).then(
-            () => unprotectable.delete(joined.endpointId),
-            (error) => noteUnprotectable(joined, error),
-          ),
+          protectUnguarded(joined, scope).catch((error) => noteUnprotectable(joined, error)),
         ),
       };
     });
@@ -282,8 +279,12 @@ export function createProtections({
 
   async function protectUnguarded(joined: Joined, scope: TunnelScope): Promise<void> {
     const { endpointId, sandbox } = joined;
-    if (isUnguarded(joined)) {
+    const isNeeded = isUnguarded(joined);
+    if (isNeeded) {
       refuseUnseen(await guard.protect(sandbox, endpointId, scope), sandbox);
+    }
+    if (unprotectable.delete(endpointId) && isNeeded) {
+      log.info('container protected after earlier failures', { endpoint: endpointId });
     }
   }
 

@@ -265,7 +265,7 @@ test('a container whose network’s file cannot be read, or whose namespace cann
   await lifecycle.protectAll();
   assert.deepEqual(guard.guarded.get('e1')?.prefixes, ['10.0.0.0/8']);
   await lifecycle.protectAll();
-  assert.deepEqual([asked, log.lines.length], [2, 2]);
+  assert.deepEqual([asked, log.lines.map(({ level }) => level)], [2, ['error', 'error', 'info']]);
 });
 
 for (const [what, text] of [
@@ -288,6 +288,8 @@ for (const [what, text] of [
     await writeFile(file, fileOfPeers);
     await lifecycle.protectAll();
     assert.deepEqual(guard.guarded.get('e1')?.prefixes, ['10.0.0.0/8']);
+    const { message, fields } = log.lines.at(-1) ?? assert.fail();
+    assert.deepEqual([message, fields], ['container protected after earlier failures', { endpoint: 'e1' }]);
   });
 }
 
