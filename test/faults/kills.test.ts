@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -108,7 +108,7 @@ test(`${kills} kills: nothing of a broken call is left, and nothing else is touc
 
   /** What the engine does with a link: into the container, and out again. */
   async function moveIn(id: string): Promise<void> {
-    await writeFile(sandboxOf(id), '');
+    await symlink(`/run/netns/${id}`, sandboxOf(id));
     await sh('ip netns add "$1"; ip link set dev "$2" down netns "$1" name wg0', id, linkName(id));
   }
   async function moveOut(id: string): Promise<void> {
