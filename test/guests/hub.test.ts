@@ -159,7 +159,7 @@ ${more}
 END
        mv /etc/wgdriver/hub.new /etc/wgdriver/hub.yaml`,
     );
-  const reload = 'systemctl reload wgdriver-hub';
+  const reload = 'until_active wgdriver-hub; systemctl reload wgdriver-hub';
   const countPsks = "wg show wg0 preshared-keys | grep -cv '(none)$'";
   const ipv6Of = (last: number) =>
     `${tunnelIpv6.prefix.replace('/64', '')}c0a8:5${last.toString(16).padStart(2, '0')}`;
