@@ -43,7 +43,7 @@ const cases: readonly (readonly [name: 'wgdriver' | 'wgdriver-bin', suite: Suite
 const pingsFrom = `
   pings_from() {
     setsid nsenter --target $(docker inspect -f '{{.State.Pid}}' $1) --net \\
-      ping -i 0.5 ${hubAddress} </dev/null >/root/$1.pings 2>&1 &
+      ping -i 0.2 ${hubAddress} </dev/null >/root/$1.pings 2>&1 &
     echo $! >/root/$1.ping
   }
 `;
