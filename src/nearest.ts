@@ -26,7 +26,7 @@ export function unknownName(name: string): string {
 }
 
 /** A word, several in camel case, or one in capitals; hardly ever a part of something in base64. */
-export function isWords(text: string): boolean {
+function isWords(text: string): boolean {
   return text.length <= 30 && /^(?:[A-Z]?[a-z]+(?:[A-Z][a-z]+)*[0-9]?|[A-Z]{1,20})$/.test(text);
 }
 
